@@ -1,0 +1,44 @@
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check fix bench clean
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+# One OpenMP thread, unbound: with two on a busy machine vLLM's CPU decode spins at barriers.
+export OMP_NUM_THREADS := 1
+export VLLM_CPU_OMP_THREADS_BIND := nobind
+export HF_HUB_OFFLINE := 1
+export VLLM_NO_USAGE_STATS := 1
+export DO_NOT_TRACK := 1
+
+help: ## what there is to make
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## set up .venv (PYTHON=/path/to/python picks the interpreter)
+
+$(STAMP): pyproject.toml setup.py $(wildcard scripts/* scripts/*/*)
+	@PYTHON="$(PYTHON)" scripts/install
+
+demo: $(STAMP) ## one context computed once, restored by another vLLM (JSON=FILE writes the figures)
+	@$(BIN)/python -m demo.run $(if $(JSON),--json "$(JSON)")
+
+test: check ## everything: the checks, then every test (ARGS=... goes to pytest)
+	$(BIN)/pytest $(ARGS)
+
+check: $(STAMP) ## lint, types, layers, spelling
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+fix: $(STAMP) ## mend what the linter and the formatter can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(STAMP) ## time to first token: cold, restored, local hit (JSON=FILE appends the rows)
+	$(BIN)/python -m benchmarks.bench_ttft $(if $(JSON),--json "$(JSON)")
+
+clean: ## remove .venv and what the tools left behind
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

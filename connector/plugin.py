@@ -1,0 +1,13 @@
+"""Entry point ``vllm.general_plugins``: makes the connector known to vLLM by its name."""
+
+from __future__ import annotations
+
+NAME = "KVTransferConnector"
+
+
+def register() -> None:
+    """Called once in each of vLLM's processes; again is harmless, and nothing heavy is imported."""
+    from vllm.distributed.kv_transfer.kv_connector.factory import KVConnectorFactory
+
+    if NAME not in KVConnectorFactory._registry:
+        KVConnectorFactory.register_connector(NAME, "kvtransfer.connector", NAME)

@@ -1,0 +1,139 @@
+"""The near end of :mod:`demo.engine`: a vLLM process to ask questions."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from demo.engine import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from demo.engine import Job, Setup
+
+ENGINE = Path(__file__).with_name("engine.py")
+QUIET = {
+    "OMP_NUM_THREADS": "1",  # with two, decode spins at barriers on a busy machine
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+_LAST_LINES = 30
+_LAST_WORDS_S = 10.0  # an ending process hangs up first and writes its reason then
+
+
+class EngineError(Exception):
+    """The process ended before it answered; the message holds the end of its log."""
+
+
+class EngineProcess:
+    """A vLLM process with empty caches, coming up from construction on, ended by ``close``.
+
+    Args:
+        setup: what it is made of.
+        log: where vLLM's own words go.
+        environment: variables beside this process's own.
+    """
+
+    def __init__(self, setup: Setup, log: Path, environment: Mapping[str, str]) -> None:
+        self._log = log
+        read_end, write_end = os.pipe()
+        with log.open("wb") as words:
+            self._child = subprocess.Popen(
+                # -P: a folder `kernels` on the path would be taken for the package of that name.
+                [sys.executable, "-P", str(ENGINE), str(write_end)],
+                env={**os.environ, **QUIET, **environment},
+                stdin=subprocess.PIPE,
+                stdout=words,
+                stderr=subprocess.STDOUT,
+                pass_fds=[write_end],
+                text=True,
+            )
+        os.close(write_end)  # else a dead child would not end the replies
+        self._replies = os.fdopen(read_end)
+        self._is_up = False
+        self.pid = self._child.pid
+        self._send(asdict(setup))
+
+    def wait_until_up(self) -> None:
+        """Wait until it takes questions; again is harmless.
+
+        Raises:
+            EngineError: it ended instead.
+        """
+        if not self._is_up:
+            self._receive()
+            self._is_up = True
+
+    def answer(self, job: Job) -> Answer:
+        """Run ``job`` and wait for it.
+
+        Raises:
+            EngineError: the process ended instead.
+        """
+        self.wait_until_up()
+        self._send(asdict(job))
+        return Answer(**self._receive())
+
+    def close(self) -> None:
+        """Let it flush and end; again is harmless.
+
+        Raises:
+            EngineError: it ended badly.
+        """
+        self._hang_up()
+        if self._child.wait() != 0:
+            raise EngineError(self._last_words())
+
+    def kill(self) -> None:
+        """End it now; again is harmless."""
+        self._child.kill()
+        self._hang_up()
+
+    def __enter__(self) -> EngineProcess:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.kill()
+
+    def _send(self, message: dict[str, Any]) -> None:
+        assert self._child.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended; the reply that doesn't come says so
+            print(json.dumps(message), file=self._child.stdin, flush=True)
+
+    def _receive(self) -> dict[str, Any]:
+        reply = self._replies.readline()
+        if not reply:
+            with suppress(subprocess.TimeoutExpired):
+                self._child.wait(_LAST_WORDS_S)
+            raise EngineError(self._last_words())
+        return dict(json.loads(reply))
+
+    def _hang_up(self) -> None:
+        assert self._child.stdin is not None
+        with suppress(BrokenPipeError):  # it ended with a line unread
+            self._child.stdin.close()
+        self._child.wait()
+        self._replies.close()
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+        return "\n".join(["vLLM ended before it answered; the end of its log:", *lines])

@@ -1,0 +1,80 @@
+"""Real text to read: a book or a manual that is already on the machine, so nothing is downloaded."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+@dataclass(frozen=True)
+class Text:
+    """A long text of paragraphs without hard line breaks."""
+
+    title: str
+    body: str
+
+
+def real_text() -> Text:
+    """Newton's Opticks, or else the Python language reference; the title says which.
+
+    Raises:
+        FileNotFoundError: neither is installed.
+    """
+    text = opticks() or language_reference()
+    if text is None:
+        raise FileNotFoundError(
+            "no long text found: install apache-tvm-ffi (Newton's Opticks is in it)"
+            " or a Python that has pydoc_data"
+        )
+    return text
+
+
+def opticks() -> Text | None:
+    """Newton's Opticks, 135,000 tokens, a test file in a package that vLLM pulls in."""
+    spec = importlib.util.find_spec("tvm_ffi")
+    if spec is None or spec.origin is None:
+        return None
+    library = Path(spec.origin).parent / "3rdparty" / "libbacktrace"
+    book = library / "Isaac.Newton-Opticks.txt"
+    if not book.exists():
+        return None
+    words = book.read_text(encoding="utf-8")
+    start = words.find("DEFINITIONS")  # before it stand title pages and a table of plates
+    return Text("Newton's Opticks", unwrap(words[max(start, 0) :]))
+
+
+def language_reference() -> Text | None:
+    """The Python language reference, 113,000 tokens, in the standard library."""
+    if importlib.util.find_spec("pydoc_data") is None:
+        return None
+    topics: dict[str, str] = importlib.import_module("pydoc_data.topics").topics
+    articles = (topics[name] for name in sorted(topics))
+    return Text("the Python language reference", unwrap("\n\n".join(articles)))
+
+
+def unwrap(text: str) -> str:
+    """``text`` with each paragraph on one line; blank lines stay, as many as there are."""
+    parts = re.split(r"(\n(?:[ \t]*\n)+)", text)  # paragraph, blank lines, paragraph, ...
+    parts[::2] = [" ".join(paragraph.split()) for paragraph in parts[::2]]
+    return "".join(parts)
+
+
+def passage(tokenizer: Tokenizer, text: Text, tokens: int, start: int = 0) -> list[int]:
+    """``tokens`` token ids of ``text`` from token ``start`` on.
+
+    Raises:
+        ValueError: the text ends before.
+    """
+    ids: list[int] = tokenizer.encode(text.body, add_special_tokens=False).ids
+    if start + tokens > len(ids):
+        raise ValueError(
+            f"{text.title} has {len(ids)} tokens, asked for {start} to {start + tokens}"
+        )
+    return ids[start : start + tokens]

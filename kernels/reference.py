@@ -1,0 +1,82 @@
+"""What "correct" means, on any device: ``chunk[p, first + t] = planes[p][block_ids[t // N], t % N]``.
+
+For all planes ``p`` and all tokens ``t`` of the named blocks of ``N`` tokens; what isn't named stays.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+
+
+def gather_blocks(
+    planes: Sequence[Tensor], block_ids: Sequence[int], chunk: Tensor, first_token: int = 0
+) -> None:
+    """Copy whole blocks into ``chunk``.
+
+    Args:
+        planes: ``[blocks, block_tokens, heads, dim]`` each, any strides, all alike.
+        block_ids: of the tokens from ``first_token`` on, in their order.
+        chunk: ``[planes, tokens, heads, dim]`` of the planes' dtype, contiguous.
+        first_token: of the chunk, where a block begins.
+
+    Raises:
+        ValueError: the arguments don't fit each other.
+    """
+    for token, block in _pairs(planes, block_ids, chunk, first_token):
+        for rows, plane in zip(chunk, planes, strict=True):
+            rows[token : token + plane.shape[1]] = plane[block]
+
+
+def scatter_blocks(
+    chunk: Tensor, planes: Sequence[Tensor], block_ids: Sequence[int], first_token: int = 0
+) -> None:
+    """Copy ``chunk`` into whole blocks, each of which is named once; the inverse of the above."""
+    check_distinct(block_ids)
+    for token, block in _pairs(planes, block_ids, chunk, first_token):
+        for rows, plane in zip(chunk, planes, strict=True):
+            plane[block] = rows[token : token + plane.shape[1]]
+
+
+def check_fit(
+    planes: Sequence[Tensor], block_ids: Sequence[int], chunk: Tensor, first_token: int
+) -> None:
+    """ValueError with names and values for arguments that don't fit each other."""
+    blocks, block_tokens, heads, dim = planes[0].shape
+    if (len(planes), heads, dim) != (chunk.shape[0], *chunk.shape[2:]):
+        raise ValueError(
+            f"chunk {list(chunk.shape)} is not [{len(planes)}, tokens, {heads}, {dim}]"
+        )
+    if chunk.dtype != planes[0].dtype or not chunk.is_contiguous():
+        raise ValueError(f"chunk must be contiguous {planes[0].dtype}, got {chunk.dtype}")
+    if first_token % block_tokens or first_token < 0:
+        raise ValueError(f"first_token={first_token} is no multiple of {block_tokens}")
+    end_token = first_token + len(block_ids) * block_tokens
+    if end_token > chunk.shape[1]:
+        raise ValueError(f"token {end_token} is past the chunk's {chunk.shape[1]}")
+    wrong = [block for block in block_ids if not 0 <= block < blocks]
+    if wrong:
+        raise ValueError(f"block_ids={wrong} are not in [0, {blocks})")
+
+
+def check_distinct(block_ids: Sequence[int]) -> None:
+    """ValueError when a block would be written twice."""
+    if len(set(block_ids)) != len(block_ids):
+        raise ValueError(f"block_ids={list(block_ids)} name a block twice")
+
+
+def _pairs(
+    planes: Sequence[Tensor], block_ids: Sequence[int], chunk: Tensor, first_token: int
+) -> Iterator[tuple[int, int]]:
+    """Each block, and the token of the chunk with which it begins."""
+    check_fit(planes, block_ids, chunk, first_token)
+    block_tokens = planes[0].shape[1]
+    return zip(
+        range(first_token, chunk.shape[1], block_tokens),
+        block_ids,
+        strict=False,  # the chunk may go on behind the last block
+    )

@@ -1,0 +1,171 @@
+"""Every setting: its meaning, its limits, and one sentence for what can't be."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from kvtransfer.config_sources import Value, environment, yaml_file
+from kvtransfer.errors import ConfigError
+from kvtransfer.urls import masked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pydantic_core import ErrorDetails
+
+_SCHEMES = ("redis", "rediss", "unix", "memory")
+
+Count = Annotated[int, Field(ge=1)]
+# Unquoted, a name of digits reads as a number.
+Name = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
+Gibibytes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class TransferConfig(BaseModel):
+    """Frozen and valid; made by ``load`` or ``of``, whose errors are one sentence."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, protected_namespaces=(), hide_input_in_errors=True
+    )
+
+    chunk_size: Count = 256
+    """Tokens of a chunk; a multiple of the engine's block size."""
+    local_cpu: bool = True
+    """Keep chunks in host memory; otherwise it is only a way station."""
+    max_local_cpu_size: Gibibytes = 5.0
+    """Host memory, in GiB, of each worker."""
+    local_storage: None = None
+    """Folder of the disk tier, which this version doesn't have."""
+    max_local_storage_size: Annotated[float, Field(ge=0, le=0)] = 0.0
+    """GiB of the disk tier."""
+    remote_url: str | None = None
+    """Store shared by all engines."""
+    remote_serde: str = "naive"
+    """How payloads are written."""
+    ttl_s: Count | None = None
+    """Seconds that an entry lives after it was last put; None: until the store evicts it."""
+    remote_timeout_ms: Count = 2000
+    """Longest wait for one answer of the store."""
+    remote_connections: Annotated[int, Field(ge=1, le=64)] = 4
+    """Chunks fetched at once."""
+    lookup_timeout_ms: Count = 500
+    """A request doesn't wait longer to learn what the store holds."""
+    load_timeout_ms: Count = 10_000
+    """A fetch that has not begun after this is given up."""
+    max_pending_puts: Count = 64
+    """Chunks that wait to be written to the store; one more drops the oldest."""
+    save_decode: bool = True
+    """Cache generated tokens too, not only prompts."""
+    eviction_policy: str = "lru"
+    """What leaves host memory first."""
+    model_name: Annotated[Name, Field(min_length=1)] | None = None
+    """In place of the model's own name in the store's keys."""
+    namespace: Name = ""
+    """Deployments that differ in it share nothing."""
+
+    @classmethod
+    def load(
+        cls, extra: Mapping[str, object] | None = None, environ: Mapping[str, str] = os.environ
+    ) -> TransferConfig:
+        """From defaults, a YAML file, the environment and ``extra``; later ones win.
+
+        Raises:
+            ConfigError: a source can't be read, or a setting is unknown or can't be.
+        """
+        path = environ.get("KVTRANSFER_CONFIG_FILE") or environ.get("LMCACHE_CONFIG_FILE")
+        values = yaml_file(path, cls.model_fields) if path else {}
+        values |= environment(environ, cls.model_fields)
+        values |= {name: Value(value, name) for name, value in (extra or {}).items()}
+        return cls._checked(values)
+
+    @classmethod
+    def of(cls, **settings: object) -> TransferConfig:
+        """From ``settings`` alone.
+
+        Raises:
+            ConfigError: a setting is unknown or can't be.
+        """
+        return cls._checked({name: Value(value, name) for name, value in settings.items()})
+
+    @field_validator("remote_url")
+    @classmethod
+    def _knows_scheme(cls, url: str | None) -> str | None:
+        if url is not None and url.partition("://")[0] not in _SCHEMES:
+            raise ValueError(
+                "write redis://host:6379/0, rediss://host:6379/0, unix:///path/to/socket "
+                "or memory://"
+            )
+        return url
+
+    @field_validator("remote_serde")
+    @classmethod
+    def _knows_serde(cls, name: str) -> str:
+        if name != "naive":
+            raise ValueError("only 'naive' is known")
+        return name
+
+    @field_validator("eviction_policy")
+    @classmethod
+    def _knows_policy(cls, name: str) -> str:
+        if name.lower() != "lru":
+            raise ValueError("only 'lru' is known")
+        return name.lower()
+
+    def __repr__(self) -> str:
+        shown = {name: getattr(self, name) for name in type(self).model_fields}
+        shown["remote_url"] = self.remote_url and masked(self.remote_url)
+        return f"TransferConfig({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    __str__ = __repr__
+
+    @classmethod
+    def _checked(cls, values: Mapping[str, Value]) -> TransferConfig:
+        for name, value in values.items():
+            if name not in cls.model_fields:
+                raise ConfigError(unknown(value.source, name, cls.model_fields))
+        try:
+            return cls.model_validate({name: value.value for name, value in values.items()})
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            name = str(first["loc"][0])
+            raise ConfigError(_sentence(values[name], name, first)) from None
+
+
+def unknown(source: str, name: str, known: Iterable[str]) -> str:
+    """One sentence about a name that no setting has."""
+    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}"
+    return f"{source}: there is no setting {name!r}; {hint}"
+
+
+_WANTED = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "none_required": "unset: this version has no disk tier",
+    "finite_number": "a finite number",
+    "string_too_short": "a text that isn't empty",
+}
+
+
+def _sentence(value: Value, name: str, error: ErrorDetails) -> str:
+    shown = masked(value.value) if isinstance(value.value, str) else value.value
+    said = f"{value.source}={shown!r}" if value.source == name else f"{value.source} ({shown!r})"
+    kind, context = error["type"], error.get("ctx", {})
+    bounds = {"greater_than_equal": "at least {ge}", "greater_than": "more than {gt}"}
+    if name == "max_local_storage_size":
+        wanted = _WANTED["none_required"]
+    elif kind in bounds:
+        wanted = bounds[kind].format(**context)
+    elif kind == "less_than_equal":
+        wanted = f"at most {context['le']}"
+    elif kind == "value_error":
+        return f"{said}: {name} is not known; {context['error']}"
+    else:
+        wanted = _WANTED.get(kind, error["msg"])
+    return f"{said}: {name} must be {wanted}"

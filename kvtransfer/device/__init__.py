@@ -1,0 +1,76 @@
+"""Streams, events and memory that a device copies to and from, behind one small interface."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from kvtransfer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import torch
+
+__all__ = ["Device", "Event", "Stream", "open_device"]
+
+
+class Event(Protocol):
+    """A point in a stream's work."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all work before it has ended, well or badly."""
+        ...
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until it has, or for ``timeout_s``; whether it has."""
+        ...
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why the work, or work it waited for, did not do what it should; None while it goes on."""
+        ...
+
+
+class Stream(Protocol):
+    """Work in the order of its launches."""
+
+    def launch(self, work: Callable[[], None], after: Sequence[Event] = ()) -> Event:
+        """Do ``work`` after what was launched before and after ``after``; returns at once.
+
+        When one of ``after`` failed, ``work`` is not done and fails likewise.
+        """
+        ...
+
+    def close(self) -> None:
+        """Wait for the work and end."""
+        ...
+
+
+class Device(Protocol):
+    """Where the paged caches are."""
+
+    def stream(self, name: str) -> Stream:
+        """A new stream; the caller owns it. ``name`` shows in profilers and stack dumps."""
+        ...
+
+    def compute_event(self) -> Event:
+        """After all that the model has launched so far."""
+        ...
+
+    def host_memory(self, nbytes: int) -> torch.Tensor:
+        """``[nbytes]`` uint8 of host memory, touched, that this device copies to and from fast."""
+        ...
+
+
+def open_device(device: torch.device) -> Device:
+    """The interface to ``device``.
+
+    Raises:
+        ConfigError: a kind of device that we have no streams for.
+    """
+    if device.type == "cpu":
+        from kvtransfer.device.cpu import CpuDevice
+
+        return CpuDevice()
+    raise ConfigError(f"device {device} is not supported by this version; use vLLM's CPU build")

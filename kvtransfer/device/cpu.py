@@ -1,0 +1,86 @@
+"""The CPU as a device: its memory is host memory, its streams are threads.
+
+The copies are torch operations, which release the interpreter lock, so they run beside the model.
+"""
+
+from __future__ import annotations
+
+import mmap
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from kvtransfer.device import Event
+
+# Linux's: fault all pages in at once, in the kernel, instead of one by one during a copy.
+_MAP_POPULATE = getattr(mmap, "MAP_POPULATE", 0)
+
+
+class CpuDevice:
+    """See :class:`kvtransfer.device.Device`."""
+
+    def stream(self, name: str) -> CpuStream:
+        """See :class:`kvtransfer.device.Device`."""
+        return CpuStream(name)
+
+    def compute_event(self) -> CpuEvent:
+        """See :class:`kvtransfer.device.Device`; the model computes before it calls us."""
+        past: Future[None] = Future()
+        past.set_result(None)
+        return CpuEvent(past)
+
+    def host_memory(self, nbytes: int) -> torch.Tensor:
+        """See :class:`kvtransfer.device.Device`."""
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_POPULATE
+        return torch.from_numpy(np.frombuffer(mmap.mmap(-1, nbytes, flags), dtype=np.uint8))
+
+
+class CpuStream:
+    """See :class:`kvtransfer.device.Stream`; one thread."""
+
+    def __init__(self, name: str) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+
+    def launch(self, work: Callable[[], None], after: Sequence[Event] = ()) -> CpuEvent:
+        """See :class:`kvtransfer.device.Stream`."""
+        return CpuEvent(self._thread.submit(_run, work, after))
+
+    def close(self) -> None:
+        """See :class:`kvtransfer.device.Stream`."""
+        self._thread.shutdown()
+
+
+class CpuEvent:
+    """See :class:`kvtransfer.device.Event`."""
+
+    def __init__(self, work: Future[None]) -> None:
+        self._work = work
+
+    @property
+    def is_done(self) -> bool:
+        """See :class:`kvtransfer.device.Event`."""
+        return self._work.done()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """See :class:`kvtransfer.device.Event`."""
+        return not wait_for([self._work], timeout_s).not_done
+
+    @property
+    def error(self) -> BaseException | None:
+        """See :class:`kvtransfer.device.Event`."""
+        return self._work.exception() if self._work.done() else None
+
+
+def _run(work: Callable[[], None], after: Sequence[Event]) -> None:
+    for event in after:
+        event.wait()
+        if event.error is not None:
+            raise event.error
+    with torch.inference_mode():  # as the engine's threads are, whose tensors we write
+        work()

@@ -1,0 +1,13 @@
+"""Every exception this package raises on purpose."""
+
+
+class KVTransferError(Exception):
+    """Base of all errors raised here."""
+
+
+class ConfigError(KVTransferError, ValueError):
+    """A setting, a URL or a model that we can't work with; the message names it and the fix."""
+
+
+class StoreError(KVTransferError):
+    """A store could not answer; on the serving path that is a miss."""

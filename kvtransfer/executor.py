@@ -1,0 +1,243 @@
+"""Carries out plans: chunks between the store, the slots and the blocks, many at a time.
+
+Threads: the caller's hands in plans and takes reports; ``connections`` threads fetch, and begin
+the copy of what they fetched; one puts. Each job's slot and blocks belong to the job until it is
+reported, so threads share nothing but the lists under ``_news``.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from threading import Condition
+from typing import TYPE_CHECKING, TypeVar
+
+from kvtransfer.copier import Copier
+from kvtransfer.device import open_device
+from kvtransfer.host_pool import HostPool
+from kvtransfer.index import slots
+from kvtransfer.metrics import Metrics
+from kvtransfer.plan import Report
+from kvtransfer.stores.guarded import open_guarded
+from kvtransfer.write_behind import WriteBehind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kvtransfer.config import TransferConfig
+    from kvtransfer.device import Device, Event
+    from kvtransfer.keys import Names
+    from kvtransfer.paged import PagedCaches
+    from kvtransfer.plan import Load, Plan, Save
+    from kvtransfer.stores import Store
+
+Job = TypeVar("Job")
+
+_LOG = logging.getLogger("kvtransfer")
+_DRAIN_S = 10.0
+# Events can be asked, not listened to; this often while nothing else is to be done.
+_POLL_S = 0.0002
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much may be under way."""
+
+    fetches: int
+    """Chunks fetched at once."""
+    waiting_puts: int
+    """Chunks that wait to be put; one more drops the oldest."""
+    load_s: float
+    """A fetch that has not begun so long after its plan is given up."""
+
+
+@dataclass(frozen=True)
+class Tiers:
+    """What an executor moves chunks between; it owns the copier and the store."""
+
+    copier: Copier
+    pool: HostPool
+    device: Device
+    store: Store | None
+    """Guarded: it must not raise."""
+    name: Callable[[str], str]
+    """Chunk hash to the base key of this rank's shard."""
+
+
+class Executor:
+    """Obeys. Nothing here waits but ``wait``, ``finish_copies`` and ``close``."""
+
+    @classmethod
+    def open(cls, config: TransferConfig, caches: PagedCaches, names: Names, rank: int) -> Executor:
+        """Between ``caches``, which are those of ``rank``, and what ``config`` names.
+
+        Raises:
+            ConfigError: the device isn't supported, host memory holds no chunk, or the store's
+                URL is malformed.
+        """
+        device = open_device(caches.planes[0].device)
+        store = open_guarded(config, caches.chunk)
+        pool = HostPool(device, caches.chunk, slots(config, caches.chunk))
+        tiers = Tiers(Copier(caches, pool, device), pool, device, store, partial(names.shard, rank))
+        limits = Limits(
+            fetches=config.remote_connections,
+            waiting_puts=config.max_pending_puts,
+            load_s=config.load_timeout_ms / 1000,
+        )
+        return cls(tiers, limits, Metrics())
+
+    def __init__(self, tiers: Tiers, limits: Limits, metrics: Metrics) -> None:
+        self.metrics = metrics
+        self._tiers = tiers
+        self._limits = limits
+        self._fetches = ThreadPoolExecutor(limits.fetches, "kvtransfer-fetch")
+        self._puts = WriteBehind(self._put, self._drop_put, limits.waiting_puts, "kvtransfer-put")
+        self._fetched: dict[int, Future[bool]] = {}
+        """By slot, where a fetch filled it last."""
+        self._copied: dict[int, Event] = {}
+        """By slot, where a copy out of blocks filled it last."""
+        self._news = Condition()  # its lock is reentrant
+        self._copies_in: list[tuple[Load, Event]] = []
+        self._copies_out: list[tuple[Save, Event]] = []
+        self._ended = Report()
+
+    def run(self, plan: Plan) -> None:
+        """Begin the jobs of ``plan``, after what the model has launched so far."""
+        if plan.loads or plan.saves:
+            computed = self._tiers.device.compute_event()
+            for load in plan.loads:
+                self._load(load, computed)
+            for save in plan.saves:
+                self._save(save, computed)
+
+    def report(self) -> Report:
+        """What has ended since the last report."""
+        with self._news:
+            self._harvest()
+            ended, self._ended = self._ended, Report()
+        return ended
+
+    def wait(self, timeout_s: float) -> None:
+        """Until there is something to report, or for ``timeout_s``."""
+        deadline_s = time.monotonic() + timeout_s
+        with self._news:
+            self._harvest()
+            while not self._ended and time.monotonic() < deadline_s:
+                self._news.wait(_POLL_S)
+                self._harvest()
+
+    def finish_copies(self) -> None:
+        """Wait until the blocks of every save are free."""
+        with self._news:
+            copies = [event for _, event in self._copies_out]
+        for event in copies:
+            event.wait()
+
+    def close(self) -> None:
+        """End: fetches and copies under way first, then what ten seconds allow of the puts."""
+        self._fetches.shutdown(cancel_futures=True)
+        self._tiers.copier.close()
+        self._puts.close(_DRAIN_S)
+        if self._tiers.store is not None:
+            self._tiers.store.close()
+
+    def _load(self, load: Load, computed: Event) -> None:
+        if load.fetch:
+            deadline_s = time.monotonic() + self._limits.load_s
+            self._copied.pop(load.slot, None)
+            self._fetched[load.slot] = self._fetches.submit(self._fetch, load, deadline_s)
+        filling = self._fetched.get(load.slot)
+        if filling is None:
+            self._copy_in(load, computed)
+        else:
+            filling.add_done_callback(partial(self._copy_in_fetched, load, computed))
+
+    def _fetch(self, load: Load, deadline_s: float) -> bool:
+        store, began_s = self._tiers.store, time.monotonic()
+        if store is None or began_s > deadline_s:
+            return False
+        payload = self._tiers.pool.payload(load.slot)
+        found = store.get_into(self._tiers.name(load.key), payload)
+        self.metrics.add("fetch_seconds", time.monotonic() - began_s)
+        self.metrics.add("fetched_bytes", len(payload) if found else 0)
+        return found
+
+    def _copy_in_fetched(self, load: Load, computed: Event, fetched: Future[bool]) -> None:
+        if not fetched.cancelled() and fetched.exception() is None and fetched.result():
+            self._copy_in(load, computed)
+        else:
+            self._end_load(load, failed=True)
+
+    def _copy_in(self, load: Load, computed: Event) -> None:
+        if not load.block_ids:
+            self._end_load(load, failed=False)
+            return
+        filled = self._copied.get(load.slot)
+        after = [computed] if filled is None else [computed, filled]
+        event = self._tiers.copier.to_device(load.slot, load.block_ids, load.first_token, after)
+        with self._news:
+            self._copies_in.append((load, event))
+
+    def _save(self, save: Save, computed: Event) -> None:
+        event = self._tiers.copier.to_host(save.block_ids, save.slot, [computed])
+        self._fetched.pop(save.slot, None)
+        self._copied[save.slot] = event
+        with self._news:
+            self._copies_out.append((save, event))
+        if self._tiers.store is not None:
+            self._puts.offer((save, event))
+
+    def _put(self, job: tuple[Save, Event]) -> None:
+        (save, copied), store = job, self._tiers.store
+        copied.wait()
+        if store is not None and copied.error is None:
+            payload, began_s = self._tiers.pool.payload(save.slot), time.monotonic()
+            taken = store.put(self._tiers.name(save.key), payload)
+            self.metrics.add("put_seconds", time.monotonic() - began_s)
+            self.metrics.add("put_bytes", len(payload) if taken else 0)
+            self.metrics.add("put_failed_chunks", not taken)
+        self._end_put(save)
+
+    def _drop_put(self, job: tuple[Save, Event]) -> None:
+        self.metrics.add("put_dropped_chunks")
+        self._end_put(job[0])
+
+    def _end_put(self, save: Save) -> None:
+        with self._news:
+            self._ended.stored[save.job] = 1
+
+    def _end_load(self, load: Load, *, failed: bool) -> None:
+        self.metrics.add("load_failed_chunks", failed)
+        with self._news:
+            self._ended.loaded[load.job] = 1
+            if failed:
+                self._ended.failed.add(load.job)
+
+    def _harvest(self) -> None:
+        """Move the copies that are done into the next report; the caller holds ``_news``."""
+        self._copies_in, done_in = _parted(self._copies_in)
+        for load, event in done_in:
+            self._end_load(load, failed=self._has_failed(event))
+        self._copies_out, done_out = _parted(self._copies_out)
+        for save, event in done_out:
+            self._ended.copied[save.job] = 1
+            if self._has_failed(event):
+                self._ended.failed.add(save.job)
+
+    def _has_failed(self, event: Event) -> bool:
+        if event.error is None:
+            return False
+        _LOG.error("a copy failed, its chunk is a miss: %r", event.error)
+        return True
+
+
+def _parted(copies: list[tuple[Job, Event]]) -> tuple[list[tuple[Job, Event]], ...]:
+    """Those still under way, and those that are done."""
+    under_way: list[tuple[Job, Event]] = []
+    done: list[tuple[Job, Event]] = []
+    for copy in copies:
+        (done if copy[1].is_done else under_way).append(copy)
+    return under_way, done

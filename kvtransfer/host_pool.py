@@ -1,0 +1,39 @@
+"""One arena of host memory, cut into slots: memory only, whose slot it is stands in the index."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from kvtransfer.device import Device
+    from kvtransfer.layout import ChunkFormat
+
+# Slots begin on pages, so that direct I/O and a device's copy engine may use them as they are.
+_PAGE_BYTES = 4096
+
+
+class HostPool:
+    """``slots`` slots, each with room for one chunk; the arena lives as long as any view of it.
+
+    A slot belongs to one job at a time; the pool does not check.
+    """
+
+    def __init__(self, device: Device, chunk: ChunkFormat, slots: int) -> None:
+        self._chunk = chunk
+        self._dtype = getattr(torch, chunk.dtype)
+        self._stride_bytes = -(-chunk.nbytes // _PAGE_BYTES) * _PAGE_BYTES
+        self._arena = device.host_memory(self._stride_bytes * slots)
+        self._bytes = self._arena.numpy().data
+
+    def payload(self, slot: int) -> memoryview:
+        """The chunk's bytes in ``slot``, writable."""
+        start = slot * self._stride_bytes
+        return self._bytes[start : start + self._chunk.nbytes]
+
+    def chunk(self, slot: int) -> torch.Tensor:
+        """The same memory as ``[planes, tokens, heads, dim]`` of the chunk's dtype."""
+        start = slot * self._stride_bytes
+        flat = self._arena[start : start + self._chunk.nbytes].view(self._dtype)
+        return flat.view(self._chunk.planes, *self._chunk.plane_shape)

@@ -1,0 +1,134 @@
+"""Token ids to chunk keys: a chain of hashes, so equal keys mean equal bytes.
+
+``h_0 = SHA-256(namespace)`` and ``h_i = SHA-256(h_{i-1} || token ids of chunk i || extras of
+chunk i)``; a key is the first 128 bits of ``h_i`` as 32 hex digits. Nothing here depends on the
+process: no salted ``hash()``, no dictionary order, no address.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+FORMAT_VERSION = 1
+"""Raised whenever the meaning of a key or of a chunk's bytes changes."""
+
+KEY_HEX_DIGITS = 32
+_PLAIN = "".join(map(chr, range(0x21, 0x7F))).translate(str.maketrans("", "", "%@{}"))
+
+
+def namespace(facts: Mapping[str, object]) -> bytes:
+    """Canonical JSON of everything but the tokens that shapes a chunk's bytes.
+
+    Raises:
+        TypeError: a fact is not plain JSON; a rendering by ``repr`` could differ between processes.
+    """
+    named = {"kvtransfer": FORMAT_VERSION, **facts}
+    return json.dumps(named, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def chunk_keys(
+    token_ids: Sequence[int],
+    chunk_tokens: int,
+    *,
+    namespace: bytes,
+    extras: Sequence[bytes] = (),
+) -> list[str]:
+    """One key for each whole chunk of ``token_ids``; a partial tail has none.
+
+    Args:
+        token_ids: ids below 2**31, hashed as little-endian int32.
+        chunk_tokens: tokens in a chunk.
+        namespace: what :func:`namespace` returned.
+        extras: for chunk ``i``, whatever beside its ids decides its bytes (images, say); chunks
+            past the end have none.
+
+    Raises:
+        ValueError: an id is negative or needs more than 31 bits.
+    """
+    return KeyChain(chunk_tokens, namespace=namespace, extras=extras).extend(token_ids)
+
+
+class KeyChain:
+    """The keys of a sequence that grows; arguments as for :func:`chunk_keys`."""
+
+    def __init__(
+        self, chunk_tokens: int, *, namespace: bytes, extras: Sequence[bytes] = ()
+    ) -> None:
+        self._chunk_tokens = chunk_tokens
+        self._extras = extras
+        self._parent = hashlib.sha256(namespace).digest()
+        self._keys: list[str] = []
+
+    def extend(self, token_ids: Sequence[int]) -> list[str]:
+        """The keys of all whole chunks of ``token_ids``: the whole sequence, grown at its end."""
+        hashed_tokens = len(self._keys) * self._chunk_tokens
+        if len(token_ids) - hashed_tokens >= self._chunk_tokens:
+            little_endian = _little_endian(token_ids[hashed_tokens:])
+            chunk_bytes = 4 * self._chunk_tokens
+            for start in range(0, len(little_endian) - chunk_bytes + 1, chunk_bytes):
+                self._append(little_endian[start : start + chunk_bytes])
+        return self._keys
+
+    def _append(self, token_bytes: bytes) -> None:
+        chain = hashlib.sha256(self._parent + token_bytes)
+        if len(self._keys) < len(self._extras):
+            chain.update(self._extras[len(self._keys)])
+        self._parent = chain.digest()
+        self._keys.append(self._parent.hex()[:KEY_HEX_DIGITS])
+
+
+def _little_endian(token_ids: Sequence[int]) -> bytes:
+    ids = np.asarray(token_ids, dtype=np.int64)
+    if ids.size and (ids.min() < 0 or ids.max() >= 2**31):
+        raise ValueError(f"token ids must lie in [0, 2**31), got {ids.min()} .. {ids.max()}")
+    return ids.astype("<i4").tobytes()
+
+
+@dataclass(frozen=True)
+class BaseKey:
+    """The parts of a store's key: whose shard of which chunk."""
+
+    model_name: str
+    world_size: int
+    worker_id: int
+    chunk_hash: str
+
+
+def base_key(model_name: str, world_size: int, worker_id: int, chunk_hash: str) -> str:
+    """``{model_name}@{world_size}@{worker_id}@{chunk_hash}``, the name of an entry in a store.
+
+    ``%``, ``@``, braces, blanks and non-ASCII in the model's name are percent-escaped: an ``@``
+    would shift the fields, and braces would send a whole model to one slot of a Redis Cluster.
+    """
+    return f"{quote(model_name, safe=_PLAIN)}@{world_size}@{worker_id}@{chunk_hash}"
+
+
+def parse_base_key(key: str) -> BaseKey:
+    """The parts of ``key``; the inverse of :func:`base_key`."""
+    model_name, world_size, worker_id, chunk_hash = key.split("@")
+    return BaseKey(unquote(model_name), int(world_size), int(worker_id), chunk_hash)
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a model's chunks are called in a store."""
+
+    model_name: str
+    world_size: int
+
+    def shard(self, worker_id: int, chunk_hash: str) -> str:
+        """The base key of one rank's part of a chunk."""
+        return base_key(self.model_name, self.world_size, worker_id, chunk_hash)
+
+    def shards(self, chunk_hash: str) -> list[str]:
+        """The base keys of all ranks' parts; the chunk is there when all of them are."""
+        return [self.shard(rank, chunk_hash) for rank in range(self.world_size)]

@@ -1,0 +1,72 @@
+"""What the bytes of a chunk are: the same on every engine, device and attention backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from kvtransfer.errors import ConfigError
+
+_ELEMENT_BYTES = {
+    "float32": 4,
+    "float16": 2,
+    "bfloat16": 2,
+    "float8_e4m3fn": 1,
+    "float8_e5m2": 1,
+    "float8_e4m3fnuz": 1,
+    "float8_e5m2fnuz": 1,
+    "uint8": 1,
+    "int8": 1,
+}
+
+
+@dataclass(frozen=True)
+class ChunkFormat:
+    """What every payload of one store is; under any other the same bytes mean nothing.
+
+    Raw little-endian elements, outermost dimension first, without padding or header. The tokens of
+    one layer's keys (or values, or content) are a *plane*, ``[tokens, heads, dim]``.
+    """
+
+    layout: str
+    """Name of the order: ``split`` is ``[layers, 2, tokens, heads, dim]``, keys before values;
+    ``content`` is ``[layers, tokens, heads, dim]``, whatever a token's cell holds."""
+    dtype: str
+    """Element type as torch spells it, ``float16``."""
+    shape: tuple[int, ...]
+    """Elements of one chunk, outermost first."""
+    tokens: int
+    nbytes: int
+
+    @classmethod
+    def split(cls, dtype: str, layers: int, tokens: int, heads: int, dim: int) -> ChunkFormat:
+        """Keys and values of ``heads`` heads."""
+        return cls._of("split", dtype, (layers, 2, tokens, heads, dim), tokens)
+
+    @classmethod
+    def content(cls, dtype: str, layers: int, tokens: int, heads: int, dim: int) -> ChunkFormat:
+        """One cell a token and head: the latent of MLA, or keys and values with inline scales."""
+        return cls._of("content", dtype, (layers, tokens, heads, dim), tokens)
+
+    @classmethod
+    def _of(cls, layout: str, dtype: str, shape: tuple[int, ...], tokens: int) -> ChunkFormat:
+        if dtype not in _ELEMENT_BYTES:
+            raise ConfigError(
+                f"a cache of {dtype} is not supported, only of {', '.join(_ELEMENT_BYTES)}"
+            )
+        return cls(layout, dtype, shape, tokens, prod(shape) * _ELEMENT_BYTES[dtype])
+
+    @property
+    def planes(self) -> int:
+        """How many planes a chunk has."""
+        return prod(self.shape[:-3])
+
+    @property
+    def plane_shape(self) -> tuple[int, int, int]:
+        """``(tokens, heads, dim)``."""
+        tokens, heads, dim = self.shape[-3:]
+        return tokens, heads, dim
+
+    def slots_in(self, gib: float) -> int:
+        """How many whole chunks fit into ``gib`` GiB."""
+        return int(gib * 2**30) // self.nbytes

@@ -1,0 +1,138 @@
+"""Which chunks does the store hold? Asked in the background, remembered for each request.
+
+Threads: the caller's owns the questions' table; the one that asks owns a question from the queue
+on until it has set its answer, which it does once.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import chain
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from kvtransfer.stores.guarded import open_guarded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence, Set
+
+    from kvtransfer.config import TransferConfig
+    from kvtransfer.keys import Names
+    from kvtransfer.layout import ChunkFormat
+    from kvtransfer.stores import Store
+
+
+@dataclass(frozen=True)
+class _Question:
+    keys: list[str]
+    asked_s: float
+    answer: Future[Set[str]] = field(default_factory=Future)
+
+
+class Lookup:
+    """Asks ``store``, which it owns and which must not raise, on a thread of its own.
+
+    Args:
+        store: a guarded store; what it can't answer is a miss.
+        names: the base keys under which the shards of a chunk are stored, one for each rank; the
+            chunk is there when all of them are.
+        timeout_s: an answer that takes longer counts as misses.
+        clock: seconds that never go back.
+    """
+
+    @classmethod
+    def open(cls, config: TransferConfig, chunk: ChunkFormat, names: Names) -> Lookup | None:
+        """For the store that ``config`` names; None where it names none."""
+        store = open_guarded(config, chunk)
+        return None if store is None else cls(store, names.shards, config.lookup_timeout_ms / 1000)
+
+    def __init__(
+        self,
+        store: Store,
+        names: Callable[[str], Sequence[str]],
+        timeout_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._late = 0
+        self._store = store
+        self._names = names
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._questions: dict[str, _Question] = {}
+        self._queue: SimpleQueue[_Question | None] = SimpleQueue()
+        self._thread = Thread(target=self._answer_all, name="kvtransfer-lookup", daemon=True)
+        self._thread.start()
+
+    def ask(self, request_id: str, keys: Sequence[str]) -> None:
+        """Begin to find out about ``keys``; a request that has asked already asks anew."""
+        self._questions[request_id] = self._put(keys)
+
+    def asked(self, request_id: str) -> bool:
+        """Whether ``request_id`` has asked and not been forgotten."""
+        return request_id in self._questions
+
+    def answer(self, request_id: str) -> Set[str] | None:
+        """Those of the keys asked about that the store holds; None: not known yet."""
+        question = self._questions[request_id]
+        if question.answer.done():
+            return question.answer.result()
+        if self._clock() - question.asked_s < self._timeout_s:
+            return None
+        return self._give_up(request_id, question)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether any question is open."""
+        return any(not question.answer.done() for question in self._questions.values())
+
+    def wait(self, keys: Sequence[str]) -> Set[str]:
+        """Ask about ``keys`` and wait for the answer, at most until it counts as misses."""
+        try:
+            return self._put(keys).answer.result(self._timeout_s)
+        except TimeoutError:
+            self._late += 1
+            return frozenset()
+
+    def forget(self, request_id: str) -> None:
+        """The request asks no more."""
+        self._questions.pop(request_id, None)
+
+    def take_late(self) -> int:
+        """How many questions were given up since the last call."""
+        taken, self._late = self._late, 0
+        return taken
+
+    def close(self) -> None:
+        """End the thread, after the question it is at, and close the store."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _put(self, keys: Sequence[str]) -> _Question:
+        question = _Question(list(keys), self._clock())
+        self._queue.put(question)
+        return question
+
+    def _give_up(self, request_id: str, question: _Question) -> Set[str]:
+        self._late += 1
+        # Another one in its place: the thread may yet answer this.
+        given_up = _Question([], question.asked_s)
+        given_up.answer.set_result(frozenset())
+        self._questions[request_id] = given_up
+        return frozenset()
+
+    def _answer_all(self) -> None:
+        with closing(self._store):
+            while (question := self._queue.get()) is not None:
+                question.answer.set_result(self._find(question))
+
+    def _find(self, question: _Question) -> Set[str]:
+        if self._clock() - question.asked_s >= self._timeout_s:
+            return frozenset()  # nobody waits any more
+        shards = {key: self._names(key) for key in question.keys}
+        asked = list(chain.from_iterable(shards.values()))
+        held = dict(zip(asked, self._store.contains(asked), strict=True))
+        return {key for key, names in shards.items() if all(held[name] for name in names)}

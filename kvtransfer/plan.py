@@ -1,0 +1,74 @@
+"""What the deciding side asks of the obeying side in one step, and what that reports back.
+
+Plain data. A job moves one chunk; its number is never used twice. Every rank obeys the same plan
+on its own shard, so reports are summed over ranks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Load:
+    """Bring a chunk into blocks, or only into its slot."""
+
+    job: int
+    key: str
+    """Chunk hash, 32 hex digits."""
+    slot: int
+    fetch: bool
+    """The slot doesn't hold the chunk: get it from the store first."""
+    block_ids: tuple[int, ...]
+    """The manager's blocks to fill, in token order; none: the chunk stays in the slot."""
+    first_token: int = 0
+    """Token of the chunk with which the first block begins."""
+
+
+@dataclass(frozen=True)
+class Save:
+    """Copy whole blocks into a slot, and put what is there into the store."""
+
+    job: int
+    key: str
+    slot: int
+    block_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The jobs of one step, in the order in which they hold each slot."""
+
+    loads: tuple[Load, ...] = ()
+    saves: tuple[Save, ...] = ()
+    reuses_blocks: bool = False
+    """Blocks that are still being saved will be written from now on: finish those copies first."""
+    patience_s: float = 0.0
+    """Nothing is computed in this step: wait so long for something to report."""
+
+
+@dataclass
+class Report:
+    """What has ended since the last report; counts are ranks."""
+
+    loaded: dict[int, int] = field(default_factory=dict)
+    copied: dict[int, int] = field(default_factory=dict)
+    """Saves whose blocks are free again and whose slot holds the chunk."""
+    stored: dict[int, int] = field(default_factory=dict)
+    """Saves that no longer need their slot: put, failed or dropped."""
+    failed: set[int] = field(default_factory=set)
+    """Loads and copies, also counted above, that did not bring the bytes."""
+
+    def add(self, other: Report) -> None:
+        """Sum ``other`` into this."""
+        for mine, theirs in (
+            (self.loaded, other.loaded),
+            (self.copied, other.copied),
+            (self.stored, other.stored),
+        ):
+            for job, ranks in theirs.items():
+                mine[job] = mine.get(job, 0) + ranks
+        self.failed |= other.failed
+
+    def __bool__(self) -> bool:
+        return bool(self.loaded or self.copied or self.stored)

@@ -1,0 +1,190 @@
+"""Chunks wanted to jobs over slots, and reports to what has come of them: decides, does nothing."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kvtransfer.index import Index, slots
+from kvtransfer.plan import Load, Report, Save
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Sequence
+
+    from kvtransfer.config import TransferConfig
+    from kvtransfer.layout import ChunkFormat
+
+
+@dataclass(frozen=True)
+class Target:
+    """A chunk and the blocks that it is wanted in, see :class:`kvtransfer.plan.Load`."""
+
+    key: str
+    block_ids: tuple[int, ...] = ()
+    first_token: int = 0
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How tokens lie in blocks and in chunks."""
+
+    chunk_tokens: int
+    block_tokens: int
+    """A divisor of ``chunk_tokens``."""
+
+    def blocks(self, chunk: int, block_ids: Sequence[int]) -> tuple[int, ...]:
+        """Those of a request's ``block_ids`` that hold its ``chunk``-th chunk."""
+        ratio = self.chunk_tokens // self.block_tokens
+        return tuple(block_ids[chunk * ratio : (chunk + 1) * ratio])
+
+    def targets(
+        self, keys: Sequence[str], block_ids: Sequence[int], skip_tokens: int
+    ) -> list[Target]:
+        """The chunks ``keys`` of a request in its ``block_ids``, without ``skip_tokens`` of them.
+
+        ``skip_tokens`` whole blocks at the front are not written.
+        """
+        targets = []
+        for chunk in range(skip_tokens // self.chunk_tokens, len(keys)):
+            first_token = max(0, skip_tokens - chunk * self.chunk_tokens)
+            blocks = self.blocks(chunk, block_ids)[first_token // self.block_tokens :]
+            targets.append(Target(keys[chunk], blocks, first_token))
+        return targets
+
+
+@dataclass
+class Settled:
+    """Jobs that every rank has ended."""
+
+    loaded: list[int] = field(default_factory=list)
+    copied: list[int] = field(default_factory=list)
+    failed: set[int] = field(default_factory=set)
+    """Those of the above that failed on some rank."""
+
+
+@dataclass
+class _Pending:
+    slot: int
+    ranks: int
+    """Still to report."""
+    failed: bool = False
+
+
+class Planner:
+    """Plans jobs for ``ranks`` obeying sides over the slots of ``index``, which it owns.
+
+    With ``keep`` false a slot is only a way station: its chunk is forgotten once its jobs are
+    done, and never serves a later request.
+    """
+
+    @classmethod
+    def open(cls, config: TransferConfig, chunk: ChunkFormat, ranks: int) -> Planner:
+        """As ``config`` says, for slots of the size of ``chunk``.
+
+        Raises:
+            ConfigError: host memory doesn't hold one chunk.
+        """
+        put = config.remote_url is not None
+        index = Index(slots(config, chunk))
+        return cls(index, ranks=ranks, keep=config.local_cpu, put=put)
+
+    def __init__(self, index: Index, *, ranks: int, keep: bool, put: bool) -> None:
+        self.index = index
+        self._ranks = ranks
+        self._keep = keep
+        self._put = put
+        self._numbers = itertools.count()
+        self._loads: dict[int, _Pending] = {}
+        self._copies: dict[int, _Pending] = {}
+        self._puts: dict[int, _Pending] = {}
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether a load is under way."""
+        return bool(self._loads)
+
+    def held(self, keys: Sequence[str]) -> int:
+        """How many of ``keys``, from the first on, host memory holds."""
+        return sum(1 for _ in itertools.takewhile(self.index.__contains__, keys))
+
+    def loadable(self, keys: Sequence[str], stored: Container[str]) -> int:
+        """How many of ``keys``, from the first on, ``load`` could bring now.
+
+        Args:
+            keys: chunks in the order of their tokens.
+            stored: those that the store is known to hold.
+        """
+        room = self.index.room
+        for i, key in enumerate(keys):
+            held = key in self.index
+            if not held and key not in stored:
+                return i
+            if not held or self.index.is_idle(key):
+                if room == 0:
+                    return i
+                room -= 1
+        return len(keys)
+
+    def load(self, targets: Sequence[Target]) -> list[Load]:
+        """A job for each target, as many as there is room for; ``loadable`` says how many.
+
+        Chunks that host memory holds, or that are on their way there, are not fetched again.
+        """
+        held = {t.key: self.index.pin(t.key) for t in targets if t.key in self.index}
+        jobs = []
+        for target in targets:
+            slot = held.pop(target.key, None)
+            fetch = slot is None
+            if slot is None:
+                slot = self.index.claim(target.key)
+            if slot is None:
+                break
+            job = next(self._numbers)
+            self._loads[job] = _Pending(slot, self._ranks)
+            jobs.append(Load(job, target.key, slot, fetch, target.block_ids, target.first_token))
+        for slot in held.values():
+            self.index.unpin(slot)
+        return jobs
+
+    def save(self, key: str, block_ids: Sequence[int]) -> Save | None:
+        """The job that copies ``block_ids`` out; None when the chunk is held or no slot is free."""
+        if key in self.index:
+            return None
+        slot = self.index.claim(key)
+        if slot is None:
+            return None
+        job = next(self._numbers)
+        self._copies[job] = _Pending(slot, self._ranks)
+        if self._put:
+            self.index.pin(key)
+            self._puts[job] = _Pending(slot, self._ranks)
+        return Save(job, key, slot, tuple(block_ids))
+
+    def settle(self, report: Report) -> Settled:
+        """Take in what one or more ranks report; what all have ended gives up its slot."""
+        settled = Settled()
+        for jobs, ended, counts in (
+            (self._loads, settled.loaded, report.loaded),
+            (self._copies, settled.copied, report.copied),
+        ):
+            for job in _ended(jobs, counts, report.failed):
+                ended.append(job)
+                if jobs[job].failed:
+                    settled.failed.add(job)
+                self._release(jobs.pop(job))
+        for job in _ended(self._puts, report.stored, set()):
+            self._release(self._puts.pop(job))
+        return settled
+
+    def _release(self, pending: _Pending) -> None:
+        if pending.failed or not self._keep:
+            self.index.forget(pending.slot)
+        self.index.unpin(pending.slot)
+
+
+def _ended(jobs: dict[int, _Pending], counts: dict[int, int], failed: set[int]) -> list[int]:
+    for job, ranks in counts.items():
+        jobs[job].ranks -= ranks
+        jobs[job].failed |= job in failed
+    return [job for job in counts if jobs[job].ranks == 0]

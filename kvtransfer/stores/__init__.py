@@ -1,0 +1,89 @@
+"""Places beyond host memory that hold chunks, behind one interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from kvtransfer.errors import ConfigError
+from kvtransfer.urls import masked
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kvtransfer.layout import ChunkFormat
+
+__all__ = ["Store", "StoreSettings", "open_store"]
+
+
+class Store(Protocol):
+    """Holds payloads of one :class:`ChunkFormat` by base key; safe to call from several threads.
+
+    Every method but ``close`` raises :class:`StoreError` when the store itself can't answer, and
+    ``ValueError`` for a payload that isn't ``ChunkFormat.nbytes`` long.
+    """
+
+    def contains(self, keys: Sequence[str]) -> list[bool]:
+        """For each key, in order, whether both halves of its entry are there (not verified)."""
+        ...
+
+    def get_into(self, key: str, payload: memoryview) -> bool:
+        """Fill the whole of ``payload`` with the verified bytes of ``key``.
+
+        False is a miss: no entry, half of one, another format, a wrong length or checksum. What
+        was found of a damaged entry is removed, and the content of ``payload`` is undefined.
+        """
+        ...
+
+    def put(self, key: str, payload: memoryview) -> bool:
+        """Hold ``payload``, read only during the call, as ``key``.
+
+        True means that the store holds the key now. An entry that is already there in the same
+        format is kept (equal keys mean equal bytes) and lives on for another ``ttl_s``.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what the store holds open; no other call may be running or follow."""
+        ...
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """How to use a store, whichever it is."""
+
+    ttl_s: int | None = None
+    """Seconds that an entry lives after it was last put; None: until the store evicts it."""
+    timeout_s: float = 2.0
+    """Longest wait for a connection, for connecting and for each answer on the wire."""
+    connections: int = 4
+    """Calls that may be under way at once."""
+
+    def __post_init__(self) -> None:
+        if self.ttl_s is not None and self.ttl_s < 1:
+            raise ConfigError(f"ttl_s={self.ttl_s} must be at least 1, or None to keep entries")
+        if not self.timeout_s > 0:
+            raise ConfigError(f"timeout_s={self.timeout_s} must be more than 0")
+        if self.connections < 1:
+            raise ConfigError(f"connections={self.connections} must be at least 1")
+
+
+def open_store(url: str, chunk: ChunkFormat, settings: StoreSettings) -> Store:
+    """The store at ``url`` for payloads of ``chunk``; connects when it is first used.
+
+    Raises:
+        ConfigError: the URL names no store that we know, or is malformed.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme in ("redis", "rediss", "unix"):
+        from kvtransfer.stores.redis import RedisStore
+
+        return RedisStore(url, chunk, settings)
+    if scheme == "memory" and not rest:
+        from kvtransfer.stores.memory import MemoryStore
+
+        return MemoryStore(chunk, settings)
+    raise ConfigError(
+        f"no store at {masked(url)!r}: write redis://host:6379/0, rediss://host:6379/0, "
+        "unix:///path/to/socket or memory://"
+    )

@@ -1,0 +1,119 @@
+"""A store that may fail without anybody noticing more than misses."""
+
+from __future__ import annotations
+
+import logging
+import time
+from threading import Lock
+from typing import TYPE_CHECKING, TypeVar
+
+from kvtransfer.errors import StoreError
+from kvtransfer.stores import StoreSettings, open_store
+from kvtransfer.stores.breaker import Breaker
+from kvtransfer.urls import masked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from kvtransfer.config import TransferConfig
+    from kvtransfer.layout import ChunkFormat
+    from kvtransfer.stores import Store
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger("kvtransfer")
+_LOG_EVERY_S = 60.0
+
+
+def open_guarded(config: TransferConfig, chunk: ChunkFormat) -> GuardedStore | None:
+    """The store that ``config`` names, None where it names none; connects when first used.
+
+    Raises:
+        ConfigError: the URL is malformed.
+    """
+    if config.remote_url is None:
+        return None
+    settings = StoreSettings(
+        ttl_s=config.ttl_s,
+        timeout_s=config.remote_timeout_ms / 1000,
+        connections=config.remote_connections,
+    )
+    store = open_store(config.remote_url, chunk, settings)
+    return GuardedStore(store, config.remote_url)
+
+
+class GuardedStore:
+    """``store`` with each failure turned into a miss, counted, and logged once a minute.
+
+    After a few failures in a row it answers misses at once and lets a probe through from time to
+    time (see :class:`Breaker`). Owns ``store``: closing this closes it.
+    """
+
+    failures: int
+    """Calls that the store did not answer."""
+    refused: int
+    """Calls that were answered as misses without asking the store."""
+
+    def __init__(
+        self,
+        store: Store,
+        address: str,
+        *,
+        breaker: Breaker | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.failures = 0
+        self.refused = 0
+        self._store = store
+        self._address = masked(address)
+        self._breaker = Breaker() if breaker is None else breaker
+        self._clock = clock
+        self._lock = Lock()
+        self._logged_s: float | None = None
+
+    def contains(self, keys: Sequence[str]) -> list[bool]:
+        """See :class:`kvtransfer.stores.Store`; all False when the store fails."""
+        return self._ask(lambda: self._store.contains(keys), [False] * len(keys))
+
+    def get_into(self, key: str, payload: memoryview) -> bool:
+        """See :class:`kvtransfer.stores.Store`; a miss when the store fails."""
+        return self._ask(lambda: self._store.get_into(key, payload), False)
+
+    def put(self, key: str, payload: memoryview) -> bool:
+        """See :class:`kvtransfer.stores.Store`; False, a dropped chunk, when the store fails."""
+        return self._ask(lambda: self._store.put(key, payload), False)
+
+    def close(self) -> None:
+        """See :class:`kvtransfer.stores.Store`."""
+        try:
+            self._store.close()
+        except StoreError as error:
+            self._note(error)
+
+    def _ask(self, question: Callable[[], T], otherwise: T) -> T:
+        with self._lock:
+            if not self._breaker.allows(self._clock()):
+                self.refused += 1
+                return otherwise
+        try:
+            answer = question()
+        except StoreError as error:
+            self._note(error)
+            return otherwise
+        with self._lock:
+            self._breaker.succeeded()
+        return answer
+
+    def _note(self, error: StoreError) -> None:
+        with self._lock:
+            now_s = self._clock()
+            self.failures += 1
+            self._breaker.failed(now_s)
+            if self._logged_s is not None and now_s < self._logged_s + _LOG_EVERY_S:
+                return
+            self._logged_s = now_s
+            failures = self.failures
+        cause = str(error).removeprefix(f"{self._address}: ")
+        _LOG.warning(
+            "store %s fails, its chunks are misses: %s (%d so far)", self._address, cause, failures
+        )

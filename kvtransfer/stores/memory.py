@@ -1,0 +1,99 @@
+"""Chunks in this process's memory: the store contract's simplest answer."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from kvtransfer.stores.record import ChunkRecord, is_intact, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from kvtransfer.layout import ChunkFormat
+    from kvtransfer.stores import StoreSettings
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Entries of one or several memory stores, by base key."""
+
+    records: dict[str, dict[str, str]] = field(default_factory=dict)
+    payloads: dict[str, bytes] = field(default_factory=dict)
+    expiries_s: dict[str, float] = field(default_factory=dict)
+    """When an entry is over, by the clock of the store that put it."""
+    lock: Lock = field(default_factory=Lock)
+    """Held for every look at the three."""
+
+    def remove(self, key: str) -> None:
+        """Forget what there is of ``key``; the caller holds the lock."""
+        for halves in (self.records, self.payloads, self.expiries_s):
+            halves.pop(key, None)
+
+
+class MemoryStore:
+    """Copies of the payloads it was given; nothing is ever evicted, so mind the room."""
+
+    def __init__(
+        self,
+        chunk: ChunkFormat,
+        settings: StoreSettings,
+        *,
+        shelf: Shelf | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._chunk = chunk
+        self._ttl_s = settings.ttl_s
+        self._shelf = Shelf() if shelf is None else shelf
+        self._clock = clock
+
+    def contains(self, keys: Sequence[str]) -> list[bool]:
+        """See :class:`kvtransfer.stores.Store`."""
+        with self._shelf.lock:
+            return [self._has_both_halves(key) for key in keys]
+
+    def get_into(self, key: str, payload: memoryview) -> bool:
+        """See :class:`kvtransfer.stores.Store`."""
+        target = whole(payload, self._chunk)
+        with self._shelf.lock:
+            self._expire(key)
+            held = self._shelf.payloads.get(key)
+            fields = self._shelf.records.get(key)
+            if held is not None and is_intact(key, self._chunk, fields, held):
+                target[:] = held
+                return True
+            self._shelf.remove(key)
+        return False
+
+    def put(self, key: str, payload: memoryview) -> bool:
+        """See :class:`kvtransfer.stores.Store`."""
+        source = whole(payload, self._chunk)
+        with self._shelf.lock:
+            if not self._holds(key):
+                record = ChunkRecord.of(key, self._chunk, source, created=int(time.time()))
+                self._shelf.records[key] = record.to_fields()
+                self._shelf.payloads[key] = bytes(source)
+            if self._ttl_s is not None:
+                self._shelf.expiries_s[key] = self._clock() + self._ttl_s
+        return True
+
+    def close(self) -> None:
+        """See :class:`kvtransfer.stores.Store`."""
+
+    def _has_both_halves(self, key: str) -> bool:
+        self._expire(key)
+        return key in self._shelf.records and key in self._shelf.payloads
+
+    def _holds(self, key: str) -> bool:
+        if not self._has_both_halves(key):
+            return False
+        record = ChunkRecord.from_fields(self._shelf.records[key])
+        right_length = len(self._shelf.payloads[key]) == self._chunk.nbytes
+        return right_length and record is not None and record.matches(key, self._chunk)
+
+    def _expire(self, key: str) -> None:
+        expiry_s = self._shelf.expiries_s.get(key)
+        if expiry_s is not None and expiry_s <= self._clock():
+            self._shelf.remove(key)

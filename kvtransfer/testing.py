@@ -1,0 +1,255 @@
+"""For tests of this package, and of stores written elsewhere: a contract, and faults on demand."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import replace
+from threading import Lock
+from typing import TYPE_CHECKING, Protocol
+
+from kvtransfer.errors import StoreError
+from kvtransfer.keys import base_key
+from kvtransfer.layout import ChunkFormat
+from kvtransfer.stores import StoreSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from kvtransfer.stores import Store
+
+CHUNK = ChunkFormat("split", "uint8", (3, 2, 7, 11, 13), tokens=7, nbytes=6006)
+"""A small chunk whose length is no power of two and no multiple of a machine word."""
+
+KEY, OTHER_KEY, ABSENT_KEY = (base_key("org/model", 2, 1, digit * 32) for digit in "abc")
+PAYLOAD = bytes((i * 31 + i // 256) % 256 for i in range(CHUNK.nbytes))
+
+
+class Backing(Protocol):
+    """What a store keeps its entries in, reached by a side door: to damage them."""
+
+    def open(self, chunk: ChunkFormat, settings: StoreSettings) -> Store:
+        """One more store over the same entries."""
+        ...
+
+    def payload(self, key: str) -> bytes | None:
+        """The payload half of ``key``'s entry, None where there is none."""
+        ...
+
+    def set_payload(self, key: str, payload: bytes | None) -> None:
+        """Replace only the payload half, or remove it."""
+        ...
+
+    def fields(self, key: str) -> dict[str, str] | None:
+        """The record half of ``key``'s entry, None where there is none."""
+        ...
+
+    def set_fields(self, key: str, fields: dict[str, str] | None) -> None:
+        """Replace only the record half, or remove it."""
+        ...
+
+    def elapse(self, seconds: int) -> None:
+        """Let every entry's time to live run on by ``seconds``."""
+        ...
+
+
+class StoreContract:
+    """What every store must do: subclass it in a test module and give it two fixtures.
+
+    ``backing`` is a fresh, empty :class:`Backing`; ``store`` is what its ``open`` returns for
+    ``CHUNK`` and default settings, closed afterwards.
+    """
+
+    def test_get_returns_what_was_put(self, store: Store) -> None:
+        assert store.put(KEY, memoryview(PAYLOAD))
+        assert get(store, KEY) == PAYLOAD
+
+    def test_put_and_get_take_unaligned_views(self, store: Store) -> None:
+        padded, target = bytearray(b"x" + PAYLOAD + b"x"), bytearray(CHUNK.nbytes + 3)
+        assert store.put(KEY, memoryview(padded)[1:-1])
+        padded[:] = bytes(len(padded))  # the store must not have kept the caller's memory
+        assert store.get_into(KEY, memoryview(target)[3:])
+        assert target == b"\0\0\0" + PAYLOAD
+
+    def test_an_absent_key_is_a_miss(self, store: Store) -> None:
+        store.put(KEY, memoryview(PAYLOAD))
+        assert get(store, ABSENT_KEY) is None
+
+    def test_contains_answers_in_the_order_asked(self, store: Store) -> None:
+        store.put(KEY, memoryview(PAYLOAD))
+        store.put(OTHER_KEY, memoryview(PAYLOAD))
+        asked = [OTHER_KEY, ABSENT_KEY, KEY, ABSENT_KEY, KEY]
+        assert store.contains(asked) == [True, False, True, False, True]
+        assert store.contains([]) == []
+
+    def test_an_entry_already_there_is_kept(self, store: Store, backing: Backing) -> None:
+        store.put(KEY, memoryview(PAYLOAD))
+        fields = backing.fields(KEY)
+        assert store.put(KEY, memoryview(PAYLOAD[::-1]))
+        assert (backing.payload(KEY), backing.fields(KEY)) == (PAYLOAD, fields)
+
+    def test_a_payload_of_another_length_is_refused(self, store: Store) -> None:
+        short = memoryview(bytearray(CHUNK.nbytes - 1))
+        for call in (store.put, store.get_into):
+            with suppress(ValueError):
+                call(KEY, short)
+                raise AssertionError("took a payload one byte short")
+        assert store.contains([KEY]) == [False]
+
+    def test_a_flipped_bit_is_a_miss(self, store: Store, backing: Backing) -> None:
+        store.put(KEY, memoryview(PAYLOAD))
+        for at in (0, CHUNK.nbytes // 2, CHUNK.nbytes - 1):
+            flipped = bytearray(PAYLOAD)
+            flipped[at] ^= 0x10
+            backing.set_payload(KEY, bytes(flipped))
+            assert_mended(store, backing)
+
+    def test_a_wrong_length_is_a_miss(self, store: Store, backing: Backing) -> None:
+        store.put(KEY, memoryview(PAYLOAD))
+        for damaged in (b"", PAYLOAD[:-1], PAYLOAD + b"\0", PAYLOAD * 2):
+            backing.set_payload(KEY, damaged)
+            assert_mended(store, backing)
+
+    def test_half_an_entry_is_a_miss(self, store: Store, backing: Backing) -> None:
+        store.put(KEY, memoryview(PAYLOAD))
+        for remove in (backing.set_payload, backing.set_fields):
+            remove(KEY, None)
+            assert store.contains([KEY]) == [False]
+            assert_mended(store, backing)
+
+    def test_a_damaged_record_is_a_miss(self, store: Store, backing: Backing) -> None:
+        store.put(KEY, memoryview(PAYLOAD))
+        for name in sorted(backing.fields(KEY) or {}):
+            fields = backing.fields(KEY) or {}
+            backing.set_fields(KEY, {**fields, name: fields[name] + "~"})
+            assert_mended(store, backing)
+            backing.set_fields(KEY, {k: v for k, v in fields.items() if k != name})
+            assert_mended(store, backing)
+
+    def test_another_format_under_the_same_key_is_a_miss(
+        self, store: Store, backing: Backing
+    ) -> None:
+        others: tuple[dict[str, object], ...] = (
+            {"layout": "opaque:pages"},
+            {"dtype": "int8"},
+            {"shape": (2, 3, 7, 11, 13)},
+            {"tokens": 8},
+            {"shape": (1,), "nbytes": 1},
+        )
+        for changes in others:
+            store.put(KEY, memoryview(PAYLOAD))
+            other = replace(CHUNK, **changes)  # type: ignore[arg-type]
+            with closing(backing.open(other, StoreSettings())) as stranger:
+                assert not stranger.get_into(KEY, memoryview(bytearray(other.nbytes)))
+            assert get(store, KEY) is None, f"{changes} was served"
+
+    def test_an_entry_expires_as_a_whole(self, backing: Backing) -> None:
+        with closing(backing.open(CHUNK, StoreSettings(ttl_s=100))) as store:
+            store.put(KEY, memoryview(PAYLOAD))
+            backing.elapse(60)
+            assert store.put(KEY, memoryview(PAYLOAD))  # lives on for another 100 s
+            backing.elapse(60)
+            assert get(store, KEY) == PAYLOAD
+            backing.elapse(60)
+            assert store.contains([KEY]) == [False]
+            assert (backing.payload(KEY), backing.fields(KEY)) == (None, None)
+
+    def test_without_ttl_an_entry_stays(self, store: Store, backing: Backing) -> None:
+        store.put(KEY, memoryview(PAYLOAD))
+        backing.elapse(10**6)
+        assert get(store, KEY) == PAYLOAD
+
+    def test_concurrent_writers_never_tear_an_entry(self, store: Store, backing: Backing) -> None:
+        versions = [bytes([i]) * CHUNK.nbytes for i in range(1, 5)]
+
+        def write(version: bytes) -> None:
+            for _ in range(40):
+                assert store.put(KEY, memoryview(version))
+                backing.set_fields(KEY, None)  # else the first version would stay for good
+
+        def read() -> list[bytes]:
+            return [got for _ in range(80) if (got := get(store, KEY)) is not None]
+
+        with ThreadPoolExecutor(6) as pool:
+            readers = [pool.submit(read) for _ in range(2)]
+            list(pool.map(write, versions))
+            assert {got for reader in readers for got in reader.result()} <= set(versions)
+        assert store.put(KEY, memoryview(PAYLOAD))
+        assert get(store, KEY) in [PAYLOAD, *versions]
+
+
+def get(store: Store, key: str) -> bytes | None:
+    """The payload of ``key`` in a ``store`` of ``CHUNK``; None for a miss."""
+    payload = bytearray(CHUNK.nbytes)
+    return bytes(payload) if store.get_into(key, memoryview(payload)) else None
+
+
+def assert_mended(store: Store, backing: Backing) -> None:
+    """The damaged entry of ``KEY`` is a miss, is cleaned up, and can be put again."""
+    assert get(store, KEY) is None
+    assert (backing.payload(KEY), backing.fields(KEY)) == (None, None)
+    assert store.put(KEY, memoryview(PAYLOAD))
+    assert get(store, KEY) == PAYLOAD
+
+
+class FlakyStore:
+    """``store``, failing when ``failures`` says so: one of them is taken for each call.
+
+    Give a seeded generator for a random share of failures, ``itertools.repeat(True)`` for a store
+    that is down, a list for a script; calls past the end succeed.
+    """
+
+    def __init__(self, store: Store, failures: Iterable[bool]) -> None:
+        self._store = store
+        self._failures = iter(failures)
+        self._lock = Lock()
+        self.calls = 0
+        """Calls made so far, failed ones included."""
+
+    def contains(self, keys: Sequence[str]) -> list[bool]:
+        self._maybe_fail()
+        return self._store.contains(keys)
+
+    def get_into(self, key: str, payload: memoryview) -> bool:
+        self._maybe_fail()
+        return self._store.get_into(key, payload)
+
+    def put(self, key: str, payload: memoryview) -> bool:
+        self._maybe_fail()
+        return self._store.put(key, payload)
+
+    def close(self) -> None:
+        self._store.close()
+
+    def _maybe_fail(self) -> None:
+        with self._lock:
+            self.calls += 1
+            if next(self._failures, False):
+                raise StoreError(f"flaky://: call {self.calls} was told to fail")
+
+
+class SlowStore:
+    """``store``, each call of which first waits for ``delay_s`` seconds, or calls ``wait`` so."""
+
+    def __init__(
+        self, store: Store, delay_s: float, wait: Callable[[float], object] = time.sleep
+    ) -> None:
+        self._store = store
+        self._delay_s = delay_s
+        self._wait = wait
+
+    def contains(self, keys: Sequence[str]) -> list[bool]:
+        self._wait(self._delay_s)
+        return self._store.contains(keys)
+
+    def get_into(self, key: str, payload: memoryview) -> bool:
+        self._wait(self._delay_s)
+        return self._store.get_into(key, payload)
+
+    def put(self, key: str, payload: memoryview) -> bool:
+        self._wait(self._delay_s)
+        return self._store.put(key, payload)
+
+    def close(self) -> None:
+        self._store.close()

@@ -1,0 +1,65 @@
+"""Work that may wait, and that is dropped, oldest first, rather than wait in too long a line."""
+
+from __future__ import annotations
+
+from collections import deque
+from threading import Condition, Thread
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+class WriteBehind(Generic[T]):
+    """Does ``write`` to each item offered, in order, on a thread of its own.
+
+    Args:
+        write: must not raise.
+        drop: is told, on the thread that offers or closes, which item was never written.
+        limit: items that may wait; one more drops the oldest.
+    """
+
+    def __init__(
+        self, write: Callable[[T], None], drop: Callable[[T], None], limit: int, name: str
+    ) -> None:
+        self._write = write
+        self._drop = drop
+        self._limit = limit
+        self._waiting: deque[T] = deque()
+        self._is_closing = False
+        self._change = Condition()
+        self._thread = Thread(target=self._write_all, name=name, daemon=True)
+        self._thread.start()
+
+    def offer(self, item: T) -> None:
+        """Write ``item`` in its turn; returns at once."""
+        with self._change:
+            self._waiting.append(item)
+            oldest = self._waiting.popleft() if len(self._waiting) > self._limit else None
+            self._change.notify_all()
+        if oldest is not None:
+            self._drop(oldest)
+
+    def close(self, drain_s: float) -> None:
+        """Write what waits for at most ``drain_s``, drop the rest, and end after the last write."""
+        with self._change:
+            self._change.wait_for(lambda: not self._waiting, drain_s)
+            rest = list(self._waiting)
+            self._waiting.clear()
+            self._is_closing = True
+            self._change.notify_all()
+        for item in rest:
+            self._drop(item)
+        self._thread.join()
+
+    def _write_all(self) -> None:
+        while True:
+            with self._change:
+                self._change.wait_for(lambda: self._waiting or self._is_closing)
+                if not self._waiting:
+                    return
+                item = self._waiting.popleft()
+                self._change.notify_all()
+            self._write(item)

@@ -1,0 +1,23 @@
+"""A real server for the tests of this folder, and fixtures of the store contract."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+
+from kvtransfer.stores import StoreSettings
+from kvtransfer.stores.embedded import EmbeddedServer
+from kvtransfer.testing import CHUNK
+
+
+@pytest.fixture
+def server(tmp_path_factory):
+    with EmbeddedServer(64 << 20) as running:
+        yield running
+
+
+@pytest.fixture
+def store(backing):
+    with closing(backing.open(CHUNK, StoreSettings())) as opened:
+        yield opened

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import random
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from kvtransfer.errors import StoreError
+from kvtransfer.stores import StoreSettings, open_store
+from kvtransfer.stores.guarded import GuardedStore
+from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD, FlakyStore, SlowStore, get
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self):
+        return self.now_s
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def guarded(clock, failures):
+    inner = FlakyStore(open_store("memory://", CHUNK, StoreSettings()), failures)
+    return inner, GuardedStore(inner, "flaky://u:t0ps3cret@h", clock=clock)
+
+
+def test_each_failure_is_a_miss_and_counted(clock):
+    _, store = guarded(clock, [True, False, True, True])
+    assert store.contains([KEY, OTHER_KEY]) == [False, False]
+    assert store.put(KEY, memoryview(PAYLOAD))
+    assert get(store, KEY) is None
+    assert not store.put(OTHER_KEY, memoryview(PAYLOAD))
+    assert get(store, KEY) == PAYLOAD
+    assert (store.failures, store.refused) == (3, 0)
+
+
+def test_a_store_that_is_down_is_left_alone_and_found_again(clock):
+    inner, store = guarded(clock, [True] * 4)
+    for _ in range(10):
+        assert store.contains([KEY]) == [False]
+    assert (inner.calls, store.failures, store.refused) == (3, 3, 7)
+    clock.now_s = 0.5
+    assert not store.put(KEY, memoryview(PAYLOAD))  # the probe fails, the next rest is 1 s
+    clock.now_s = 1.4
+    assert not store.put(KEY, memoryview(PAYLOAD))
+    assert inner.calls == 4
+    clock.now_s = 1.5
+    assert store.put(KEY, memoryview(PAYLOAD))
+    assert get(store, KEY) == PAYLOAD
+
+
+def test_logs_once_a_minute_with_address_and_cause_but_no_secret(clock, caplog):
+    _, store = guarded(clock, itertools.repeat(True))
+    with caplog.at_level(logging.WARNING, "kvtransfer"):
+        for second in range(0, 121, 1):
+            clock.now_s = float(second)
+            store.contains([KEY])
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) in (2, 3)  # a probe need not fall on the full minute
+    assert all("flaky://u:***@h" in text and "told to fail" in text for text in messages)
+    assert "t0ps3cret" not in caplog.text + repr(store)
+
+
+def test_the_callers_mistakes_are_not_hidden(clock):
+    _, store = guarded(clock, [])
+    with pytest.raises(ValueError, match="5 bytes"):
+        store.put(KEY, memoryview(b"short"))
+    assert store.failures == 0
+
+
+def test_close_never_fails_and_reaches_the_store(clock):
+    class Broken:
+        closes = 0
+
+        def close(self):
+            self.closes += 1
+            raise StoreError("broken://: it is")
+
+    broken = Broken()
+    store = GuardedStore(broken, "broken://", clock=clock)
+    store.close()
+    assert (broken.closes, store.failures) == (1, 1)
+
+
+def test_many_threads_see_hits_or_misses_only():
+    chance = random.Random(7)
+    flaky = (chance.random() < 0.4 for _ in itertools.count())
+    inner = FlakyStore(open_store("memory://", CHUNK, StoreSettings()), flaky)
+    ticks = itertools.count()
+    store = GuardedStore(inner, "flaky://", clock=lambda: next(ticks) * 0.1)
+
+    def work(_):
+        store.put(KEY, memoryview(PAYLOAD))
+        return get(store, KEY)
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = set(pool.map(work, range(400)))
+    assert answers == {None, PAYLOAD}
+    assert store.refused + inner.calls == 800
+    assert store.failures > 0
+
+
+def test_a_real_server_that_dies_and_comes_back(server, clock):
+    inner = open_store(server.url, CHUNK, StoreSettings(timeout_s=0.2))
+    store = GuardedStore(inner, server.url, clock=clock)
+    assert store.put(KEY, memoryview(PAYLOAD))
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        assert [get(store, KEY) for _ in range(5)] == [None] * 5
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    assert (store.failures, store.refused) == (3, 2)
+    clock.now_s = 1.0
+    assert get(store, KEY) == PAYLOAD
+    store.close()
+
+
+def test_a_slow_store_waits_before_each_call():
+    waits = []
+    store = SlowStore(open_store("memory://", CHUNK, StoreSettings()), 0.25, waits.append)
+    assert store.put(KEY, memoryview(PAYLOAD))
+    assert get(store, KEY) == PAYLOAD
+    assert store.contains([KEY]) == [True]
+    store.close()
+    assert waits == [0.25] * 3

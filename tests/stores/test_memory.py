@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from kvtransfer.stores.memory import MemoryStore, Shelf
+from kvtransfer.testing import StoreContract
+
+
+class MemoryBacking:
+    def __init__(self):
+        self.shelf = Shelf()
+        self.now_s = 1000.0
+
+    def open(self, chunk, settings):
+        return MemoryStore(chunk, settings, shelf=self.shelf, clock=lambda: self.now_s)
+
+    def payload(self, key):
+        return self.shelf.payloads.get(key)
+
+    def set_payload(self, key, payload):
+        _set(self.shelf, self.shelf.payloads, key, payload)
+
+    def fields(self, key):
+        return self.shelf.records.get(key)
+
+    def set_fields(self, key, fields):
+        _set(self.shelf, self.shelf.records, key, fields)
+
+    def elapse(self, seconds):
+        self.now_s += seconds
+
+
+def _set(shelf, halves, key, value):
+    with shelf.lock:
+        halves.pop(key, None) if value is None else halves.update({key: value})
+
+
+class TestMemoryStore(StoreContract):
+    @pytest.fixture
+    def backing(self):
+        return MemoryBacking()

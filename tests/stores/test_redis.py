@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import traceback
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+import redis
+
+from kvtransfer.errors import ConfigError, StoreError
+from kvtransfer.stores import StoreSettings, open_store
+from kvtransfer.stores.embedded import EmbeddedServer
+from kvtransfer.stores.redis import RedisStore
+from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD, StoreContract, get
+
+QUICK = StoreSettings(timeout_s=0.2)
+
+
+class RedisBacking:
+    def __init__(self, url, client):
+        self.url = url
+        self.client = client
+
+    def open(self, chunk, settings):
+        return open_store(self.url, chunk, settings)
+
+    def payload(self, key):
+        return self.client.get(f"{key}_bytes")
+
+    def set_payload(self, key, payload):
+        name = f"{key}_bytes"
+        self.client.delete(name) if payload is None else self.client.set(name, payload)
+
+    def fields(self, key):
+        return {k.decode(): v.decode() for k, v in self.client.hgetall(key).items()} or None
+
+    def set_fields(self, key, fields):
+        with self.client.pipeline() as pipe:
+            pipe.delete(key)
+            if fields is not None:
+                pipe.hset(key, mapping=fields)
+            pipe.execute()
+
+    def elapse(self, seconds):
+        for name in self.client.scan_iter():
+            left_ms = self.client.pttl(name)
+            if left_ms >= 0:
+                self.client.pexpire(name, left_ms - 1000 * seconds)
+
+
+@pytest.fixture
+def backing(server):
+    with redis.Redis.from_url(server.url) as client:
+        yield RedisBacking(server.url, client)
+
+
+class TestRedisStore(StoreContract):
+    pass
+
+
+@pytest.fixture
+def quick(server):
+    with closing(open_store(server.url, CHUNK, QUICK)) as store:
+        yield store
+
+
+def port_without_server():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_the_two_values_of_an_entry_are_as_documented(store, backing):
+    store.put(KEY, memoryview(PAYLOAD))
+    assert set(backing.client.scan_iter()) == {KEY.encode(), f"{KEY}_bytes".encode()}
+    expected = {"model_name": "org/model", "format": "naive", "world_size": "2", "worker_id": "1"}
+    assert expected.items() <= backing.fields(KEY).items()
+
+
+def test_both_halves_get_the_time_to_live(backing):
+    with closing(backing.open(CHUNK, StoreSettings(ttl_s=100))) as store:
+        store.put(KEY, memoryview(PAYLOAD))
+        assert all(0 < backing.client.ttl(name) <= 100 for name in (KEY, f"{KEY}_bytes"))
+
+
+@pytest.mark.parametrize("name", [KEY, f"{KEY}_bytes"])
+def test_a_value_of_another_type_is_a_miss_and_is_replaced(store, backing, name):
+    store.put(KEY, memoryview(PAYLOAD))
+    backing.client.delete(name)
+    backing.client.rpush(name, "somebody else's")
+    assert get(store, KEY) is None
+    assert backing.client.exists(KEY, f"{KEY}_bytes") == 0
+    backing.client.rpush(name, "somebody else's")
+    assert store.put(KEY, memoryview(PAYLOAD))
+    assert get(store, KEY) == PAYLOAD
+
+
+def test_strange_bytes_in_a_record_are_a_miss(store, backing):
+    store.put(KEY, memoryview(PAYLOAD))
+    backing.client.hset(KEY, b"model_name", b"\xff\xfe")
+    assert get(store, KEY) is None
+
+
+def test_large_payloads_survive(server):
+    chunk = replace(CHUNK, shape=(5 << 20,), nbytes=5 << 20)
+    sent, received = os.urandom(chunk.nbytes), bytearray(chunk.nbytes)
+    with closing(open_store(server.url, chunk, StoreSettings())) as store:
+        assert store.put(KEY, memoryview(sent))
+        assert store.get_into(KEY, memoryview(received))
+    assert received == sent
+
+
+def test_a_lost_half_is_a_miss_when_the_server_evicts(server):
+    chunk = replace(CHUNK, shape=(1 << 20,), nbytes=1 << 20)
+    keys = [f"{KEY[:-3]}{i:03}" for i in range(120)]  # nearly twice what the server holds
+    payload = bytearray(chunk.nbytes)
+    with closing(open_store(server.url, chunk, StoreSettings())) as store:
+        for i, key in enumerate(keys):
+            assert store.put(key, memoryview(bytes([i]) * chunk.nbytes))
+        held, hits = store.contains(keys), 0
+        for i, key in enumerate(keys):
+            hit = store.get_into(key, memoryview(payload))
+            assert hit <= held[i]
+            assert not hit or payload == bytes([i]) * chunk.nbytes
+            hits += hit
+        assert 0 < hits < len(keys)
+
+
+def test_unix_socket_with_database_and_password(tmp_path):
+    path = tmp_path / "socket"
+    with EmbeddedServer(64 << 20, password="p@ss", extra_config=[f"unixsocket {path}"]):
+        url = f"unix://:p%40ss@{path}?db=3"
+        with closing(open_store(url, CHUNK, QUICK)) as store:
+            assert store.put(KEY, memoryview(PAYLOAD))
+            assert get(store, KEY) == PAYLOAD
+        with redis.Redis.from_url(url) as client:
+            assert client.dbsize() == 2
+
+
+def test_wrong_password_is_told_but_not_shown(server):
+    url = f"redis://:t0ps3cret@127.0.0.1:{server.port}/0"
+    with (
+        closing(open_store(url, CHUNK, QUICK)) as store,
+        pytest.raises(StoreError, match=rf"redis://:\*\*\*@127.0.0.1:{server.port}/0: Auth") as e,
+    ):
+        store.contains([KEY])
+    assert "t0ps3cret" not in "".join(traceback.format_exception(e.value)) + repr(store)
+
+
+def test_an_echoed_password_is_not_shown(server):
+    password = "t0p" + "s3cret"
+    with redis.Redis.from_url(server.url) as client:
+        client.execute_command(f"ACL SETUSER some on >{password} ~* +@all -exists")
+    url = f"redis://some:{password}@127.0.0.1:{server.port}/0"
+    with closing(open_store(url, CHUNK, QUICK)) as store, pytest.raises(StoreError) as e:
+        store.contains([f"{password}@1@0@a"])  # denied, and redis-py quotes the command
+    assert "EXISTS ***@1@0@a" in str(e.value)
+    assert password not in "".join(traceback.format_exception(e.value))
+
+
+def test_nobody_listens():
+    url = f"redis://127.0.0.1:{port_without_server()}"
+    with closing(open_store(url, CHUNK, QUICK)) as store:
+        for call in (store.put, store.get_into):
+            with pytest.raises(StoreError, match="refused"):
+                call(KEY, memoryview(bytearray(PAYLOAD)))
+        with pytest.raises(StoreError, match="refused"):
+            store.contains([KEY])
+
+
+def test_a_full_server_that_may_not_evict_refuses_and_recovers():
+    with (
+        EmbeddedServer(64 << 20, extra_config=["maxmemory-policy noeviction"]) as server,
+        closing(open_store(server.url, CHUNK, QUICK)) as store,
+        redis.Redis.from_url(server.url) as client,
+    ):
+        store.put(KEY, memoryview(PAYLOAD))
+        client.config_set("maxmemory", 1)
+        with pytest.raises(StoreError, match="OutOfMemory"):
+            store.put(OTHER_KEY, memoryview(PAYLOAD))
+        assert store.contains([KEY, OTHER_KEY]) == [True, False]
+        assert get(store, KEY) == PAYLOAD
+        client.config_set("maxmemory", 64 << 20)
+        assert store.put(OTHER_KEY, memoryview(PAYLOAD))
+        assert get(store, OTHER_KEY) == PAYLOAD
+
+
+def test_killed_and_restarted_without_a_new_store(server, quick):
+    quick.put(KEY, memoryview(PAYLOAD))
+    os.kill(server.pid, signal.SIGKILL)
+    with pytest.raises(StoreError):
+        get(quick, KEY)
+    with pytest.raises(StoreError):
+        quick.contains([KEY])
+    again = EmbeddedServer(64 << 20, port=server.port, password=password_of(server))
+    with again:
+        assert get(quick, KEY) is None
+        assert quick.put(KEY, memoryview(PAYLOAD))
+        assert get(quick, KEY) == PAYLOAD
+
+
+def test_a_restart_between_two_calls_goes_unnoticed(server, quick):
+    quick.put(KEY, memoryview(PAYLOAD))
+    server.close()
+    with EmbeddedServer(64 << 20, port=server.port, password=password_of(server)):
+        assert quick.contains([KEY]) == [False]
+
+
+def test_a_stopped_server_is_given_up(server, quick):
+    quick.put(KEY, memoryview(PAYLOAD))
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        for _ in range(2):  # on an open connection, then on one it can't accept
+            with pytest.raises(StoreError, match="Timeout"):
+                get(quick, KEY)
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    assert get(quick, KEY) == PAYLOAD
+
+
+def password_of(server):
+    return server.url.partition("://:")[2].partition("@")[0]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h:port",
+        "redis://h/database",
+        "redis://h/0?no_such_option=1",
+        "redis://h/0?socket_timeout=soon",
+        "redis://h/0?decode_responses=true",
+        "redis://h/0?protocol=9",
+        "redis://:t0p/s3cret@h:6379/0",
+        "unix://?db=1",
+    ],
+)
+def test_a_malformed_url_is_refused_at_once(url):
+    with pytest.raises(ConfigError, match="malformed") as e:
+        RedisStore(url, CHUNK, QUICK)
+    text = "".join(traceback.format_exception(e.value))
+    assert not {"t0p", "s3cret"} & set(text.replace("/", " ").replace(":", " ").split())

@@ -1,0 +1,58 @@
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def python(code, **options):
+    """Run ``code`` in a fresh interpreter in the repository's root."""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, **options)
+
+
+@pytest.mark.parametrize("folder", ["kernels", "connector"])
+def test_a_link_leads_to_the_top_level_folder(folder):
+    link = ROOT / "kvtransfer" / folder
+    assert link.is_symlink()
+    assert link.readlink() == Path("..") / folder
+    assert link.resolve() == ROOT / folder
+
+
+@pytest.mark.parametrize(
+    ("package", "folder"),
+    [("kvtransfer", "kvtransfer"), ("kvtransfer.kernels", "kernels")],
+)
+def test_each_package_has_one_home(package, folder):
+    module = importlib.import_module(package)
+    assert Path(module.__file__).resolve().parent == ROOT / folder
+
+
+def test_importing_the_library_loads_neither_vllm_nor_redis():
+    heavy = "{'vllm', 'redis', 'triton', 'cupy', 'transformers'} & set(sys.modules)"
+    done = python(f"import sys, kvtransfer; print({heavy})")
+    assert done.stdout.strip() == "set()", done.stderr
+
+
+def test_the_name_kernels_is_refused():
+    done = python("import kernels")
+    assert done.returncode != 0
+    assert "kvtransfer.kernels" in done.stderr
+
+
+def test_types_are_shipped():
+    assert (ROOT / "kvtransfer" / "py.typed").is_file()
+
+
+def test_vllm_finds_the_connector_by_name():
+    group = importlib.metadata.entry_points(group="vllm.general_plugins")
+    assert group["kvtransfer"].value == "kvtransfer.connector.plugin:register"
+
+
+def test_the_plugin_is_cheap():
+    heavy = "{'torch', 'redis', 'vllm'} & set(sys.modules)"
+    done = python(f"import sys, kvtransfer.connector.plugin; print({heavy} - {{'torch'}})")
+    assert done.stdout.strip() == "set()", done.stderr
