@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
+# A token of English has four or five characters; this many are surely enough for the next one.
+_MOST_CHARACTERS = 12
+
+
 @dataclass(frozen=True)
 class Text:
     """A long text of paragraphs without hard line breaks."""
@@ -66,15 +70,27 @@ def unwrap(text: str) -> str:
     return "".join(parts)
 
 
-def passage(tokenizer: Tokenizer, text: Text, tokens: int, start: int = 0) -> list[int]:
-    """``tokens`` token ids of ``text`` from token ``start`` on.
+def passages(tokenizer: Tokenizer, text: Text, tokens: int, count: int) -> list[list[int]]:
+    """``count`` passages of ``tokens`` token ids each, without overlap, each from a paragraph's start.
 
     Raises:
         ValueError: the text ends before.
     """
-    ids: list[int] = tokenizer.encode(text.body, add_special_tokens=False).ids
-    if start + tokens > len(ids):
-        raise ValueError(
-            f"{text.title} has {len(ids)} tokens, asked for {start} to {start + tokens}"
-        )
-    return ids[start : start + tokens]
+    found: list[list[int]] = []
+    start = 0
+    while len(found) < count:
+        window = text.body[start : start + _MOST_CHARACTERS * tokens]
+        encoding = tokenizer.encode(window, add_special_tokens=False)
+        if len(encoding.ids) < tokens:
+            raise ValueError(
+                f"{text.title} holds {len(found)} passages of {tokens} tokens, not {count}"
+            )
+        found.append(encoding.ids[:tokens])
+        end = start + encoding.offsets[tokens - 1][1]
+        start = _next_paragraph(text.body, end)
+    return found
+
+
+def _next_paragraph(body: str, end: int) -> int:
+    blank = body.find("\n\n", end)
+    return len(body) if blank < 0 else blank + 2

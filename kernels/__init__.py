@@ -1,8 +1,12 @@
 """Whole blocks between paged caches and contiguous chunks; knows tensors and nothing else."""
 
-if __name__ == "kernels":  # the repository's root is on sys.path
-    raise ImportError("import kvtransfer.kernels; a bare `kernels` is another package's name")
+if __name__ == "kernels":
+    # The repository's root is on sys.path, and somebody looks for another package of that name.
+    # transformers does, whenever it is imported: not finding a version, it goes on without.
+    def __getattr__(name: str) -> None:
+        raise AttributeError(f"import kvtransfer.kernels; a bare `kernels` has no {name}")
 
-from .host_copy import gather_blocks, scatter_blocks
+else:
+    from .host_copy import gather_blocks, scatter_blocks
 
-__all__ = ["gather_blocks", "scatter_blocks"]
+    __all__ = ["gather_blocks", "scatter_blocks"]

@@ -1,10 +1,20 @@
-"""A KV cache layer for vLLM: device memory, pinned host memory, disk and Redis are one cache."""
+"""A KV cache layer for vLLM: device memory, pinned host memory, disk and Redis are one cache.
 
-from kvtransfer.config import TransferConfig
-from kvtransfer.errors import ConfigError, KVTransferError, StoreError
-from kvtransfer.keys import chunk_keys
-from kvtransfer.paged import PagedCaches
-from kvtransfer.transfer import KVTransfer, Transfer
+The names below are imported when they are first used: vLLM loads this package in each of its
+processes, and most of them need nothing of it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kvtransfer.config import TransferConfig
+    from kvtransfer.errors import ConfigError, KVTransferError, StoreError
+    from kvtransfer.keys import chunk_keys
+    from kvtransfer.paged import PagedCaches
+    from kvtransfer.transfer import KVTransfer, Transfer
 
 __all__ = [
     "ConfigError",
@@ -16,3 +26,20 @@ __all__ = [
     "TransferConfig",
     "chunk_keys",
 ]
+
+_HOMES = {
+    "ConfigError": "errors",
+    "KVTransfer": "transfer",
+    "KVTransferError": "errors",
+    "PagedCaches": "paged",
+    "StoreError": "errors",
+    "Transfer": "transfer",
+    "TransferConfig": "config",
+    "chunk_keys": "keys",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"kvtransfer.{_HOMES[name]}"), name)

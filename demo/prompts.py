@@ -1,0 +1,60 @@
+"""What the model is asked: a long text first, then a question, in the model's own chat format."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment
+from tokenizers import Tokenizer
+
+from demo.texts import passages
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from demo.texts import Text
+
+FIRST_QUESTION = "Which words of this text matter most?"
+SECOND_QUESTION = "What is this text about? Answer in one sentence."
+
+_PLACE = "\ue000"  # a private character: in no text, so the template can be cut where it stands
+
+
+class Chat:
+    """The tokenizer and chat template of the model in ``folder``.
+
+    A prompt is a context + a question, both token ids. They are encoded apart, so that every
+    question about a context begins with the very same ids.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        names = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        template = Environment(autoescape=False).from_string(names["chat_template"])  # noqa: S701
+        message = {"role": "user", "content": _PLACE}
+        whole = template.render(messages=[message], add_generation_prompt=True)
+        self._head, self._tail = whole.split(_PLACE)
+
+    def contexts(self, text: Text, tokens: int, count: int) -> list[list[int]]:
+        """``count`` contexts of ``tokens`` ids, the template's head included, no text in two.
+
+        Raises:
+            ValueError: the text is too short.
+        """
+        head = self._encode(self._head)
+        bodies = passages(self._tokenizer, text, tokens - len(head), count)
+        return [head + body for body in bodies]
+
+    def question(self, words: str) -> list[int]:
+        """The ids that ask ``words`` about the context before them."""
+        return self._encode(f"\n\n{words}{self._tail}")
+
+    def words(self, token_ids: list[int]) -> str:
+        """An answer as a person reads it."""
+        answer: str = self._tokenizer.decode(token_ids, skip_special_tokens=True)
+        return answer.strip()
+
+    def _encode(self, words: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(words, add_special_tokens=False).ids
+        return ids

@@ -1,0 +1,91 @@
+"""The same questions to three vLLM processes: without kvtransfer, and on both ends of Redis."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from demo.engine import Job, Setup, kvtransfer_config
+from demo.outcome import Run
+from demo.process import EngineProcess
+from demo.prompts import FIRST_QUESTION, SECOND_QUESTION
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from demo.engine import Answer
+    from demo.prompts import Chat
+    from demo.report import Screen
+
+_ANSWER_TOKENS = 48
+
+
+@dataclass(frozen=True)
+class Engines:
+    """How the processes are started: on which model, with their logs where, and which Redis."""
+
+    model: Path
+    logs: Path
+    redis_url: str
+
+    def plain(self) -> EngineProcess:
+        """Without kvtransfer."""
+        return EngineProcess(Setup(str(self.model)), self.logs / "plain.log", {})
+
+    def with_kvtransfer(self, name: str) -> EngineProcess:
+        """With it, and with nothing cached but what Redis holds."""
+        setup = Setup(str(self.model), kvtransfer_config())
+        environment = {"KVTRANSFER_REMOTE_URL": self.redis_url}
+        return EngineProcess(setup, self.logs / f"{name}.log", environment)
+
+
+def ask_three_ways(
+    screen: Screen, engines: Engines, chat: Chat, contexts: Sequence[list[int]]
+) -> tuple[Run, ...]:
+    """A run for each context; whatever is timed has the machine to itself.
+
+    Raises:
+        EngineError: a vLLM ended.
+    """
+    jobs = _jobs(chat, contexts, SECOND_QUESTION)
+    with ExitStack() as running:
+        plain = running.enter_context(engines.plain())
+        first = running.enter_context(engines.with_kvtransfer("first"))
+        _await(screen, "two vLLM processes start, one of them with kvtransfer", plain, first)
+        cold = _ask(screen, "vLLM alone reads each text and answers", plain, jobs)
+        plain.close()
+        second = running.enter_context(engines.with_kvtransfer("second"))  # while this one reads:
+        others = _jobs(chat, contexts, FIRST_QUESTION)
+        _ask(screen, "vLLM with kvtransfer reads them for another question", first, others)
+        _close(screen, "its last chunks go to Redis, and it ends", first)
+        _await(screen, "a new vLLM with kvtransfer starts, nothing cached", second)
+        twice = [job for job in jobs for _ in range(2)]
+        answers = _ask(screen, "it answers about each text, twice", second, twice)
+    return tuple(map(Run, cold, answers[::2], answers[1::2]))
+
+
+def _jobs(chat: Chat, contexts: Sequence[list[int]], question: str) -> list[Job]:
+    question_ids = chat.question(question)
+    return [Job(context + question_ids, _ANSWER_TOKENS) for context in contexts]
+
+
+def _await(screen: Screen, label: str, *engines: EngineProcess) -> None:
+    with screen.stage(label):
+        for engine in engines:
+            engine.wait_until_up()
+
+
+def _ask(screen: Screen, label: str, engine: EngineProcess, jobs: Sequence[Job]) -> list[Answer]:
+    answers = []
+    with screen.stage(label) as detail:
+        for number, job in enumerate(jobs, 1):
+            detail(f"{number} of {len(jobs)}")
+            answers.append(engine.answer(job))
+    return answers
+
+
+def _close(screen: Screen, label: str, engine: EngineProcess) -> None:
+    with screen.stage(label):
+        engine.close()
