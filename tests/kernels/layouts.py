@@ -1,0 +1,59 @@
+"""Paged caches in every layout that vLLM uses, each with an oracle that reads one token's cell."""
+
+from __future__ import annotations
+
+import torch
+
+from kvtransfer.paged import PagedCaches
+
+ORDERS = ("LBHNC", "LBNHC", "LHBNC", "BLHNC", "BLNHC", "BHLNC")
+DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float8_e4m3fn, torch.uint8)
+POISON = 0x5A
+
+
+def patterned(dtype, *shape):
+    """Random bytes: every bit pattern may stand in a cache, NaNs too."""
+    words = torch.randint(0, 256, (*shape, dtype.itemsize), dtype=torch.uint8)
+    return words.view(dtype).squeeze(-1) if dtype.itemsize > 1 else words.squeeze(-1).view(dtype)
+
+
+def ordered(order, dtype, sizes, padding=0):
+    """One ``[B, H, N, C]`` view a layer of memory whose dimensions lie as ``order`` says.
+
+    ``padding`` elements are left free behind each row of the outermost dimension but one.
+    """
+    memory = patterned(dtype, *(sizes[d] + (padding if d == "C" else 0) for d in order))
+    view = memory.permute([order.index(d) for d in "LBHNC"])
+    return list(view[..., : sizes["C"]])
+
+
+def same(a, b):
+    return torch.equal(raw(a), raw(b))
+
+
+def raw(tensor):
+    # A cell of one element may have any stride, which a view as bytes refuses.
+    return torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor).view(torch.uint8)
+
+
+def split(order, dtype, sizes, chunk_tokens, padding=0):
+    caches = ordered(order, dtype, sizes, padding)
+    dim = sizes["C"] // 2
+
+    def cell(layer, kv, block, token, head):
+        return caches[layer][block, head, token, kv * dim : (kv + 1) * dim]
+
+    return PagedCaches.split(caches, chunk_tokens), caches, cell
+
+
+def cpu_attention(dtype, sizes, chunk_tokens):
+    caches = ordered("LBHNC", dtype, sizes)
+    dim, tokens = sizes["C"] // 2, sizes["N"]
+
+    def cell(layer, kv, block, token, head):
+        page = caches[layer][block, head].reshape(-1)
+        if kv == 0:
+            return page[: dim * tokens].view(dim, tokens)[:, token]
+        return page[dim * tokens :].view(tokens, dim)[token]
+
+    return PagedCaches.cpu_attention(caches, chunk_tokens), caches, cell
