@@ -1,0 +1,167 @@
+import contextlib
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvtransfer.config import TransferConfig
+from kvtransfer.errors import ConfigError
+
+
+def load(extra=None, **environ):
+    return TransferConfig.load(extra or {}, environ)
+
+
+def test_defaults_are_those_users_of_lmcache_know():
+    config = load()
+    assert (config.chunk_size, config.local_cpu, config.max_local_cpu_size) == (256, True, 5.0)
+    assert (config.remote_url, config.remote_serde) == (None, "naive")
+
+
+def test_later_sources_win(tmp_path):
+    file = tmp_path / "settings.yaml"
+    file.write_text("chunk_size: 1\nttl_s: 1\nremote_timeout_ms: 1\nremote_connections: 1\n")
+    config = load(
+        {"remote_connections": 4},
+        KVTRANSFER_CONFIG_FILE=str(file),
+        LMCACHE_CHUNK_SIZE="2",
+        LMCACHE_TTL_S="2",
+        KVTRANSFER_TTL_S="3",
+        KVTRANSFER_REMOTE_CONNECTIONS="3",
+    )
+    assert (config.remote_timeout_ms, config.chunk_size) == (1, 2)
+    assert (config.ttl_s, config.remote_connections) == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("chunk_size", "128", 128),
+        ("max_local_cpu_size", "2", 2.0),
+        ("max_local_cpu_size", "0.5", 0.5),
+        ("local_cpu", "False", False),
+        ("local_cpu", "yes", True),
+        ("ttl_s", "", None),
+        ("ttl_s", "none", None),
+        ("remote_url", "redis://h", "redis://h"),
+        ("namespace", "7", "7"),
+        ("eviction_policy", "LRU", "lru"),
+    ],
+)
+def test_variables_are_read_as_what_they_set(name, text, value):
+    assert getattr(load(**{f"KVTRANSFER_{name.upper()}": text}), name) == value
+
+
+def test_a_file_and_variables_of_lmcache_are_read(tmp_path, caplog):
+    file = tmp_path / "lmcache.yaml"
+    file.write_text(
+        "chunk_size: 64\nlocal_cpu: true\nmax_local_cpu_size: 5\nlocal_disk: null\n"
+        "remote_url: redis://h:1\nremote_serde: naive\nuse_layerwise: true\ncache_policy: LRU\n"
+        "save_decode_cache: false\n"
+    )
+    config = load(
+        LMCACHE_CONFIG_FILE=str(file), LMCACHE_TRACK_USAGE="false", LMCACHE_MAX_LOCAL_CPU_SIZE="3"
+    )
+    assert (config.chunk_size, config.max_local_cpu_size, config.save_decode) == (64, 3.0, False)
+    told = [record.getMessage() for record in caplog.records]
+    assert [line.rpartition(": ")[2] for line in told] == ["use_layerwise", "track_usage"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"chunk_siz": 3}, "no setting 'chunk_siz'; did you mean chunk_size?"),
+        ({"zzz": 3}, "no setting 'zzz'; known are chunk_size, "),
+        ({"chunk_size": 0}, "chunk_size=0: chunk_size must be at least 1"),
+        ({"chunk_size": -4}, "chunk_size=-4: .* at least 1"),
+        ({"chunk_size": "a"}, "chunk_size='a': .* a whole number"),
+        ({"chunk_size": 2.5}, "chunk_size=2.5: .* a whole number"),
+        ({"chunk_size": True}, "chunk_size=True: .* a whole number"),
+        ({"max_local_cpu_size": 0}, "=0: .* more than 0"),
+        ({"max_local_cpu_size": -1.0}, "=-1.0: .* more than 0"),
+        ({"max_local_cpu_size": float("nan")}, "nan"),
+        ({"max_local_cpu_size": float("inf")}, "inf"),
+        ({"local_cpu": 1}, "local_cpu=1: .* true or false"),
+        ({"local_storage": "/x"}, "local_storage='/x': .* unset: this version has no disk tier"),
+        ({"max_local_storage_size": 3}, "max_local_storage_size=3: .* no disk tier"),
+        ({"remote_serde": "cachegen"}, "'cachegen': .* only 'naive' is known"),
+        ({"eviction_policy": "fifo"}, "'fifo': .* only 'lru' is known"),
+        ({"remote_url": "host:6379"}, "'host:6379': .* redis://host:6379/0, rediss://"),
+        ({"remote_url": 5}, "remote_url=5: .* a text"),
+        ({"ttl_s": 0}, "ttl_s=0: .* at least 1"),
+        ({"remote_connections": 65}, "=65: .* at most 64"),
+        ({"model_name": ""}, "model_name=''"),
+    ],
+)
+def test_bad_values_get_one_sentence_with_the_value_and_the_fix(extra, message):
+    with pytest.raises(ConfigError, match=message) as e:
+        load(extra)
+    assert "\n" not in str(e.value)
+    assert e.value.__cause__ is None
+    assert e.value.__suppress_context__ or e.value.__context__ is None
+
+
+def test_the_sentence_says_where_the_value_stands(tmp_path):
+    with pytest.raises(ConfigError, match=r"^KVTRANSFER_CHUNK_SIZE \('abc'\): chunk_size must"):
+        load(KVTRANSFER_CHUNK_SIZE="abc")
+    with pytest.raises(ConfigError, match=r"^KVTRANSFER_CHUNK: there is no setting 'chunk'"):
+        load(KVTRANSFER_CHUNK="1")
+    with pytest.raises(ConfigError, match=r"^LMCACHE_CHUNKS: there is no setting"):
+        load(LMCACHE_CHUNKS="1")
+    file = tmp_path / "settings.yaml"
+    file.write_text("chunk_size: big\n")
+    with pytest.raises(ConfigError, match=r"settings.yaml: chunk_size \('big'\): chunk_size must"):
+        load(KVTRANSFER_CONFIG_FILE=str(file))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "can't read the configuration file .*: No such file"),
+        ("chunk_size: [1\n", "is not YAML: "),
+        ("- a\n", "must hold lines like"),
+        ("1: 2\n", "must hold lines like"),
+        ("", "must hold lines like"),
+        (b"\xff\xfe\x00", "is not YAML"),
+        ("!!python/object/apply:os.getpid []\n", "is not YAML"),
+    ],
+)
+def test_an_unreadable_file_is_told_in_one_sentence(tmp_path, content, message):
+    file = tmp_path / "settings.yaml"
+    if content is not None:
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ConfigError, match=message) as e:
+        load(KVTRANSFER_CONFIG_FILE=str(file))
+    assert "\n" not in str(e.value)
+
+
+def test_a_password_is_never_shown():
+    config = TransferConfig.of(remote_url="redis://u:t0ps3cret@h:1/0")
+    assert config.remote_url == "redis://u:t0ps3cret@h:1/0"
+    assert "t0ps3cret" not in f"{config!r} {config!s} {config}"
+    with pytest.raises(ConfigError) as e:
+        TransferConfig.of(remote_url="ftp://u:t0ps3cret@h")
+    assert "t0ps3cret" not in str(e.value) + repr(e.value)
+
+
+def test_a_config_is_frozen():
+    config = TransferConfig.of()
+    with pytest.raises(ValueError, match="frozen"):
+        config.chunk_size = 3
+    assert pickle.loads(pickle.dumps(config)) == config
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted(TransferConfig.model_fields)),
+        st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary()),
+    )
+)
+def test_anything_is_either_valid_or_refused(settings):
+    config = None
+    with contextlib.suppress(ConfigError):
+        config = TransferConfig.of(**settings)
+    for name, value in settings.items() if config else ():
+        held = getattr(config, name)
+        assert held in (value, str(value), str(value).lower())
