@@ -1,0 +1,162 @@
+"""What all benchmarks share: interleaved rounds, rows of one schema, a table for people."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import subprocess
+import time
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement; ratios are taken between rows of one ``case`` of one run."""
+
+    bench: str
+    case: str
+    """The work, ``gather/cpu-attention/block32``."""
+    impl: str
+    """Who did it."""
+    value: float
+    """The median."""
+    unit: str
+    quantiles: tuple[float, float]
+    """20 % and 80 %."""
+    n: int
+    bytes: int = 0
+    """Of payload, moved by each repetition."""
+    cpu_s_per_gb: float | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One repetition."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def measured(work: Callable[[], object]) -> Sample:
+    """``work`` once: wall and CPU seconds of this process."""
+    cpu_s, wall_s = _cpu_s(), time.perf_counter()
+    work()
+    return Sample(time.perf_counter() - wall_s, _cpu_s() - cpu_s)
+
+
+def interleaved(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[Sample]]:
+    """``rounds`` samples of each work, in turns, after one round that doesn't count."""
+    samples: dict[str, list[Sample]] = {name: [] for name in works}
+    for round_ in range(rounds + 1):
+        for name, work in works.items():
+            sample = measured(work)
+            if round_:
+                samples[name].append(sample)
+    return samples
+
+
+def rate_row(bench: str, case: str, impl: str, samples: Sequence[Sample], nbytes: int) -> Row:
+    """GB/s of repetitions that moved ``nbytes`` each."""
+    rates = [nbytes / sample.wall_s / 1e9 for sample in samples]
+    cpu_s_per_gb = median(sample.cpu_s for sample in samples) / nbytes * 1e9
+    return _row(bench, case, impl, rates, "GB/s", nbytes, cpu_s_per_gb)
+
+
+def seconds_row(bench: str, case: str, impl: str, seconds: Sequence[float], nbytes: int = 0) -> Row:
+    """Seconds a repetition."""
+    return _row(bench, case, impl, seconds, "s", nbytes, None)
+
+
+def quantiles(values: Sequence[float]) -> tuple[float, float]:
+    """The values at 20 % and 80 %, as they were measured."""
+    ordered = sorted(values)
+    last = len(ordered) - 1
+    return ordered[round(0.2 * last)], ordered[round(0.8 * last)]
+
+
+def append_rows(path: Path, rows: Sequence[Row]) -> None:
+    """One JSON line a row, with the commit and the machine."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    context = {"commit": commit(), "machine": machine(), "time": int(time.time())}
+    with path.open("a", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps({**asdict(row), **context}) + "\n")
+
+
+def commit() -> str:
+    """The commit measured, with ``+`` where the tree differs from it."""
+    git = ["git", "-C", str(ROOT)]
+    try:
+        head = subprocess.check_output([*git, "rev-parse", "--short=12", "HEAD"], text=True)
+        changes = subprocess.check_output([*git, "status", "--porcelain", "-uno"], text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head.strip() + ("+" if changes.strip() else "")
+
+
+def machine() -> str:
+    """Kind of processor and number of cores, no name of the host."""
+    return f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def print_table(rows: Sequence[Row], baseline: str) -> None:
+    """A block for each case, with each row's ratio to the row of ``baseline``."""
+    table = Table("", *("median", "20 %", "80 %", f"x {baseline}", "CPU s/GB"), box=SIMPLE_HEAD)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for case, group in groupby(rows, key=lambda row: row.case):
+        members = list(group)
+        base = next((row.value for row in members if row.impl == baseline), None)
+        table.add_row(f"[bold]{case}")
+        for row in members:
+            table.add_row(*_cells(row, base))
+    Console().print(table)
+
+
+def _cells(row: Row, base: float | None) -> list[str]:
+    low, high = row.quantiles
+    ratio = f"{row.value / base:.2f}" if base else ""
+    cpu = "" if row.cpu_s_per_gb is None else f"{row.cpu_s_per_gb:.2f}"
+    return [f"  {row.impl}", f"{row.value:.3g} {row.unit}", f"{low:.3g}", f"{high:.3g}", ratio, cpu]
+
+
+def _row(
+    bench: str,
+    case: str,
+    impl: str,
+    values: Sequence[float],
+    unit: str,
+    nbytes: int,
+    cpu_s_per_gb: float | None,
+) -> Row:
+    spread = quantiles(values)
+    return Row(bench, case, impl, median(values), unit, spread, len(values), nbytes, cpu_s_per_gb)
+
+
+def _cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
