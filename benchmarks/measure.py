@@ -117,6 +117,7 @@ def machine() -> str:
 def print_table(rows: Sequence[Row], baseline: str) -> None:
     """A block for each case, with each row's ratio to the row of ``baseline``."""
     table = Table("", *("median", "20 %", "80 %", f"x {baseline}", "CPU s/GB"), box=SIMPLE_HEAD)
+    table.columns[0].min_width = max((len(row.case) for row in rows), default=0)
     for column in table.columns[1:]:
         column.justify = "right"
     for case, group in groupby(rows, key=lambda row: row.case):

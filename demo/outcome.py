@@ -43,6 +43,11 @@ class Outcome:
         """The median."""
         return median(answer.ttft_s for answer in self.answers(way))
 
+    @property
+    def prompt_tokens(self) -> int:
+        """Of each prompt: the context, then the question."""
+        return self.runs[0].cold.prompt_tokens
+
     def problems(self) -> list[str]:
         """What should not be, a sentence each; empty when all is well."""
         return [problem for i, run in enumerate(self.runs, 1) for problem in self._problems(i, run)]
@@ -52,7 +57,7 @@ class Outcome:
         restored = self.answers("restored")
         return {
             "identical": all(run.is_identical for run in self.runs),
-            "prompt_tokens": median_low(answer.prompt_tokens for answer in restored),
+            "prompt_tokens": self.prompt_tokens,
             "restored_tokens": median_low(answer.restored_tokens for answer in restored),
             "bytes": median_low(answer.fetched_bytes for answer in restored),
             "ttft_cold_s": self.ttft_s("cold"),

@@ -31,7 +31,7 @@ class Chat:
     def __init__(self, folder: Path) -> None:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         names = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-        template = Environment(autoescape=False).from_string(names["chat_template"])  # noqa: S701
+        template = Environment(autoescape=False).from_string(names["chat_template"])
         message = {"role": "user", "content": _PLACE}
         whole = template.render(messages=[message], add_generation_prompt=True)
         self._head, self._tail = whole.split(_PLACE)

@@ -1,13 +1,13 @@
-"""What a person sees: a line for each stage while it runs, then the figures."""
+"""What a person sees: a line for each stage, while it runs and when it has ended; then figures."""
 
 from __future__ import annotations
 
 import time
 from contextlib import contextmanager
 from statistics import median_low
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich import box
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -15,70 +15,80 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rich.console import Console
+
     from demo.engine import Answer
     from demo.entry import Entry
     from demo.outcome import Outcome
 
-_MB = 1e6
-_LABEL_COLUMNS = 62
-
 WAYS = {
-    "cold": "computed, by vLLM alone",
-    "restored": "restored from Redis, by a new process",
-    "local_hit": "found in its own prefix cache",
+    "cold": ("cold", "vLLM without kvtransfer computes the whole prompt"),
+    "restored": (
+        "restored",
+        "a new vLLM process finds what another one left in Redis",
+    ),
+    "local_hit": ("local hit", "the same process asked again: vLLM's own prefix cache serves"),
 }
+_PLAIN: dict[str, Any] = {
+    "box": box.SIMPLE_HEAD,
+    "pad_edge": False,
+    "title_justify": "left",
+    "title_style": "bold",
+    "caption_justify": "left",
+    "caption_style": "dim",
+}
+_MB = 1e6
+_LABEL_COLUMNS = 58
 
 
 class Screen:
-    """Prints to ``console``; where that is no terminal, nothing moves or is coloured."""
+    """Prints to ``console``; where that is no terminal, nothing moves and nothing is coloured."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     @contextmanager
     def stage(self, label: str) -> Iterator[Callable[[str], None]]:
-        """Show that ``label`` is under way, then how long it took; call the result with details."""
+        """Show that ``label`` is under way, with the details it is called with; then for how long."""
         began_s = time.monotonic()
         with self._spinner() as progress:
             task = progress.add_task(label, total=None)
             yield lambda detail: progress.update(task, description=f"{label}: {detail}")
-        self.say(f"  ok  {label:<{_LABEL_COLUMNS}} {time.monotonic() - began_s:4.0f}s")
-
-    def say(self, line: str = "") -> None:
-        """A line as it is."""
-        self._console.print(line, markup=False, highlight=False)
+        self._say(f"  ok  {label:<{_LABEL_COLUMNS}} {time.monotonic() - began_s:4.0f}s")
 
     def figures(self, outcome: Outcome) -> None:
         """The table: time to first token three ways."""
-        self._console.print(ttft_table(outcome))
+        self._console.print("", ttft_table(outcome), sep="\n")
 
     def exchange(self, title: str, question: str, answer: str) -> None:
-        """One question and what the model said, as restored."""
-        self.say(f"Asked about a passage of {title}: {question}")
-        self._console.print(Text(f"“{answer}”", style="italic"))
+        """One question, and what the model said."""
+        self._say(f"\nAsked about a passage of {title}: {question}")
+        self._say(f"“{answer}”", style="italic")
 
     def entry(self, entry: Entry) -> None:
         """One entry of Redis, in the words of its own client."""
-        self.say(f"One of {entry.entries} entries, as Redis shows it:")
+        self._say(f"\nOne of the {entry.entries} chunks in Redis:")
         self._command(f"HGETALL {entry.key}")
-        grid = Table.grid(padding=(0, 2))
+        widest = max(map(len, entry.fields), default=0)
         for name, value in entry.fields.items():
-            grid.add_row(f"  {name}", Text(value))
-        self._console.print(grid)
+            self._say(f"  {name:<{widest}}  {value}")
         self._command(f"STRLEN {entry.key}_bytes")
-        self.say(f"  {entry.payload_bytes}")
+        self._say(f"  {entry.payload_bytes}")
 
     def verdict(self, outcome: Outcome) -> int:
         """Say whether all is well; returns the exit status."""
         problems = outcome.problems()
         for problem in problems:
-            self._console.print(Text(problem, style="bold red"))
+            self._say(problem, style="bold red")
         if not problems:
-            self._console.print(Text(_all_is_well(outcome), style="bold green"))
+            self._say(f"\n{_all_is_well(outcome)}", style="bold green")
         return 1 if problems else 0
 
+    def _say(self, line: str, style: str = "") -> None:
+        self._console.print(Text(line, style=style))
+
     def _command(self, words: str) -> None:
-        # Longer than a narrow terminal, and to be copied whole: wrapped by the terminal, not by us.
+        # To be copied whole, so the terminal wraps it and not we.
         self._console.print(Text(f"> {words}", style="bold"), soft_wrap=True)
 
     def _spinner(self) -> Progress:
@@ -93,36 +103,32 @@ class Screen:
 
 
 def ttft_table(outcome: Outcome) -> Table:
-    """A row for each way: medians, and between which values they lie."""
-    table = Table(title=_title(outcome), title_justify="left", title_style="bold")
-    table.add_column("the context's KV cache was")
-    for name in ("TTFT s", "(range)", "speed-up", "reused", "computed", "MB moved"):
+    """A row for each way: the median, from the least to the most, and what it took."""
+    table = Table(
+        title=f"Time to first token (TTFT) of {outcome.prompt_tokens:,} prompt tokens",
+        caption="\n".join(f"{name}: {meaning}" for name, meaning in WAYS.values()),
+        **_PLAIN,
+    )
+    table.add_column(no_wrap=True)
+    for name in ("TTFT s", "min-max", "speed-up", "reused", "computed", "MB moved"):
         table.add_column(name, justify="right", no_wrap=True)
-    for way, meaning in WAYS.items():
+    for way, (name, _) in WAYS.items():
         speed_up = outcome.ttft_s("cold") / outcome.ttft_s(way)
-        table.add_row(meaning, *_cells(outcome.answers(way), outcome.ttft_s(way), speed_up))
+        table.add_row(
+            name, f"{outcome.ttft_s(way):.2f}", *_cells(outcome.answers(way), f"{speed_up:.1f}x")
+        )
     return table
 
 
-def _title(outcome: Outcome) -> str:
-    runs = len(outcome.runs)
-    spread = f"median of {runs} texts" if runs > 1 else "one text"
-    return (
-        f"Time to first token (TTFT): the same question about {outcome.context_tokens:,} tokens "
-        f"of context, {spread}"
-    )
-
-
-def _cells(answers: list[Answer], ttft_s: float, speed_up: float) -> list[str]:
+def _cells(answers: list[Answer], speed_up: str) -> list[str]:
     spread_s = sorted(answer.ttft_s for answer in answers)
-    typical = answers[0]
+    reused_tokens = median_low(a.restored_tokens + a.local_tokens for a in answers)
     fetched_bytes = median_low(answer.fetched_bytes for answer in answers)
     return [
-        f"{ttft_s:.2f}",
-        f"({spread_s[0]:.2f}-{spread_s[-1]:.2f})",
-        f"{speed_up:.1f}x",
-        f"{typical.restored_tokens + typical.local_tokens:,}",
-        f"{typical.computed_tokens:,}",
+        f"{spread_s[0]:.2f}-{spread_s[-1]:.2f}",
+        speed_up,
+        f"{reused_tokens:,}",
+        f"{median_low(answer.computed_tokens for answer in answers):,}",
         f"{fetched_bytes / _MB:.1f}",
     ]
 
@@ -130,6 +136,6 @@ def _cells(answers: list[Answer], ttft_s: float, speed_up: float) -> list[str]:
 def _all_is_well(outcome: Outcome) -> str:
     tokens = sum(len(run.cold.token_ids) for run in outcome.runs)
     return (
-        f"Identical: {tokens} answer tokens of {len(outcome.runs)} prompts are the same, token by "
-        "token, computed by vLLM alone, restored from Redis, and found in its own prefix cache."
+        f"Identical: {tokens} answer tokens to {len(outcome.runs)} prompt(s) are the same, token "
+        "by token, computed by vLLM alone, restored from Redis and found in vLLM's own cache."
     )

@@ -47,10 +47,9 @@ _BYTES_PER_RUN = 256 << 20  # 94 MB of payload, and room to spare
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo and print it; returns the exit status."""
     options = _options(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # through every `with` below
     screen = Screen(Console())
     try:
-        outcome = demonstrate(screen, options.runs)
+        outcome = demonstrate(screen, options.runs, CONTEXT_TOKENS)
     except KeyboardInterrupt:
         return 130
     except (EngineError, KVTransferError, FileNotFoundError, ValueError) as error:
@@ -61,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return screen.verdict(outcome)
 
 
-def demonstrate(screen: Screen, runs: int, context_tokens: int = CONTEXT_TOKENS) -> Outcome:
+def demonstrate(screen: Screen, runs: int, context_tokens: int) -> Outcome:
     """Ask about ``runs`` texts and show what came of it; nothing that it starts is left.
 
     Raises:
@@ -99,4 +98,5 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends every `with` in good order
     sys.exit(main())

@@ -109,7 +109,7 @@ def test_it_reads_newton_as_well_as_it_should(folder, tokenizer):
     """A wrong permutation, tokenizer or theta shows here at once."""
     from transformers import LlamaForCausalLM
 
-    ids = torch.tensor([texts.passage(tokenizer, texts.opticks(), 1024)])
+    ids = torch.tensor(texts.passages(tokenizer, texts.opticks(), 1024, 1))
     model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
     with torch.inference_mode():
         perplexity = math.exp(model(ids, labels=ids).loss)

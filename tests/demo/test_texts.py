@@ -42,12 +42,23 @@ def test_without_any_text_one_sentence_says_what_to_install(monkeypatch):
         texts.real_text()
 
 
-def test_passages_meet_without_overlap(tokenizer):
-    text = texts.Text("three words", "of a of")
-    assert texts.passage(tokenizer, text, 2) == [0, 1]
-    assert texts.passage(tokenizer, text, 1, start=2) == [0]
+def test_passages_start_with_paragraphs_and_do_not_overlap(tokenizer):
+    text = texts.Text("three paragraphs", "of a a a\n\n of of a\n\na of of")
+    assert texts.passages(tokenizer, text, 2, 3) == [[0, 1], [0, 0], [1, 0]]
 
 
-def test_a_passage_past_the_end_is_refused(tokenizer):
-    with pytest.raises(ValueError, match="three words has 3 tokens, asked for 2 to 4"):
-        texts.passage(tokenizer, texts.Text("three words", "of a of"), 2, start=2)
+def test_a_passage_may_run_over_paragraphs(tokenizer):
+    text = texts.Text("three paragraphs", "of a\n\nof of\n\na")
+    assert texts.passages(tokenizer, text, 3, 1) == [[0, 1, 0]]
+    assert texts.passages(tokenizer, text, 5, 1) == [[0, 1, 0, 0, 1]]
+
+
+def test_more_passages_than_there_are_are_refused(tokenizer):
+    text = texts.Text("two paragraphs", "of a\n\nof")
+    with pytest.raises(ValueError, match="two paragraphs holds 1 passages of 2 tokens, not 2"):
+        texts.passages(tokenizer, text, 2, 2)
+
+
+def test_passages_of_the_book_are_long_enough_to_measure_with(tokenizer):
+    found = texts.passages(tokenizer, texts.opticks(), 4096, 12)
+    assert {len(passage) for passage in found} == {4096}
