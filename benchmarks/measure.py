@@ -14,7 +14,6 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -116,17 +115,16 @@ def machine() -> str:
 
 def print_table(rows: Sequence[Row], baseline: str) -> None:
     """A block for each case, with each row's ratio to the row of ``baseline``."""
-    table = Table("", *("median", "20 %", "80 %", f"x {baseline}", "CPU s/GB"), box=SIMPLE_HEAD)
-    table.columns[0].min_width = max((len(row.case) for row in rows), default=0)
-    for column in table.columns[1:]:
-        column.justify = "right"
+    console = Console()
     for case, group in groupby(rows, key=lambda row: row.case):
         members = list(group)
         base = next((row.value for row in members if row.impl == baseline), None)
-        table.add_row(f"[bold]{case}")
+        table = Table("", "median", "20 %", "80 %", f"x {baseline}", "CPU s/GB", box=None)
+        for i, column in enumerate(table.columns):
+            column.justify, column.min_width = ("right", 9) if i else ("left", 16)
         for row in members:
             table.add_row(*_cells(row, base))
-    Console().print(table)
+        console.print(f"\n[bold]{case}", table, sep="\n", highlight=False)
 
 
 def _cells(row: Row, base: float | None) -> list[str]:
