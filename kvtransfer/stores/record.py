@@ -99,7 +99,7 @@ class ChunkRecord:
             and chunk.nbytes == self.nbytes
         )
 
-    def is_of(self, payload: bytes) -> bool:
+    def is_of(self, payload: bytes | memoryview) -> bool:
         """Whether ``payload`` has the length and the checksum that were recorded."""
         return len(payload) == self.nbytes and xxhash.xxh3_64_intdigest(payload) == self.xxh3
 

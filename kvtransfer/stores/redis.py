@@ -1,38 +1,39 @@
-"""Chunks in Redis or Valkey: the only file that imports their client.
+"""Chunks in Redis or Valkey.
 
 An entry is two values: under the base key a hash with the fields of its record, under the base
-key + ``_bytes`` its payload. Each call is one MULTI, so on a single node readers and writers see
-both halves of one moment. Eviction still takes the halves apart; a lone one is a miss.
+key + ``_bytes`` its payload. A writer puts both in one MULTI, so on a single node both halves are
+of one moment. Eviction still takes them apart; a lone one is a miss. A reader needs no MULTI: the
+record's checksum tells whether the payload is the one that was put with it.
 """
 
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import redis
-from redis.backoff import NoBackoff
-from redis.connection import BlockingConnectionPool, PythonRespSerializer
+from redis.connection import BlockingConnectionPool
 from redis.maint_notifications import MaintNotificationsConfig
-from redis.retry import Retry
 
 from kvtransfer.errors import ConfigError, StoreError
-from kvtransfer.stores.record import ChunkRecord, is_intact, whole
+from kvtransfer.stores import redis_talk
+from kvtransfer.stores.record import ChunkRecord, whole
+from kvtransfer.stores.redis_wire import WireConnection, WireSSLConnection, WireUnixConnection
 from kvtransfer.urls import masked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from kvtransfer.layout import ChunkFormat
     from kvtransfer.stores import StoreSettings
+    from kvtransfer.stores.redis_talk import Found
+    from kvtransfer.stores.redis_wire import Wire
 
-# 1 MiB instead of 64 KiB halves the client's CPU seconds for large replies.
-_READ_BYTES = 1 << 20
-# Arguments above this are sent from where they lie, not joined with their neighbours.
-_JOIN_BYTES = 6000
+T = TypeVar("T")
+
+_CONNECTIONS = {"redis": WireConnection, "rediss": WireSSLConnection, "unix": WireUnixConnection}
 
 
 class RedisStore:
@@ -49,102 +50,77 @@ class RedisStore:
         self._address = masked(url)
         self._chunk = chunk
         self._ttl_s = settings.ttl_s
+        self._timeout_s = settings.timeout_s
         self._pool = _open_pool(url, settings)
-        self._client = redis.Redis(connection_pool=self._pool)
 
     def contains(self, keys: Sequence[str]) -> list[bool]:
         """See :class:`kvtransfer.stores.Store`."""
-        with self._errors_mapped(), self._client.pipeline(transaction=False) as pipe:
-            for key in keys:
-                pipe.exists(key, payload_key(key))
-            return [halves == 2 for halves in pipe.execute()]
+        if not keys:
+            return []
+        counts = self._exchange(partial(redis_talk.count_halves, keys))
+        return [count == 2 for count in counts]
 
     def get_into(self, key: str, payload: memoryview) -> bool:
         """See :class:`kvtransfer.stores.Store`."""
         target = whole(payload, self._chunk)
-        with self._errors_mapped(), self._client.pipeline() as pipe:
-            pipe.hgetall(key)
-            pipe.get(payload_key(key))
-            fields, held = _replies(pipe)
-        if is_intact(key, self._chunk, _text(fields), held):
-            target[:] = held
+        found = self._exchange(partial(redis_talk.read_entry, key, target))
+        record = self._record(key, found)
+        if found.filled and record is not None and record.is_of(target):
             return True
-        if fields != {} or held is not None:
-            self._remove(key)
+        if not found.is_nothing:
+            # No writer half way, for those put both halves at once. Should one have mended the
+            # entry since, both good halves go: a miss, put again next time.
+            self._exchange(partial(redis_talk.remove_entry, key))
         return False
 
     def put(self, key: str, payload: memoryview) -> bool:
         """See :class:`kvtransfer.stores.Store`."""
         source = whole(payload, self._chunk)
-        if self._holds(key):
+        found = self._exchange(partial(redis_talk.probe_entry, key, self._ttl_s))
+        if found.payload_bytes == len(source) and self._record(key, found) is not None:
             return True
         record = ChunkRecord.of(key, self._chunk, source, created=int(time.time()))
-        with self._errors_mapped(), self._client.pipeline() as pipe:
-            pipe.unlink(key)
-            pipe.set(payload_key(key), source, ex=self._ttl_s)
-            pipe.hset(key, items=list(chain.from_iterable(record.to_fields().items())))
-            if self._ttl_s is not None:
-                pipe.expire(key, self._ttl_s)
-            pipe.execute()
+        fields = record.to_fields()
+        self._exchange(partial(redis_talk.write_entry, key, source, fields, self._ttl_s))
         return True
 
     def close(self) -> None:
         """See :class:`kvtransfer.stores.Store`."""
         self._pool.disconnect()
 
-    def _holds(self, key: str) -> bool:
-        """Whether the entry is there, unverified; if so, with its time to live begun anew."""
-        with self._errors_mapped(), self._client.pipeline() as pipe:
-            pipe.hgetall(key)
-            pipe.strlen(payload_key(key))
-            if self._ttl_s is not None:
-                pipe.expire(key, self._ttl_s)
-                pipe.expire(payload_key(key), self._ttl_s)
-            fields, nbytes, *_ = _replies(pipe)
-        record = ChunkRecord.from_fields(_text(fields) or {})
-        right_length = nbytes == self._chunk.nbytes
-        return right_length and record is not None and record.matches(key, self._chunk)
+    def _record(self, key: str, found: Found) -> ChunkRecord | None:
+        """Of a chunk of ours under ``key``; None for anything else."""
+        record = ChunkRecord.from_fields(found.fields or {})
+        return record if record is not None and record.matches(key, self._chunk) else None
 
-    def _remove(self, key: str) -> None:
-        # The damage was seen in one MULTI, so this is no writer half way. Should a writer have
-        # mended the entry since, both good halves go at once: a miss, put again next time.
-        with self._errors_mapped():
-            self._client.unlink(key, payload_key(key))
+    def _exchange(self, talk: Callable[[Wire], T]) -> T:
+        """``talk`` over a pooled connection, once more when that one turns out to be broken.
 
-    @contextmanager
-    def _errors_mapped(self) -> Iterator[None]:
+        Raises:
+            StoreError: whatever the cause; its text holds no secret.
+        """
+        deadline_s = time.monotonic() + self._timeout_s
         try:
-            yield
+            try:
+                return self._exchange_once(talk, deadline_s)
+            except redis.ConnectionError:
+                return self._exchange_once(talk, deadline_s)
         except (redis.RedisError, OSError) as error:
-            password = self._pool.connection_kwargs.get("password")
-            cause = f"{type(error).__name__}: {error}"
-            if password and password in cause:  # some servers and proxies echo AUTH
-                cause = cause.replace(password, "***")
-                raise StoreError(f"{self._address}: {cause}") from None
-            raise StoreError(f"{self._address}: {cause}") from error
+            raise self._mapped(error) from None
 
+    def _exchange_once(self, talk: Callable[[Wire], T], deadline_s: float) -> T:
+        connection: Wire = self._pool.get_connection()
+        try:
+            return connection.exchange(talk, deadline_s)
+        finally:
+            self._pool.release(connection)
 
-def payload_key(key: str) -> str:
-    """Where the payload of the base key ``key`` lies."""
-    return f"{key}_bytes"
-
-
-def _replies(pipe: redis.client.Pipeline) -> list[Any]:
-    """The replies, None for a value of the wrong type: somebody else's, so damage to us."""
-    replies = pipe.execute(raise_on_error=False)
-    for i, reply in enumerate(replies):
-        if isinstance(reply, redis.ResponseError):
-            if not str(reply).startswith("WRONGTYPE"):
-                raise reply
-            replies[i] = None
-    return replies
-
-
-def _text(fields: dict[bytes, bytes] | None) -> dict[str, str] | None:
-    """None for None and for no fields at all; strange bytes become what no record holds."""
-    if not fields:
-        return None
-    return {name.decode(errors="replace"): fields[name].decode(errors="replace") for name in fields}
+    def _mapped(self, error: Exception) -> StoreError:
+        cause = f"{type(error).__name__}: {error}"
+        password = self._pool.connection_kwargs.get("password")
+        if password:  # some servers and proxies echo AUTH
+            cause = cause.replace(password, "***")
+        return StoreError(f"{self._address}: {cause}")
 
 
 def _open_pool(url: str, settings: StoreSettings) -> BlockingConnectionPool:
@@ -156,11 +132,7 @@ def _open_pool(url: str, settings: StoreSettings) -> BlockingConnectionPool:
             timeout=settings.timeout_s,
             socket_timeout=settings.timeout_s,
             socket_connect_timeout=settings.timeout_s,
-            socket_read_size=_READ_BYTES,
-            # Once more when a connection broke; a timeout isn't worth waiting for twice.
-            retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)),
-            # Sends a memoryview as it is; hiredis' packer copies it twice, 3 s of CPU for a GB.
-            command_packer=PythonRespSerializer(_JOIN_BYTES, _encode),
+            connection_class=_CONNECTIONS[urlsplit(url).scheme],
             # They would stretch our timeouts, and let a connection with stale data be used again.
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
@@ -172,10 +144,6 @@ def _open_pool(url: str, settings: StoreSettings) -> BlockingConnectionPool:
             "special characters percent-encoded, and only options that redis-py knows"
         ) from None
     return pool
-
-
-def _encode(value: bytes | memoryview | str | float) -> bytes | memoryview:
-    return value if isinstance(value, bytes | memoryview) else str(value).encode()
 
 
 def _check(url: str) -> None:
