@@ -1,0 +1,147 @@
+"""Time to first token in real vLLM: computed, restored, and found in vLLM's own prefix cache.
+
+``python -m benchmarks.bench_ttft [--json FILE] [--contexts N ...] [--blocks N ...] [--repeats N]``:
+SmolLM2-135M in fp32 on the CPU, one OpenMP thread, prompts of a context + 16 tokens. For each
+block size, vLLM processes take turns on each text, one at a time:
+
+- ``cold``: without kvtransfer, everything is computed;
+- ``cold+save``: with kvtransfer, everything is computed, and saved to Redis;
+- ``kvtransfer``: another process with kvtransfer restores the context from Redis, or, its prefix
+  cache emptied, from its host memory;
+- ``local_hit``: its prefix cache not emptied: the least possible;
+- ``lmcache-shm``, ``lmcache-pickle``: the same restore from Redis by LMCache's multiprocess mode
+  and both its transports, where it is installed.
+
+All answers to a prompt must be alike, and each process must have reused just what it should.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from tokenizers import Tokenizer
+
+from benchmarks import lmcache_mp
+from benchmarks.measure import append_rows, print_table, seconds_row
+from benchmarks.ttft_engines import (
+    BYTES_PER_TOKEN,
+    CHUNK_TOKENS,
+    Ours,
+    Place,
+    Prompt,
+    check_alike,
+)
+from demo.report import Screen
+from demo.smollm2 import model_folder
+from demo.texts import passages, real_text
+from kvtransfer.stores.embedded import EmbeddedServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from benchmarks.measure import Row
+    from benchmarks.ttft_engines import Contestant
+    from demo.engine import Answer
+
+QUESTION_TOKENS = 16
+TIERS = {
+    "redis": {"redis": "kvtransfer", **{name: name for name in lmcache_mp.TRANSPORTS}},
+    "host": {"host": "kvtransfer"},
+}
+"""By where the context comes from: whose answers are compared, by their names there."""
+SHARED = ("cold", "cold+save", "local_hit")
+
+Times = dict[tuple[int, str], list[float]]
+"""Seconds by context tokens and name of the answer."""
+
+
+def main() -> None:
+    options = _options()
+    screen = Screen(Console())
+    if not lmcache_mp.is_installed():
+        print("LMCache is not installed here, so it is not measured beside kvtransfer.")
+    rows: list[Row] = []
+    for block_tokens in options.blocks:
+        with screen.stage(f"vLLM with a block size of {block_tokens}") as detail:
+            times = measure(block_tokens, options.contexts, options.repeats, detail)
+        rows += [row for context in options.contexts for row in _rows(times, context, block_tokens)]
+    print_table(rows, baseline="local_hit")
+    if options.json:
+        append_rows(options.json, rows)
+
+
+def measure(
+    block_tokens: int, contexts: Sequence[int], repeats: int, detail: Callable[[str], None]
+) -> Times:
+    """``repeats`` texts for each context, each answered in every way."""
+    model = model_folder()
+    rounds = [CHUNK_TOKENS, *sorted(contexts) * repeats]  # the first warms up
+    times: Times = defaultdict(list)
+    with ExitStack() as running:
+        logs = Path(running.enter_context(TemporaryDirectory()))
+        place = Place(running, model, logs, block_tokens)
+        contestants = [Ours(place, _server(running, rounds))]
+        if lmcache_mp.is_installed():
+            contestants.append(lmcache_mp.Theirs(place, _server(running, rounds)))
+        for number, prompt in enumerate(_prompts(model, rounds)):
+            detail(f"prompt {number} of {len(rounds) - 1}")
+            found = _answers(contestants, prompt)
+            for name, answer in found.items() if number else ():
+                times[prompt.context_tokens, name].append(answer.ttft_s)
+    return times
+
+
+def _answers(contestants: Sequence[Contestant], prompt: Prompt) -> dict[str, Answer]:
+    found: dict[str, Answer] = {}
+    for contestant in contestants:
+        found |= contestant.answers(prompt)
+    check_alike(found)
+    return found
+
+
+def _server(running: ExitStack, rounds: Sequence[int]) -> str:
+    """The URL of a fresh one: chunks are the same for every block size, and would be found."""
+    payload_bytes = sum(rounds) * BYTES_PER_TOKEN
+    return running.enter_context(EmbeddedServer(2 * payload_bytes + (256 << 20))).url
+
+
+def _prompts(model: Path, rounds: Sequence[int]) -> Iterator[Prompt]:
+    """One for each length in ``rounds``, no two with a block in common."""
+    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+    longest = max(rounds) + QUESTION_TOKENS
+    for text, context in zip(
+        passages(tokenizer, real_text(), longest, len(rounds)), rounds, strict=True
+    ):
+        yield Prompt(text[: context + QUESTION_TOKENS], context)
+
+
+def _rows(times: Times, context: int, block_tokens: int) -> Iterator[Row]:
+    for tier, restored in TIERS.items():
+        case = f"restored/{context}/{tier}/block{block_tokens}"
+        for name, impl in {**{name: name for name in SHARED}, **restored}.items():
+            if (context, name) in times:
+                moved_bytes = context * BYTES_PER_TOKEN if name in restored else 0
+                yield seconds_row("ttft", case, impl, times[context, name], moved_bytes)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="append one line a measurement to this file")
+    parser.add_argument("--contexts", type=int, nargs="+", default=[512, 2048, 4096])
+    parser.add_argument("--blocks", type=int, nargs="+", default=[128, 32])
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    for context in options.contexts:
+        if context < 1 or context % CHUNK_TOKENS:
+            parser.error(f"--contexts {context}: whole chunks only, a multiple of {CHUNK_TOKENS}")
+    return options
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""The far end: one vLLM engine in a process of its own, spoken to in lines of JSON.
+
+The first line is a :class:`Setup`; each later one names a method of :class:`Session` and its
+arguments. Every line is answered with one: ``{"reply": ...}``, or ``{"error": ...}`` with the
+exception's text, after which the process ends. Standard output and error are left to vLLM.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import socket
+import sys
+import traceback
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+HANG_S = 200
+"""A command that takes longer ends the process, with every thread's stack in the log."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the engine is made of."""
+
+    model: str
+    transfer: dict[str, Any] | None = None
+    """The ``kv_transfer_config``; None is plain vLLM."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Arguments of ``LLM`` beside or instead of :data:`OPTIONS`."""
+
+
+OPTIONS: dict[str, Any] = {
+    "dtype": "float32",
+    "block_size": 32,
+    "enforce_eager": True,
+    "max_model_len": 2048,
+    "max_num_seqs": 4,
+    "kv_cache_memory_bytes": 16 << 20,
+    "skip_tokenizer_init": True,
+    "disable_log_stats": False,  # they hold the hits
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """A prompt to answer greedily, ``answer_tokens`` exactly."""
+
+    prompt_ids: list[int]
+    answer_tokens: int = 8
+    cache_salt: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What has come of the requests submitted since the last outcome, in their order."""
+
+    answers: list[list[int]]
+    """Token ids; of an aborted request none."""
+    cached_tokens: list[int]
+    """Of each prompt: not computed, wherever they came from."""
+    external_tokens: int
+    """By vLLM's own count, brought by the connector; a resumed request's are not counted."""
+    preemptions: int
+    steps: int
+
+
+def serve(connection: socket.socket) -> None:
+    """Run one engine until the near end hangs up or says ``close``."""
+    faulthandler.enable()
+    with connection, connection.makefile("rw") as lines:
+        try:
+            _answer_each(lines)
+        except BaseException as error:  # noqa: BLE001 - the near end decides what it means
+            traceback.print_exc()
+            sys.stderr.flush()
+            _send(lines, {"error": f"{type(error).__name__}: {error}"})
+
+
+def _answer_each(lines: Any) -> None:
+    session: Session | None = None
+    for line in lines:
+        faulthandler.dump_traceback_later(HANG_S, exit=True)
+        command = json.loads(line)
+        if session is None:
+            session, reply = Session(Setup(**command)), None
+        else:
+            reply = getattr(session, command["do"])(**command["with"])
+        faulthandler.cancel_dump_traceback_later()
+        _send(lines, {"reply": reply})
+
+
+def _send(lines: Any, message: dict[str, Any]) -> None:
+    lines.write(json.dumps(message) + "\n")
+    lines.flush()
+
+
+class Session:
+    """An engine and the requests given to it."""
+
+    def __init__(self, setup: Setup) -> None:
+        from vllm import LLM
+
+        self._llm = LLM(
+            model=setup.model, kv_transfer_config=setup.transfer, **{**OPTIONS, **setup.options}
+        )
+        self._engine = self._llm.llm_engine
+        self._scheduler = self._engine.engine_core.engine_core.scheduler  # it is in this process
+        self._answers: dict[str, Any] = {}
+        self._names: dict[str, str] = {}
+        """Ours, by the name that vLLM has made of it."""
+        self._steps = 0
+        self._counted = self._counts()
+
+    def submit(self, requests: list[dict[str, Any]]) -> list[str]:
+        """Queue requests; returns their names."""
+        names = [f"request-{len(self._answers) + i}" for i in range(len(requests))]
+        for name, request in zip(names, requests, strict=True):
+            self._answers[name] = None
+            self._submit(name, Request(**request))
+        return names
+
+    def _submit(self, name: str, request: Request) -> None:
+        from vllm import SamplingParams
+        from vllm.inputs.engine import tokens_input
+
+        sampling = SamplingParams(
+            temperature=0, max_tokens=request.answer_tokens, ignore_eos=True, detokenize=False
+        )
+        prompt = tokens_input(request.prompt_ids, cache_salt=request.cache_salt)
+        self._names[self._engine.add_request(name, prompt, sampling)] = name
+
+    def step(self) -> dict[str, str]:
+        """Run the engine once; returns the state of each request that is left, by name."""
+        self._step()
+        requests = self._scheduler.requests
+        return {self._names[theirs]: request.status.name for theirs, request in requests.items()}
+
+    def _step(self) -> None:
+        self._steps += 1
+        for output in self._engine.step():
+            if output.finished:
+                self._answers[output.request_id] = output
+
+    def run(self) -> dict[str, Any]:
+        """Run the engine until nothing is left to do, as vLLM's own loop does."""
+        while self._scheduler.has_requests():
+            self._step()
+        outputs = list(self._answers.values())
+        counts = self._counts()
+        outcome = Outcome(
+            answers=[list(output.outputs[0].token_ids) if output else [] for output in outputs],
+            cached_tokens=[output.num_cached_tokens if output else 0 for output in outputs],
+            external_tokens=counts[0] - self._counted[0],
+            preemptions=counts[1] - self._counted[1],
+            steps=self._steps,
+        )
+        self._answers, self._steps, self._counted = {}, 0, counts
+        return asdict(outcome)
+
+    def abort(self, names: list[str]) -> None:
+        """Drop requests, whatever state they are in."""
+        self._engine.abort_request(names)
+
+    def reset(self, connector: bool, running: bool) -> bool:
+        """Empty vLLM's own prefix cache, and more as told; whether that worked."""
+        return bool(self._llm.reset_prefix_cache(running, connector))
+
+    def close(self) -> None:
+        """End the engine in good order."""
+        self._engine.engine_core.shutdown()
+
+    def _counts(self) -> tuple[int, int]:
+        counted = {metric.name: metric for metric in self._llm.get_metrics()}
+        hits = counted["vllm:external_prefix_cache_hits"].value
+        return int(hits), int(counted["vllm:num_preemptions"].value)
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))

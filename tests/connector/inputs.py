@@ -1,0 +1,44 @@
+"""Prompts, and engines' settings."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from tests.connector.engine_process import Setup
+from tests.connector.tiny_model import VOCABULARY
+
+CHUNK_TOKENS = 64
+
+
+def prompt(tokens: int, seed: int = 0) -> list[int]:
+    """That many token ids, the same each time; those of one ``seed`` are prefixes of each other."""
+    chance = random.Random(seed)
+    return [chance.randrange(1, VOCABULARY) for _ in range(tokens)]
+
+
+def connected(
+    model: str,
+    url: str | None,
+    *,
+    role: str = "kv_both",
+    options: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Setup:
+    """An engine with the connector, on the store at ``url``.
+
+    Args:
+        model: its folder.
+        url: None for host memory alone.
+        role: what vLLM calls ``kv_role``.
+        options: arguments of ``LLM``.
+        settings: the connector's own; they go before those that all tests share.
+    """
+    ours = {"chunk_size": CHUNK_TOKENS, "max_local_cpu_size": 0.05, **settings}
+    transfer = {
+        "kv_connector": "KVTransferConnector",
+        "kv_role": role,
+        "kv_load_failure_policy": "recompute",
+        "kv_connector_extra_config": ours if url is None else {"remote_url": url, **ours},
+    }
+    return Setup(model, transfer, options or {})

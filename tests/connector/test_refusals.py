@@ -1,0 +1,90 @@
+"""What can't work is refused as the engine starts, in one sentence with the value and the fix."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from tests.connector.engines import EngineError
+from tests.connector.inputs import connected
+from tests.connector.tiny_model import QWEN3, write_config
+
+pytestmark = pytest.mark.vllm
+
+URL = "redis://:t0ps3cret@127.0.0.1:1/0"
+
+SLIDING = {
+    **QWEN3,
+    "model_type": "mistral",
+    "architectures": ["MistralForCausalLM"],
+    "sliding_window": 128,
+}
+MAMBA = {
+    "model_type": "mamba",
+    "architectures": ["MambaForCausalLM"],
+    "vocab_size": 512,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "state_size": 16,
+    "num_hidden_layers": 2,
+    "conv_kernel": 4,
+    "time_step_rank": 4,
+    "torch_dtype": "float32",
+}
+
+
+def refusal(engines, setup):
+    """Everything that the engine said as it didn't start."""
+    with pytest.raises(EngineError) as refused:
+        engines.start(setup)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "settings", "sentence"),
+    [
+        (URL, {"chunksize": 64}, "chunksize.*chunk_size"),
+        (URL, {"chunk_size": 100}, "chunk_size=100 .*block size of 32.* 128"),
+        (URL, {"chunk_size": 0}, "chunk_size.*0"),
+        (URL, {"max_local_cpu_size": 1e-6}, "max_local_cpu_size"),
+        ("http://:t0ps3cret@127.0.0.1:1/0", {}, "http.*redis://"),
+        ("redis://:t0ps3cret@127.0.0.1:none/0", {}, "redis://.*malformed|malformed.*redis://"),
+    ],
+)
+def test_settings(engines, model, url, settings, sentence):
+    said = refusal(engines, connected(model, url, **settings))
+    reason = said.splitlines()[0]
+    assert_matches(sentence, reason)
+    assert "ConfigError" in reason
+    assert "t0ps3cret" not in reason
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [(SLIDING, "SlidingWindow"), (MAMBA, "Mamba")],
+    ids=["sliding-window", "mamba"],
+)
+def test_kinds_of_model(engines, tmp_path, config, sentence):
+    folder = str(write_config(tmp_path / "odd", config))
+    said = refusal(engines, connected(folder, URL, options={"load_format": "dummy"}))
+    assert_matches(f"ConfigError.*{sentence}.*not supported", said.splitlines()[0])
+
+
+def test_pipeline_parallelism(engines, model):
+    said = refusal(engines, connected(model, URL, options={"pipeline_parallel_size": 2}))
+    assert_matches("pipeline parallel size 2 is not supported", said)
+
+
+def test_a_policy_that_fails_requests_is_warned_of(engines, model):
+    setup = connected(model, None)
+    failing = replace(setup, transfer={**setup.transfer, "kv_load_failure_policy": "fail"})
+    with engines.start(failing) as engine:
+        assert_matches("kv_load_failure_policy=fail: a chunk that can't be loaded", engine.log())
+    with engines.start(setup) as engine:
+        assert "a chunk that can't be loaded" not in engine.log()
+
+
+def assert_matches(pattern, text):
+    assert re.search(pattern, text), f"no {pattern!r} in:\n{text}"

@@ -1,0 +1,44 @@
+"""Two ``vllm serve``, one after the other, asked over HTTP with the OpenAI client."""
+
+from __future__ import annotations
+
+import openai
+import pytest
+
+from tests.connector.engines import start_together
+from tests.connector.http_server import HttpServer
+from tests.connector.inputs import connected
+
+pytestmark = pytest.mark.vllm
+
+WORDS = " ".join(f"the quick brown fox number {i} jumps over the lazy dog" for i in range(40))
+MESSAGES = [
+    {"role": "system", "content": WORDS},
+    {"role": "user", "content": "and then?"},
+]
+
+
+def chat(server):
+    """The answer, and how many tokens its prompt had."""
+    with openai.OpenAI(base_url=server.url, api_key="none", timeout=120) as client:
+        reply = client.chat.completions.create(
+            model="tiny", messages=MESSAGES, temperature=0, max_tokens=24
+        )
+    return reply.choices[0].message.content, reply.usage.prompt_tokens
+
+
+def test_a_second_server_restores_what_the_first_has_saved(model, server, entries, tmp_path):
+    setup = connected(model, server.url)
+    first, second = start_together(
+        lambda: HttpServer(setup, tmp_path / "first.log"),
+        lambda: HttpServer(setup, tmp_path / "second.log"),
+    )
+    with second:
+        with first:
+            text, prompt_tokens = chat(first)
+            assert first.metric("vllm:external_prefix_cache_hits_total") == 0
+        saved_tokens = prompt_tokens // 64 * 64
+        assert len(entries.keys()) >= saved_tokens // 64 > 0  # the answer may have filled one more
+        assert chat(second) == (text, prompt_tokens)
+        assert second.metric("vllm:external_prefix_cache_hits_total") == saved_tokens
+        assert second.metric("kvtransfer:store_hit_tokens_total") == saved_tokens
