@@ -52,9 +52,9 @@ def test_damaged_entries_are_recomputed_and_mended(forgetful, plain, damage):
     entries.await_count(SAVED_CHUNKS)
     damage(entries)
     assert engine.reset()
-    fetches = entries.calls("get")
+    fetches = entries.calls("getrange")
     assert engine.generate(REQUEST).answers == right
-    assert entries.calls("get") - fetches <= SAVED_CHUNKS  # what failed is not tried again
+    assert entries.calls("getrange") - fetches <= SAVED_CHUNKS  # what failed is not tried again
     entries.await_count(SAVED_CHUNKS)
     assert engine.reset()
     mended = engine.generate(REQUEST)

@@ -1,0 +1,150 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvtransfer.index import Index
+from kvtransfer.plan import Report
+from kvtransfer.planner import Planner, Target, Tiling
+
+RANKS = 2
+
+
+def planner(slots=4, keep=True, put=True, ranks=RANKS):
+    return Planner(Index(slots), ranks=ranks, keep=keep, put=put)
+
+
+def settle(planner, **counts):
+    return planner.settle(Report(**counts))
+
+
+def load(planner, *keys):
+    return planner.load([Target(key, (i,)) for i, key in enumerate(keys)])
+
+
+def hold(planner, *keys):
+    """Put chunks into host memory and leave them idle there."""
+    for job in load(planner, *keys):
+        settle(planner, loaded={job.job: RANKS})
+
+
+@given(
+    slots=st.integers(0, 5),
+    held=st.lists(st.sampled_from("abcdefg"), max_size=5, unique=True),
+    pinned=st.sets(st.sampled_from("abcdefg")),
+    wanted=st.lists(st.sampled_from("abcdefg"), max_size=7, unique=True),
+    stored=st.sets(st.sampled_from("abcdefg")),
+)
+def test_what_is_loadable_is_loaded(slots, held, pinned, wanted, stored):
+    plans = planner(slots)
+    hold(plans, *held)
+    for key in pinned:
+        if key in plans.index:
+            plans.index.pin(key)
+    before = set(filter(plans.index.__contains__, wanted))
+    count = plans.loadable(wanted, stored)
+    jobs = load(plans, *wanted[:count])
+    assert [job.key for job in jobs] == wanted[:count]
+    assert [job.fetch for job in jobs] == [key not in before for key in wanted[:count]]
+    assert all(job.key in stored for job in jobs if job.fetch)
+    assert len({job.slot for job in jobs}) == len(jobs)
+
+
+def test_a_load_beyond_the_room_takes_what_fits_and_lets_go_of_the_rest():
+    plans = planner(slots=2)
+    hold(plans, "x")
+    jobs = load(plans, "a", "b", "x")
+    assert [job.key for job in jobs] == ["a"]
+    assert plans.index.room == 1  # x is idle again
+
+
+def test_a_chunk_on_its_way_is_not_fetched_twice():
+    plans = planner()
+    (first,), (second,) = load(plans, "a"), load(plans, "a")
+    assert (first.fetch, second.fetch) == (True, False)
+    assert first.slot == second.slot
+    assert settle(plans, loaded={first.job: RANKS}).loaded == [first.job]
+    assert plans.index.room == 3
+    settle(plans, loaded={second.job: RANKS})
+    assert plans.index.room == 4
+
+
+def test_a_job_has_ended_when_every_rank_says_so_and_failed_when_one_does():
+    plans = planner()
+    (job,) = load(plans, "a")
+    assert settle(plans, loaded={job.job: 1}, failed={job.job}).loaded == []
+    settled = settle(plans, loaded={job.job: 1})
+    assert (settled.loaded, settled.failed) == ([job.job], {job.job})
+    assert "a" not in plans.index
+    assert plans.index.room == 4
+
+
+def test_who_shares_a_failed_fetch_keeps_its_slot_until_its_own_end():
+    plans = planner()
+    (first,), (second,) = load(plans, "a"), load(plans, "a")
+    settle(plans, loaded={first.job: RANKS}, failed={first.job})
+    (third,) = load(plans, "a")  # a new attempt, in another slot
+    assert third.fetch
+    assert third.slot != second.slot
+    settle(plans, loaded={second.job: RANKS}, failed={second.job})
+    assert "a" in plans.index
+
+
+def test_a_save_holds_its_slot_until_it_is_copied_and_stored():
+    plans = planner(slots=1)
+    save = plans.save("a", [1, 2])
+    assert plans.save("a", [1, 2]) is None  # held already
+    assert plans.save("b", [3]) is None  # no slot
+    assert settle(plans, copied={save.job: RANKS}).copied == [save.job]
+    assert plans.save("b", [3]) is None
+    settle(plans, stored={save.job: RANKS})
+    assert plans.held(["a", "b"]) == 1
+    assert plans.save("b", [3]) is not None
+    assert "a" not in plans.index
+
+
+def test_stored_may_be_reported_before_copied():
+    plans = planner(slots=1)
+    save = plans.save("a", [1])
+    settle(plans, stored={save.job: RANKS})
+    assert plans.index.room == 0
+    settle(plans, copied={save.job: RANKS})
+    assert plans.index.room == 1
+
+
+def test_a_failed_copy_is_forgotten():
+    plans = planner(put=False)
+    save = plans.save("a", [1])
+    settled = settle(plans, copied={save.job: RANKS}, failed={save.job})
+    assert settled.failed == {save.job}
+    assert "a" not in plans.index
+
+
+def test_a_way_station_keeps_nothing():
+    plans = planner(slots=1, keep=False)
+    save = plans.save("a", [1])
+    settle(plans, copied={save.job: RANKS})
+    settle(plans, stored={save.job: RANKS})
+    (job,) = load(plans, "b")
+    settle(plans, loaded={job.job: RANKS})
+    assert len(plans.index) == 0
+    assert plans.index.room == 1
+
+
+def test_targets_cover_what_is_not_skipped():
+    tiling = Tiling(chunk_tokens=8, block_tokens=4)
+    blocks = [10, 11, 12, 13, 14, 15]
+    assert tiling.targets("abc", blocks, 0) == [
+        Target("a", (10, 11), 0),
+        Target("b", (12, 13), 0),
+        Target("c", (14, 15), 0),
+    ]
+    assert tiling.targets("abc", blocks, 12) == [Target("b", (13,), 4), Target("c", (14, 15), 0)]
+    assert tiling.targets("abc", blocks[:5], 16) == [Target("c", (14,), 0)]
+    assert tiling.targets("a", blocks, 8) == []
+
+
+def test_reports_of_ranks_add_up():
+    total = Report(loaded={1: 1}, copied={2: 1}, failed={1})
+    total.add(Report(loaded={1: 1, 3: 1}, stored={2: 1}, failed={3}))
+    assert total == Report({1: 2, 3: 1}, {2: 1}, {2: 1}, {1, 3})
+    assert total
+    assert not Report()
