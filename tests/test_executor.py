@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import itertools
+from contextlib import contextmanager
+from threading import Event
+
+import pytest
+import torch
+
+from kvtransfer.copier import Copier
+from kvtransfer.device.cpu import CpuDevice
+from kvtransfer.executor import Executor, Limits, Tiers
+from kvtransfer.host_pool import HostPool
+from kvtransfer.keys import Names
+from kvtransfer.metrics import Metrics
+from kvtransfer.paged import PagedCaches
+from kvtransfer.plan import Load, Plan, Report, Save
+from kvtransfer.stores import StoreSettings, open_store
+from kvtransfer.stores.guarded import GuardedStore
+from kvtransfer.testing import FlakyStore
+
+BLOCKS, BLOCK_TOKENS, CHUNK_TOKENS = 12, 4, 8
+A, B, C = "a" * 32, "b" * 32, "c" * 32
+FOREVER_S = 30.0
+
+
+class Bench:
+    """An executor on two layers of paged memory, with every job's report kept."""
+
+    def __init__(self, failures=(), slots=4, **limits):
+        self.layers = [torch.randn(BLOCKS, 2, BLOCK_TOKENS, 6) for _ in range(2)]
+        self.caches = PagedCaches.split(self.layers, CHUNK_TOKENS)
+        self.device = CpuDevice()
+        self.pool = HostPool(self.device, self.caches.chunk, slots)
+        self.inner = open_store("memory://", self.caches.chunk, StoreSettings())
+        self.gate = Gate(FlakyStore(self.inner, failures))
+        store = GuardedStore(self.gate, "memory://")
+        copier = Copier(self.caches, self.pool, self.device)
+        names = Names("m", 1)
+        tiers = Tiers(copier, self.pool, self.device, store, lambda key: names.shard(0, key))
+        settings = {"fetches": 2, "waiting_puts": 8, "load_s": FOREVER_S, **limits}
+        self.executor = Executor(tiers, Limits(**settings), Metrics())
+        self.reports = Report()
+        self.jobs = itertools.count()
+
+    def save(self, key, slot, *block_ids):
+        job = next(self.jobs)
+        self.executor.run(Plan(saves=(Save(job, key, slot, block_ids),)))
+        return job
+
+    def load(self, key, slot, *block_ids, fetch=False, first_token=0):
+        job = next(self.jobs)
+        load = Load(job, key, slot, fetch, block_ids, first_token)
+        self.executor.run(Plan(loads=(load,)))
+        return job
+
+    def until(self, kind, *jobs):
+        while not set(jobs) <= getattr(self.reports, kind).keys():
+            self.executor.wait(FOREVER_S)
+            self.reports.add(self.executor.report())
+
+    def blocks(self, *block_ids):
+        return [layer[list(block_ids)].clone() for layer in self.layers]
+
+
+class Gate:
+    """A store that lets calls through while ``open`` is set."""
+
+    def __init__(self, store):
+        self._store = store
+        self.open, self.busy = Event(), Event()
+        self.open.set()
+
+    def __getattr__(self, name):
+        def call(*arguments):
+            self.busy.set()
+            assert self.open.wait(FOREVER_S)
+            return getattr(self._store, name)(*arguments)
+
+        return call
+
+
+@contextmanager
+def bench(*arguments, **options):
+    running = Bench(*arguments, **options)
+    try:
+        yield running
+    finally:
+        running.gate.open.set()
+        running.executor.close()
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_a_chunk_goes_out_and_comes_back_by_its_slot_and_by_the_store():
+    with bench() as it:
+        expected = it.blocks(3, 1)
+        saved = it.save(A, 0, 3, 1)
+        by_slot = it.load(A, 0, 5, 7)  # planned at once, it waits for the copy out
+        it.until("stored", saved)
+        by_store = it.load(A, 2, 8, 9, fetch=True)
+        it.until("loaded", by_slot, by_store)
+        assert same(it.blocks(5, 7), expected)
+        assert same(it.blocks(8, 9), expected)
+        assert it.reports == Report({by_slot: 1, by_store: 1}, {saved: 1}, {saved: 1}, set())
+        counted = it.executor.metrics.take()
+        assert counted["fetched_bytes"] == counted["put_bytes"] == it.caches.chunk.nbytes
+
+
+def test_a_part_of_a_chunk_fills_its_blocks_only():
+    with bench() as it:
+        expected = it.blocks(1)
+        it.until("copied", it.save(A, 0, 3, 1))
+        before = it.blocks(*range(11))
+        it.until("loaded", it.load(A, 0, 11, first_token=BLOCK_TOKENS))
+        assert same(it.blocks(11), expected)
+        assert same(it.blocks(*range(11)), before)
+
+
+def test_a_prefetch_fills_the_slot_and_no_block():
+    with bench() as it:
+        it.until("stored", it.save(A, 0, 3, 1))
+        expected = it.blocks(3, 1)
+        before = it.blocks(*range(BLOCKS))
+        it.until("loaded", it.load(A, 1, fetch=True))
+        assert same(it.blocks(*range(BLOCKS)), before)
+        it.until("loaded", it.load(A, 1, 6, 7))
+        assert same(it.blocks(6, 7), expected)
+
+
+def test_a_missing_chunk_fails_its_job_and_all_that_wait_for_it():
+    with bench() as it:
+        it.gate.open.clear()
+        first = it.load(A, 0, 1, 2, fetch=True)
+        sharer = it.load(A, 0, 3, 4)
+        before = it.blocks(1, 2, 3, 4)
+        it.gate.open.set()
+        it.until("loaded", first, sharer)
+        later = it.load(A, 0, 5, 6)
+        it.until("loaded", later)
+        assert it.reports.failed == {first, sharer, later}
+        assert same(it.blocks(1, 2, 3, 4), before)
+        assert it.executor.metrics.take()["load_failed_chunks"] == 3
+
+
+def test_a_slot_that_failed_is_good_for_the_next_chunk():
+    with bench() as it:
+        it.until("loaded", it.load(A, 0, 1, 2, fetch=True))
+        expected = it.blocks(8, 9)
+        it.until("stored", it.save(B, 0, 8, 9))
+        good = it.load(B, 0, 1, 2)
+        it.until("loaded", good)
+        assert good not in it.reports.failed
+        assert same(it.blocks(1, 2), expected)
+
+
+def test_a_failing_store_fails_fetches_and_ends_puts():
+    with bench(itertools.repeat(True)) as it:
+        saved, load = it.save(A, 0, 3, 1), it.load(B, 1, 5, 6, fetch=True)
+        it.until("stored", saved)
+        it.until("loaded", load)
+        assert it.reports.failed == {load}
+        assert it.executor.metrics.take()["put_failed_chunks"] == 1
+
+
+def test_a_fetch_that_would_begin_too_late_is_given_up():
+    with bench(load_s=0.0, fetches=1) as it:
+        it.until("stored", it.save(A, 0, 3, 1))
+        late = it.load(A, 1, 5, 6, fetch=True)
+        it.until("loaded", late)
+        assert it.reports.failed == {late}
+
+
+def test_too_many_waiting_puts_lose_the_oldest_and_say_so():
+    with bench(waiting_puts=1) as it:
+        it.gate.open.clear()
+        first = it.save(A, 0, 0, 1)
+        assert it.gate.busy.wait(FOREVER_S)
+        dropped, kept = it.save(B, 1, 2, 3), it.save(C, 2, 4, 5)
+        it.until("stored", dropped)
+        it.gate.open.set()
+        it.until("stored", first, kept)
+        it.until("copied", first, dropped, kept)
+        names = [Names("m", 1).shard(0, key) for key in (A, B, C)]
+        assert it.inner.contains(names) == [True, False, True]
+        assert it.executor.metrics.take()["put_dropped_chunks"] == 1
+
+
+def test_blocks_may_be_written_once_copies_are_finished():
+    with bench() as it:
+        expected = it.blocks(3, 1)
+        saved = it.save(A, 0, 3, 1)
+        it.executor.finish_copies()
+        for layer in it.layers:
+            layer.zero_()
+        it.until("copied", saved)
+        it.until("loaded", it.load(A, 0, 3, 1))
+        assert same(it.blocks(3, 1), expected)
+
+
+def test_a_copy_that_can_not_be_made_fails_its_job(caplog):
+    with bench() as it:
+        bad_save, bad_load = it.save(A, 0, 99, 1), it.load(A, 0, 5, 6)
+        it.until("copied", bad_save)
+        it.until("loaded", bad_load)
+        assert it.reports.failed == {bad_save, bad_load}
+        it.until("stored", bad_save)
+        assert it.inner.contains([Names("m", 1).shard(0, A)]) == [False]
+        assert "not in [0, 12)" in caplog.text
+
+
+def test_closing_hands_waiting_chunks_to_the_store():
+    it = Bench()
+    for slot, key in enumerate((A, B, C)):
+        it.save(key, slot, 2 * slot, 2 * slot + 1)
+    it.executor.close()
+    assert it.inner.contains([Names("m", 1).shard(0, key) for key in (A, B, C)]) == [True] * 3
+
+
+def test_closing_while_fetching_fails_what_has_not_begun():
+    it = Bench(fetches=1)
+    it.gate.open.clear()
+    first = it.load(A, 0, 1, 2, fetch=True)
+    assert it.gate.busy.wait(FOREVER_S)
+    second = it.load(B, 1, 3, 4, fetch=True)
+    it.executor._fetches.shutdown(wait=False, cancel_futures=True)
+    it.gate.open.set()
+    it.executor.close()
+    it.reports.add(it.executor.report())
+    assert it.reports.failed == {first, second}
+
+
+def test_waiting_ends_without_news_too():
+    with bench() as it:
+        it.executor.wait(0.0)
+        it.executor.wait(0.001)
+        assert not it.executor.report()
+
+
+def test_unknown_counters_are_refused():
+    with pytest.raises(ValueError, match="no_such"):
+        Metrics().add("no_such")

@@ -1,0 +1,118 @@
+from threading import Event
+
+import pytest
+
+from kvtransfer.config import TransferConfig
+from kvtransfer.keys import Names
+from kvtransfer.lookup import Lookup
+from kvtransfer.testing import CHUNK
+
+NAMES = Names("m", world_size=2)
+
+
+class AskedStore:
+    """Holds ``names``; answers when ``open`` is set, and says what it was asked."""
+
+    def __init__(self, *names):
+        self.names = set(names)
+        self.open, self.busy = Event(), Event()
+        self.open.set()
+        self.asked = []
+        self.closed = False
+
+    def contains(self, keys):
+        self.busy.set()
+        self.open.wait(10)
+        self.asked.append(list(keys))
+        return [key in self.names for key in keys]
+
+    def close(self):
+        self.closed = True
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self):
+        return self.now_s
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def awaited(lookup, request_id):
+    """The answer, once the thread has given it."""
+    lookup._questions[request_id].answer.result(10)
+    return lookup.answer(request_id)
+
+
+def test_a_chunk_is_there_when_all_ranks_parts_are(clock):
+    store = AskedStore("m@2@0@a", "m@2@1@a", "m@2@0@b")
+    lookup = Lookup(store, NAMES.shards, 1.0, clock)
+    lookup.ask("r", ["a", "b", "c"])
+    assert awaited(lookup, "r") == {"a"}
+    assert store.asked == [[f"m@2@{rank}@{key}" for key in "abc" for rank in (0, 1)]]
+    lookup.close()
+    assert store.closed
+
+
+def test_nothing_is_known_until_the_store_answers(clock):
+    store = AskedStore("m@2@0@a", "m@2@1@a")
+    store.open.clear()
+    lookup = Lookup(store, NAMES.shards, 1.0, clock)
+    assert not lookup.asked("r")
+    assert not lookup.is_waiting
+    lookup.ask("r", ["a"])
+    assert lookup.asked("r")
+    assert lookup.answer("r") is None
+    assert lookup.is_waiting
+    store.open.set()
+    assert awaited(lookup, "r") == {"a"}
+    assert awaited(lookup, "r") == {"a"}  # remembered, not asked again
+    assert len(store.asked) == 1
+    lookup.forget("r")
+    assert not lookup.asked("r")
+    lookup.close()
+
+
+def test_a_late_answer_counts_as_misses_and_stays_so(clock):
+    store = AskedStore("m@2@0@a", "m@2@1@a")
+    store.open.clear()
+    lookup = Lookup(store, NAMES.shards, 1.0, clock)
+    lookup.ask("r", ["a"])
+    clock.now_s = 1.0
+    assert lookup.answer("r") == set()
+    store.open.set()
+    lookup.close()  # by now it has been answered
+    assert lookup.answer("r") == set()
+    assert (lookup.take_late(), lookup.take_late()) == (1, 0)
+
+
+def test_questions_nobody_waits_for_any_more_are_not_asked(clock):
+    store = AskedStore()
+    store.open.clear()
+    lookup = Lookup(store, NAMES.shards, 1.0, clock)
+    for request_id in "rst":
+        lookup.ask(request_id, ["a"])
+    assert store.busy.wait(10)
+    clock.now_s = 5.0
+    store.open.set()
+    lookup.close()
+    assert len(store.asked) == 1
+
+
+def test_who_may_wait_waits_no_longer_than_that():
+    store = AskedStore("m@2@0@a", "m@2@1@a")
+    lookup = Lookup(store, NAMES.shards, 0.05)
+    assert lookup.wait(["a", "b"]) == {"a"}
+    store.open.clear()
+    assert lookup.wait(["a"]) == set()
+    assert lookup.take_late() == 1
+    store.open.set()
+    lookup.close()
+
+
+def test_without_a_store_there_is_none():
+    assert Lookup.open(TransferConfig.of(), CHUNK, NAMES) is None
