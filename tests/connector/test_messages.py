@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import json
+import pickle
+
+import pytest
+
+from kvtransfer.connector.plan import StepPlan, StepReport
+from kvtransfer.connector.stats import TransferStats
+from kvtransfer.metrics import COUNTERS, Metrics
+from kvtransfer.plan import Load, Plan, Report, Save
+
+
+def test_a_plan_reaches_a_worker_as_it_was():
+    plan = Plan((Load(1, "a", 2, True, (3, 4), 8),), (Save(2, "b", 0, (5,)),), True, 0.1)
+    assert pickle.loads(pickle.dumps(StepPlan(plan))).plan == plan  # as vLLM sends it
+
+
+def test_reports_of_workers_are_summed_and_left_alone():
+    one, two = StepReport(Report({1: 1}, {}, {2: 1}, {1})), StepReport(Report({1: 1}, {3: 1}))
+    assert one.aggregate(two).report == Report({1: 2}, {3: 1}, {2: 1}, {1})
+    assert (one.report.loaded, two.report.loaded) == ({1: 1}, {1: 1})
+
+
+def test_statistics_add_up_and_are_plain():
+    stats = TransferStats({"put_bytes": 1.0}).aggregate(TransferStats({"put_bytes": 2.0}))
+    assert json.loads(json.dumps(stats.to_dict())) == stats.reduce() == {"put_bytes": 3.0}
+    assert not stats.is_empty()
+    stats.reset()
+    assert stats.is_empty()
+
+
+def test_every_counter_says_what_it_counts():
+    metrics = Metrics()
+    for name, meaning in COUNTERS.items():
+        metrics.add(name, 2)
+        assert meaning.endswith(".")
+    assert metrics.take() == dict.fromkeys(COUNTERS, 2)
+    assert metrics.take() == {}
+    with pytest.raises(ValueError, match="nonsense"):
+        metrics.add("nonsense")

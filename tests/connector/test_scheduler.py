@@ -1,0 +1,444 @@
+"""The deciding side against stand-ins for vLLM's requests and steps: no engine, no store."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from kvtransfer.connector.scheduler import Duties, SchedulerSide
+from kvtransfer.index import Index
+from kvtransfer.keys import KeyChain, chunk_keys, namespace
+from kvtransfer.plan import Report
+from kvtransfer.planner import Planner, Tiling
+
+CHUNK, BLOCK = 8, 4
+SPACE = namespace({"test": 1})
+
+
+class Lookup:
+    """Knows what is stored, and answers when it is told to."""
+
+    def __init__(self):
+        self.stored = set()
+        self.questions = {}
+        self.answers = True
+
+    def ask(self, request_id, keys):
+        self.questions[request_id] = set(keys)
+
+    def asked(self, request_id):
+        return request_id in self.questions
+
+    def answer(self, request_id):
+        return self.questions[request_id] & self.stored if self.answers else None
+
+    @property
+    def is_waiting(self):
+        return bool(self.questions) and not self.answers
+
+    def forget(self, request_id):
+        self.questions.pop(request_id, None)
+
+    def take_late(self):
+        return 0
+
+
+class KeySpace:
+    def chain(self, request, epoch):
+        return KeyChain(CHUNK, namespace=SPACE + epoch.encode())
+
+
+class Vllm:
+    """A scheduler of vLLM's, as far as a connector sees one."""
+
+    def __init__(self, slots=8, loads=True, saves=True, saves_decode=True, keep=True):
+        self.planner = Planner(Index(slots), ranks=1, keep=keep, put=True)
+        self.lookup = Lookup()
+        duties = Duties(loads, saves, saves_decode)
+        lookup = self.lookup if loads else None
+        self.side = SchedulerSide(KeySpace(), self.planner, lookup, Tiling(CHUNK, BLOCK), duties)
+        self.next_block = 1
+
+    def request(self, name, tokens):
+        request = SimpleNamespace(
+            request_id=name, all_token_ids=list(tokens), num_prompt_tokens=len(tokens)
+        )
+        self.side.track(request)
+        return request
+
+    def blocks(self, tokens):
+        count = -(-tokens // BLOCK)
+        self.next_block += count
+        return list(range(self.next_block - count, self.next_block))
+
+    def step(self, new=(), cached=(), resumed=()):
+        """``new``: (request, block ids, computed, scheduled); ``cached`` the same with new ids."""
+        return self.side.plan(
+            SimpleNamespace(
+                scheduled_new_reqs=[
+                    SimpleNamespace(
+                        req_id=r.request_id, block_ids=(ids,), num_computed_tokens=computed
+                    )
+                    for r, ids, computed, _ in new
+                ],
+                scheduled_cached_reqs=SimpleNamespace(
+                    req_ids=[r.request_id for r, *_ in cached],
+                    resumed_req_ids={r.request_id for r in resumed},
+                    new_block_ids=[(ids,) if ids else None for _, ids, *_ in cached],
+                    num_computed_tokens=[computed for _, _, computed, _ in cached],
+                ),
+                num_scheduled_tokens={r.request_id: n for r, _, _, n in (*new, *cached)},
+                total_num_scheduled_tokens=sum(n for *_, n in (*new, *cached)),
+            )
+        )
+
+    def prefill(self, name, tokens, local=0):
+        """A request that is computed in one step; returns it, its blocks and the plan."""
+        request = self.request(name, tokens)
+        ids = self.blocks(len(tokens))
+        assert self.side.match(request, local) == 0
+        self.side.admit(request, ids, 0)
+        return request, ids, self.step(new=[(request, ids, local, len(tokens) - local)])
+
+    def hold(self, tokens):
+        """Have the chunks of ``tokens`` in host memory, idle."""
+        request, _, plan = self.prefill("hold", tokens)
+        jobs = {save.job: 1 for save in plan.saves}
+        self.side.take(Report(copied=jobs, stored=dict(jobs)))
+        assert not self.side.finish(request)
+
+    def store(self, tokens):
+        self.lookup.stored |= set(keys(tokens))
+
+
+def keys(tokens):
+    return chunk_keys(tokens, CHUNK, namespace=SPACE)
+
+
+def ended(jobs, failed=()):
+    return Report(loaded={job.job: 1 for job in jobs}, failed={job.job for job in failed})
+
+
+TOKENS = list(range(100, 121))  # two chunks and a rest
+
+
+@pytest.fixture
+def vllm():
+    return Vllm()
+
+
+def test_whole_chunks_are_saved_once(vllm):
+    request, ids, plan = vllm.prefill("r", TOKENS)
+    assert [(s.key, s.block_ids) for s in plan.saves] == [
+        (keys(TOKENS)[0], tuple(ids[:2])),
+        (keys(TOKENS)[1], tuple(ids[2:4])),
+    ]
+    again = vllm.step(cached=[(request, [], len(TOKENS), 1)])
+    assert again.saves == ()
+    _, _, other = vllm.prefill("s", TOKENS, local=16)
+    assert other.saves == ()
+
+
+def test_a_chunk_is_saved_when_its_last_token_is_computed(vllm):
+    request = vllm.request("r", TOKENS)
+    ids = vllm.blocks(len(TOKENS))
+    vllm.side.match(request, 0)
+    vllm.side.admit(request, ids[:2], 0)
+    assert len(vllm.step(new=[(request, ids[:2], 0, 7)]).saves) == 0
+    assert len(vllm.step(cached=[(request, [], 7, 1)]).saves) == 1
+    assert len(vllm.step(cached=[(request, ids[2:], 8, 13)]).saves) == 1
+
+
+def test_generated_tokens_are_saved_but_drafted_ones_not(vllm):
+    request, _, _ = vllm.prefill("r", TOKENS[:15])
+    request.all_token_ids.append(1)  # the 16th token, computed in the next step
+    plan = vllm.step(cached=[(request, [], 15, 5)])  # and four drafted ones
+    assert [save.key for save in plan.saves] == [keys([*TOKENS[:15], 1])[1]]
+    request.all_token_ids += [2, 3]
+    assert vllm.step(cached=[(request, vllm.blocks(8), 18, 7)]).saves == ()
+
+
+def test_prompts_only_when_so_configured():
+    vllm = Vllm(saves_decode=False)
+    request, _, plan = vllm.prefill("r", TOKENS[:15])
+    assert len(plan.saves) == 1
+    request.all_token_ids.append(1)
+    assert vllm.step(cached=[(request, [], 15, 1)]).saves == ()
+
+
+def test_a_producer_never_loads_and_a_consumer_never_saves():
+    producer = Vllm(loads=False)
+    producer.hold(TOKENS)
+    assert producer.side.match(producer.request("r", TOKENS), 0) == 0
+    consumer = Vllm(saves=False)
+    assert consumer.prefill("r", TOKENS)[2].saves == ()
+    consumer.store(TOKENS)
+    assert consumer.side.match(consumer.request("s", TOKENS), 0) == 16
+
+
+def test_nothing_is_said_until_the_store_has_answered(vllm):
+    vllm.lookup.answers = False
+    vllm.store(TOKENS)
+    request = vllm.request("r", TOKENS)
+    assert vllm.side.match(request, 0) is None
+    assert 0 < vllm.step().patience_s < 0.01
+    vllm.lookup.answers = True
+    assert vllm.side.match(request, 0) == 16
+    assert vllm.side.match(request, 0) == 16
+
+
+def test_host_memory_alone_answers_at_once(vllm):
+    vllm.hold(TOKENS)
+    vllm.lookup.answers = False
+    assert vllm.side.match(vllm.request("r", TOKENS[:16]), 0) == 16
+
+
+@pytest.mark.parametrize(("local", "found"), [(0, 16), (4, 12), (8, 8), (12, 4), (16, 0), (20, 0)])
+def test_local_hits_are_not_loaded_again(vllm, local, found):
+    vllm.store(TOKENS)
+    request = vllm.request("r", TOKENS)
+    assert vllm.side.match(request, local) == found
+    ids = vllm.blocks(local + found)
+    vllm.side.admit(request, ids, found)
+    plan = vllm.step()
+    wanted = [(load.first_token, load.block_ids) for load in plan.loads]
+    blocks = [block for _, block_ids in wanted for block in block_ids]
+    assert blocks == ids[local // BLOCK :]
+    assert [first for first, _ in wanted] == ([local % CHUNK] + [0] * 9)[: len(wanted)]
+
+
+def test_a_hit_is_cut_to_what_there_is_room_for():
+    vllm = Vllm(slots=1)
+    vllm.store(TOKENS)
+    request = vllm.request("r", TOKENS)
+    assert vllm.side.match(request, 0) == 8
+    vllm.side.admit(request, vllm.blocks(8), 8)
+    assert vllm.side.match(vllm.request("s", TOKENS[1:]), 0) == 0
+
+
+def test_a_loaded_request_is_received_once_all_its_jobs_ended(vllm):
+    vllm.store(TOKENS)
+    request = vllm.request("r", TOKENS)
+    vllm.side.match(request, 0)
+    vllm.side.admit(request, vllm.blocks(16), 16)
+    plan = vllm.step()
+    assert plan.patience_s > 0
+    first, second = plan.loads
+    assert vllm.side.take(ended([first])) == (set(), set())
+    assert vllm.side.take(ended([second])) == ({"r"}, set())
+    assert vllm.side.host_tokens(request) == 0
+    vllm.side.admit(request, vllm.blocks(24), 0)
+    assert vllm.planner.index.room == 8
+    assert vllm.side.counted()["store_hit_tokens"] == 16
+
+
+def test_what_failed_once_is_recomputed_saved_and_not_tried_again(vllm):
+    vllm.store(TOKENS)
+    request = vllm.request("r", TOKENS)
+    vllm.side.match(request, 0)
+    vllm.side.admit(request, vllm.blocks(16), 16)
+    loads = vllm.step().loads
+    assert vllm.side.take(ended(loads, failed=loads[:1])) == ({"r"}, set())
+    assert vllm.side.match(request, 0) == 0
+    ids = vllm.blocks(len(TOKENS))
+    vllm.side.admit(request, ids, 0)
+    plan = vllm.step(new=[(request, ids, 0, len(TOKENS))])
+    assert [save.key for save in plan.saves] == keys(TOKENS)[:1]  # the other one has arrived
+
+
+def test_two_requests_share_one_fetch(vllm):
+    vllm.store(TOKENS)
+    a, b = vllm.request("a", TOKENS), vllm.request("b", TOKENS)
+    for request in (a, b):
+        assert vllm.side.match(request, 0) == 16
+        vllm.side.admit(request, vllm.blocks(16), 16)
+    loads = vllm.step().loads
+    assert [load.fetch for load in loads] == [True, True, False, False]
+    assert loads[0].slot == loads[2].slot
+    assert vllm.side.take(ended(loads)) == ({"a", "b"}, set())
+    assert vllm.side.host_tokens(b) == 16
+
+
+def test_a_finished_request_keeps_its_blocks_until_they_are_copied(vllm):
+    request, _, plan = vllm.prefill("r", TOKENS)
+    assert vllm.side.finish(request)
+    assert vllm.side.holds_blocks
+    first, second = plan.saves
+    assert vllm.side.take(Report(copied={first.job: 1})) == (set(), set())
+    assert vllm.side.take(Report(copied={second.job: 1})) == (set(), {"r"})
+    assert not vllm.side.holds_blocks
+    vllm.side.take(Report(stored={first.job: 1, second.job: 1}))
+    assert vllm.planner.index.room == 8
+
+
+def test_a_request_aborted_while_it_loads_is_received_not_sent(vllm):
+    vllm.store(TOKENS)
+    request = vllm.request("r", TOKENS)
+    vllm.side.match(request, 0)
+    vllm.side.admit(request, vllm.blocks(16), 16)
+    loads = vllm.step().loads
+    assert not vllm.side.finish(request)
+    assert not vllm.side.holds_blocks
+    assert vllm.side.take(ended(loads)) == ({"r"}, set())
+    assert vllm.planner.index.room == 8
+
+
+def test_blocks_still_being_copied_are_not_written_before(vllm):
+    request, ids, plan = vllm.prefill("r", TOKENS)
+    other = vllm.request("s", range(8))
+    vllm.side.match(other, 0)
+    vllm.side.admit(other, ids[:2], 0)  # preempted: its blocks are given to another
+    rewriting = vllm.step(new=[(other, ids[:2], 0, 8)])
+    assert rewriting.reuses_blocks
+    vllm.side.take(Report(copied={save.job: 1 for save in (*plan.saves, *rewriting.saves)}))
+    assert not vllm.step(cached=[(request, ids, 0, 8)], resumed=[request]).reuses_blocks
+
+
+def test_a_load_does_not_write_into_them_either(vllm):
+    _, ids, _ = vllm.prefill("r", TOKENS)
+    vllm.store(range(16))
+    other = vllm.request("s", range(16))
+    assert vllm.side.match(other, 0) == 16
+    vllm.side.admit(other, ids[:4], 16)
+    assert vllm.step().reuses_blocks
+
+
+def test_a_shared_prefix_is_read_not_written(vllm):
+    _, ids, _ = vllm.prefill("r", TOKENS)
+    other = vllm.request("s", [*TOKENS[:16], 1, 2])
+    vllm.side.match(other, 16)
+    own = [*ids[:4], *vllm.blocks(2)]
+    vllm.side.admit(other, own, 0)
+    assert not vllm.step(new=[(other, own, 16, 2)]).reuses_blocks
+
+
+def test_no_room_for_a_save_is_counted_and_no_harm(vllm):
+    vllm = Vllm(slots=1)
+    _, _, plan = vllm.prefill("r", TOKENS)
+    assert len(plan.saves) == 1
+    assert vllm.side.counted() == {"save_skipped_chunks": 1}
+
+
+def test_after_a_reset_nothing_cached_before_is_found(vllm):
+    vllm.hold(TOKENS)
+    vllm.store(TOKENS)
+    running, _, _ = vllm.prefill("r", range(15))
+    vllm.side.reset()
+    assert vllm.side.match(vllm.request("s", TOKENS), 0) == 0
+    running.all_token_ids.append(1)
+    assert vllm.step(cached=[(running, [], 15, 1)]).saves == ()
+    _, _, plan = vllm.prefill("t", TOKENS)
+    assert not {save.key for save in plan.saves} & set(keys(TOKENS))
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Requests come, load, run, finish and are aborted while reports arrive in any order."""
+
+    def __init__(self):
+        super().__init__()
+        self.vllm = Vllm(slots=3)
+        self.waiting, self.loading, self.running, self.held = {}, {}, {}, set()
+        self.jobs = []  # (kind, job) that a worker is at
+        self.busy_blocks = {}
+        self.count = 0
+
+    @rule(tokens=st.lists(st.integers(0, 1), min_size=1, max_size=26), stored=st.booleans())
+    def arrive(self, tokens, stored):
+        self.count += 1
+        name = f"r{self.count}"
+        self.waiting[name] = self.vllm.request(name, tokens)
+        if stored:
+            self.vllm.store(tokens)
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def schedule(self, data):
+        name = data.draw(st.sampled_from(sorted(self.waiting)))
+        request = self.waiting.pop(name)
+        tokens = len(request.all_token_ids)
+        external = self.vllm.side.match(request, 0)
+        assert 0 <= external <= tokens
+        assert external % CHUNK == 0
+        ids = self.vllm.blocks(external or tokens)
+        self.vllm.side.admit(request, ids, external)
+        if external:
+            self.loading[name] = request
+            self.worker(self.vllm.step())
+        else:
+            self.run(request, ids)
+
+    def run(self, request, ids):
+        self.running[request.request_id] = request
+        self.worker(self.vllm.step(new=[(request, ids, 0, len(request.all_token_ids))]))
+
+    def worker(self, plan):
+        self.jobs += [("loaded", load) for load in plan.loads]
+        self.jobs += [(kind, save) for save in plan.saves for kind in ("copied", "stored")]
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data(), fails=st.booleans())
+    def report(self, data, fails):
+        kind, job = self.jobs.pop(data.draw(st.integers(0, len(self.jobs) - 1)))
+        report = Report(**{kind: {job.job: 1}})
+        if fails and kind != "stored":
+            report.failed.add(job.job)
+        received, sent = self.vllm.side.take(report)
+        assert received <= self.loading.keys()
+        assert sent <= self.held
+        self.held -= sent
+        for name in received:
+            request = self.loading.pop(name)
+            if not hasattr(request, "aborted"):
+                ids = self.vllm.blocks(len(request.all_token_ids))
+                self.vllm.side.admit(request, ids, 0)
+                self.run(request, ids)
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data())
+    def finish(self, data):
+        name = data.draw(st.sampled_from(sorted(self.running)))
+        if self.vllm.side.finish(self.running.pop(name)):
+            self.held.add(name)
+
+    @precondition(lambda self: any(not hasattr(r, "aborted") for r in self.loading.values()))
+    @rule(data=st.data())
+    def abort_while_loading(self, data):
+        alive = sorted(n for n, r in self.loading.items() if not hasattr(r, "aborted"))
+        request = self.loading[data.draw(st.sampled_from(alive))]
+        request.aborted = True
+        assert not self.vllm.side.finish(request)
+
+    @rule()
+    def reset(self):
+        self.vllm.side.reset()
+
+    @invariant()
+    def no_slot_is_filled_by_two(self):
+        fillers = {}
+        for kind, job in self.jobs:
+            if kind == "copied" or (kind == "loaded" and job.fetch):
+                assert fillers.setdefault(job.slot, job.job) == job.job
+
+    def teardown(self):
+        while self.jobs:
+            kind, job = self.jobs.pop()
+            received, sent = self.vllm.side.take(Report(**{kind: {job.job: 1}}))
+            self.held -= sent
+            for name in received:
+                del self.loading[name]
+        assert not self.held
+        assert not self.loading
+        assert self.vllm.planner.index.room == 3
+
+
+TestAnyOrder = AnyOrder.TestCase
+TestAnyOrder.settings = settings(
+    max_examples=100,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
