@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kvtransfer import ConfigError, KVTransfer, PagedCaches, TransferConfig
+from kvtransfer.stores.embedded import EmbeddedServer
+
+BLOCKS, BLOCK_TOKENS, CHUNK_TOKENS = 16, 4, 8
+TOKENS = list(range(30))  # three chunks and a rest
+
+
+def paged():
+    layers = [torch.randn(BLOCKS, 2, BLOCK_TOKENS, 6) for _ in range(2)]
+    return layers, PagedCaches.split(layers, CHUNK_TOKENS)
+
+
+def opened(caches, facts=None, **settings):
+    settings = {"chunk_size": CHUNK_TOKENS, "max_local_cpu_size": 0.001, **settings}
+    config = TransferConfig.of(**settings)
+    return KVTransfer.open(config, caches, model_name="m", facts=facts or {})
+
+
+def same(layers, block_ids, others, other_ids):
+    return all(torch.equal(a[block_ids], b[other_ids]) for a, b in zip(layers, others, strict=True))
+
+
+@pytest.fixture(scope="module")
+def server():
+    with EmbeddedServer(64 << 20) as running:
+        yield running
+
+
+def test_host_memory_alone_serves_what_it_saved():
+    layers, caches = paged()
+    with opened(caches) as kv:
+        assert kv.lookup(TOKENS) == 0
+        assert kv.save(TOKENS, range(8)).wait() == 24
+        assert kv.save(TOKENS, range(8)).wait() == 0  # held already
+        assert kv.lookup(TOKENS) == 24
+        assert kv.lookup(TOKENS[:23]) == 16
+        assert kv.lookup([7, *TOKENS[1:]]) == 0
+        assert kv.load(TOKENS, range(8, 16)).wait() == 24
+        assert same(layers, range(6), layers, range(8, 14))
+
+
+def test_skipped_tokens_are_left_as_they_are():
+    layers, caches = paged()
+    with opened(caches) as kv:
+        kv.save(TOKENS, range(8)).wait()
+        before = [layer.clone() for layer in layers]
+        assert kv.load(TOKENS, range(8, 16), skip_tokens=12).wait() == 12
+        assert same(layers, range(8, 11), before, range(8, 11))
+        assert same(layers, range(11, 14), layers, range(3, 6))
+
+
+def test_another_process_finds_it_in_the_store_and_prefetches(server):
+    layers, caches = paged()
+    with opened(caches, remote_url=server.url) as kv:
+        kv.save(TOKENS, range(8)).wait()
+    others, other_caches = paged()
+    with opened(other_caches, remote_url=server.url) as kv:
+        assert kv.lookup(TOKENS) == 24
+        assert kv.prefetch(TOKENS).wait() == 24
+        server_calls = kv.load(TOKENS, range(8))
+        assert server_calls.wait(10) == 24
+        assert same(others, range(6), layers, range(6))
+
+
+@pytest.mark.parametrize(
+    "difference", [{"facts": {"weights": "other"}}, {"namespace": "other"}, {"model_name": "n"}]
+)
+def test_what_differs_is_never_found(server, difference):
+    _, caches = paged()
+    tokens = [5, *TOKENS]
+    with opened(caches, remote_url=server.url) as kv:
+        kv.save(tokens, range(8)).wait()
+    with opened(caches, remote_url=server.url) as kv:
+        assert kv.lookup(tokens) == 24
+    with opened(caches, remote_url=server.url, **difference) as kv:
+        assert kv.lookup(tokens) == 0
+
+
+def test_a_store_that_dies_costs_the_tokens_it_had(server):
+    _, caches = paged()
+    with EmbeddedServer(64 << 20) as mortal:
+        with opened(caches, remote_url=mortal.url) as kv:
+            kv.save(TOKENS, range(8)).wait()
+        kv = opened(caches, remote_url=mortal.url, local_cpu=False)
+        with kv:
+            assert kv.lookup(TOKENS) == 24
+            mortal.close()
+            assert kv.load(TOKENS, range(8)).wait(30) == 0
+            assert kv.save(TOKENS, range(8)).wait(30) == 24
+
+
+def test_little_host_memory_saves_what_fits():
+    _, caches = paged()
+    room = 2.5 * caches.chunk.nbytes / 2**30
+    with opened(caches, max_local_cpu_size=room) as kv:
+        assert kv.save(TOKENS, range(8)).wait() == 16
+        assert kv.lookup(TOKENS) == 16
+
+
+def test_waiting_may_be_bounded():
+    _, caches = paged()
+    with opened(caches) as kv:
+        transfer = kv.save(TOKENS, range(8))
+        transfer.wait()
+        assert transfer.done()
+        endless = kv._transfer({99: 8})
+        with pytest.raises(TimeoutError, match=r"0\.01 s"):
+            endless.wait(0.01)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"chunk_size": 16}, "chunk_size=16 but the caches were cut for chunks of 8"),
+        ({"max_local_cpu_size": 1e-9}, "holds no chunk"),
+        ({"remote_url": "redis://h:port"}, "malformed"),
+    ],
+)
+def test_what_can_not_work_is_refused_at_once(settings, message):
+    _, caches = paged()
+    with pytest.raises(ConfigError, match=message):
+        opened(caches, **settings)
+
+
+def test_a_device_without_streams_is_refused():
+    caches = PagedCaches.split([torch.zeros(4, 2, 4, 6, device="meta")], CHUNK_TOKENS)
+    with pytest.raises(ConfigError, match="meta is not supported"):
+        opened(caches)
