@@ -85,20 +85,26 @@ class EngineProcess:
         self._send(asdict(job))
         return Answer(**self._receive())
 
+    def hang_up(self) -> None:
+        """Ask no more: it flushes and ends by itself; again is harmless."""
+        assert self._child.stdin is not None
+        with suppress(BrokenPipeError):  # it ended with a line unread
+            self._child.stdin.close()
+
     def close(self) -> None:
-        """Let it flush and end; again is harmless.
+        """Wait until it has flushed and ended; again is harmless.
 
         Raises:
             EngineError: it ended badly.
         """
-        self._hang_up()
-        if self._child.wait() != 0:
+        self._end()
+        if self._child.returncode != 0:
             raise EngineError(self._last_words())
 
     def kill(self) -> None:
         """End it now; again is harmless."""
         self._child.kill()
-        self._hang_up()
+        self._end()
 
     def __enter__(self) -> EngineProcess:
         return self
@@ -127,10 +133,8 @@ class EngineProcess:
             raise EngineError(self._last_words())
         return dict(json.loads(reply))
 
-    def _hang_up(self) -> None:
-        assert self._child.stdin is not None
-        with suppress(BrokenPipeError):  # it ended with a line unread
-            self._child.stdin.close()
+    def _end(self) -> None:
+        self.hang_up()
         self._child.wait()
         self._replies.close()
 

@@ -49,26 +49,30 @@ def ask_three_ways(
     Raises:
         EngineError: a vLLM ended.
     """
-    jobs = _jobs(chat, contexts, SECOND_QUESTION)
+    jobs = _jobs(chat, contexts, SECOND_QUESTION, _ANSWER_TOKENS)
     with ExitStack() as running:
         plain = running.enter_context(engines.plain())
         first = running.enter_context(engines.with_kvtransfer("first"))
         _await(screen, "two vLLM processes start, one of them with kvtransfer", plain, first)
         cold = _ask(screen, "vLLM alone reads each text and answers", plain, jobs)
-        plain.close()
-        second = running.enter_context(engines.with_kvtransfer("second"))  # while this one reads:
-        others = _jobs(chat, contexts, FIRST_QUESTION)
+        plain.hang_up()
+        # Nothing is timed now, so the next one may start meanwhile.
+        second = running.enter_context(engines.with_kvtransfer("second"))
+        others = _jobs(chat, contexts, FIRST_QUESTION, 1)
         _ask(screen, "vLLM with kvtransfer reads them for another question", first, others)
-        _close(screen, "its last chunks go to Redis, and it ends", first)
+        _close(screen, "it ends; what it computed stays in Redis", first)
         _await(screen, "a new vLLM with kvtransfer starts, nothing cached", second)
         twice = [job for job in jobs for _ in range(2)]
         answers = _ask(screen, "it answers about each text, twice", second, twice)
+        _close(screen, "it ends", second)
     return tuple(map(Run, cold, answers[::2], answers[1::2]))
 
 
-def _jobs(chat: Chat, contexts: Sequence[list[int]], question: str) -> list[Job]:
+def _jobs(
+    chat: Chat, contexts: Sequence[list[int]], question: str, answer_tokens: int
+) -> list[Job]:
     question_ids = chat.question(question)
-    return [Job(context + question_ids, _ANSWER_TOKENS) for context in contexts]
+    return [Job(context + question_ids, answer_tokens) for context in contexts]
 
 
 def _await(screen: Screen, label: str, *engines: EngineProcess) -> None:

@@ -63,4 +63,4 @@ def test_every_path_and_name_in_a_page_is_there(page):
 def test_the_readers_of_a_page_are_not_fooled():
     assert "test_the_readers_of_a_page_are_not_fooled" in set(names(Path(__file__)))
     assert "no_such_name" not in set(names(Path(__file__)))
-    assert ("tests/test_packaging.py", "") in set(references("CONTRIBUTING.md"))
+    assert ("tests/test_packaging.py", "") in set(references("docs/design.md"))
