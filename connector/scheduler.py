@@ -6,7 +6,7 @@ Instant: no call here waits for the network, a disk or a device.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kvtransfer.lookup import Lookup
@@ -14,7 +14,8 @@ from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Load, Plan, Report, Save
 from kvtransfer.planner import Planner
 
-from .vllm_facts import KeySpace
+from .key_space import KeySpace
+from .tracked import Tracked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence, Set
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from vllm.v1.request import Request
 
     from kvtransfer.config import TransferConfig
-    from kvtransfer.keys import KeyChain
     from kvtransfer.planner import Tiling
 
     from .vllm_facts import ModelFacts
@@ -33,34 +33,6 @@ if TYPE_CHECKING:
 # at once: steps that spin would take the interpreter lock from the threads that do the work.
 _LOAD_PATIENCE_S = 0.005
 _ANSWER_PATIENCE_S = 0.0005
-
-
-@dataclass
-class _Tracked:
-    """A request from its arrival until nothing of it is under way."""
-
-    request: Request
-    chain: KeyChain | None
-    """None: it is not cached."""
-    block_ids: list[int] = field(default_factory=list)
-    local_tokens: int = 0
-    """Found in vLLM's own cache when we were last asked."""
-    saved_chunks: int = 0
-    """Chunks from the first on that have been dealt with."""
-    loading: set[int] = field(default_factory=set)
-    copying: set[int] = field(default_factory=set)
-    host_tokens: int = 0
-    """Of those to load, so many host memory held."""
-    loads: bool = True
-    """Until one has failed: what failed once is recomputed, not tried for ever."""
-    is_finished: bool = False
-    holds_blocks: bool = False
-    """It is finished, and vLLM waits until its blocks have been copied out."""
-
-    @property
-    def keys(self) -> list[str]:
-        """Of all its whole chunks, generated tokens included."""
-        return [] if self.chain is None else self.chain.extend(self.request.all_token_ids)
 
 
 @dataclass(frozen=True)
@@ -109,8 +81,8 @@ class SchedulerSide:
         self._duties = duties
         self._metrics = Metrics()
         self._epoch = ""
-        self._requests: dict[str, _Tracked] = {}
-        self._owners: dict[int, _Tracked] = {}
+        self._requests: dict[str, Tracked] = {}
+        self._owners: dict[int, Tracked] = {}
         """By job, until its blocks are the request's own again."""
         self._copying: dict[int, tuple[int, ...]] = {}
         """Blocks by save job, until they have been copied out."""
@@ -119,7 +91,7 @@ class SchedulerSide:
 
     def track(self, request: Request) -> None:
         """A request has come: begin to find out what the store holds of it."""
-        tracked = _Tracked(request, self._key_space.chain(request, self._epoch))
+        tracked = Tracked(request, self._key_space.chain(request, self._epoch))
         self._requests[request.request_id] = tracked
         keys = [key for key in tracked.keys if key not in self._planner.index]
         if self._lookup is not None and keys:
@@ -242,7 +214,7 @@ class SchedulerSide:
             self._lookup.ask(request_id, keys)
         return self._lookup.answer(request_id)
 
-    def _progress(self, output: SchedulerOutput) -> Iterator[tuple[_Tracked, int, Sequence[int]]]:
+    def _progress(self, output: SchedulerOutput) -> Iterator[tuple[Tracked, int, Sequence[int]]]:
         """For each scheduled request: its computed tokens after the step, the blocks it writes."""
         for new in output.scheduled_new_reqs:
             tracked = self._requests[new.req_id]
@@ -257,13 +229,13 @@ class SchedulerSide:
             yield self._step(tracked, output, cached.num_computed_tokens[i])
 
     def _step(
-        self, tracked: _Tracked, output: SchedulerOutput, computed_tokens: int
-    ) -> tuple[_Tracked, int, Sequence[int]]:
+        self, tracked: Tracked, output: SchedulerOutput, computed_tokens: int
+    ) -> tuple[Tracked, int, Sequence[int]]:
         scheduled_tokens = output.num_scheduled_tokens[tracked.request.request_id]
         written = tracked.block_ids[computed_tokens // self._tiling.block_tokens :]
         return tracked, computed_tokens + scheduled_tokens, written
 
-    def _save(self, tracked: _Tracked, computed_tokens: int) -> Iterator[Save]:
+    def _save(self, tracked: Tracked, computed_tokens: int) -> Iterator[Save]:
         # Drafted tokens are computed too, but have no place among the ids until accepted.
         request = tracked.request
         known = len(request.all_token_ids)
