@@ -36,7 +36,7 @@ def open_guarded(config: TransferConfig, chunk: ChunkFormat) -> GuardedStore | N
     settings = StoreSettings(
         ttl_s=config.ttl_s,
         timeout_s=config.remote_timeout_ms / 1000,
-        connections=config.remote_connections,
+        connections=config.remote_connections + 1,  # all fetch at once, and one puts
     )
     store = open_store(config.remote_url, chunk, settings)
     return GuardedStore(store, config.remote_url)
