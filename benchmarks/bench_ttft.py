@@ -18,6 +18,7 @@ All answers to a prompt must be alike, and each process must have reused just wh
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,11 +33,13 @@ from benchmarks.measure import append_rows, print_table, seconds_row
 from benchmarks.ttft_engines import (
     BYTES_PER_TOKEN,
     CHUNK_TOKENS,
+    NotAsPlanned,
     Ours,
     Place,
     Prompt,
     check_alike,
 )
+from demo.process import EngineError
 from demo.report import Screen
 from demo.smollm2 import model_folder
 from demo.texts import passages, real_text
@@ -66,14 +69,16 @@ def main() -> None:
     screen = Screen(Console())
     if not lmcache_mp.is_installed():
         print("LMCache is not installed here, so it is not measured beside kvtransfer.")
-    rows: list[Row] = []
     for block_tokens in options.blocks:
-        with screen.stage(f"vLLM with a block size of {block_tokens}") as detail:
-            times = measure(block_tokens, options.contexts, options.repeats, detail)
-        rows += [row for context in options.contexts for row in _rows(times, context, block_tokens)]
-    print_table(rows, baseline="local_hit")
-    if options.json:
-        append_rows(options.json, rows)
+        try:
+            with screen.stage(f"vLLM with a block size of {block_tokens}") as detail:
+                times = measure(block_tokens, options.contexts, options.repeats, detail)
+        except (EngineError, NotAsPlanned) as error:
+            sys.exit(f"bench_ttft: {error}")
+        rows = [row for context in options.contexts for row in _rows(times, context, block_tokens)]
+        print_table(rows, baseline="local_hit")
+        if options.json:
+            append_rows(options.json, rows)
 
 
 def measure(
@@ -137,6 +142,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--blocks", type=int, nargs="+", default=[128, 32])
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
+    if options.repeats < 1:
+        parser.error(f"--repeats {options.repeats}: at least 1")
     for context in options.contexts:
         if context < 1 or context % CHUNK_TOKENS:
             parser.error(f"--contexts {context}: whole chunks only, a multiple of {CHUNK_TOKENS}")

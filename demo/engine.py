@@ -64,7 +64,7 @@ class Answer:
         return self.prompt_tokens - self.restored_tokens - self.local_tokens
 
 
-def kvtransfer_config(**options: object) -> dict[str, Any]:
+def kvtransfer_config() -> dict[str, Any]:
     """What a user gives as ``--kv-transfer-config``.
 
     The URL is not here but in ``KVTRANSFER_REMOTE_URL``: it holds a password, and vLLM logs this.
@@ -73,7 +73,7 @@ def kvtransfer_config(**options: object) -> dict[str, Any]:
         "kv_connector": "KVTransferConnector",
         "kv_role": "kv_both",
         "kv_load_failure_policy": "recompute",
-        "kv_connector_extra_config": {"max_local_cpu_size": 1.0, **options},
+        "kv_connector_extra_config": {"max_local_cpu_size": 0.5},
     }
 
 
@@ -101,7 +101,7 @@ def start(setup: Setup) -> LLM:
         enforce_eager=True,
         max_model_len=8192,
         max_num_seqs=4,
-        kv_cache_memory_bytes=768 << 20,
+        kv_cache_memory_bytes=512 << 20,
         kv_transfer_config=setup.transfer,
         disable_log_stats=False,  # they hold the time to first token
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -58,6 +59,7 @@ class EngineProcess:
                 stderr=subprocess.STDOUT,
                 pass_fds=[write_end],
                 text=True,
+                start_new_session=True,  # a group of its own: vLLM may start more processes
             )
         os.close(write_end)  # else a dead child would not end the replies
         self._replies = os.fdopen(read_end)
@@ -103,7 +105,7 @@ class EngineProcess:
 
     def kill(self) -> None:
         """End it now; again is harmless."""
-        self._child.kill()
+        self._kill_group()
         self._end()
 
     def __enter__(self) -> EngineProcess:
@@ -136,7 +138,13 @@ class EngineProcess:
     def _end(self) -> None:
         self.hang_up()
         self._child.wait()
+        self._kill_group()  # what it has left behind, should it have been killed
         self._replies.close()
+
+    def _kill_group(self) -> None:
+        if not self._replies.closed:
+            with suppress(ProcessLookupError):
+                os.killpg(self._child.pid, signal.SIGKILL)
 
     def _last_words(self) -> str:
         lines = self._log.read_text(errors="replace").splitlines()[-_LAST_LINES:]

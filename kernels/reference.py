@@ -46,13 +46,16 @@ def check_fit(
     planes: Sequence[Tensor], block_ids: Sequence[int], chunk: Tensor, first_token: int
 ) -> None:
     """ValueError with names and values for arguments that don't fit each other."""
+    _check_alike(planes)
     blocks, block_tokens, heads, dim = planes[0].shape
     if (len(planes), heads, dim) != (chunk.shape[0], *chunk.shape[2:]):
         raise ValueError(
             f"chunk {list(chunk.shape)} is not [{len(planes)}, tokens, {heads}, {dim}]"
         )
-    if chunk.dtype != planes[0].dtype or not chunk.is_contiguous():
-        raise ValueError(f"chunk must be contiguous {planes[0].dtype}, got {chunk.dtype}")
+    if chunk.dtype != planes[0].dtype:
+        raise ValueError(f"chunk of {chunk.dtype} does not fit planes of {planes[0].dtype}")
+    if not chunk.is_contiguous():
+        raise ValueError(f"chunk must be contiguous, got strides {list(chunk.stride())}")
     if first_token % block_tokens or first_token < 0:
         raise ValueError(f"first_token={first_token} is no multiple of {block_tokens}")
     end_token = first_token + len(block_ids) * block_tokens
@@ -67,6 +70,19 @@ def check_distinct(block_ids: Sequence[int]) -> None:
     """ValueError when a block would be written twice."""
     if len(set(block_ids)) != len(block_ids):
         raise ValueError(f"block_ids={list(block_ids)} name a block twice")
+
+
+def _check_alike(planes: Sequence[Tensor]) -> None:
+    # Unlike planes would not fail by themselves: they broadcast, convert or reach past their end.
+    if not planes:
+        raise ValueError("there are no planes; pass at least one")
+    like = planes[0].shape, planes[0].dtype
+    for i, plane in enumerate(planes):
+        if (plane.shape, plane.dtype) != like:
+            raise ValueError(
+                f"planes[{i}] is {list(plane.shape)} of {plane.dtype}, "
+                f"planes[0] is {list(like[0])} of {like[1]}; they must be alike"
+            )
 
 
 def _pairs(

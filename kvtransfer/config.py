@@ -13,11 +13,11 @@ from kvtransfer.errors import ConfigError
 from kvtransfer.urls import masked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pydantic_core import ErrorDetails
 
-_SCHEMES = ("redis", "rediss", "unix", "memory")
+_SCHEMES = ("redis://", "rediss://", "unix://", "memory://")
 
 Count = Annotated[int, Field(ge=1)]
 # Unquoted, a name of digits reads as a number.
@@ -73,14 +73,18 @@ class TransferConfig(BaseModel):
     ) -> TransferConfig:
         """From defaults, a YAML file, the environment and ``extra``; later ones win.
 
+        The environment's texts are read as what they set (``1`` is true, or one, or a name);
+        elsewhere a value must have the setting's own type.
+
         Raises:
             ConfigError: a source can't be read, or a setting is unknown or can't be.
         """
         path = environ.get("KVTRANSFER_CONFIG_FILE") or environ.get("LMCACHE_CONFIG_FILE")
         values = yaml_file(path, cls.model_fields) if path else {}
-        values |= environment(environ, cls.model_fields)
-        values |= {name: Value(value, name) for name, value in (extra or {}).items()}
-        return cls._checked(values)
+        last = {str(name): Value(value, str(name)) for name, value in (extra or {}).items()}
+        texts = environment(environ, cls.model_fields)
+        values |= cls._typed({name: text for name, text in texts.items() if name not in last})
+        return cls._checked(values | last, cls.model_validate)
 
     @classmethod
     def of(cls, **settings: object) -> TransferConfig:
@@ -89,12 +93,13 @@ class TransferConfig(BaseModel):
         Raises:
             ConfigError: a setting is unknown or can't be.
         """
-        return cls._checked({name: Value(value, name) for name, value in settings.items()})
+        values = {name: Value(value, name) for name, value in settings.items()}
+        return cls._checked(values, cls.model_validate)
 
     @field_validator("remote_url")
     @classmethod
     def _knows_scheme(cls, url: str | None) -> str | None:
-        if url is not None and url.partition("://")[0] not in _SCHEMES:
+        if url is not None and not url.startswith(_SCHEMES):
             raise ValueError(
                 "write redis://host:6379/0, rediss://host:6379/0, unix:///path/to/socket "
                 "or memory://"
@@ -115,20 +120,31 @@ class TransferConfig(BaseModel):
             raise ValueError("only 'lru' is known")
         return name.lower()
 
-    def __repr__(self) -> str:
-        shown = {name: getattr(self, name) for name in type(self).model_fields}
-        shown["remote_url"] = self.remote_url and masked(self.remote_url)
-        return f"TransferConfig({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
+        # What repr, str and rich's printers and tracebacks all show.
+        for name, value in super().__repr_args__():
+            yield name, masked(value) if name == "remote_url" and value else value
 
-    __str__ = __repr__
+    def __str__(self) -> str:
+        return repr(self)
 
     @classmethod
-    def _checked(cls, values: Mapping[str, Value]) -> TransferConfig:
+    def _typed(cls, texts: Mapping[str, Value]) -> dict[str, Value]:
+        """What the environment's texts stand for, each read by its setting's type."""
+        written = {name: text for name, text in texts.items() if text.value is not None}
+        read = cls._checked(written, cls.model_validate_strings)
+        typed = {name: Value(getattr(read, name), text.source) for name, text in written.items()}
+        return {**texts, **typed}
+
+    @classmethod
+    def _checked(
+        cls, values: Mapping[str, Value], validate: Callable[[object], TransferConfig]
+    ) -> TransferConfig:
         for name, value in values.items():
             if name not in cls.model_fields:
                 raise ConfigError(unknown(value.source, name, cls.model_fields))
         try:
-            return cls.model_validate({name: value.value for name, value in values.items()})
+            return validate({name: value.value for name, value in values.items()})
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             name = str(first["loc"][0])
@@ -144,8 +160,12 @@ def unknown(source: str, name: str, known: Iterable[str]) -> str:
 
 _WANTED = {
     "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number",
     "float_type": "a number",
+    "float_parsing": "a number",
     "bool_type": "true or false",
+    "bool_parsing": "true or false",
     "string_type": "a text",
     "none_required": "unset: this version has no disk tier",
     "finite_number": "a finite number",
@@ -154,8 +174,8 @@ _WANTED = {
 
 
 def _sentence(value: Value, name: str, error: ErrorDetails) -> str:
-    shown = masked(value.value) if isinstance(value.value, str) else value.value
-    said = f"{value.source}={shown!r}" if value.source == name else f"{value.source} ({shown!r})"
+    shown = _shown(value.value)
+    said = f"{value.source}={shown}" if value.source == name else f"{value.source} ({shown})"
     kind, context = error["type"], error.get("ctx", {})
     bounds = {"greater_than_equal": "at least {ge}", "greater_than": "more than {gt}"}
     if name == "max_local_storage_size":
@@ -169,3 +189,15 @@ def _sentence(value: Value, name: str, error: ErrorDetails) -> str:
     else:
         wanted = _WANTED.get(kind, error["msg"])
     return f"{said}: {name} must be {wanted}"
+
+
+def _shown(value: object) -> str:
+    """A refused value; none of what stands before its last ``@``, which may be a password.
+
+    More than :func:`masked` hides: what was refused need not look like a URL.
+    """
+    text = masked(value if isinstance(value, str) else repr(value))
+    before, at, after = text.rpartition("@")
+    scheme, colon, _ = before.rpartition("://")
+    hidden = f"{scheme}{colon}***@{after}" if at else text
+    return repr(hidden) if isinstance(value, str) else hidden

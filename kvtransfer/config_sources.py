@@ -22,10 +22,12 @@ _RENAMED = {
     "cache_policy": "eviction_policy",
     "save_decode_cache": "save_decode",
 }
-# Options of LMCache 0.5 that say nothing to us; one that is in neither list is an error.
+# Options of LMCache that say nothing to us; one that is in neither list is an error.
 _THEIR_NAMES = {
-    "blocking_timeout_secs", "chunk_statistics", "extra_config", "hit_miss_ratio", "log_level",
-    "lazy_memory_initial_ratio", "lookup_server_worker_ids", "min_retrieve_tokens", "numa_mode",
+    "audit_actual_remote_url", "blocking_timeout_secs", "distributed_url", "external_backends",
+    "external_lookup_client", "extra_config", "hit_miss_ratio", "log_level",
+    "lookup_server_worker_ids", "max_hidden_state_cpu_size", "min_retrieve_tokens", "numa_mode",
+    "plugin_locations", "weka_path",
     "pre_caching_hash_algorithm", "priority_limit", "py_enable_gc", "remote_config_url",
     "remote_storage_plugins", "reserve_local_cpu_size", "retrieve_locations", "app_id",
     "run_script_api_enabled", "runtime_plugin_locations", "save_unfull_chunk",
@@ -34,12 +36,11 @@ _THEIR_NAMES = {
     "force_skip_save", "error_handling", "weight", "cufile_buffer_size",
 }  # fmt: skip
 _THEIR_PREFIXES = (
-    "blend_", "controller_", "coordinator_", "enable_", "gds_", "internal_api_server_",
-    "lazy_memory_", "lmcache_", "maru_", "mp_", "nixl_", "p2p_", "pd_", "pin_", "resp_", "use_",
+    "blend_", "chunk_statistics_", "controller_", "coordinator_", "cost_aware_", "ec_", "enable_",
+    "gds_", "hidden_state", "internal_api_server_", "lazy_memory_", "lmcache_", "maru_", "mp_",
+    "nixl_", "p2p_", "pd_", "pin_", "resp_", "use_",
 )  # fmt: skip
-_WORDS = {
-    "true": True, "yes": True, "false": False, "no": False, "null": None, "none": None,
-}  # fmt: skip
+_NOTHING = {"none", "null"}
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,11 @@ def yaml_file(path: str, known: Container[str]) -> dict[str, Value]:
             content: Any = yaml.safe_load(file)
     except OSError as error:
         raise ConfigError(f"can't read the configuration file {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        # Only the place: the parser's words quote the file, which may hold a password.
+        mark = getattr(error, "problem_mark", None)
+        place = f" in line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path} is not YAML{place}; put quotes around odd texts") from None
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise ConfigError(f"{path} must hold lines like `chunk_size: 256`, nothing else")
     values = {name: Value(value, f"{path}: {name}") for name, value in content.items()}
@@ -70,14 +74,17 @@ def yaml_file(path: str, known: Container[str]) -> dict[str, Value]:
 
 
 def environment(environ: Mapping[str, str], known: Container[str]) -> dict[str, Value]:
-    """The settings among ``LMCACHE_*`` and, winning over them, ``KVTRANSFER_*``."""
+    """The settings among ``LMCACHE_*`` and, winning over them, ``KVTRANSFER_*``.
+
+    Their values are texts, None for ``none``; an empty variable sets nothing.
+    """
     theirs = _translated(_prefixed(environ, _THEIRS), known)
     return theirs | _prefixed(environ, _OURS)
 
 
 def _prefixed(environ: Mapping[str, str], prefix: str) -> dict[str, Value]:
     return {
-        name.removeprefix(prefix).lower(): Value(_read(text), name)
+        name.removeprefix(prefix).lower(): Value(_read(text.strip()), name)
         for name, text in environ.items()
         if name.startswith(prefix) and name not in _NOT_SETTINGS and text.strip()
     }
@@ -96,14 +103,5 @@ def _is_theirs(name: str) -> bool:
     return name in _THEIR_NAMES or name.startswith(_THEIR_PREFIXES)
 
 
-def _read(text: str) -> object:
-    """What a YAML file would say."""
-    word = text.strip()
-    if word.lower() in _WORDS:
-        return _WORDS[word.lower()]
-    for kind in (int, float):
-        try:
-            return kind(word)
-        except ValueError:
-            continue
-    return word
+def _read(text: str) -> str | None:
+    return None if text.lower() in _NOTHING else text

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kvtransfer.errors import ConfigError
 
@@ -15,17 +16,24 @@ if TYPE_CHECKING:
 _SUFFIXES = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
 # They say where a model came from, not what it computes.
 _IRRELEVANT = {"_name_or_path", "transformers_version"}
-_SAMPLES = 512
+_SAMPLES = 1024
 _SAMPLE_BYTES = 1024
+_HEAD_BYTES = 1 << 20
+_MAX_HEADER_BYTES = 100_000_000  # of safetensors' own readers
 
 
 def fingerprint(folder: Path) -> str:
     """32 hex digits that are equal on every machine for equal model folders.
 
     Covers ``config.json``, and of each file of weights, in subfolders too: its name, its size, its
-    first MiB (a safetensors header with all names, dtypes and shapes lies there) and 512 samples
-    of 1 KiB spread evenly to its end. So any retraining or requantisation shows; what can't show
-    is a copy of equal layout that differs in a few places only, between the samples.
+    head (the header of a safetensors file, which names all tensors with dtypes and shapes; the
+    first MiB of another) and samples of 1 KiB. The files share 1024 samples evenly, each spread
+    from end to end of its file; up to as many again lie in the middle of a safetensors file's
+    tensors, one in each unless it has more tensors than its share. So however large a model is,
+    about 2000 small reads are made.
+
+    It can't notice a change that keeps names, sizes and headers and lies between the samples: a
+    few rows of an embedding, say, or a single tensor among those that got no sample.
 
     Args:
         folder: with ``config.json``, an adapter's ``adapter_config.json``, or weights.
@@ -51,27 +59,62 @@ def _configs(folder: Path) -> Iterator[bytes]:
     for name in ("config.json", "adapter_config.json"):
         path = folder / name
         if path.is_file():
-            try:
-                content = json.loads(path.read_bytes())
-            except ValueError as error:
-                raise ConfigError(f"{path} is not JSON: {error}") from None
-            kept = {k: v for k, v in content.items() if k not in _IRRELEVANT}
+            kept = {k: v for k, v in _settings(path).items() if k not in _IRRELEVANT}
             yield name.encode() + json.dumps(kept, sort_keys=True).encode()
 
 
+def _settings(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} must hold a JSON object, {{...}}")
+    return content
+
+
 def _weights(folder: Path) -> Iterator[bytes]:
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in _SUFFIXES and path.is_file():
-            size = path.stat().st_size
-            yield f"{path.relative_to(folder).as_posix()}:{size}".encode()
-            yield _samples(path, size)
+    files = [p for p in sorted(folder.rglob("*")) if p.suffix in _SUFFIXES and p.is_file()]
+    for path in files:
+        size = path.stat().st_size
+        yield f"{path.relative_to(folder).as_posix()}:{size}".encode()
+        yield _sampled(path, size, max(2, _SAMPLES // len(files)))
 
 
-def _samples(path: Path, size: int) -> bytes:
+def _sampled(path: Path, size: int, samples: int) -> bytes:
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        digest.update(file.read(1 << 20))
-        for i in range(_SAMPLES):
-            file.seek(max(0, size - _SAMPLE_BYTES) * i // (_SAMPLES - 1))
+        header = _safetensors_header(file, size)
+        digest.update(header or file.read(_HEAD_BYTES))
+        for start in sorted({*_spread(size, samples), *_in_tensors(header, samples)}):
+            file.seek(start)
             digest.update(file.read(_SAMPLE_BYTES))
     return digest.digest()
+
+
+def _spread(size: int, samples: int) -> Iterator[int]:
+    last = max(0, size - _SAMPLE_BYTES)
+    return (last * i // (samples - 1) for i in range(samples))
+
+
+def _safetensors_header(file: BinaryIO, size: int) -> bytes:
+    """The length and the JSON at the start of ``file``; empty, and nothing read, without them."""
+    length = file.read(8)
+    header_bytes = int.from_bytes(length, "little")
+    if 0 < header_bytes <= min(size - 8, _MAX_HEADER_BYTES):
+        text = file.read(header_bytes)
+        if text.startswith(b"{") and len(text) == header_bytes:
+            return length + text
+    file.seek(0)
+    return b""
+
+
+def _in_tensors(header: bytes, samples: int) -> list[int]:
+    """Where to sample up to ``samples`` tensors, evenly chosen, each in its middle."""
+    try:
+        entries = json.loads(header[8:] or b"{}").values()
+        spans = sorted(tuple(e["data_offsets"]) for e in entries if "data_offsets" in e)
+        middles = [max(begin, (begin + end - _SAMPLE_BYTES) // 2) for begin, end in spans]
+    except (ValueError, TypeError):  # a broken file: the engine says what is wrong with it
+        return []
+    return [len(header) + middle for middle in middles[:: math.ceil(len(spans) / samples) or 1]]

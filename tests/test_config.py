@@ -2,6 +2,7 @@ import contextlib
 import pickle
 
 import pytest
+import rich.pretty
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,15 +43,41 @@ def test_later_sources_win(tmp_path):
         ("max_local_cpu_size", "0.5", 0.5),
         ("local_cpu", "False", False),
         ("local_cpu", "yes", True),
+        ("local_cpu", "1", True),
+        ("local_cpu", "0", False),
+        ("chunk_size", " 64 ", 64),
+        ("remote_url", "None", None),
         ("ttl_s", "", None),
         ("ttl_s", "none", None),
         ("remote_url", "redis://h", "redis://h"),
         ("namespace", "7", "7"),
+        ("namespace", "007", "007"),
+        ("namespace", "1e5", "1e5"),
+        ("model_name", "yes", "yes"),
         ("eviction_policy", "LRU", "lru"),
     ],
 )
 def test_variables_are_read_as_what_they_set(name, text, value):
     assert getattr(load(**{f"KVTRANSFER_{name.upper()}": text}), name) == value
+
+
+def test_a_variable_that_a_later_source_overrides_need_not_be_valid():
+    config = load(
+        {"remote_serde": "naive"},
+        LMCACHE_REMOTE_SERDE="cachegen",
+        LMCACHE_LOCAL_DISK="/x",
+        KVTRANSFER_LOCAL_STORAGE="none",
+    )
+    assert (config.remote_serde, config.local_storage) == ("naive", None)
+
+
+@pytest.mark.parametrize("name", ["external_lookup_client", "chunk_statistics_strategy", "pd_role"])
+def test_options_of_lmcache_without_a_meaning_here_stop_nobody(name, caplog):
+    assert load(**{f"LMCACHE_{name.upper()}": "1"}) == load()
+    (record,) = caplog.records
+    assert name in record.getMessage()
+    with pytest.raises(ConfigError, match=f"no setting '{name}'"):
+        load(**{f"KVTRANSFER_{name.upper()}": "1"})
 
 
 def test_a_file_and_variables_of_lmcache_are_read(tmp_path, caplog):
@@ -83,12 +110,16 @@ def test_a_file_and_variables_of_lmcache_are_read(tmp_path, caplog):
         ({"max_local_cpu_size": float("nan")}, "nan"),
         ({"max_local_cpu_size": float("inf")}, "inf"),
         ({"local_cpu": 1}, "local_cpu=1: .* true or false"),
+        ({"local_cpu": "true"}, "local_cpu='true': .* true or false"),
+        ({"chunk_size": "256"}, "chunk_size='256': .* a whole number"),
+        ({3: 4}, "no setting '3'"),
         ({"local_storage": "/x"}, "local_storage='/x': .* unset: this version has no disk tier"),
         ({"max_local_storage_size": 3}, "max_local_storage_size=3: .* no disk tier"),
         ({"remote_serde": "cachegen"}, "'cachegen': .* only 'naive' is known"),
         ({"eviction_policy": "fifo"}, "'fifo': .* only 'lru' is known"),
         ({"remote_url": "host:6379"}, "'host:6379': .* redis://host:6379/0, rediss://"),
         ({"remote_url": 5}, "remote_url=5: .* a text"),
+        ({"remote_url": "redis"}, "'redis': .* redis://host:6379/0"),
         ({"ttl_s": 0}, "ttl_s=0: .* at least 1"),
         ({"remote_connections": 65}, "=65: .* at most 64"),
         ({"model_name": ""}, "model_name=''"),
@@ -105,6 +136,10 @@ def test_bad_values_get_one_sentence_with_the_value_and_the_fix(extra, message):
 def test_the_sentence_says_where_the_value_stands(tmp_path):
     with pytest.raises(ConfigError, match=r"^KVTRANSFER_CHUNK_SIZE \('abc'\): chunk_size must"):
         load(KVTRANSFER_CHUNK_SIZE="abc")
+    with pytest.raises(ConfigError, match=r"^LMCACHE_LOCAL_CPU \('2'\): .* true or false"):
+        load(LMCACHE_LOCAL_CPU="2")
+    with pytest.raises(ConfigError, match=r"^KVTRANSFER_MAX_LOCAL_CPU_SIZE \('x'\): .* a number"):
+        load(KVTRANSFER_MAX_LOCAL_CPU_SIZE="x")
     with pytest.raises(ConfigError, match=r"^KVTRANSFER_CHUNK: there is no setting 'chunk'"):
         load(KVTRANSFER_CHUNK="1")
     with pytest.raises(ConfigError, match=r"^LMCACHE_CHUNKS: there is no setting"):
@@ -119,7 +154,8 @@ def test_the_sentence_says_where_the_value_stands(tmp_path):
     ("content", "message"),
     [
         (None, "can't read the configuration file .*: No such file"),
-        ("chunk_size: [1\n", "is not YAML: "),
+        ("chunk_size: [1\n", "is not YAML in line 2; "),
+        ("namespace: 2024-13-45\n", "is not YAML; "),
         ("- a\n", "must hold lines like"),
         ("1: 2\n", "must hold lines like"),
         ("", "must hold lines like"),
@@ -139,10 +175,38 @@ def test_an_unreadable_file_is_told_in_one_sentence(tmp_path, content, message):
 def test_a_password_is_never_shown():
     config = TransferConfig.of(remote_url="redis://u:t0ps3cret@h:1/0")
     assert config.remote_url == "redis://u:t0ps3cret@h:1/0"
-    assert "t0ps3cret" not in f"{config!r} {config!s} {config}"
-    with pytest.raises(ConfigError) as e:
-        TransferConfig.of(remote_url="ftp://u:t0ps3cret@h")
+    assert "t0ps3cret" not in f"{config!r} {config!s} {config} {rich.pretty.pretty_repr(config)}"
+    assert str(config) == repr(config)
+    assert "TransferConfig(chunk_size=256, " in str(config)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "ftp://u:t0ps3cret@h",
+        "ftp://t0ps3cret@h",
+        "redis//u:t0ps3cret@h",
+        "u:t0ps3cret@h:6379",
+        "ftp://h?password=t0ps3cret",
+        ["redis://u:t0ps3cret@h"],
+        {"url": "redis://:t0ps3cret@h"},
+        b"redis://u:t0ps3cret@h",
+    ],
+)
+@pytest.mark.parametrize("name", ["remote_url", "chunk_size"])
+def test_a_refused_value_shows_no_password(name, wrong):
+    with pytest.raises(ConfigError, match=name) as e:
+        TransferConfig.of(**{name: wrong})
     assert "t0ps3cret" not in str(e.value) + repr(e.value)
+
+
+@pytest.mark.parametrize("password", ["!t0ps3cret x", "*t0ps3cret", '"\\t0ps3cret'])
+def test_an_unreadable_file_shows_no_password(tmp_path, password):
+    file = tmp_path / "settings.yaml"
+    file.write_text(f"extra_config:\n  redis_password: {password}\n")
+    with pytest.raises(ConfigError, match="is not YAML in line") as e:
+        load(KVTRANSFER_CONFIG_FILE=str(file))
+    assert "t0ps3cret" not in str(e.value)
 
 
 def test_a_config_is_frozen():

@@ -47,6 +47,38 @@ def test_a_changed_stretch_differs(tmp_path_factory, start, length, mask):
     assert fingerprint(model(tmp_path_factory.mktemp("w") / "m", a=content)) != before
 
 
+def safetensors(tensors):
+    header, data = {}, b""
+    for name, content in tensors.items():
+        span = [len(data), len(data) + len(content)]
+        header[name] = {"dtype": "U8", "shape": [len(content)], "data_offsets": span}
+        data += content
+    text = json.dumps({"__metadata__": {"format": "pt"}, **header}).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+# As in a real model: matrices with small norms and biases in between, which an even spread misses.
+TENSORS = {
+    f"{i}.{name}": bytes(size)
+    for i in range(8)
+    for name, size in (("matrix", 700_001), ("norm", 1152), ("bias", 64), ("scale", 2))
+}
+
+
+@pytest.mark.parametrize("name", TENSORS)
+def test_one_retrained_tensor_differs_however_small(tmp_path, name):
+    before = fingerprint(model(tmp_path / "1", a=safetensors(TENSORS)))
+    changed = {**TENSORS, name: b"\1" * len(TENSORS[name])}
+    assert fingerprint(model(tmp_path / "2", a=safetensors(changed))) != before
+
+
+def test_a_tensor_of_another_type_or_name_differs(tmp_path):
+    content = safetensors({"a": b"12", "b": b"34"})
+    variants = [content, content.replace(b'"U8"', b'"I8"', 1), content.replace(b'"b"', b'"c"')]
+    prints = {fingerprint(model(tmp_path / str(i), a=x)) for i, x in enumerate(variants)}
+    assert len(prints) == len(variants)
+
+
 def test_names_sizes_and_the_division_into_files_count(tmp_path):
     contents = [{"a": b"12"}, {"b": b"12"}, {"a": b"123"}, {"a": b"1", "b": b"2"}, {}]
     prints = {fingerprint(model(tmp_path / str(i), **files)) for i, files in enumerate(contents)}
@@ -67,9 +99,28 @@ def test_weights_in_subfolders_count(tmp_path):
     assert fingerprint(folder) != before
 
 
-@pytest.mark.parametrize("content", [None, "{", "readme"])
-def test_a_folder_without_a_model_is_refused_by_name(tmp_path, content):
-    if content is not None:
-        (tmp_path / ("config.json" if content == "{" else "README.md")).write_text(content)
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("README.md", "of nothing"),
+        ("config.json", "{"),
+        ("config.json", "[]"),
+        ("config.json", "null"),
+        ("config.json", b"\xff"),
+    ],
+)
+def test_a_folder_without_a_model_is_refused_by_name(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ConfigError, match=str(tmp_path)):
         fingerprint(tmp_path)
+
+
+@given(st.binary(max_size=40) | st.dictionaries(st.text(), st.integers() | st.text()))
+def test_a_file_that_only_looks_like_safetensors_counts_too(tmp_path_factory, header):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    content = len(text).to_bytes(8, "little") + text
+    prints = {
+        fingerprint(model(tmp_path_factory.mktemp("w") / "m", a=content + tail))
+        for tail in (b"1", b"2")
+    }
+    assert len(prints) == 2

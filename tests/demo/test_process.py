@@ -1,6 +1,7 @@
 import os
 import signal
 
+import psutil
 import pytest
 from tokenizers import Tokenizer
 
@@ -71,6 +72,17 @@ def test_a_process_that_is_killed_is_told(logs):
         killed.answer(Job(PROMPT, answer_tokens=1))
     with pytest.raises(EngineError):
         killed.close()
+
+
+def test_whatever_it_started_ends_with_it(logs):
+    apart = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}  # scheduler and worker in other processes
+    killed = EngineProcess(Setup(str(model_folder())), logs / "several.log", apart)
+    killed.wait_until_up()
+    others = psutil.Process(killed.pid).children(recursive=True)
+    assert others
+    os.kill(killed.pid, signal.SIGKILL)  # so that it can't end them itself
+    killed.kill()
+    assert psutil.wait_procs(others, timeout=60)[1] == []
 
 
 def test_an_error_of_ours_ends_it_too(logs):
