@@ -50,7 +50,7 @@ class TransferConfig(BaseModel):
     """Seconds that an entry lives after it was last put; None: until the store evicts it."""
     remote_timeout_ms: Count = 2000
     """Longest wait for one answer of the store."""
-    remote_connections: Annotated[int, Field(ge=1, le=64)] = 2
+    remote_connections: Annotated[int, Field(ge=1, le=64)] = 4
     """Chunks fetched at once."""
     lookup_timeout_ms: Count = 500
     """A request doesn't wait longer to learn what the store holds."""

@@ -39,7 +39,7 @@ Job = TypeVar("Job")
 _LOG = logging.getLogger("kvtransfer")
 _DRAIN_S = 10.0
 # Events can be asked, not listened to; this often while nothing else is to be done.
-_POLL_S = 0.001
+_POLL_S = 0.0002
 
 
 @dataclass(frozen=True)
