@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import socketserver
 import traceback
 from contextlib import closing
 from dataclasses import replace
@@ -154,19 +155,20 @@ def test_wrong_password_is_told_but_not_shown(server):
 def test_an_echoed_password_is_not_shown():
     password = "t0p" + "s3cret"
     echo = f"-ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `{password}`\r\n"
-    with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def answer():  # as servers before Redis 6 do
-            for _ in range(2):
-                with listener.accept()[0] as line:
-                    line.recv(4096)
-                    line.sendall(echo.encode())
+    class Old(socketserver.BaseRequestHandler):  # as servers before Redis 6 do
+        def handle(self):
+            self.request.recv(4096)
+            self.request.sendall(echo.encode())
 
-        thread = Thread(target=answer, daemon=True)
+    with socketserver.TCPServer(("127.0.0.1", 0), Old) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        url = f"redis://some:{password}@127.0.0.1:{listener.getsockname()[1]}/0"
+        url = f"redis://some:{password}@127.0.0.1:{server.server_address[1]}/0"
         with closing(open_store(url, CHUNK, QUICK)) as store, pytest.raises(StoreError) as e:
             store.contains([KEY])
+        server.shutdown()
+        thread.join()
     assert "`AUTH`, `***`" in str(e.value)
     assert password not in "".join(traceback.format_exception(e.value))
 
