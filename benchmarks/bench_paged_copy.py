@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from benchmarks.measure import append_rows, interleaved, print_table, rate_row
-from kvtransfer.kernels import gather_blocks, scatter_blocks
+from kvtransfer.kernels import open_copy
 from kvtransfer.paged import PagedCaches
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _gathers(
             rows.copy_(plane[ids].reshape(rows.shape))
 
     return {
-        "kvtransfer": lambda: gather_blocks(caches.planes, block_ids, chunk),
+        "kvtransfer": lambda: open_copy(caches.planes).gather_blocks(block_ids, chunk),
         "torch-index": index,
     }
 
@@ -119,7 +119,7 @@ def _scatters(
             plane[ids] = rows.view(len(ids), *plane.shape[1:])
 
     return {
-        "kvtransfer": lambda: scatter_blocks(chunk, caches.planes, block_ids),
+        "kvtransfer": lambda: open_copy(caches.planes).scatter_blocks(chunk, block_ids),
         "torch-index": index,
     }
 

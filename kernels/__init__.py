@@ -7,6 +7,6 @@ if __name__ == "kernels":
         raise AttributeError(f"import kvtransfer.kernels; a bare `kernels` has no {name}")
 
 else:
-    from .host_copy import gather_blocks, scatter_blocks
+    from .block_copy import BlockCopy, open_copy
 
-    __all__ = ["gather_blocks", "scatter_blocks"]
+    __all__ = ["BlockCopy", "open_copy"]

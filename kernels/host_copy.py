@@ -1,4 +1,4 @@
-"""The copy where the caches are in host memory: one strided copy a block for all layers at once.
+"""The copy where the caches are in host memory: one strided copy a run of blocks for all layers.
 
 By NumPy, whose copies release the interpreter lock, and which turns a page of transposed keys up to
 twice as fast as torch does (``benchmarks/bench_paged_copy.py``).
@@ -12,65 +12,78 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from .reference import check_distinct, check_fit
+from .reference import check_alike, check_distinct, check_fit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
-    Words = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+    Cells = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
 
 # Bytes are moved, not numbers; NumPy has no bfloat16 or float8.
 _WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
-def gather_blocks(
-    planes: Sequence[Tensor], block_ids: Sequence[int], chunk: Tensor, first_token: int = 0
-) -> None:
-    """See :func:`.reference.gather_blocks`."""
-    check_fit(planes, block_ids, chunk, first_token)
-    for blocks, rows in _stacks(planes, chunk, first_token):
-        for i, block in enumerate(block_ids):
-            np.copyto(rows[:, i], blocks[:, block])
+class HostCopy:
+    """Copies between ``planes``, which it keeps alive, and chunks; each call ends with its copy.
 
+    Args:
+        planes: ``[blocks, block_tokens, heads, dim]`` each, any strides, all alike.
 
-def scatter_blocks(
-    chunk: Tensor, planes: Sequence[Tensor], block_ids: Sequence[int], first_token: int = 0
-) -> None:
-    """See :func:`.reference.scatter_blocks`."""
-    check_fit(planes, block_ids, chunk, first_token)
-    check_distinct(block_ids)
-    for blocks, rows in _stacks(planes, chunk, first_token):
-        for i, block in enumerate(block_ids):
-            np.copyto(blocks[:, block], rows[:, i])
-
-
-def _stacks(
-    planes: Sequence[Tensor], chunk: Tensor, first_token: int
-) -> Iterator[tuple[Words, Words]]:
-    """Planes that lie evenly in memory as one array, with their rows of the chunk.
-
-    Yields:
-        ``[planes, blocks, block_tokens, heads, words]`` and, from ``first_token`` on,
-        ``[planes, chunk_blocks, block_tokens, heads, words]``.
+    Raises:
+        ValueError: they are not alike.
     """
-    block_tokens, heads = planes[0].shape[1:3]
-    chunk_blocks = (chunk.shape[1] - first_token) // block_tokens
-    rows = chunk[:, first_token : first_token + chunk_blocks * block_tokens]
-    for members in _even(planes):
-        stack = _stacked(planes[members])
-        word = _word(stack)
-        shape = (len(stack), chunk_blocks, block_tokens, heads, -1)
-        yield stack.view(word).numpy(), rows[members].view(word).numpy().reshape(shape)
+
+    def __init__(self, planes: Sequence[Tensor]) -> None:
+        check_alike(planes)
+        self.planes = planes
+        self._stacks = [(members, _cells(_stacked(planes[members]))) for members in _even(planes)]
+
+    def gather_blocks(self, block_ids: Sequence[int], chunk: Tensor, first_token: int = 0) -> None:
+        """See :func:`.reference.gather_blocks`."""
+        check_fit(self.planes, block_ids, chunk, first_token)
+        for blocks, rows in self._pairs(chunk, first_token):
+            for place, block, count in _runs(block_ids):
+                np.copyto(rows[:, place : place + count], blocks[:, block : block + count])
+
+    def scatter_blocks(self, chunk: Tensor, block_ids: Sequence[int], first_token: int = 0) -> None:
+        """See :func:`.reference.scatter_blocks`."""
+        check_fit(self.planes, block_ids, chunk, first_token)
+        check_distinct(block_ids)
+        for blocks, rows in self._pairs(chunk, first_token):
+            for place, block, count in _runs(block_ids):
+                np.copyto(blocks[:, block : block + count], rows[:, place : place + count])
+
+    def _pairs(self, chunk: Tensor, first_token: int) -> Iterator[tuple[Cells, Cells]]:
+        """Planes that lie evenly in memory, and their rows of the chunk.
+
+        Yields:
+            ``[planes, blocks, block_tokens, heads, cells]`` and, from ``first_token`` on,
+            ``[planes, chunk_blocks, block_tokens, heads, cells]``.
+        """
+        block_tokens, heads = self.planes[0].shape[1:3]
+        chunk_blocks = (chunk.shape[1] - first_token) // block_tokens
+        rows = chunk[:, first_token : first_token + chunk_blocks * block_tokens]
+        words = rows.view(_WORDS[chunk.element_size()]).numpy()
+        for members, blocks in self._stacks:
+            cells = words[members].view(blocks.dtype)
+            yield blocks, cells.reshape(len(blocks), chunk_blocks, block_tokens, heads, -1)
 
 
-def _word(stack: Tensor) -> torch.dtype:
-    """Eight bytes where cells are contiguous and aligned so, otherwise the element's size."""
-    size = stack.element_size()
-    places = (stack.shape[-1], stack.storage_offset(), *stack.stride()[:-1])
-    wide = stack.stride(-1) == 1 and all(place * size % 8 == 0 for place in places)
-    return _WORDS[8 if wide else size]
+def _cells(stack: Tensor) -> Cells:
+    """The same memory; the elements of a head as one cell, where they touch."""
+    words = stack.view(_WORDS[stack.element_size()]).numpy()
+    if stack.shape[-1] > 1 and stack.stride(-1) != 1:
+        return words
+    return words.view(f"V{stack.shape[-1] * stack.element_size()}")
+
+
+def _runs(block_ids: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Blocks that follow one another: place of the first in ``block_ids``, its number, how many."""
+    for _, run in itertools.groupby(enumerate(block_ids), key=lambda pair: pair[1] - pair[0]):
+        members = list(run)
+        yield *members[0], len(members)
 
 
 def _even(planes: Sequence[Tensor]) -> Iterator[slice]:

@@ -46,7 +46,7 @@ def check_fit(
     planes: Sequence[Tensor], block_ids: Sequence[int], chunk: Tensor, first_token: int
 ) -> None:
     """ValueError with names and values for arguments that don't fit each other."""
-    _check_alike(planes)
+    check_alike(planes)
     blocks, block_tokens, heads, dim = planes[0].shape
     if (len(planes), heads, dim) != (chunk.shape[0], *chunk.shape[2:]):
         raise ValueError(
@@ -72,8 +72,11 @@ def check_distinct(block_ids: Sequence[int]) -> None:
         raise ValueError(f"block_ids={list(block_ids)} name a block twice")
 
 
-def _check_alike(planes: Sequence[Tensor]) -> None:
-    # Unlike planes would not fail by themselves: they broadcast, convert or reach past their end.
+def check_alike(planes: Sequence[Tensor]) -> None:
+    """ValueError for planes of different shapes or dtypes.
+
+    They would not fail by themselves: they broadcast, convert or reach past their end.
+    """
     if not planes:
         raise ValueError("there are no planes; pass at least one")
     like = planes[0].shape, planes[0].dtype

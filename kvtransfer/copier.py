@@ -1,50 +1,97 @@
-"""Chunks between paged blocks and slots: one lane a direction, so that both run at once."""
+"""Chunks between paged blocks and slots; the two directions run beside each other."""
 
 from __future__ import annotations
 
-from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING
 
-from kvtransfer.kernels import gather_blocks, scatter_blocks
+from kvtransfer.copy_path import Calibration, CopyPath
+from kvtransfer.kernels import open_copy
+from kvtransfer.lanes import DirectLane, PagesLane, StagedLane, Streams, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from kvtransfer.device import Device, Event
     from kvtransfer.host_pool import HostPool
+    from kvtransfer.lanes import Lane
     from kvtransfer.paged import PagedCaches
 
 
 class Copier:
-    """Copies between ``caches`` and the slots of ``pool`` on two streams of its own.
+    """Copies between ``caches`` and the slots of ``pool``, on streams that it owns.
 
-    Blocks and slot belong to the copy from the call until its event is done. Errors are the
-    event's, none is raised.
+    Any thread may call; nothing waits. Blocks and slot belong to the copy from the call until its
+    event is done. Errors are the event's, none is raised.
     """
 
-    def __init__(self, caches: PagedCaches, pool: HostPool, device: Device) -> None:
+    @classmethod
+    def open(cls, caches: PagedCaches, pool: HostPool, device: Device) -> Copier:
+        """With the lanes that ``device`` has a use for.
+
+        Raises:
+            ValueError: no kernel of ours can read the planes of ``caches``.
+        """
+        streams = Streams.open(device)
+        if device.is_host:
+            direct: Lane = DirectLane(open_copy(caches.planes), streams)
+            return cls(caches, pool, streams, dict.fromkeys(CopyPath, direct), Calibration())
+        calibration = Calibration.of(device.name)
+        copy = open_copy(caches.planes, calibration.programs)
+        lanes: dict[CopyPath, Lane] = {
+            CopyPath.DIRECT: DirectLane(copy, streams),
+            CopyPath.STAGED: StagedLane(copy, streams, device, caches.chunk),
+            CopyPath.PAGES: PagesLane(caches.planes, streams, device),
+        }
+        return cls(caches, pool, streams, lanes, calibration)
+
+    def __init__(
+        self,
+        caches: PagedCaches,
+        pool: HostPool,
+        streams: Streams,
+        lanes: Mapping[CopyPath, Lane],
+        calibration: Calibration,
+    ) -> None:
         self._caches = caches
         self._pool = pool
-        self._to_host = device.stream("kvtransfer-to-host")
-        self._to_device = device.stream("kvtransfer-to-device")
+        self._streams = streams
+        self._lanes = lanes
+        self._calibration = calibration
+        self._outward = Lock()
+        self._inward = Lock()
 
-    def to_host(self, block_ids: Sequence[int], slot: int, after: Sequence[Event]) -> Event:
-        """Copy the manager's ``block_ids``, one whole chunk, into ``slot``."""
-        blocks = self._caches.kernel_blocks(block_ids)
-        chunk = self._pool.chunk(slot)
-        work = partial(gather_blocks, self._caches.planes, blocks, chunk)
-        return self._to_host.launch(work, after)
+    def to_host(self, block_ids: Sequence[int], slot: int, written: Sequence[Event]) -> Event:
+        """Copy the manager's ``block_ids``, one whole chunk, into ``slot``.
+
+        ``written``: after which the blocks hold what is to be copied.
+        """
+        blocks, chunk = self._caches.kernel_blocks(block_ids), self._pool.chunk(slot)
+        with self._outward:
+            return self._lane(len(blocks)).to_host(blocks, chunk, written)
 
     def to_device(
-        self, slot: int, block_ids: Sequence[int], first_token: int, after: Sequence[Event]
+        self,
+        slot: int,
+        block_ids: Sequence[int],
+        first_token: int,
+        filled: Sequence[Event],
+        free: Sequence[Event],
     ) -> Event:
-        """Copy the chunk in ``slot``, from ``first_token`` on, into the manager's ``block_ids``."""
+        """Copy the chunk in ``slot``, from ``first_token`` on, into the manager's ``block_ids``.
+
+        ``filled``: after which the slot holds it. ``free``: after which nobody else reads or
+        writes the blocks.
+        """
         blocks = self._caches.kernel_blocks(block_ids)
-        chunk = self._pool.chunk(slot)
-        work = partial(scatter_blocks, chunk, self._caches.planes, blocks, first_token)
-        return self._to_device.launch(work, after)
+        target = Target(blocks, first_token, filled, free)
+        with self._inward:
+            return self._lane(len(blocks)).to_device(self._pool.chunk(slot), target)
 
     def close(self) -> None:
-        """Wait for the copies and end both lanes."""
-        self._to_host.close()
-        self._to_device.close()
+        """Wait for the copies and end the streams."""
+        self._streams.close()
+
+    def _lane(self, blocks: int) -> Lane:
+        nbytes = blocks * self._caches.block_bytes
+        return self._lanes[self._calibration.path(self._caches.page_bytes, nbytes)]

@@ -81,7 +81,9 @@ class Executor:
         device = open_device(caches.planes[0].device)
         store = open_guarded(config, caches.chunk)
         pool = HostPool(device, caches.chunk, slots(config, caches.chunk))
-        tiers = Tiers(Copier(caches, pool, device), pool, device, store, partial(names.shard, rank))
+        tiers = Tiers(
+            Copier.open(caches, pool, device), pool, device, store, partial(names.shard, rank)
+        )
         limits = Limits(
             fetches=config.remote_connections,
             waiting_puts=config.max_pending_puts,
@@ -175,9 +177,11 @@ class Executor:
         if not load.block_ids:
             self._end_load(load, failed=False)
             return
-        filled = self._copied.get(load.slot)
-        after = [computed] if filled is None else [computed, filled]
-        event = self._tiers.copier.to_device(load.slot, load.block_ids, load.first_token, after)
+        copied = self._copied.get(load.slot)
+        filled = [] if copied is None else [copied]
+        event = self._tiers.copier.to_device(
+            load.slot, load.block_ids, load.first_token, filled, [computed]
+        )
         with self._news:
             self._copies_in.append((load, event))
 

@@ -69,6 +69,18 @@ class PagedCaches:
         planes = [plane for pair in zip(keys, values, strict=True) for plane in pair]
         return cls._cut(planes, 2, chunk_tokens, None)
 
+    @property
+    def block_bytes(self) -> int:
+        """Of one of the kernel's blocks, all planes together."""
+        plane = self.planes[0]
+        return plane[0].numel() * plane.element_size() * len(self.planes)
+
+    @property
+    def page_bytes(self) -> int:
+        """Of one block of one plane where it is contiguous in memory; 0 where it isn't."""
+        page = self.planes[0][0]
+        return page.nbytes if page.is_contiguous() else 0
+
     def kernel_blocks(self, block_ids: Sequence[int]) -> list[int]:
         """The kernel's blocks that the manager's ``block_ids`` are, in order."""
         ratio = self.block_tokens // self.planes[0].shape[1]

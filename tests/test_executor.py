@@ -34,7 +34,7 @@ class Bench:
         self.inner = open_store("memory://", self.caches.chunk, StoreSettings())
         self.gate = Gate(FlakyStore(self.inner, failures))
         store = GuardedStore(self.gate, "memory://")
-        copier = Copier(self.caches, self.pool, self.device)
+        copier = Copier.open(self.caches, self.pool, self.device)
         names = Names("m", 1)
         tiers = Tiers(copier, self.pool, self.device, store, lambda key: names.shard(0, key))
         settings = {"fetches": 2, "waiting_puts": 8, "load_s": FOREVER_S, **limits}

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from kvtransfer.errors import ConfigError
-from kvtransfer.kernels import gather_blocks
+from kvtransfer.kernels import open_copy
 from kvtransfer.layout import ChunkFormat
 from kvtransfer.paged import PagedCaches
 from tests.kernels.layouts import ordered, patterned, same
@@ -25,7 +25,7 @@ def test_a_latent_cache_is_one_plane_a_layer():
     layers = [patterned(torch.bfloat16, 5, 1, 16, 576) for _ in range(2)]
     paged = PagedCaches.content(layers, 32)
     chunk = torch.zeros(2, 32, 1, 576, dtype=torch.bfloat16)
-    gather_blocks(paged.planes, [4, 2], chunk)
+    open_copy(paged.planes).gather_blocks([4, 2], chunk)
     for layer in range(2):
         assert same(chunk[layer, :, 0], layers[layer][[4, 2], 0].reshape(32, 576))
 
@@ -35,7 +35,7 @@ def test_a_callers_own_keys_and_values():
     values = [patterned(torch.float32, 4, 8, 2, 6) for _ in range(2)]
     paged = PagedCaches.keys_and_values(keys, values, 16)
     chunk = torch.zeros(4, 16, 2, 6)
-    gather_blocks(paged.planes, [3, 0], chunk)
+    open_copy(paged.planes).gather_blocks([3, 0], chunk)
     for plane, layer in enumerate([keys[0], values[0], keys[1], values[1]]):
         assert same(chunk[plane], layer[[3, 0]].reshape(16, 2, 6))
 
@@ -87,5 +87,5 @@ def test_the_planes_are_what_vllms_cpu_attention_writes(dtype, block_tokens):
     ops.cpu_attn_reshape_and_cache(keys, values, *halves, slots, "vec")
     paged = PagedCaches.cpu_attention([cache], 2 * block_tokens)
     chunk = torch.zeros(2, 2 * block_tokens, heads, dim, dtype=dtype)
-    gather_blocks(paged.planes, block_ids, chunk)
+    open_copy(paged.planes).gather_blocks(block_ids, chunk)
     assert same(chunk, torch.stack([keys, values]))

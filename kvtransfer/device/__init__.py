@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import torch
+    from torch import Tensor
 
 __all__ = ["Device", "Event", "Stream", "open_device"]
 
@@ -33,12 +34,13 @@ class Event(Protocol):
 
 
 class Stream(Protocol):
-    """Work in the order of its launches."""
+    """Work in the order of its launches; for one thread at a time."""
 
     def launch(self, work: Callable[[], None], after: Sequence[Event] = ()) -> Event:
         """Do ``work`` after what was launched before and after ``after``; returns at once.
 
-        When one of ``after`` failed, ``work`` is not done and fails likewise.
+        When one of ``after`` failed, ``work`` is not done and fails likewise. What ``work`` reads
+        and writes belongs to it until the event is done.
         """
         ...
 
@@ -50,16 +52,39 @@ class Stream(Protocol):
 class Device(Protocol):
     """Where the paged caches are."""
 
-    def stream(self, name: str) -> Stream:
-        """A new stream; the caller owns it. ``name`` shows in profilers and stack dumps."""
+    @property
+    def name(self) -> str:
+        """Of the kind of device, ``NVIDIA H100 80GB HBM3``: what calibrations are kept by."""
+        ...
+
+    @property
+    def is_host(self) -> bool:
+        """Whether its memory is the host's, so that nothing is gained by staging."""
+        ...
+
+    def stream(self, name: str, priority: int = 0) -> Stream:
+        """A new stream; the caller owns it.
+
+        Args:
+            name: shows in profilers and stack dumps.
+            priority: of its kernels; the lower, the sooner. 0 is the model's.
+        """
         ...
 
     def compute_event(self) -> Event:
         """After all that the model has launched so far."""
         ...
 
-    def host_memory(self, nbytes: int) -> torch.Tensor:
+    def memory(self, nbytes: int) -> Tensor:
+        """``[nbytes]`` uint8 of the device's own memory."""
+        ...
+
+    def host_memory(self, nbytes: int) -> Tensor:
         """``[nbytes]`` uint8 of host memory, touched, that this device copies to and from fast."""
+        ...
+
+    def copy(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """For each ``(target, source)``, contiguous and alike: copy, as part of a stream's work."""
         ...
 
 
@@ -73,4 +98,8 @@ def open_device(device: torch.device) -> Device:
         from kvtransfer.device.cpu import CpuDevice
 
         return CpuDevice()
-    raise ConfigError(f"device {device} is not supported by this version; use vLLM's CPU build")
+    if device.type == "cuda":
+        from kvtransfer.device.cuda import CudaDevice
+
+        return CudaDevice(device)
+    raise ConfigError(f"device {device} is not supported; use an NVIDIA GPU or vLLM's CPU build")

@@ -1,32 +1,34 @@
 """The CPU as a device: its memory is host memory, its streams are threads.
 
-The copies are torch operations, which release the interpreter lock, so they run beside the model.
+The copies are NumPy's and torch's, which release the interpreter lock, so they run beside the model.
 """
 
 from __future__ import annotations
 
-import mmap
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
+
+from kvtransfer.device.arena import Pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from kvtransfer.device import Event
+    from torch import Tensor
 
-# Linux's: fault all pages in at once, in the kernel, instead of one by one during a copy.
-_MAP_POPULATE = getattr(mmap, "MAP_POPULATE", 0)
+    from kvtransfer.device import Event
 
 
 class CpuDevice:
     """See :class:`kvtransfer.device.Device`."""
 
-    def stream(self, name: str) -> CpuStream:
-        """See :class:`kvtransfer.device.Device`."""
+    name = "CPU"
+    is_host = True
+
+    def stream(self, name: str, priority: int = 0) -> CpuStream:
+        """See :class:`kvtransfer.device.Device`; threads have no priority."""
         return CpuStream(name)
 
     def compute_event(self) -> CpuEvent:
@@ -35,10 +37,18 @@ class CpuDevice:
         past.set_result(None)
         return CpuEvent(past)
 
-    def host_memory(self, nbytes: int) -> torch.Tensor:
+    def memory(self, nbytes: int) -> Tensor:
         """See :class:`kvtransfer.device.Device`."""
-        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_POPULATE
-        return torch.from_numpy(np.frombuffer(mmap.mmap(-1, nbytes, flags), dtype=np.uint8))
+        return Pages.of(nbytes).tensor()
+
+    def host_memory(self, nbytes: int) -> Tensor:
+        """See :class:`kvtransfer.device.Device`."""
+        return Pages.of(nbytes).tensor()
+
+    def copy(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """See :class:`kvtransfer.device.Device`."""
+        for target, source in pairs:
+            target.copy_(source)
 
 
 class CpuStream:

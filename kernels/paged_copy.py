@@ -1,0 +1,193 @@
+"""The copy where the caches are in device memory: one Triton kernel for every layout and dtype.
+
+It moves words and never looks at numbers, so float8 costs nothing and rounds nothing. Strides come
+in units of up to 16 bytes, which makes every access provably that wide (``benchmarks/sass_report.py``
+shows the machine code).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import triton
+import triton.language as tl
+
+from .plane_table import PlaneTable
+from .reference import check_distinct, check_fit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+# Few programs leave the model its multiprocessors: one keeps 32 KiB in flight, so eight are
+# estimated to outrun the bus several times over. ``make gpu`` measures it.
+PROGRAMS = 8
+TILE_WORDS = 4096
+_WARPS = 8
+_WORDS = {8: tl.int64, 4: tl.int32, 2: tl.int16, 1: tl.int8}
+_STRIDES = ["move_count", "first_plane", "plane_count"]
+_STRIDES += ["block_units", "token_units", "head_units", "chunk_plane_units"]
+
+
+@triton.jit(do_not_specialize=_STRIDES)  # one compilation a shape and direction
+def copy_blocks(
+    planes,
+    moves,
+    move_count,
+    first_plane,
+    plane_count,
+    block_units,
+    token_units,
+    head_units,
+    chunk_plane_units,
+    BLOCK_WORDS: tl.constexpr,
+    ROW_WORDS: tl.constexpr,
+    RUN_WORDS: tl.constexpr,
+    UNIT_WORDS: tl.constexpr,
+    UNIT_BYTES: tl.constexpr,
+    WORD: tl.constexpr,
+    TILE_MOVES: tl.constexpr,
+    TILE_WORDS: tl.constexpr,
+    TO_CHUNK: tl.constexpr,
+):
+    """Tiles of ``TILE_MOVES`` blocks by ``TILE_WORDS`` words, dealt to however many programs run.
+
+    ``planes``: ``[planes]`` int64 addresses. ``moves``: ``[moves, 2]`` int64, a block's number and
+    the address of its first word in plane 0 of its chunk.
+    """
+    tiles_a_block: tl.constexpr = (BLOCK_WORDS + TILE_WORDS - 1) // TILE_WORDS
+    move_tiles = (move_count + TILE_MOVES - 1) // TILE_MOVES
+    tiles = tiles_a_block * move_tiles * plane_count
+    tile = tl.program_id(0)
+    # A while loop: a range from program_id breaks Triton 3.6's interpreter.
+    while tile < tiles:
+        word = (tile % tiles_a_block) * TILE_WORDS + tl.arange(0, TILE_WORDS)
+        move = (tile // tiles_a_block % move_tiles) * TILE_MOVES + tl.arange(0, TILE_MOVES)
+        plane = (first_plane + tile // (tiles_a_block * move_tiles)).to(tl.int64)
+        live = move < move_count
+        block = tl.load(moves + 2 * move, mask=live, other=0)
+        chunk = tl.load(moves + 2 * move + 1, mask=live, other=0)
+        # The hints belong on the pointers: on the integers they would be lost, and with them
+        # half the width of every access.
+        paged_at = tl.multiple_of(tl.load(planes + plane).to(tl.pointer_type(WORD)), UNIT_BYTES)
+        chunk_at = tl.multiple_of(chunk.to(tl.pointer_type(WORD)), UNIT_BYTES)
+        if RUN_WORDS == BLOCK_WORDS:
+            inside = word.to(tl.int64)
+        else:
+            token, head = word // ROW_WORDS, word % ROW_WORDS // RUN_WORDS
+            steps = token.to(tl.int64) * token_units + head.to(tl.int64) * head_units
+            inside = steps * UNIT_WORDS + word % RUN_WORDS
+        paged_words = paged_at + (block * block_units * UNIT_WORDS)[:, None] + inside[None, :]
+        chunk_words = (chunk_at + plane * chunk_plane_units * UNIT_WORDS)[:, None] + word[None, :]
+        mask = live[:, None]
+        if BLOCK_WORDS % TILE_WORDS != 0:
+            mask = mask & (word < BLOCK_WORDS)[None, :]
+        if TO_CHUNK:
+            tl.store(chunk_words, tl.load(paged_words, mask=mask), mask=mask)
+        else:
+            tl.store(paged_words, tl.load(chunk_words, mask=mask), mask=mask)
+        tile += tl.num_programs(0)
+
+
+@dataclass(frozen=True)
+class BlockRun:
+    """Blocks and the part of a chunk that they are."""
+
+    block_ids: Sequence[int]
+    chunk: Tensor
+    """``[planes, tokens, heads, dim]``, contiguous; in memory that the device can address."""
+    first_token: int = 0
+    """Of the chunk, where the first block begins."""
+
+
+class PagedCopy:
+    """Copies between ``planes``, which must outlive it, and chunks, on the current stream.
+
+    Nothing waits: blocks and chunks belong to the copy until the stream has passed it.
+
+    Args:
+        planes: ``[blocks, block_tokens, heads, dim]`` each, alike in everything but the address,
+            with contiguous heads.
+        programs: of the kernel, at most one a multiprocessor.
+        tile_words: in one program's hands at once; a power of two.
+    """
+
+    def __init__(
+        self, planes: Sequence[Tensor], programs: int = PROGRAMS, tile_words: int = TILE_WORDS
+    ) -> None:
+        self.planes = planes
+        self._table = PlaneTable.of(planes)
+        self._programs = programs
+        self._tile_words = tile_words
+
+    def gather_blocks(self, block_ids: Sequence[int], chunk: Tensor, first_token: int = 0) -> None:
+        """See :func:`.reference.gather_blocks`."""
+        self.gather_runs([BlockRun(block_ids, chunk, first_token)])
+
+    def scatter_blocks(self, chunk: Tensor, block_ids: Sequence[int], first_token: int = 0) -> None:
+        """See :func:`.reference.scatter_blocks`."""
+        self.scatter_runs([BlockRun(block_ids, chunk, first_token)])
+
+    def gather_runs(self, runs: Sequence[BlockRun], planes: range | None = None) -> None:
+        """Blocks of ``planes`` (all, or consecutive ones) into their chunks, in one launch.
+
+        Raises:
+            ValueError: what doesn't fit, as in :func:`.reference.gather_blocks`.
+        """
+        self._launch(runs, planes, to_chunk=True)
+
+    def scatter_runs(self, runs: Sequence[BlockRun], planes: range | None = None) -> None:
+        """The inverse of ``gather_runs``; each block is named once."""
+        check_distinct([block for run in runs for block in run.block_ids])
+        self._launch(runs, planes, to_chunk=False)
+
+    def _launch(self, runs: Sequence[BlockRun], planes: range | None, *, to_chunk: bool) -> None:
+        for run in runs:
+            check_fit(self.planes, run.block_ids, run.chunk, run.first_token)
+        moves = self._moves(runs)
+        if not moves:
+            return
+        table, chunk = self._table, runs[0].chunk
+        planes = range(len(self.planes)) if planes is None else planes
+        word_bytes = min(table.unit_bytes, 8)
+        block_words = table.block_bytes // word_bytes
+        tile_words = min(triton.next_power_of_2(block_words), self._tile_words)
+        copy_blocks[(self._programs,)](
+            table.addresses,
+            _upload(moves, table.addresses.device),
+            len(moves),
+            planes.start,
+            len(planes),
+            table.block_units,
+            table.token_units,
+            table.head_units,
+            chunk.stride(0) * chunk.element_size() // table.unit_bytes,
+            BLOCK_WORDS=block_words,
+            ROW_WORDS=table.row_bytes // word_bytes,
+            RUN_WORDS=table.run_bytes // word_bytes,
+            UNIT_WORDS=table.unit_bytes // word_bytes,
+            UNIT_BYTES=table.unit_bytes,
+            WORD=_WORDS[word_bytes],
+            TILE_MOVES=self._tile_words // tile_words,
+            TILE_WORDS=tile_words,
+            TO_CHUNK=to_chunk,
+            num_warps=_WARPS,
+        )
+
+    def _moves(self, runs: Sequence[BlockRun]) -> list[tuple[int, int]]:
+        tokens = {run.chunk.shape[1] for run in runs}
+        if len(tokens) > 1:
+            raise ValueError(f"chunks of one launch have {sorted(tokens)} tokens; make them equal")
+        table = self._table
+        return [
+            move for run in runs for move in table.moves(run.block_ids, run.chunk, run.first_token)
+        ]
+
+
+def _upload(moves: list[tuple[int, int]], device: torch.device) -> Tensor:
+    rows = torch.tensor(moves, dtype=torch.int64)
+    # Both allocators know the stream: neither gives the memory away before the kernel has read it.
+    return rows if device.type == "cpu" else rows.pin_memory().to(device, non_blocking=True)

@@ -1,0 +1,54 @@
+"""Which way a copy goes, decided from its size and how far apart its bytes lie."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from enum import Enum
+from importlib.resources import files
+
+
+class CopyPath(Enum):
+    """The ways between blocks and a slot."""
+
+    DIRECT = "direct"
+    """A kernel reads the one and writes the other: nothing to set up, but it crosses the bus in
+    small pieces and holds multiprocessors while it does."""
+    STAGED = "staged"
+    """A kernel between blocks and device memory, and one copy by a copy engine a chunk."""
+    PAGES = "pages"
+    """The copy engine takes every block of every plane by itself: no kernel, no staging."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Where one path overtakes another on a kind of device."""
+
+    pages_from_bytes: int = 256 << 10
+    """Pages at least so large go by themselves. Below, half a microsecond a page outweighs it."""
+    direct_up_to_bytes: int = 256 << 10
+    """Copies at most so large are over before two hand-overs would be."""
+    programs: int = 8
+    """Of a kernel: at most so many multiprocessors."""
+
+    @classmethod
+    def of(cls, device_name: str) -> Calibration:
+        """As measured on such a device by ``make gpu``, or what published figures suggest."""
+        return cls(**_measured().get(device_name, {}))
+
+    def path(self, page_bytes: int, nbytes: int) -> CopyPath:
+        """For a copy of ``nbytes`` in all, of contiguous pages of ``page_bytes`` each (0: none)."""
+        if nbytes <= self.direct_up_to_bytes:
+            return CopyPath.DIRECT
+        return CopyPath.PAGES if page_bytes >= self.pages_from_bytes else CopyPath.STAGED
+
+
+def with_measured(device_name: str, calibration: Calibration) -> str:
+    """The text of ``calibrations.json`` with ``calibration`` added."""
+    return json.dumps({**_measured(), device_name: asdict(calibration)}, indent=2) + "\n"
+
+
+def _measured() -> dict[str, dict[str, int]]:
+    text = files("kvtransfer").joinpath("calibrations.json").read_text(encoding="utf-8")
+    measured: dict[str, dict[str, int]] = json.loads(text)
+    return measured

@@ -1,0 +1,151 @@
+"""An NVIDIA GPU: torch's streams and events, pinned memory, the driver's copy engines."""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import torch
+
+from kvtransfer.device.batch_copy import BatchCopy, joined
+from kvtransfer.device.pinned import open_registry, pinned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import ModuleType
+
+    from torch import Tensor
+
+    from kvtransfer.device import Event
+    from kvtransfer.device.pinned import Registry
+
+_POLL_S = 0.0002
+
+
+class CudaDevice:
+    """See :class:`kvtransfer.device.Device`; touches no driver before it is used."""
+
+    is_host = False
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    @property
+    def name(self) -> str:
+        """See :class:`kvtransfer.device.Device`."""
+        return torch.cuda.get_device_name(self._device)
+
+    def stream(self, name: str, priority: int = 0) -> CudaStream:
+        """See :class:`kvtransfer.device.Device`; CUDA streams have no names."""
+        return CudaStream(torch.cuda.Stream(self._device, priority=priority))
+
+    def compute_event(self) -> CudaEvent:
+        """See :class:`kvtransfer.device.Device`; of the calling thread's current stream."""
+        return CudaEvent.after(torch.cuda.current_stream(self._device))
+
+    def memory(self, nbytes: int) -> Tensor:
+        """See :class:`kvtransfer.device.Device`."""
+        return torch.empty(nbytes, dtype=torch.uint8, device=self._device)
+
+    def host_memory(self, nbytes: int) -> Tensor:
+        """See :class:`kvtransfer.device.Device`; kernels may use its addresses too."""
+        with torch.cuda.device(self._device):
+            return pinned(nbytes, self._registry)
+
+    def copy(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """See :class:`kvtransfer.device.Device`; on the current stream."""
+        runs = joined((to.data_ptr(), source.data_ptr(), to.nbytes) for to, source in pairs)
+        if len(runs) > 1 and self._batch_copy is not None:
+            self._batch_copy(runs, torch.cuda.current_stream(self._device).cuda_stream)
+            return
+        for target, source in pairs:
+            target.copy_(source, non_blocking=True)
+
+    @cached_property
+    def _registry(self) -> Registry:
+        return open_registry(_import_cupy, torch.version.cuda)
+
+    @cached_property
+    def _batch_copy(self) -> BatchCopy | None:
+        return BatchCopy.open()
+
+
+class CudaStream:
+    """See :class:`kvtransfer.device.Stream`; work is done when the stream has passed it."""
+
+    def __init__(self, stream: torch.cuda.Stream) -> None:
+        self._stream = stream
+
+    def launch(self, work: Callable[[], None], after: Sequence[Event] = ()) -> CudaEvent:
+        """See :class:`kvtransfer.device.Stream`."""
+        try:
+            with torch.cuda.device(self._stream.device), torch.cuda.stream(self._stream):
+                for event in after:
+                    _hold(self._stream, event)
+                work()
+                return CudaEvent.after(self._stream)
+        except Exception as error:  # noqa: BLE001
+            self._stream.synchronize()  # a failed launch leaves nothing under way
+            return CudaEvent(None, error)
+
+    def close(self) -> None:
+        """See :class:`kvtransfer.device.Stream`."""
+        self._stream.synchronize()
+
+
+class CudaEvent:
+    """See :class:`kvtransfer.device.Event`; without an event of CUDA's it is done, by ``error``."""
+
+    def __init__(self, event: torch.cuda.Event | None, error: BaseException | None = None) -> None:
+        self.event = event
+        self._error = error
+
+    @classmethod
+    def after(cls, stream: torch.cuda.Stream) -> CudaEvent:
+        """All that ``stream`` was given so far."""
+        event = torch.cuda.Event(blocking=True)  # who waits, sleeps
+        event.record(stream)
+        return cls(event)
+
+    @property
+    def is_done(self) -> bool:
+        """See :class:`kvtransfer.device.Event`."""
+        try:
+            return self.event is None or self.event.query()
+        except RuntimeError as error:  # of the work, or of any before it: CUDA doesn't say which
+            self._error = error
+            return True
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """See :class:`kvtransfer.device.Event`."""
+        if timeout_s is None:
+            if not self.is_done and self.event is not None:
+                self.event.synchronize()
+            return True
+        deadline_s = time.monotonic() + timeout_s
+        while not self.is_done:
+            if time.monotonic() > deadline_s:
+                return False
+            time.sleep(_POLL_S)
+        return True
+
+    @property
+    def error(self) -> BaseException | None:
+        """See :class:`kvtransfer.device.Event`."""
+        return self._error
+
+
+def _hold(stream: torch.cuda.Stream, event: Event) -> None:
+    """Let what ``stream`` is given from now on wait for ``event``."""
+    if event.error is not None:
+        raise event.error
+    if isinstance(event, CudaEvent) and event.event is not None:
+        stream.wait_event(event.event)
+    else:
+        event.wait()
+
+
+def _import_cupy() -> ModuleType:
+    return import_module("cupy")
