@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # estimated to outrun the bus several times over. ``make gpu`` measures it.
 PROGRAMS = 8
 TILE_WORDS = 4096
-_WARPS = 8
+WARPS = 8
 _WORDS = {8: tl.int64, 4: tl.int32, 2: tl.int16, 1: tl.int8}
 _STRIDES = ["move_count", "first_plane", "plane_count"]
 _STRIDES += ["block_units", "token_units", "head_units", "chunk_plane_units"]
@@ -77,8 +77,9 @@ def copy_blocks(
         if RUN_WORDS == BLOCK_WORDS:
             inside = word.to(tl.int64)
         else:
-            token, head = word // ROW_WORDS, word % ROW_WORDS // RUN_WORDS
-            steps = token.to(tl.int64) * token_units + head.to(tl.int64) * head_units
+            run = (word // RUN_WORDS).to(tl.int64)
+            token, head = run // (ROW_WORDS // RUN_WORDS), run % (ROW_WORDS // RUN_WORDS)
+            steps = token * token_units + head * head_units
             inside = steps * UNIT_WORDS + word % RUN_WORDS
         paged_words = paged_at + (block * block_units * UNIT_WORDS)[:, None] + inside[None, :]
         chunk_words = (chunk_at + plane * chunk_plane_units * UNIT_WORDS)[:, None] + word[None, :]
@@ -152,9 +153,6 @@ class PagedCopy:
             return
         table, chunk = self._table, runs[0].chunk
         planes = range(len(self.planes)) if planes is None else planes
-        word_bytes = min(table.unit_bytes, 8)
-        block_words = table.block_bytes // word_bytes
-        tile_words = min(triton.next_power_of_2(block_words), self._tile_words)
         copy_blocks[(self._programs,)](
             table.addresses,
             _upload(moves, table.addresses.device),
@@ -165,17 +163,28 @@ class PagedCopy:
             table.token_units,
             table.head_units,
             chunk.stride(0) * chunk.element_size() // table.unit_bytes,
-            BLOCK_WORDS=block_words,
-            ROW_WORDS=table.row_bytes // word_bytes,
-            RUN_WORDS=table.run_bytes // word_bytes,
-            UNIT_WORDS=table.unit_bytes // word_bytes,
-            UNIT_BYTES=table.unit_bytes,
-            WORD=_WORDS[word_bytes],
-            TILE_MOVES=self._tile_words // tile_words,
-            TILE_WORDS=tile_words,
+            **self.constants,
             TO_CHUNK=to_chunk,
-            num_warps=_WARPS,
+            num_warps=WARPS,
         )
+
+    @property
+    def constants(self) -> dict[str, object]:
+        """What the kernel is compiled for, but the direction."""
+        table = self._table
+        word_bytes = min(table.unit_bytes, 8)
+        block_words = table.block_bytes // word_bytes
+        tile_words = min(triton.next_power_of_2(block_words), self._tile_words)
+        return {
+            "BLOCK_WORDS": block_words,
+            "ROW_WORDS": table.row_bytes // word_bytes,
+            "RUN_WORDS": table.run_bytes // word_bytes,
+            "UNIT_WORDS": table.unit_bytes // word_bytes,
+            "UNIT_BYTES": table.unit_bytes,
+            "WORD": _WORDS[word_bytes],
+            "TILE_MOVES": self._tile_words // tile_words,
+            "TILE_WORDS": tile_words,
+        }
 
     def _moves(self, runs: Sequence[BlockRun]) -> list[tuple[int, int]]:
         tokens = {run.chunk.shape[1] for run in runs}
