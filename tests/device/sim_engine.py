@@ -1,0 +1,232 @@
+"""An engine on a simulated device: requests compute, save, load, prefetch and are preempted.
+
+The planner, the executor, the copier and its lanes are the real ones; only threads are not. What a
+chunk holds follows from its key, so every read is checked twice: for its bytes, and for its order.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from kvtransfer import executor as executor_module
+from kvtransfer.copier import Copier
+from kvtransfer.executor import Executor, Limits, Tiers
+from kvtransfer.host_pool import HostPool
+from kvtransfer.index import Index
+from kvtransfer.lanes import DirectLane, PagesLane, StagedLane, Streams
+from kvtransfer.metrics import Metrics
+from kvtransfer.paged import PagedCaches
+from kvtransfer.plan import Plan
+from kvtransfer.planner import Planner, Target
+from tests.device.simdevice import Model, SimDevice
+
+BLOCKS, BLOCK_TOKENS, CHUNK_TOKENS, SLOTS, STEPS = 28, 4, 8, 10, 40
+LONGEST = 1000
+KEYS = [f"{i:032x}" for i in range(12)]
+
+
+class SimEngine:
+    """``lane`` is one of ``LANES``; ``finishes_copies`` False forgets to before blocks are reused."""
+
+    def __init__(self, seed, lane, open_copy, mistakes=None, finishes_copies=True):
+        self.device = SimDevice(seed, mistakes)
+        self.random = self.device.random
+        self.finishes_copies = finishes_copies
+        memory = torch.zeros(4, BLOCKS, BLOCK_TOKENS, 2, 8, dtype=torch.int16).view(torch.float16)
+        self.caches = PagedCaches.keys_and_values(list(memory[:2]), list(memory[2:]), CHUNK_TOKENS)
+        self.pool = HostPool(self.device, self.caches.chunk, SLOTS)
+        self.planner = Planner(Index(SLOTS), ranks=1, keep=True, put=True)
+        self.store = SimStore(self)
+        self.later = Later(self.random)
+        self.saved = []
+        self.preempts = 0.0
+        self.free = list(range(BLOCKS))
+        self.busy = {}
+        """By job, what happens when it has ended."""
+        self.preempted = []
+        streams = Streams.open(self.device)
+        lanes = LANES[lane](self, open_copy(self.caches.planes), streams)
+        copier = Copier(self.caches, self.pool, streams, lanes, SimpleNamespace(path=lambda *_: 0))
+        tiers = Tiers(copier, self.pool, self.device, self.store, lambda key: key)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(executor_module, "ThreadPoolExecutor", lambda *_: self.later)
+            patch.setattr(executor_module, "WriteBehind", self.later.write_behind)
+            self.executor = Executor(tiers, Limits(2, 2, 1e9), Metrics())
+
+    def run(self):
+        self.begin([], saves=5)  # more than there are stages
+        self.begin(self.saved, saves=0)  # all loaded before the host knows that they are saved
+        self.preempts = 1.0
+        self.begin([], saves=2)
+        self.begin([], saves=2)  # into the blocks of the two before
+        self.preempts = 0.4
+        for number in range(STEPS):
+            self.begin(self.likely(self.random.randint(0, 5)), self.random.randint(0, 5))
+            if number % 3 == 0:  # otherwise the host is quick, and knows nothing new
+                self.later.do_some()
+                self.device.idle(most=6)
+                self.settle()
+        for _ in range(LONGEST):
+            self.later.do_some()
+            self.settle()
+            if not self.busy and not self.later.waiting:
+                return
+        raise AssertionError(f"jobs that never ended: {sorted(self.busy)}")
+
+    def likely(self, count):
+        """Prompts, most of them seen lately."""
+        return self.random.choices([*KEYS, *(self.saved[-3:] * 4)], k=count)
+
+    def begin(self, wanted, saves):
+        """A step of the engine: loads begin, the model computes, saves begin."""
+        if self.preempted and self.finishes_copies:
+            self.executor.finish_copies()
+        self.free += self.preempted
+        self.preempted = []
+        loads = [load for key in wanted for load in self.load(key)]
+        self.executor.run(Plan(loads=tuple(loads)))
+        jobs = [save for _ in range(saves) for save in self.compute()]
+        self.executor.run(Plan(saves=tuple(jobs)))
+
+    def compute(self):
+        """A prompt that nobody has: the model writes its blocks, and it is saved."""
+        missing = [key for key in KEYS if key not in self.planner.index]
+        if len(self.free) < 2 or not missing:
+            return
+        key, blocks = self.random.choice(missing), self.take(2)
+        self.device.model.launch(
+            Model(lambda: self.fill(key, blocks, 0), writes=self.memory_of(blocks))
+        )
+        save = self.planner.save(key, blocks)
+        if save is None:
+            self.free += blocks
+            return
+        self.saved.append(key)
+        if self.random.random() < self.preempts:  # soon the scheduler takes the blocks away
+            self.preempted += blocks
+            self.busy[save.job] = lambda failed: None
+        else:
+            self.busy[save.job] = lambda failed: self.free.extend(blocks)
+        yield save
+
+    def load(self, key):
+        """A prompt, or the end of one, or only its way into host memory."""
+        count = self.random.randint(0, 2)
+        if key not in self.planner.index and key not in self.store.held:
+            return
+        if len(self.free) < count:
+            return
+        blocks = self.take(count)
+        first_token = (2 - count) * BLOCK_TOKENS if count else 0
+        jobs = self.planner.load([Target(key, tuple(blocks), first_token)])
+        if not jobs:
+            self.free += blocks
+        for job in jobs:
+            self.busy[job.job] = lambda failed: self.use(key, blocks, first_token, failed)
+        yield from jobs
+
+    def use(self, key, blocks, first_token, failed):
+        """The model reads what was loaded; nobody waits for it before the blocks are given on."""
+        if not failed:
+            read = Model(lambda: self.check(key, blocks, first_token), reads=self.memory_of(blocks))
+            self.device.model.launch(read)
+        self.free += blocks
+
+    def take(self, count):
+        """Those that were freed last: what went on in them is barely over."""
+        taken, self.free = self.free[len(self.free) - count :], self.free[: len(self.free) - count]
+        return taken
+
+    def settle(self):
+        if self.device.found:
+            raise self.device.found[0]
+        settled = self.planner.settle(self.executor.report())
+        for job in (*settled.loaded, *settled.copied):
+            self.busy.pop(job)(job in settled.failed)
+
+    def memory_of(self, blocks):
+        return [plane[block] for plane in self.caches.planes for block in blocks]
+
+    def fill(self, key, blocks, first_token):
+        for plane, rows in zip(self.caches.planes, content(key, self.caches), strict=True):
+            for i, block in enumerate(blocks):
+                start = first_token + i * BLOCK_TOKENS
+                plane[block] = rows[start : start + BLOCK_TOKENS]
+
+    def check(self, key, blocks, first_token):
+        for plane, rows in zip(self.caches.planes, content(key, self.caches), strict=True):
+            for i, block in enumerate(blocks):
+                start = first_token + i * BLOCK_TOKENS
+                assert torch.equal(plane[block], rows[start : start + BLOCK_TOKENS])
+
+
+def content(key, caches):
+    """``[planes, tokens, heads, dim]``: what the model computes for ``key``."""
+    shape = (caches.chunk.planes, *caches.chunk.plane_shape)
+    count = torch.arange(torch.Size(shape).numel(), dtype=torch.float16)
+    return (count % 251 + 1000 + 8 * int(key, 16)).view(shape)
+
+
+def staged(engine, copy, streams):
+    return {0: StagedLane(copy, streams, engine.device, engine.caches.chunk)}
+
+
+def direct(engine, copy, streams):
+    return {0: DirectLane(copy, streams)}
+
+
+def pages(engine, copy, streams):
+    return {0: PagesLane(engine.caches.planes, streams, engine.device)}
+
+
+LANES = {"staged": staged, "direct": direct, "pages": pages}
+
+
+class SimStore:
+    """A store whose client touches the slots; see :class:`kvtransfer.stores.Store`."""
+
+    def __init__(self, engine):
+        self._engine = engine
+        self.held = {}
+
+    def put(self, key, payload):
+        slot = self._slot(payload)
+        self._engine.device.touch(slot, "read", "put")
+        assert torch.equal(slot, content(key, self._engine.caches))
+        self.held[key] = bytes(payload)
+        return True
+
+    def get_into(self, key, payload):
+        self._engine.device.touch(self._slot(payload), "write", "get_into")
+        payload[:] = self.held[key]
+        return True
+
+    def _slot(self, payload):
+        address = torch.frombuffer(payload, dtype=torch.uint8).data_ptr()
+        chunks = map(self._engine.pool.chunk, range(SLOTS))
+        return next(chunk for chunk in chunks if chunk.data_ptr() == address)
+
+
+class Later:
+    """The executor's threads: what they are given happens some time, in any order."""
+
+    def __init__(self, random):
+        self._random = random
+        self.waiting = []
+
+    def submit(self, function, *arguments):
+        future = Future()
+        self.waiting.append(lambda: future.set_result(function(*arguments)))
+        return future
+
+    def write_behind(self, write, drop, limit, name):
+        return SimpleNamespace(offer=lambda item: self.waiting.append(lambda: write(item)))
+
+    def do_some(self):
+        for _ in range(self._random.randint(0, 2)):
+            if self.waiting:
+                self.waiting.pop(self._random.randrange(len(self.waiting)))()
