@@ -59,7 +59,7 @@ class SimEngine:
 
     def run(self):
         self.begin([], saves=5)  # more than there are stages
-        self.begin(self.saved, saves=0)  # all loaded before the host knows that they are saved
+        self.begin([(key, 1) for key in self.saved], saves=0)  # loaded before the host knows that they are saved
         self.preempts = 1.0
         self.begin([], saves=2)
         self.begin([], saves=2)  # into the blocks of the two before
@@ -78,8 +78,9 @@ class SimEngine:
         raise AssertionError(f"jobs that never ended: {sorted(self.busy)}")
 
     def likely(self, count):
-        """Prompts, most of them seen lately."""
-        return self.random.choices([*KEYS, *(self.saved[-3:] * 4)], k=count)
+        """Prompts, most of them seen lately, and how many of their blocks are wanted."""
+        keys = self.random.choices([*KEYS, *(self.saved[-3:] * 4)], k=count)
+        return [(key, self.random.randint(0, 2)) for key in keys]
 
     def begin(self, wanted, saves):
         """A step of the engine: loads begin, the model computes, saves begin."""
@@ -87,7 +88,7 @@ class SimEngine:
             self.executor.finish_copies()
         self.free += self.preempted
         self.preempted = []
-        loads = [load for key in wanted for load in self.load(key)]
+        loads = [load for key, count in wanted for load in self.load(key, count)]
         self.executor.run(Plan(loads=tuple(loads)))
         jobs = [save for _ in range(saves) for save in self.compute()]
         self.executor.run(Plan(saves=tuple(jobs)))
@@ -113,9 +114,8 @@ class SimEngine:
             self.busy[save.job] = lambda failed: self.free.extend(blocks)
         yield save
 
-    def load(self, key):
+    def load(self, key, count):
         """A prompt, or the end of one, or only its way into host memory."""
-        count = self.random.randint(0, 2)
         if key not in self.planner.index and key not in self.store.held:
             return
         if len(self.free) < count:

@@ -10,7 +10,7 @@ from tests.device.simdevice import Mistakes
 from tests.kernels.copies import INTERPRETED
 
 SEEDS = {"staged": 200, "direct": 50, "pages": 50}
-SEEDS_A_MISTAKE = 20
+SEEDS_A_MISTAKE = 50
 
 
 @pytest.mark.parametrize("lane", LANES)

@@ -1,0 +1,124 @@
+"""What can be known of the CUDA device without one; ``make gpu`` proves the rest."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from kvtransfer.device import cuda, open_device
+from kvtransfer.device.cuda import CudaDevice, CudaEvent, CudaStream
+from kvtransfer.errors import ConfigError
+
+
+class Recorder:
+    """torch's stream and event: says what it was asked for."""
+
+    def __init__(self, calls, name, query=True):
+        self.calls, self.name, self.answer = calls, name, query
+        self.device = torch.device("cuda", 0)
+
+    def wait_event(self, event):
+        self.calls.append(f"{self.name} waits for {event.name}")
+
+    def synchronize(self):
+        self.calls.append(f"synchronize {self.name}")
+
+    def query(self):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def record(self, stream):
+        self.calls.append(f"record on {stream.name}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    calls = []
+    monkeypatch.setattr(torch.cuda, "Event", lambda **_: Recorder(calls, "event"))
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: stream)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: Recorder(calls, device))
+    return calls
+
+
+def test_nothing_touches_the_driver_before_it_is_used():
+    code = (
+        "import torch; from kvtransfer.device import open_device;"
+        "print(type(open_device(torch.device('cuda', 0))).__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "CudaDevice\n"
+
+
+def test_other_devices_are_refused_by_name():
+    with pytest.raises(ConfigError, match="device xpu:0 is not supported"):
+        open_device(torch.device("xpu", 0))
+
+
+def test_work_is_held_back_launched_and_marked(calls):
+    stream = CudaStream(Recorder(calls, "s"))
+    event = stream.launch(
+        lambda: calls.append("work"),
+        [CudaEvent(Recorder(calls, "a")), CudaEvent(Recorder(calls, "b"))],
+    )
+    assert calls == ["s waits for a", "s waits for b", "work", "record on s"]
+    assert event.is_done
+    assert event.error is None
+
+
+def test_a_failed_launch_leaves_nothing_under_way(calls):
+    stream = CudaStream(Recorder(calls, "s"))
+
+    def work():
+        raise RuntimeError("out of resources")
+
+    event = stream.launch(work)
+    assert calls == ["synchronize s"]
+    assert event.is_done
+    assert event.wait()
+    assert str(event.error) == "out of resources"
+    later = stream.launch(lambda: calls.append("never"), [event])
+    assert later.error is event.error
+    assert "never" not in calls
+
+
+def test_an_error_of_the_device_ends_the_event(calls):
+    event = CudaEvent(Recorder(calls, "a", query=RuntimeError("illegal memory access")))
+    assert event.is_done
+    assert str(event.error) == "illegal memory access"
+
+
+def test_waiting_has_a_limit(calls):
+    assert not CudaEvent(Recorder(calls, "a", query=False)).wait(0.01)
+    assert CudaEvent(Recorder(calls, "a")).wait(0.01)
+    assert CudaEvent(Recorder(calls, "a", query=False)).wait()
+    assert calls == ["synchronize a"]
+
+
+def test_few_runs_are_copied_by_torch_and_many_by_the_driver(monkeypatch):
+    device, batches = CudaDevice(torch.device("cuda", 0)), []
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: type("S", (), {"cuda_stream": 7}))
+    monkeypatch.setattr(
+        cuda.BatchCopy, "open", lambda: lambda runs, stream: batches.append((len(runs), stream))
+    )
+    source, target = torch.arange(12).view(3, 4), torch.zeros(3, 4, dtype=torch.int64)
+    device.copy([(target, source)])
+    assert torch.equal(target, source)
+    device.copy([(target[i], source[2 - i]) for i in range(3)])
+    assert batches == [(3, 7)]
+
+
+def test_an_older_driver_copies_one_by_one(monkeypatch):
+    monkeypatch.setattr(cuda.BatchCopy, "open", lambda: None)
+    source, target = torch.arange(12).view(3, 4), torch.zeros(3, 4, dtype=torch.int64)
+    CudaDevice(torch.device("cuda", 0)).copy([(target[i], source[2 - i]) for i in range(3)])
+    assert torch.equal(target, source.flip(0))
