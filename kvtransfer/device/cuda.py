@@ -56,9 +56,13 @@ class CudaDevice:
 
     def copy(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
         """See :class:`kvtransfer.device.Device`; on the current stream."""
+        if not all(tensor.is_contiguous() for pair in pairs for tensor in pair):
+            raise ValueError("a copy engine takes contiguous memory only")
         runs = joined((to.data_ptr(), source.data_ptr(), to.nbytes) for to, source in pairs)
         if len(runs) > 1 and self._batch_copy is not None:
-            self._batch_copy(runs, torch.cuda.current_stream(self._device).cuda_stream)
+            stream = torch.cuda.current_stream(self._device)
+            stream.query()  # any call of the runtime makes its context the thread's, for the driver
+            self._batch_copy(runs, stream.cuda_stream)
             return
         for target, source in pairs:
             target.copy_(source, non_blocking=True)

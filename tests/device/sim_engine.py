@@ -59,7 +59,9 @@ class SimEngine:
 
     def run(self):
         self.begin([], saves=5)  # more than there are stages
-        self.begin([(key, 1) for key in self.saved], saves=0)  # loaded before the host knows that they are saved
+        self.begin(
+            [(key, 1) for key in self.saved], saves=0
+        )  # loaded before the host knows that they are saved
         self.preempts = 1.0
         self.begin([], saves=2)
         self.begin([], saves=2)  # into the blocks of the two before

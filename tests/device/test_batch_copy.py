@@ -56,7 +56,7 @@ def test_all_runs_are_handed_to_the_driver_in_one_call():
 def test_the_drivers_refusal_is_an_error():
     copy, _ = driver(result=201, failed=7)
     with pytest.raises(RuntimeError, match="failed with 201 at copy 7"):
-        BatchCopy(copy)([], stream=1)
+        BatchCopy(copy)([(0, 0, 0)], stream=1)
 
 
 def test_without_a_driver_there_is_none(monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -106,7 +107,8 @@ def test_waiting_has_a_limit(calls):
 
 def test_few_runs_are_copied_by_torch_and_many_by_the_driver(monkeypatch):
     device, batches = CudaDevice(torch.device("cuda", 0)), []
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: type("S", (), {"cuda_stream": 7}))
+    stream = SimpleNamespace(cuda_stream=7, query=lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: stream)
     monkeypatch.setattr(
         cuda.BatchCopy, "open", lambda: lambda runs, stream: batches.append((len(runs), stream))
     )
@@ -122,3 +124,8 @@ def test_an_older_driver_copies_one_by_one(monkeypatch):
     source, target = torch.arange(12).view(3, 4), torch.zeros(3, 4, dtype=torch.int64)
     CudaDevice(torch.device("cuda", 0)).copy([(target[i], source[2 - i]) for i in range(3)])
     assert torch.equal(target, source.flip(0))
+
+
+def test_what_is_not_contiguous_is_no_work_for_a_copy_engine():
+    with pytest.raises(ValueError, match="contiguous memory only"):
+        CudaDevice(torch.device("cuda", 0)).copy([(torch.zeros(4), torch.zeros(4, 2)[:, 0])])

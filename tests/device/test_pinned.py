@@ -38,7 +38,9 @@ def test_memory_is_registered_as_long_as_anything_looks_at_it():
 
 
 def test_what_the_driver_does_not_lock_is_refused_with_what_to_do():
-    with pytest.raises(ConfigError, match=r"3\.0 GiB .*\(out of memory\); lower max_local_cpu_size"):
+    with pytest.raises(
+        ConfigError, match=r"3\.0 GiB .*\(out of memory\); lower max_local_cpu_size"
+    ):
         pinned(3 << 30, Registry(RuntimeError("out of memory")))
 
 

@@ -1,0 +1,30 @@
+import json
+
+import pytest
+
+from kvtransfer import copy_path
+from kvtransfer.copy_path import Calibration, CopyPath, with_measured
+
+
+@pytest.mark.parametrize(
+    ("page_bytes", "nbytes", "path"),
+    [
+        (0, 999, CopyPath.DIRECT),
+        (5000, 1000, CopyPath.DIRECT),
+        (0, 1001, CopyPath.STAGED),
+        (4999, 1 << 30, CopyPath.STAGED),
+        (5000, 1 << 30, CopyPath.PAGES),
+    ],
+)
+def test_size_and_pages_decide(page_bytes, nbytes, path):
+    calibration = Calibration(pages_from_bytes=5000, direct_up_to_bytes=1000)
+    assert calibration.path(page_bytes, nbytes) is path
+
+
+def test_what_was_measured_on_a_card_is_used_on_that_card(monkeypatch):
+    measured = Calibration(1, 2, 3)
+    text = with_measured("NVIDIA A", measured)
+    monkeypatch.setattr(copy_path, "_measured", lambda: json.loads(text))
+    assert Calibration.of("NVIDIA A") == measured
+    assert Calibration.of("NVIDIA B") == Calibration()
+    assert json.loads(with_measured("NVIDIA B", Calibration())).keys() >= {"NVIDIA A", "NVIDIA B"}
