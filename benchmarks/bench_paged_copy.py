@@ -1,6 +1,7 @@
-"""Whole blocks to and from a chunk, beside a plain copy of the same bytes.
+"""Whole blocks to and from chunks, beside a plain copy of the same bytes.
 
-``python -m benchmarks.bench_paged_copy [--json FILE] [--rounds N]``: the CPU path, one thread.
+``python -m benchmarks.bench_paged_copy [--device cuda] [--json FILE] [--rounds N]``: on the CPU one
+thread and one chunk at a time, on a GPU the kernel alone, several chunks a launch.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import random
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +17,10 @@ import torch
 
 from benchmarks.measure import append_rows, interleaved, print_table, rate_row
 from kvtransfer.kernels import open_copy
+from kvtransfer.kernels.paged_copy import BlockRun, PagedCopy
 from kvtransfer.paged import PagedCaches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from benchmarks.measure import Row
 
 CHUNK_TOKENS, LAYERS, BLOCKS = 256, 30, 64
@@ -28,6 +29,7 @@ CHUNK_TOKENS, LAYERS, BLOCKS = 256, 30, 64
 @dataclass(frozen=True)
 class Case:
     layout: str
+    """One of vLLM's orders of the dimensions; ``LBNHD``: keys and values apart."""
     block_tokens: int
     heads: int
     dim: int
@@ -38,19 +40,31 @@ class Case:
         dtype = str(self.dtype).removeprefix("torch.")
         return f"{self.layout}/block{self.block_tokens}/{self.heads}x{self.dim}/{dtype}"
 
-    def caches(self):
-        sizes = (LAYERS, BLOCKS, self.heads, self.block_tokens, 2 * self.dim)
+    def caches(self, device, blocks=BLOCKS, layers=LAYERS):
+        """Paged caches of random bytes."""
+        first = (layers, blocks)
+        tokens, heads, cell = self.block_tokens, self.heads, 2 * self.dim
         if self.layout == "cpu-attention":
-            return PagedCaches.cpu_attention(list(self._random(*sizes)), CHUNK_TOKENS)
+            memory = self._random(device, *first, heads, tokens, cell)
+            return PagedCaches.cpu_attention(list(memory), CHUNK_TOKENS)
+        if self.layout == "MLA":
+            memory = self._random(device, *first, heads, tokens, self.dim)
+            return PagedCaches.content(list(memory), CHUNK_TOKENS)
+        if self.layout == "LBNHD":
+            keys, values = self._random(device, 2, *first, tokens, heads, self.dim)
+            return PagedCaches.keys_and_values(list(keys), list(values), CHUNK_TOKENS)
         if self.layout == "LBNHC":
-            sizes = (*sizes[:2], self.block_tokens, self.heads, 2 * self.dim)
-            layers = self._random(*sizes).transpose(2, 3)
+            memory = self._random(device, *first, tokens, heads, cell).transpose(2, 3)
         else:
-            layers = self._random(*sizes)
-        return PagedCaches.split(list(layers), CHUNK_TOKENS)
+            memory = self._random(device, *first, heads, tokens, cell)
+        return PagedCaches.split(list(memory), CHUNK_TOKENS)
 
-    def _random(self, *sizes):
-        return torch.randn(sizes).to(self.dtype)
+    def chunk(self, device, caches):
+        """``[planes, tokens, heads, dim]`` of random bytes."""
+        return self._random(device, caches.chunk.planes, *caches.chunk.plane_shape)
+
+    def _random(self, device, *sizes):
+        return torch.randint(0, 100, sizes, dtype=torch.uint8, device=device).to(self.dtype)
 
 
 CASES = [
@@ -60,68 +74,119 @@ CASES = [
     Case("LBNHC", 16, 3, 64, torch.float32),
     Case("LBNHC", 16, 8, 128, torch.bfloat16),
     Case("LBHNC", 16, 8, 128, torch.bfloat16),
+    Case("LBNHD", 16, 8, 128, torch.bfloat16),
+    Case("MLA", 64, 1, 576, torch.bfloat16),
 ]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where to copy, how much at once, how often."""
+
+    device: torch.device
+    chunks: int
+    rounds: int
+
+    @property
+    def programs(self) -> dict[str, int | None]:
+        """Of the kernel, by name: as when serving; on a GPU also all that it can run at once."""
+        if self.device.type == "cpu":
+            return {"kvtransfer": None}
+        everything = torch.cuda.get_device_properties(self.device).multi_processor_count
+        return {"kvtransfer": None, f"kvtransfer-{everything}": everything}
+
+    def finish(self):
+        """Wait for what was launched."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+class Copies:
+    """Several chunks, their blocks, and every way to copy between them."""
+
+    def __init__(self, case: Case, setting: Setting) -> None:
+        count = CHUNK_TOKENS // case.block_tokens
+        blocks = max(BLOCKS, 2 * count * setting.chunks)
+        self.caches = case.caches(setting.device, blocks)
+        self.nbytes = self.caches.chunk.nbytes * setting.chunks
+        self.finish = setting.finish
+        ids = random.Random(0).sample(range(blocks), count * setting.chunks)
+        chunks = range(setting.chunks)
+        self.runs = [
+            BlockRun(ids[i * count : (i + 1) * count], case.chunk(setting.device, self.caches))
+            for i in chunks
+        ]
+        self.others = [case.chunk(setting.device, self.caches) for _ in chunks]
+        self.indices = [torch.tensor(run.block_ids, device=setting.device) for run in self.runs]
+
+    def gather(self, copy):
+        if isinstance(copy, PagedCopy):
+            copy.gather_runs(self.runs)
+        else:
+            for run in self.runs:
+                copy.gather_blocks(run.block_ids, run.chunk)
+        self.finish()
+
+    def scatter(self, copy):
+        if isinstance(copy, PagedCopy):
+            copy.scatter_runs(self.runs)
+        else:
+            for run in self.runs:
+                copy.scatter_blocks(run.chunk, run.block_ids)
+        self.finish()
+
+    def gather_by_index(self):
+        for run, ids in zip(self.runs, self.indices, strict=True):
+            for rows, plane in zip(run.chunk, self.caches.planes, strict=True):
+                rows.copy_(plane[ids].reshape(rows.shape))
+        self.finish()
+
+    def scatter_by_index(self):
+        for run, ids in zip(self.runs, self.indices, strict=True):
+            for rows, plane in zip(run.chunk, self.caches.planes, strict=True):
+                plane[ids] = rows.view(len(ids), *plane.shape[1:])
+        self.finish()
+
+    def memcpy(self):
+        for run, other in zip(self.runs, self.others, strict=True):
+            other.copy_(run.chunk)
+        self.finish()
+
+
+def measure(case: Case, setting: Setting) -> list[Row]:
+    """Both directions of one case, each beside its baselines."""
+    copies = Copies(case, setting)
+    ours = {name: open_copy(copies.caches.planes, n) for name, n in setting.programs.items()}
+    gathers = {name: partial(copies.gather, copy) for name, copy in ours.items()}
+    scatters = {name: partial(copies.scatter, copy) for name, copy in ours.items()}
+    works = {
+        "gather": gathers | {"torch-index": copies.gather_by_index, "memcpy": copies.memcpy},
+        "scatter": scatters | {"torch-index": copies.scatter_by_index, "memcpy": copies.memcpy},
+    }
+    return [
+        rate_row("paged_copy", f"{direction}/{case.name}", impl, samples, copies.nbytes)
+        for direction, impls in works.items()
+        for impl, samples in interleaved(impls, setting.rounds).items()
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--json", type=Path, help="append one line a measurement to this file")
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [row for case in CASES for row in measure(case, options.rounds)]
+    setting = Setting(options.device, 1 if options.device.type == "cpu" else 8, options.rounds)
+    rows = [row for case in cases(options.device) for row in measure(case, setting)]
     print_table(rows, baseline="memcpy")
     if options.json:
         append_rows(options.json, rows)
 
 
-def measure(case: Case, rounds: int) -> list[Row]:
-    """Both directions of one case, each beside its baselines."""
-    caches = case.caches()
-    shape = (caches.chunk.planes, *caches.chunk.plane_shape)
-    chunk, other = (torch.randn(shape).to(case.dtype) for _ in range(2))
-    count = CHUNK_TOKENS // case.block_tokens
-    block_ids = random.Random(0).sample(range(BLOCKS), count)
-    rows = []
-    for direction, copies in (
-        ("gather", _gathers(caches, block_ids, chunk)),
-        ("scatter", _scatters(caches, block_ids, chunk)),
-    ):
-        works = {**copies, "memcpy": lambda: other.copy_(chunk)}
-        for impl, samples in interleaved(works, rounds).items():
-            name = f"{direction}/{case.name}"
-            rows.append(rate_row("paged_copy", name, impl, samples, caches.chunk.nbytes))
-    return rows
-
-
-def _gathers(
-    caches: PagedCaches, block_ids: list[int], chunk: torch.Tensor
-) -> dict[str, Callable[[], object]]:
-    ids = torch.tensor(block_ids)
-
-    def index() -> None:
-        for rows, plane in zip(chunk, caches.planes, strict=True):
-            rows.copy_(plane[ids].reshape(rows.shape))
-
-    return {
-        "kvtransfer": lambda: open_copy(caches.planes).gather_blocks(block_ids, chunk),
-        "torch-index": index,
-    }
-
-
-def _scatters(
-    caches: PagedCaches, block_ids: list[int], chunk: torch.Tensor
-) -> dict[str, Callable[[], object]]:
-    ids = torch.tensor(block_ids)
-
-    def index() -> None:
-        for rows, plane in zip(chunk, caches.planes, strict=True):
-            plane[ids] = rows.view(len(ids), *plane.shape[1:])
-
-    return {
-        "kvtransfer": lambda: open_copy(caches.planes).scatter_blocks(chunk, block_ids),
-        "torch-index": index,
-    }
+def cases(device: torch.device) -> list[Case]:
+    """Those that there are on ``device``."""
+    return [case for case in CASES if device.type == "cpu" or case.layout != "cpu-attention"]
 
 
 if __name__ == "__main__":

@@ -14,9 +14,6 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -115,6 +112,9 @@ def machine() -> str:
 
 def print_table(rows: Sequence[Row], baseline: str) -> None:
     """A block for each case, with each row's ratio to the row of ``baseline``."""
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console()
     for case, group in groupby(rows, key=lambda row: row.case):
         members = list(group)
