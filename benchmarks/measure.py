@@ -85,10 +85,12 @@ def quantiles(values: Sequence[float]) -> tuple[float, float]:
     return ordered[round(0.2 * last)], ordered[round(0.8 * last)]
 
 
-def append_rows(path: Path, rows: Sequence[Row]) -> None:
-    """One JSON line a row, with the commit and the machine."""
+def append_rows(path: Path, rows: Sequence[Row], card: str | None = None) -> None:
+    """One JSON line a row, with the commit, the machine and, where it took part, its GPU."""
     path.parent.mkdir(parents=True, exist_ok=True)
     context = {"commit": commit(), "machine": machine(), "time": int(time.time())}
+    if card is not None:
+        context["card"] = card
     with path.open("a", encoding="utf-8") as file:
         for row in rows:
             file.write(json.dumps({**asdict(row), **context}) + "\n")

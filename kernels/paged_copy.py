@@ -123,6 +123,10 @@ class PagedCopy:
         self._table = PlaneTable.of(planes)
         self._programs = programs
         self._tile_words = tile_words
+        if planes[0].is_cuda:  # compile now, not in the middle of the first step
+            nothing = torch.zeros(1, 2, dtype=torch.int64, device=planes[0].device)
+            for to_chunk in (True, False):
+                self._run(nothing, 0, range(0), 0, to_chunk=to_chunk)
 
     def gather_blocks(self, block_ids: Sequence[int], chunk: Tensor, first_token: int = 0) -> None:
         """See :func:`.reference.gather_blocks`."""
@@ -151,18 +155,25 @@ class PagedCopy:
         moves = self._moves(runs)
         if not moves:
             return
-        table, chunk = self._table, runs[0].chunk
+        chunk_plane_bytes = runs[0].chunk.stride(0) * runs[0].chunk.element_size()
         planes = range(len(self.planes)) if planes is None else planes
+        table = _upload(moves, self.planes[0].device)
+        self._run(table, len(moves), planes, chunk_plane_bytes, to_chunk=to_chunk)
+
+    def _run(
+        self, moves: Tensor, count: int, planes: range, chunk_plane_bytes: int, *, to_chunk: bool
+    ) -> None:
+        table = self._table
         copy_blocks[(self._programs,)](
             table.addresses,
-            _upload(moves, table.addresses.device),
-            len(moves),
+            moves,
+            count,
             planes.start,
             len(planes),
             table.block_units,
             table.token_units,
             table.head_units,
-            chunk.stride(0) * chunk.element_size() // table.unit_bytes,
+            chunk_plane_bytes // table.unit_bytes,
             **self.constants,
             TO_CHUNK=to_chunk,
             num_warps=WARPS,

@@ -1,0 +1,77 @@
+"""All that only a GPU can show, in one run of less than ten minutes: ``make gpu``.
+
+Uses the Python that runs it and the torch, Triton and (where it is) CuPy beside it; installs
+nothing. Writes ``benchmarks/results/<card>.jsonl`` and this card's line of
+``kvtransfer/calibrations.json``; exits with 1 when anything was copied wrongly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+import torch
+
+from benchmarks import bench_dma, bench_paged_copy
+from benchmarks.gpu import calibration, correctness, decode, overlap, sanitizer
+from benchmarks.gpu.table import targets, text
+from benchmarks.measure import ROOT, append_rows
+from kvtransfer.copy_path import with_measured
+
+KERNEL_ROUNDS, DMA_ROUNDS, CHUNKS = 15, 7, 8
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make gpu", description=__doc__.splitlines()[0])
+    parser.add_argument("--short", action="store_true", help="correctness only")
+    short = parser.parse_args().short
+    if not torch.cuda.is_available():
+        print("make gpu needs a CUDA device and a torch built for it; here is none.")
+        return 2
+    device = torch.device("cuda", torch.cuda.current_device())
+    card = torch.cuda.get_device_name(device)
+    wrong = tell(f"correctness of {correctness.count()} layouts", correctness.failures, device)
+    for name in wrong:
+        print(f"  WRONG: {name}")
+    if wrong or short:
+        return bool(wrong)
+    print(f"  compute-sanitizer: {sanitizer.verdict()}", flush=True)
+    rows = [
+        *tell("kernel bandwidth", kernel_rows, device),
+        *tell("copies by every lane", dma_rows, device),
+        *tell("overlap", overlap.measure, device),
+        *tell("decode beside transfers", decode.measure, device),
+    ]
+    measured = calibration.calibrate(device)
+    path = ROOT / "benchmarks" / "results" / f"{card.replace(' ', '-')}.jsonl"
+    append_rows(path, rows, card)
+    (ROOT / "kvtransfer" / "calibrations.json").write_text(with_measured(card, measured))
+    print(f"\n{card}\n{text(rows)}\n\n{targets(rows)}\n{measured}\nwritten: {path}")
+    return 0
+
+
+def tell(what, work, device):
+    """Do it, and say how long it took."""
+    began_s = time.monotonic()
+    print(f"  {what} ...", end="", flush=True)
+    result = list(work(device))
+    print(f" {time.monotonic() - began_s:.0f} s", flush=True)
+    return result
+
+
+def kernel_rows(device):
+    """The kernel alone, device memory to device memory."""
+    setting = bench_paged_copy.Setting(device, CHUNKS, KERNEL_ROUNDS)
+    for case in bench_paged_copy.cases(device):
+        yield from bench_paged_copy.measure(case, setting)
+
+
+def dma_rows(device):
+    """To and from host memory."""
+    for case in bench_dma.CASES:
+        yield from bench_dma.measure(case, device, CHUNKS, DMA_ROUNDS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

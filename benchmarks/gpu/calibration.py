@@ -1,0 +1,114 @@
+"""Where one path overtakes another on this card, measured."""
+
+from __future__ import annotations
+
+from functools import partial
+from statistics import median
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmarks.bench_dma import CASES, Transfers
+from benchmarks.bench_paged_copy import Case
+from benchmarks.measure import interleaved
+from kvtransfer.copy_path import Calibration
+from kvtransfer.kernels import open_copy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROUNDS, CHUNKS = 5, 4
+BLOCK_TOKENS = (8, 16, 32, 64, 128, 256)
+"""Of pages of 2 KiB a token, 16 to 512 KiB."""
+PROGRAMS = (2, 4, 8, 16, 32)
+TINY_BLOCKS = (1, 2, 4, 8, 16)
+NEVER_BYTES = 1 << 40
+GOOD_ENOUGH = 1.02
+
+
+def calibrate(device: torch.device) -> Calibration:
+    """All thresholds, on the layouts that they depend on."""
+    return Calibration(
+        pages_from_bytes=least_from(_page_times(device)),
+        direct_up_to_bytes=most_up_to(_tiny_times(device)),
+        programs=fewest(_program_times(device)),
+    )
+
+
+def least_from(times: Mapping[int, tuple[float, float]]) -> int:
+    """The least size from which on the second is always the faster; by size, ascending."""
+    best = NEVER_BYTES
+    for size, (first, second) in reversed(times.items()):
+        if second >= first:
+            break
+        best = size
+    return best
+
+
+def most_up_to(times: Mapping[int, tuple[float, float]]) -> int:
+    """The largest size up to which the first is always the faster; by size, ascending."""
+    best = 0
+    for size, (first, second) in times.items():
+        if first >= second:
+            break
+        best = size
+    return best
+
+
+def fewest(times: Mapping[int, float]) -> int:
+    """The fewest that are good enough."""
+    return min(n for n, seconds in times.items() if seconds <= GOOD_ENOUGH * min(times.values()))
+
+
+def _page_times(device: torch.device) -> dict[int, tuple[float, float]]:
+    """By bytes of a page: staged, by pages."""
+    times = {}
+    for block_tokens in BLOCK_TOKENS:
+        it = Transfers(Case("LBNHD", block_tokens, 8, 128, torch.bfloat16), device, CHUNKS)
+        lanes = it.lanes(open_copy(it.caches.planes))
+        there_and_back = {
+            name: partial(_there_and_back, it, it.copier(lanes[name]))
+            for name in ("staged", "pages")
+        }
+        times[it.caches.page_bytes] = _medians(there_and_back)
+    return times
+
+
+def _tiny_times(device: torch.device) -> dict[int, tuple[float, float]]:
+    """By bytes in all: loaded directly, staged."""
+    it = Transfers(CASES[0], device, 1)
+    lanes = it.lanes(open_copy(it.caches.planes))
+    times = {}
+    for count in TINY_BLOCKS:
+        blocks = it.blocks[0][-count:]
+        first_token = it.caches.chunk.tokens - count * it.caches.block_tokens
+        loads = {
+            name: partial(_load_some, it.copier(lanes[name]), blocks, first_token)
+            for name in ("direct", "staged")
+        }
+        times[count * it.caches.block_bytes] = _medians(loads)
+    return times
+
+
+def _program_times(device: torch.device) -> dict[int, float]:
+    """By programs of the kernel: staged, there and back."""
+    it = Transfers(CASES[0], device, CHUNKS)
+    works = {}
+    for programs in PROGRAMS:
+        lane = it.lanes(open_copy(it.caches.planes, programs))["staged"]
+        works[str(programs)] = partial(_there_and_back, it, it.copier(lane))
+    return {int(n): seconds for n, seconds in zip(works, _medians(works), strict=True)}
+
+
+def _there_and_back(it: Transfers, copier: object) -> None:
+    it.save(copier)
+    it.load(copier)
+
+
+def _load_some(copier: object, blocks: list[int], first_token: int) -> None:
+    copier.to_device(0, blocks, first_token, [], []).wait()
+
+
+def _medians(works: Mapping[str, object]) -> tuple[float, ...]:
+    samples = interleaved(works, ROUNDS).values()
+    return tuple(median(sample.wall_s for sample in each) for each in samples)

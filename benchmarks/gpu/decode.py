@@ -1,0 +1,105 @@
+"""The latency of decode steps while chunks come and go: a CUDA graph of an 8B model's products."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from statistics import quantiles
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmarks.bench_dma import CASES, Transfers
+from benchmarks.measure import Row
+from kvtransfer.kernels import open_copy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BATCH, WIDTH, LAYERS = 16, 4096, 32
+OUTPUTS = {"qkv": 6144, "out": 4096, "gate and up": 28672, "down": 4096}
+STEPS, ROUNDS, CHUNKS = 200, 4, 8
+
+
+def measure(device: torch.device) -> list[Row]:
+    """p50 and p99 of a step with and without transfers, in turns."""
+    step = graph(device)
+    transfers = Transfers(CASES[0], device, CHUNKS)
+    copier = transfers.copier(transfers.lanes(open_copy(transfers.caches.planes))["staged"])
+    alone: list[float] = []
+    beside: list[float] = []
+    for _ in range(ROUNDS):
+        alone += timed(step)
+        with Busy(lambda: (transfers.save(copier), transfers.load(copier))):
+            beside += timed(step)
+    return [
+        row
+        for name, seconds in (("alone", alone), ("beside transfers", beside))
+        for row in (percentile("p50", name, seconds, 50), percentile("p99", name, seconds, 99))
+    ]
+
+
+def graph(device: torch.device) -> Callable[[], None]:
+    """One step, as a graph; as many layers as half of the free memory holds."""
+    sizes = [
+        (4 * WIDTH - 2048 if name == "down" else WIDTH, outputs)
+        for name, outputs in OUTPUTS.items()
+    ]
+    layer_bytes = sum(2 * rows * columns for rows, columns in sizes)
+    layers = min(LAYERS, torch.cuda.mem_get_info(device)[0] // 2 // layer_bytes)
+    weights = [
+        [torch.randn(size, device=device, dtype=torch.bfloat16) for size in sizes]
+        for _ in range(layers)
+    ]
+    inputs = {
+        rows: torch.randn(BATCH, rows, device=device, dtype=torch.bfloat16) for rows, _ in sizes
+    }
+
+    def run() -> None:
+        for layer in weights:
+            for weight in layer:
+                torch.mm(inputs[weight.shape[0]], weight)
+
+    run()
+    torch.cuda.synchronize(device)
+    captured = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(captured):
+        run()
+    return captured.replay
+
+
+def timed(step: Callable[[], None]) -> list[float]:
+    """Seconds of each of ``STEPS`` steps, by the device's clock."""
+    marks = [torch.cuda.Event(enable_timing=True) for _ in range(STEPS + 1)]
+    marks[0].record()
+    for mark in marks[1:]:
+        step()
+        mark.record()
+        mark.synchronize()  # a decode step ends with its tokens on the host
+    return [a.elapsed_time(b) / 1000 for a, b in itertools.pairwise(marks)]
+
+
+def percentile(which: str, impl: str, seconds: list[float], percent: int) -> Row:
+    """One row."""
+    cuts = quantiles(seconds, n=100)
+    return Row("decode", which, impl, cuts[percent - 1], "s", (cuts[19], cuts[79]), len(seconds))
+
+
+class Busy:
+    """Does ``work`` over and over on a thread, from enter to exit."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(work,))
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self, work: Callable[[], object]) -> None:
+        while not self._stop.is_set():
+            work()

@@ -1,0 +1,103 @@
+"""What of ``make gpu`` can be tried without a GPU, so that the first run on one is not the test."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from benchmarks.gpu import calibration, correctness
+from benchmarks.gpu.table import targets, text
+from benchmarks.measure import Row
+from kvtransfer.kernels.host_copy import HostCopy
+
+CPU = torch.device("cpu")
+# Of what the project needs elsewhere, all that the GPU image does not bring along.
+ABSENT = ("rich", "redis", "pydantic", "yaml", "xxhash", "vllm", "hypothesis", "pytest", "psutil")
+
+
+def test_it_needs_torch_numpy_and_triton_only():
+    block = f"import sys; sys.modules.update(dict.fromkeys({ABSENT!r}))"
+    code = f"{block}; import benchmarks.gpu.__main__"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here is a GPU")
+def test_without_a_gpu_it_says_so():
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.gpu"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "needs a CUDA device" in done.stdout
+    assert not done.stderr
+
+
+def test_right_copies_pass(monkeypatch):
+    monkeypatch.setattr(correctness, "CASES", correctness.CASES[-1:])
+    assert list(correctness.failures(CPU)) == []
+
+
+class OneTokenLate(HostCopy):
+    def gather_blocks(self, block_ids, chunk, first_token=0):
+        super().gather_blocks(block_ids, chunk, first_token)
+        chunk[:, first_token] = chunk[:, first_token + 1]
+
+
+class OneBlockTooMany(HostCopy):
+    def scatter_blocks(self, chunk, block_ids, first_token=0):
+        super().scatter_blocks(chunk, block_ids, first_token)
+        for plane in self.planes:
+            plane[9].view(torch.uint8)[:] = 0
+
+
+@pytest.mark.parametrize("wrong", [OneTokenLate, OneBlockTooMany])
+def test_wrong_copies_are_named(monkeypatch, wrong):
+    monkeypatch.setattr(correctness, "open_copy", wrong)
+    monkeypatch.setattr(correctness, "CASES", [])
+    assert len(list(correctness.failures(CPU))) == correctness.count()
+
+
+def test_thresholds_hold_on_the_whole_side():
+    times = {16: (1.0, 3.0), 32: (1.0, 0.9), 64: (1.0, 1.1), 128: (1.0, 0.8), 256: (1.0, 0.7)}
+    assert calibration.least_from(times) == 128
+    assert calibration.least_from({16: (1.0, 2.0)}) == calibration.NEVER_BYTES
+    assert calibration.least_from({16: (2.0, 1.0)}) == 16
+    flipped = {size: (second, first) for size, (first, second) in times.items()}
+    assert calibration.most_up_to(flipped) == 0
+    assert calibration.most_up_to(times) == 16
+    assert calibration.most_up_to({16: (1.0, 2.0), 32: (1.0, 2.0)}) == 32
+    assert calibration.fewest({2: 5.0, 4: 1.01, 8: 1.0, 16: 1.0}) == 4
+
+
+def row(bench, case, impl, value, unit="GB/s"):
+    return Row(bench, case, impl, value, unit, (value, value), 1)
+
+
+ROWS = [
+    row("paged_copy", "gather/a", "kvtransfer", 100.0),
+    row("paged_copy", "gather/a", "kvtransfer-132", 900.0),
+    row("paged_copy", "gather/a", "memcpy", 1000.0),
+    row("paged_copy", "gather/b", "kvtransfer-132", 880.0),
+    row("paged_copy", "gather/b", "memcpy", 1000.0),
+    row("dma", "save/a", "staged", 47.5),
+    row("dma", "save/a", "big copy", 50.0),
+    row("overlap", "both ways", "both ways", 80.0),
+    row("overlap", "both ways", "big copies both ways", 100.0),
+    row("overlap", "save + load + compute", "save", 1.0, "s"),
+    row("overlap", "save + load + compute", "load", 2.0, "s"),
+    row("overlap", "save + load + compute", "compute", 1.5, "s"),
+    row("overlap", "save + load + compute", "all at once", 2.2, "s"),
+    row("decode", "p99", "alone", 0.010, "s"),
+    row("decode", "p99", "beside transfers", 0.0104, "s"),
+]
+
+
+def test_the_table_says_what_came_out_beside_what_was_aimed_at():
+    said = targets(ROWS)
+    for ratio in ("0.880", "0.950", "0.800", "1.100", "1.040"):
+        assert ratio in said
+    lines = text(ROWS).splitlines()
+    assert any("kvtransfer-132" in line and "0.900 x" in line for line in lines)
+    assert any("beside transfers" in line and "1.040 x" in line for line in lines)
