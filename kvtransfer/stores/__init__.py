@@ -79,6 +79,10 @@ def open_store(url: str, chunk: ChunkFormat, settings: StoreSettings) -> Store:
         from kvtransfer.stores.redis import RedisStore
 
         return RedisStore(url, chunk, settings)
+    if scheme == "disk":
+        from kvtransfer.stores.disk import DiskStore
+
+        return DiskStore.open(url, chunk, settings)
     if scheme == "memory" and not rest:
         from kvtransfer.stores.memory import MemoryStore
 

@@ -1,0 +1,146 @@
+"""One chunk as a file: its payload, and in a last block of its own the record of it.
+
+The payload goes between the file and the caller's memory, but for the tail that fills no block.
+Where it is long, a second thread computes its checksum while the next piece is on its way.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from xxhash import xxh3_64
+
+from kvtransfer.errors import StoreError
+from kvtransfer.stores.direct_io import BLOCK_BYTES, DirectIO, aligned_memory, padded
+from kvtransfer.stores.record import ChunkRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kvtransfer.layout import ChunkFormat
+
+_MAGIC = b"kvtransfer chunk 1\n"
+# Below, handing over to another thread takes as long as the checksum itself.
+_PIECE_BYTES = 2 << 20
+
+
+class ChunkFiles:
+    """Reads and writes files of chunks of one format; safe to call from several threads."""
+
+    def __init__(self, chunk: ChunkFormat, threads: int) -> None:
+        self.nbytes = padded(chunk.nbytes) + BLOCK_BYTES
+        """Of every file."""
+        self._chunk = chunk
+        self._body_bytes = chunk.nbytes // BLOCK_BYTES * BLOCK_BYTES
+        self._io = DirectIO()
+        self._hashes = ThreadPoolExecutor(threads, "kvtransfer-checksum")
+
+    def write(self, fd: int, key: str, payload: memoryview, deadline_s: float) -> None:
+        """Fill the empty file ``fd``.
+
+        Raises:
+            OSError: it couldn't be done, or not by ``deadline_s`` of ``time.monotonic``.
+        """
+        pieces = list(self._pieces(payload))
+        if len(pieces) == 1:
+            record = self._record(key, payload)
+        else:
+            computed = self._hashes.submit(self._record, key, payload)
+            try:
+                for at_bytes, piece in pieces[:-1]:
+                    self._io.write(fd, [piece], at_bytes, deadline_s)
+            finally:
+                record = computed.result()  # nobody reads the payload after the call
+        at_bytes, piece = pieces[-1]
+        last = self._last_blocks(payload[self._body_bytes :], key, record)
+        self._io.write(fd, [piece, last], at_bytes, deadline_s)
+
+    def read(self, fd: int, key: str, payload: memoryview, deadline_s: float) -> bool:
+        """Fill ``payload``; whether it is what was written as ``key`` in this format.
+
+        Raises:
+            OSError: it couldn't be done, or not by ``deadline_s`` of ``time.monotonic``.
+        """
+        pieces = list(self._pieces(payload))
+        last = aligned_memory(self.nbytes - self._body_bytes)
+        checksum = xxh3_64()
+        hashed: Future[None] | None = None
+        try:
+            for at_bytes, piece in pieces[:-1]:
+                self._io.read(fd, [piece], at_bytes, deadline_s)
+                if hashed is not None:
+                    hashed.result()
+                hashed = self._hashes.submit(checksum.update, piece)
+            at_bytes, piece = pieces[-1]
+            self._io.read(fd, [piece, last], at_bytes, deadline_s)
+        finally:
+            if hashed is not None:
+                hashed.result()
+        rest = payload[self._body_bytes :]
+        rest[:] = last[: len(rest)]
+        checksum.update(piece)
+        checksum.update(rest)
+        record = decode_record(key, last[-BLOCK_BYTES:])
+        return record is not None and self._is_ours(key, record, checksum.intdigest())
+
+    def holds(self, fd: int, key: str, deadline_s: float) -> bool:
+        """Whether ``fd`` has the record of ``key`` in this format; the payload isn't looked at.
+
+        Raises:
+            OSError: as for ``read``.
+        """
+        block = aligned_memory(BLOCK_BYTES)
+        self._io.read(fd, [block], self.nbytes - BLOCK_BYTES, deadline_s)
+        record = decode_record(key, block)
+        return record is not None and record.matches(key, self._chunk)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._hashes.shutdown()
+
+    def _pieces(self, payload: memoryview) -> Iterator[tuple[int, memoryview]]:
+        """Where each begins; whole blocks, at least one piece, even where it is empty."""
+        for start in range(0, max(self._body_bytes, 1), _PIECE_BYTES):
+            yield start, payload[start : min(start + _PIECE_BYTES, self._body_bytes)]
+
+    def _record(self, key: str, payload: memoryview) -> ChunkRecord:
+        return ChunkRecord.of(key, self._chunk, payload, created=int(time.time()))
+
+    def _last_blocks(self, rest: memoryview, key: str, record: ChunkRecord) -> memoryview:
+        blocks = aligned_memory(self.nbytes - self._body_bytes)
+        blocks[: len(rest)] = rest
+        padding = len(blocks) - BLOCK_BYTES - len(rest)
+        blocks[len(rest) :] = bytes(padding) + encode_record(key, record)
+        return blocks
+
+    def _is_ours(self, key: str, record: ChunkRecord, checksum: int) -> bool:
+        return record.matches(key, self._chunk) and record.xxh3 == checksum
+
+
+def encode_record(key: str, record: ChunkRecord) -> bytes:
+    """One block of text, so that ``tail -c 4096`` shows what a file is.
+
+    Raises:
+        StoreError: the names in it are too long.
+    """
+    text = _MAGIC + json.dumps({"key": key, **record.to_fields()}).encode()
+    if len(text) > BLOCK_BYTES:
+        raise StoreError(f"a record of {len(text)} bytes doesn't fit into {BLOCK_BYTES}")
+    return text.ljust(BLOCK_BYTES, b"\0")
+
+
+def decode_record(key: str, block: bytes | memoryview) -> ChunkRecord | None:
+    """The record of ``key`` in ``block``; None for anything else."""
+    text = bytes(block)
+    if not text.startswith(_MAGIC):
+        return None
+    try:
+        fields = json.loads(text.removeprefix(_MAGIC).rstrip(b"\0"))
+    except ValueError:
+        return None
+    if not isinstance(fields, dict) or fields.pop("key", None) != key:
+        return None
+    return ChunkRecord.from_fields(fields)
