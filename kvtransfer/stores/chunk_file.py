@@ -1,14 +1,15 @@
 """One chunk as a file: its payload, and in a last block of its own the record of it.
 
 The payload goes between the file and the caller's memory, but for the tail that fills no block.
-Where it is long, a second thread computes its checksum while the next piece is on its way.
+Where it is long, threads move it in pieces while the caller computes its checksum.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from xxhash import xxh3_64
@@ -18,13 +19,14 @@ from kvtransfer.stores.direct_io import BLOCK_BYTES, DirectIO, aligned_memory, p
 from kvtransfer.stores.record import ChunkRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
 
     from kvtransfer.layout import ChunkFormat
 
 _MAGIC = b"kvtransfer chunk 1\n"
 # Below, handing over to another thread takes as long as the checksum itself.
-_PIECE_BYTES = 2 << 20
+_PIECE_BYTES = 4 << 20
 
 
 class ChunkFiles:
@@ -36,7 +38,7 @@ class ChunkFiles:
         self._chunk = chunk
         self._body_bytes = chunk.nbytes // BLOCK_BYTES * BLOCK_BYTES
         self._io = DirectIO()
-        self._hashes = ThreadPoolExecutor(threads, "kvtransfer-checksum")
+        self._lanes = ThreadPoolExecutor(threads, "kvtransfer-disk")
 
     def write(self, fd: int, key: str, payload: memoryview, deadline_s: float) -> None:
         """Fill the empty file ``fd``.
@@ -44,19 +46,15 @@ class ChunkFiles:
         Raises:
             OSError: it couldn't be done, or not by ``deadline_s`` of ``time.monotonic``.
         """
-        pieces = list(self._pieces(payload))
-        if len(pieces) == 1:
+        body = payload[: self._body_bytes]
+        if len(body) <= _PIECE_BYTES:
             record = self._record(key, payload)
-        else:
-            computed = self._hashes.submit(self._record, key, payload)
-            try:
-                for at_bytes, piece in pieces[:-1]:
-                    self._io.write(fd, [piece], at_bytes, deadline_s)
-            finally:
-                record = computed.result()  # nobody reads the payload after the call
-        at_bytes, piece = pieces[-1]
-        last = self._last_blocks(payload[self._body_bytes :], key, record)
-        self._io.write(fd, [piece, last], at_bytes, deadline_s)
+            self._io.write(fd, [body, self._last_blocks(payload, key, record)], 0, deadline_s)
+            return
+        with _all_done([self._lanes.submit(self._io.write, fd, [body], 0, deadline_s)]):
+            record = self._record(key, payload)
+        last = self._last_blocks(payload, key, record)
+        self._io.write(fd, [last], self._body_bytes, deadline_s)
 
     def read(self, fd: int, key: str, payload: memoryview, deadline_s: float) -> bool:
         """Fill ``payload``; whether it is what was written as ``key`` in this format.
@@ -64,24 +62,21 @@ class ChunkFiles:
         Raises:
             OSError: it couldn't be done, or not by ``deadline_s`` of ``time.monotonic``.
         """
-        pieces = list(self._pieces(payload))
         last = aligned_memory(self.nbytes - self._body_bytes)
         checksum = xxh3_64()
-        hashed: Future[None] | None = None
-        try:
-            for at_bytes, piece in pieces[:-1]:
-                self._io.read(fd, [piece], at_bytes, deadline_s)
-                if hashed is not None:
-                    hashed.result()
-                hashed = self._hashes.submit(checksum.update, piece)
-            at_bytes, piece = pieces[-1]
+        *first, (at_bytes, piece) = self._pieces(payload)
+        reads = [
+            self._lanes.submit(self._io.read, fd, [early], early_at_bytes, deadline_s)
+            for early_at_bytes, early in first
+        ]
+        with _all_done(reads):
             self._io.read(fd, [piece, last], at_bytes, deadline_s)
-        finally:
-            if hashed is not None:
-                hashed.result()
+            for read, (_, early) in zip(reads, first, strict=True):
+                read.result()
+                checksum.update(early)
+        checksum.update(piece)
         rest = payload[self._body_bytes :]
         rest[:] = last[: len(rest)]
-        checksum.update(piece)
         checksum.update(rest)
         record = decode_record(key, last[-BLOCK_BYTES:])
         return record is not None and self._is_ours(key, record, checksum.intdigest())
@@ -99,7 +94,7 @@ class ChunkFiles:
 
     def close(self) -> None:
         """End the threads."""
-        self._hashes.shutdown()
+        self._lanes.shutdown()
 
     def _pieces(self, payload: memoryview) -> Iterator[tuple[int, memoryview]]:
         """Where each begins; whole blocks, at least one piece, even where it is empty."""
@@ -109,7 +104,8 @@ class ChunkFiles:
     def _record(self, key: str, payload: memoryview) -> ChunkRecord:
         return ChunkRecord.of(key, self._chunk, payload, created=int(time.time()))
 
-    def _last_blocks(self, rest: memoryview, key: str, record: ChunkRecord) -> memoryview:
+    def _last_blocks(self, payload: memoryview, key: str, record: ChunkRecord) -> memoryview:
+        rest = payload[self._body_bytes :]
         blocks = aligned_memory(self.nbytes - self._body_bytes)
         blocks[: len(rest)] = rest
         padding = len(blocks) - BLOCK_BYTES - len(rest)
@@ -118,6 +114,17 @@ class ChunkFiles:
 
     def _is_ours(self, key: str, record: ChunkRecord, checksum: int) -> bool:
         return record.matches(key, self._chunk) and record.xxh3 == checksum
+
+
+@contextmanager
+def _all_done(transfers: Sequence[Future[None]]) -> Iterator[None]:
+    """Whatever happens inside, none of ``transfers`` touches the payload afterwards."""
+    try:
+        yield
+    finally:
+        wait(transfers)
+    for transfer in transfers:
+        transfer.result()
 
 
 def encode_record(key: str, record: ChunkRecord) -> bytes:

@@ -46,6 +46,10 @@ class DiskRoom:
         """Put since the listing began; None before the first."""
         self._listing = Thread(target=self.take_stock)
 
+    def __len__(self) -> int:
+        """Entries that we know of."""
+        return len(self._index)
+
     @property
     def nbytes(self) -> int:
         """Of all entries that we know of."""
