@@ -89,5 +89,5 @@ def open_store(url: str, chunk: ChunkFormat, settings: StoreSettings) -> Store:
         return MemoryStore(chunk, settings)
     raise ConfigError(
         f"no store at {masked(url)!r}: write redis://host:6379/0, rediss://host:6379/0, "
-        "unix:///path/to/socket or memory://"
+        "unix:///path/to/socket, disk:///path or memory://"
     )

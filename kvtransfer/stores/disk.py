@@ -60,13 +60,14 @@ class DiskStore:
         self._clock = clock
         self._files = ChunkFiles(chunk, settings.connections)
         self._folder = DiskFolder(root)
-        self._address = f"disk://{self._folder.root}"
-        self._gate = WriteGate(self._address)
+        self.address = f"disk://{self._folder.root}"
+        """For logs."""
+        self._gate = WriteGate(self.address)
         self.room = DiskRoom(self._folder, limit_bytes, clock)
         """What is known of the folder, and what goes next."""
         if limit_bytes is not None and limit_bytes < self._files.nbytes:
             raise ConfigError(
-                f"{self._address} may hold {limit_bytes} bytes, but a chunk takes "
+                f"{self.address} may hold {limit_bytes} bytes, but a chunk takes "
                 f"{self._files.nbytes}; raise max_local_storage_size"
             )
 
@@ -213,7 +214,7 @@ class DiskStore:
         try:
             yield
         except OSError as error:
-            raise StoreError(f"{self._address}: {error.strerror or error}") from None
+            raise StoreError(f"{self.address}: {error.strerror or error}") from None
 
 
 @contextmanager
