@@ -56,6 +56,8 @@ class TransferConfig(BaseModel):
     """A request doesn't wait longer to learn what the store holds."""
     load_timeout_ms: Count = 10_000
     """A fetch that has not begun after this is given up."""
+    load_margin: Annotated[float, Field(gt=0)] = 1.1
+    """A load may be expected to take so many times as long as computing its tokens."""
     max_pending_puts: Count = 64
     """Chunks that wait to be written to the store; one more drops the oldest."""
     save_decode: bool = True
