@@ -179,6 +179,8 @@ class WireParser(_RESP3Parser):
         """See redis-py."""
         self._sock = connection._sock
         self._buffer = self.window = Window(connection._sock, connection.socket_timeout)
+        if connection.deadline_s is not None:
+            self.window.begin(connection.deadline_s)
         self.encoder = connection.encoder
 
     def read_reply(self) -> object:
@@ -229,11 +231,50 @@ class Wire:
     """Mixed into redis-py's connections."""
 
     _parser: WireParser
+    _socket_timeout: float | None
+    deadline_s: float | None = None
+    """When connecting has to be done, by ``time.monotonic``."""
 
     @property
     def parser(self) -> WireParser:
         """Takes the replies."""
         return self._parser
+
+    # redis-py asks for both before each wait: for an address, for TLS, for each answer to its
+    # greetings. So what is left is shared by all of them.
+    @property
+    def socket_timeout(self) -> float | None:
+        """What is left until the deadline; without one, redis-py's own timeout."""
+        if self.deadline_s is None:
+            return self._socket_timeout
+        left_s = self.deadline_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("deadline passed")
+        return left_s
+
+    @socket_timeout.setter
+    def socket_timeout(self, timeout_s: float | None) -> None:
+        self._socket_timeout = timeout_s
+
+    @property
+    def socket_connect_timeout(self) -> float | None:
+        """As ``socket_timeout``."""
+        return self.socket_timeout
+
+    @socket_connect_timeout.setter
+    def socket_connect_timeout(self, timeout_s: float | None) -> None:
+        self._socket_timeout = timeout_s
+
+    def is_usable(self) -> bool:
+        """Whether it is open, as far as one can see, and nothing stale has arrived."""
+        try:
+            return self.is_connected and not self._parser.window.can_read()  # type: ignore[attr-defined]
+        except (ConnectionError, OSError):
+            return False
+
+    def send_commands(self, commands: Sequence[bytes]) -> None:
+        """Send ``commands``, each packed already, in one piece."""
+        self.send([b"".join(commands)])
 
     def send(self, request: Sequence[bytes | memoryview]) -> None:
         """Send what is packed already, from where it lies."""
@@ -252,8 +293,9 @@ class Wire:
                 on it would be taken for the reply to another request.
         """
         connection: Any = self
-        connection.connect()
+        self.deadline_s = deadline_s
         try:
+            connection.connect()
             window = self._parser.window
             window.begin(deadline_s)
             result = talk(self)
