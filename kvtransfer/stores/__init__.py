@@ -57,7 +57,9 @@ class StoreSettings:
     timeout_s: float = 2.0
     """Longest wait for a connection, for connecting and for each answer on the wire."""
     connections: int = 4
-    """Calls that may be under way at once."""
+    """Calls that may be under way at once; in a cluster, at each node."""
+    password_file: str | None = None
+    """Where the password stands that the URL doesn't have; read for each connection."""
 
     def __post_init__(self) -> None:
         if self.ttl_s is not None and self.ttl_s < 1:
@@ -75,15 +77,20 @@ def open_store(url: str, chunk: ChunkFormat, settings: StoreSettings) -> Store:
         ConfigError: the URL names no store that we know, or is malformed.
     """
     scheme, _, rest = url.partition("://")
-    if scheme in ("redis", "rediss", "unix"):
+    if scheme in ("redis", "rediss", "unix", "redis-sentinel", "rediss-sentinel"):
         from kvtransfer.stores.redis import RedisStore
 
         return RedisStore(url, chunk, settings)
+    if scheme in ("redis-cluster", "rediss-cluster"):
+        from kvtransfer.stores.redis_cluster import RedisClusterStore
+
+        return RedisClusterStore(url, chunk, settings)
     if scheme == "memory" and not rest:
         from kvtransfer.stores.memory import MemoryStore
 
         return MemoryStore(chunk, settings)
     raise ConfigError(
         f"no store at {masked(url)!r}: write redis://host:6379/0, rediss://host:6379/0, "
-        "unix:///path/to/socket or memory://"
+        "unix:///path/to/socket, redis-sentinel://host:26379/service, redis-cluster://host:6379, "
+        "embedded:// or memory://"
     )
