@@ -7,7 +7,7 @@ import time
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
-from kvtransfer.errors import StoreError
+from kvtransfer.errors import PartError, StoreError
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.breaker import Breaker
 from kvtransfer.urls import masked
@@ -108,7 +108,8 @@ class GuardedStore:
         with self._lock:
             now_s = self._clock()
             self.failures += 1
-            self._breaker.failed(now_s)
+            if not isinstance(error, PartError):
+                self._breaker.failed(now_s)
             if self._logged_s is not None and now_s < self._logged_s + _LOG_EVERY_S:
                 return
             self._logged_s = now_s

@@ -62,7 +62,9 @@ class RedisUrl:
     def secrets(self) -> list[str | None]:
         """What no message may show."""
         asked, held = self.asking_options, self.options
-        latest = [getattr(o.get("credential_provider"), "last_password", None) for o in (asked, held)]
+        latest = [
+            getattr(o.get("credential_provider"), "last_password", None) for o in (asked, held)
+        ]
         return [asked.get("password"), held.get("password"), *latest]
 
 
