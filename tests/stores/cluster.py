@@ -1,0 +1,137 @@
+"""A Redis Cluster of three masters, the first with a replica."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+
+import redis
+from redis.crc import key_slot
+
+from kvtransfer.stores.server_process import free_port
+from tests.stores.servers import PASSWORD, Server, until
+
+MASTERS = 3
+SLOTS = 16384
+
+
+class Cluster:
+    """``servers``: three masters, and last a replica of the first."""
+
+    def __init__(self, binary, directory, *config):
+        self.servers = []
+        self._binary = binary
+        self._directory = directory
+        self._config = config
+
+    def start(self):
+        for _ in range(MASTERS + 1):
+            self.servers.append(self._started())
+        self._meet()
+
+    @property
+    def url(self):
+        """By way of the second node: not the one that tests kill."""
+        return f"redis-cluster://:{PASSWORD}@127.0.0.1:{self.servers[1].port}"
+
+    def say(self, server, *words):
+        with server.client() as client:
+            return client.execute_command(*words)
+
+    def master_of(self, name):
+        """Index of the server that serves the slot of ``name``."""
+        nodes = self.say(self.servers[1], "CLUSTER SLOTS")
+        slot = key_slot(name.encode())
+        ports = [owner[1] for first, last, owner, *_ in nodes if first <= slot <= last]
+        return [server.port for server in self.servers].index(ports[0])
+
+    def id_of(self, server):
+        return self.say(server, "CLUSTER MYID").decode()
+
+    def begin_move(self, slot, source, target):
+        """From now on ``source`` sends who asks for an absent name of ``slot`` to ``target``."""
+        self.say(target, "CLUSTER SETSLOT", slot, "IMPORTING", self.id_of(source))
+        self.say(source, "CLUSTER SETSLOT", slot, "MIGRATING", self.id_of(target))
+
+    def move_names(self, slot, source, target):
+        while names := self.say(source, "CLUSTER GETKEYSINSLOT", slot, 10):
+            where = ("127.0.0.1", target.port, "", 0, 5000, "AUTH", PASSWORD)
+            self.say(source, "MIGRATE", *where, "KEYS", *names)
+
+    def end_move(self, slot, source, target):
+        new = self.id_of(target)
+        for server in (target, source, *self.masters(source, target)):
+            self.say(server, "CLUSTER SETSLOT", slot, "NODE", new)
+
+    def masters(self, *but):
+        return [server for server in self.servers[:MASTERS] if server not in but]
+
+    def flush(self):
+        for server in self.masters():
+            self.say(server, "FLUSHALL")
+
+    def close(self):
+        for server in self.servers:
+            server.kill()
+
+    def _started(self):
+        bus = free_port()
+        config = (
+            "cluster-enabled yes",
+            f"cluster-port {bus}",
+            f"cluster-config-file nodes-{bus}.conf",
+            "cluster-node-timeout 1000",
+            "cluster-require-full-coverage no",
+            "cluster-allow-replica-migration no",
+            "cluster-replica-validity-factor 0",
+            "repl-diskless-sync-delay 0",
+            f"masterauth {PASSWORD}",
+            *self._config,
+        )
+        server = Server(self._binary, self._directory, *config)
+        server.bus = bus
+        return server
+
+    def _meet(self):
+        first = self.servers[0]
+        for i, server in enumerate(self.servers):
+            self.say(server, "CLUSTER SET-CONFIG-EPOCH", i + 1)
+            if i < MASTERS:
+                share = (i * SLOTS // MASTERS, (i + 1) * SLOTS // MASTERS - 1)
+                self.say(server, "CLUSTER ADDSLOTSRANGE", *share)
+            if server is not first:
+                self.say(server, "CLUSTER MEET", "127.0.0.1", first.port, first.bus)
+        until(lambda: all(self._knows_all(server) for server in self.servers))
+        self.say(self.servers[-1], "CLUSTER REPLICATE", self.id_of(first))
+        until(self._is_replicated)
+
+    def _knows_all(self, server):
+        info = self.say(server, "CLUSTER INFO")
+        known, state = info["cluster_known_nodes"], info["cluster_state"]
+        return (known, state) == (str(MASTERS + 1), "ok")
+
+    def _is_replicated(self):
+        with self.servers[-1].client() as client:
+            linked = client.info("replication").get("master_link_status") == "up"
+        known = self.say(self.servers[1], "CLUSTER SLOTS")
+        return linked and any(len(owners) > 1 for _, _, *owners in known)
+
+
+@contextmanager
+def running(binary, directory, *config):
+    cluster = Cluster(binary, directory, *config)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.close()
+
+
+@contextmanager
+def client_of(cluster):
+    url = cluster.url.replace("redis-cluster", "redis")
+    client = redis.RedisCluster.from_url(url)
+    try:
+        yield client
+    finally:
+        with suppress(redis.RedisError):
+            client.close()
