@@ -265,9 +265,9 @@ class Wire:
     def socket_connect_timeout(self, timeout_s: float | None) -> None:
         self._socket_timeout = timeout_s
 
-    def disconnect(self) -> None:
+    def disconnect(self, *args: object, **kwargs: object) -> None:
         """Close it; it connects again in its next exchange."""
-        super().disconnect()  # type: ignore[misc]
+        super().disconnect(*args, **kwargs)  # type: ignore[misc]
 
     def is_usable(self) -> bool:
         """Whether it is open, as far as one can see, and nothing stale has arrived."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+import weakref
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,21 +36,18 @@ class Server:
         self.url = f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
         lines = ("bind 127.0.0.1", f"dir {directory}", 'save ""', f"requirepass {PASSWORD}")
         text = "\n".join((*lines, *config, ""))
-        self._process = ServerProcess(binary, self.port, text)
-        self.pid = self._process.pid
-        if not self._process.answers(PASSWORD):
-            self._process.end()
-            raise AssertionError(f"no server on {self.port}: {self._process.last_words}")
+        process = ServerProcess(binary, self.port, text)
+        self.pid = process.pid
+        self.kill = weakref.finalize(self, process.end)  # as SIGKILL does; again is harmless
+        if not process.answers(PASSWORD):
+            self.kill()
+            raise AssertionError(f"no server on {self.port}: {process.last_words}")
 
     @contextmanager
     def client(self):
         """Commands to it, with replies that are the same on every server."""
         with redis.Redis(port=self.port, password=PASSWORD, protocol=2) as client:
             yield client
-
-    def kill(self):
-        """As SIGKILL does; again is harmless."""
-        self._process.end()
 
 
 def until(condition, timeout_s=20.0):

@@ -1,0 +1,100 @@
+"""A master, a replica and three Sentinels that watch over them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import redis
+
+from kvtransfer.stores.server_process import ServerProcess, free_port
+from tests.stores.servers import PASSWORD, Server, until
+
+SENTINEL_PASSWORD = "s3ntinel"
+SERVICE = "mymaster"
+# One that is down for a second is down.
+CONFIG = f"""
+sentinel monitor {SERVICE} 127.0.0.1 PORT 2
+sentinel auth-pass {SERVICE} {PASSWORD}
+sentinel down-after-milliseconds {SERVICE} 1000
+sentinel failover-timeout {SERVICE} 3000
+requirepass {SENTINEL_PASSWORD}
+"""
+
+
+class Stack:
+    """``master`` and ``replica`` as they were at the start."""
+
+    def __init__(self, binary, directory, config=CONFIG):
+        self._binary = binary
+        self._directory = directory
+        self._config = config
+        self._sentinels = []
+        self._servers = []
+
+    @property
+    def url(self):
+        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self._sentinels)
+        return (
+            f"redis-sentinel://:{PASSWORD}@{hosts}/{SERVICE}?sentinel_password={SENTINEL_PASSWORD}"
+        )
+
+    def start(self):
+        common = (f"masterauth {PASSWORD}", "repl-diskless-sync-delay 0")
+        self.master = self._server(*common)
+        self.replica = self._server(*common, f"replicaof 127.0.0.1 {self.master.port}")
+        until(lambda: self._replication(self.replica)["master_link_status"] == "up")
+        for i in range(3):
+            self._sentinels.append(self._sentinel(i))
+        until(lambda: all(self._knows_all(sentinel) for sentinel in self._sentinels))
+
+    def ask(self, sentinel, *words):
+        with redis.Redis(port=sentinel.port, password=SENTINEL_PASSWORD, protocol=2) as client:
+            return client.execute_command(*words)
+
+    def failover(self):
+        """As an operator does it; the old master becomes the new one's replica."""
+        self.ask(self._sentinels[0], "SENTINEL FAILOVER", SERVICE)
+
+    def current_master(self):
+        """The server that Sentinel names now."""
+        _, port = self.ask(self._sentinels[0], "SENTINEL GET-MASTER-ADDR-BY-NAME", SERVICE)
+        return next(server for server in self._servers if server.port == int(port))
+
+    def close(self):
+        for sentinel in self._sentinels:
+            sentinel.end()
+        for server in self._servers:
+            server.kill()
+
+    def _server(self, *config):
+        server = Server(self._binary, self._directory, *config)
+        self._servers.append(server)
+        return server
+
+    def _sentinel(self, i):
+        path, port = self._directory / f"sentinel-{i}.conf", free_port()
+        config = self._config.replace("PORT", str(self.master.port))
+        path.write_text(f"bind 127.0.0.1\nport {port}\ndir {self._directory}\n{config}")
+        sentinel = ServerProcess(self._binary, port, "", arguments=(str(path), "--sentinel"))
+        if not sentinel.answers(SENTINEL_PASSWORD):
+            sentinel.end()
+            raise AssertionError(f"no Sentinel: {sentinel.last_words}")
+        return sentinel
+
+    def _replication(self, server):
+        with server.client() as client:
+            return client.info("replication")
+
+    def _knows_all(self, sentinel):
+        state = self.ask(sentinel, "SENTINEL MASTER", SERVICE)
+        return (state["num-slaves"], state["num-other-sentinels"]) == (1, 2)
+
+
+@contextmanager
+def running(binary, directory, config=CONFIG):
+    stack = Stack(binary, directory, config)
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.close()
