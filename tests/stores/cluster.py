@@ -17,8 +17,9 @@ SLOTS = 16384
 class Cluster:
     """``servers``: three masters, and last a replica of the first."""
 
-    def __init__(self, binary, directory, *config):
+    def __init__(self, binary, directory, *config, tls=False):
         self.servers = []
+        self._tls = tls
         self._binary = binary
         self._directory = directory
         self._config = config
@@ -32,6 +33,10 @@ class Cluster:
     def url(self):
         """By way of the second node: not the one that tests kill."""
         return f"redis-cluster://:{PASSWORD}@127.0.0.1:{self.servers[1].port}"
+
+    @property
+    def tls_url(self):
+        return f"rediss-cluster://:{PASSWORD}@127.0.0.1:{self.servers[1].tls_port}"
 
     def say(self, server, *words):
         with server.client() as client:
@@ -74,8 +79,9 @@ class Cluster:
             server.kill()
 
     def _started(self):
-        bus = free_port()
+        bus, tls_port = free_port(), free_port()
         config = (
+            *([f"tls-port {tls_port}"] if self._tls else []),
             "cluster-enabled yes",
             f"cluster-port {bus}",
             f"cluster-config-file nodes-{bus}.conf",
@@ -84,11 +90,12 @@ class Cluster:
             "cluster-allow-replica-migration no",
             "cluster-replica-validity-factor 0",
             "repl-diskless-sync-delay 0",
+            "repl-ping-replica-period 1",  # until then the others do not count it
             f"masterauth {PASSWORD}",
             *self._config,
         )
         server = Server(self._binary, self._directory, *config)
-        server.bus = bus
+        server.bus, server.tls_port = bus, tls_port
         return server
 
     def _meet(self):
@@ -99,10 +106,13 @@ class Cluster:
                 share = (i * SLOTS // MASTERS, (i + 1) * SLOTS // MASTERS - 1)
                 self.say(server, "CLUSTER ADDSLOTSRANGE", *share)
             if server is not first:
-                self.say(server, "CLUSTER MEET", "127.0.0.1", first.port, first.bus)
+                self.say(server, "CLUSTER MEET", "127.0.0.1", self._met_at(first), first.bus)
         until(lambda: all(self._knows_all(server) for server in self.servers))
         self.say(self.servers[-1], "CLUSTER REPLICATE", self.id_of(first))
         until(self._is_replicated)
+
+    def _met_at(self, server):
+        return server.tls_port if self._tls else server.port
 
     def _knows_all(self, server):
         info = self.say(server, "CLUSTER INFO")
@@ -117,8 +127,8 @@ class Cluster:
 
 
 @contextmanager
-def running(binary, directory, *config):
-    cluster = Cluster(binary, directory, *config)
+def running(binary, directory, *config, tls=False):
+    cluster = Cluster(binary, directory, *config, tls=tls)
     try:
         cluster.start()
         yield cluster

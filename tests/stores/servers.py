@@ -27,14 +27,14 @@ BINARIES = {"redis": redis_binary, "valkey": server_binary}
 
 
 class Server:
-    """One run of a server with ``PASSWORD``, in ``directory``."""
+    """One run of a server with ``PASSWORD``, in a folder of its own in ``directory``."""
 
     def __init__(self, binary, directory, *config, port=None):
         self.port = free_port() if port is None else port
-        self.config = config
-        self.directory = directory
         self.url = f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
-        lines = ("bind 127.0.0.1", f"dir {directory}", 'save ""', f"requirepass {PASSWORD}")
+        folder = directory / f"server-{self.port}"
+        folder.mkdir()
+        lines = ("bind 127.0.0.1", f"dir {folder}", 'save ""', f"requirepass {PASSWORD}")
         text = "\n".join((*lines, *config, ""))
         process = ServerProcess(binary, self.port, text)
         self.pid = process.pid
