@@ -12,12 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
-from redis.exceptions import AskError, RedisClusterException, RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from kvtransfer.errors import PartError, StoreError
 from kvtransfer.stores import redis_halves
 from kvtransfer.stores.record import ChunkRecord, whole
 from kvtransfer.stores.redis_credentials import hidden
+from kvtransfer.stores.redis_presence import present
 from kvtransfer.stores.redis_slots import Slots
 from kvtransfer.stores.redis_talk import checked, fields_of, payload_key
 from kvtransfer.stores.redis_url import read_url
@@ -29,10 +30,8 @@ if TYPE_CHECKING:
     from kvtransfer.layout import ChunkFormat
     from kvtransfer.stores import StoreSettings
     from kvtransfer.stores.redis_halves import Line
-    from kvtransfer.stores.redis_url import Host
 
 _NODES_AT_ONCE = 16
-_ROUNDS = 3
 
 
 class RedisClusterStore:
@@ -55,8 +54,14 @@ class RedisClusterStore:
 
     def contains(self, keys: Sequence[str]) -> list[bool]:
         """See :class:`kvtransfer.stores.Store`; a node that fails has nothing."""
+        if not keys:
+            return []
         names = [name for key in keys for name in (key.encode(), payload_key(key))]
-        there = self._present(names, self._deadline_s()) if names else set()
+        deadline_s = self._deadline_s()
+        try:
+            there = present(self._slots, self._threads, names, deadline_s)
+        except RedisError as error:
+            raise PartError(self._told(error)) from None
         return [key.encode() in there and payload_key(key) in there for key in keys]
 
     def get_into(self, key: str, payload: memoryview) -> bool:
@@ -109,47 +114,6 @@ class RedisClusterStore:
         except (RedisClusterException, RedisError) as error:
             raise StoreError(self._told(error)) from None
         return deadline_s
-
-    def _present(self, names: Sequence[bytes], deadline_s: float) -> set[bytes]:
-        """Which of ``names`` are there; each node is asked in a thread of its own."""
-        failures: list[RedisError] = []
-        hosts = self._slots.by_host(names, deadline_s)
-        asked = [
-            self._threads.submit(self._present_at, host, some, deadline_s, failures)
-            for host, some in hosts.items()
-        ]
-        there: set[bytes] = set().union(*[each.result() for each in asked])
-        if failures and len(failures) >= len(hosts):
-            raise StoreError(self._told(failures[0]))
-        return there
-
-    def _present_at(
-        self,
-        host: Host,
-        names: Sequence[bytes],
-        deadline_s: float,
-        failures: list[RedisError],
-        *,
-        asking: bool = False,
-        rounds: int = _ROUNDS,
-    ) -> set[bytes]:
-        talk = partial(redis_halves.replies_to, [command(b"EXISTS", name) for name in names])
-        try:
-            replies = self._slots.exchange_at(host, talk, deadline_s, asking=asking)
-        except RedisError as error:
-            failures.append(error)
-            return set()
-        there, moved = {name for name, reply in zip(names, replies, strict=True) if reply == 1}, {}
-        for name, reply in zip(names, replies, strict=True):
-            if isinstance(reply, AskError) and rounds > 1:
-                moved.setdefault(self._slots.follow(reply, host), []).append(name)
-            elif isinstance(reply, RedisError):
-                failures.append(reply)
-        for (to, to_asking), some in moved.items():
-            there |= self._present_at(
-                to, some, deadline_s, failures, asking=to_asking, rounds=rounds - 1
-            )
-        return there
 
     def _record(
         self, key: str, deadline_s: float, *, renew: bool = False

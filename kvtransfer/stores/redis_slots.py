@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from redis.cluster import ClusterNode, NodesManager
 from redis.crc import key_slot
 from redis.exceptions import (
-    ClusterDownError,
     ConnectionError,
     MovedError,
     RedisClusterException,
@@ -39,6 +38,15 @@ T = TypeVar("T")
 _REDIRECTIONS = 5
 # A replica takes over within seconds, and to notice that shouldn't take much longer.
 _LONGEST_REST_S = 2.0
+
+
+class Place(NamedTuple):
+    """Where to ask for a name."""
+
+    host: str
+    port: int
+    asking: bool = False
+    """Its slot is just moving there: each command needs ASKING before it."""
 
 
 class NodeDownError(ConnectionError):
@@ -97,48 +105,46 @@ class Slots:
         """Until it is known which nodes there are."""
         self._map.get(deadline_s)
 
-    def by_host(self, names: Iterable[bytes], deadline_s: float) -> dict[Host, list[bytes]]:
-        """``names`` by the node that holds them; without those whose slots nobody serves."""
+    def by_place(self, names: Iterable[bytes], deadline_s: float) -> dict[Place, list[bytes]]:
+        """``names`` by where they are; without those whose slots nobody serves."""
         manager = self._map.get(deadline_s)
-        hosts: dict[Host, list[bytes]] = {}
+        places: dict[Place, list[bytes]] = {}
         for name in names:
             try:
-                hosts.setdefault(_host(manager, name), []).append(name)
+                places.setdefault(_place(manager, name), []).append(name)
             except RedisClusterException:  # as when a master is dead, and nobody follows it
                 self._map.renew()
-        return hosts
+        return places
 
     def exchange(self, name: bytes, talk: Talk, deadline_s: float) -> list[object]:
         """``talk`` with the node that holds ``name``, wherever that has moved."""
-        host, asking = _host(self._map.get(deadline_s), name), False
+        place = _place(self._map.get(deadline_s), name)
         for _ in range(_REDIRECTIONS):
-            replies = self.exchange_at(host, talk, deadline_s, asking=asking)
+            replies = self.exchange_at(place, talk, deadline_s)
             moved = redirection(replies)
             if moved is None:
                 return replies
-            host, asking = self.follow(moved, host)
+            place = self.follow(moved, place)
         raise ConnectionError(f"redirected {_REDIRECTIONS} times")
 
-    def exchange_at(
-        self, host: Host, talk: Talk, deadline_s: float, *, asking: bool
-    ) -> list[object]:
-        """``talk`` with the node at ``host``; a redirection is among the replies."""
+    def exchange_at(self, place: Place, talk: Talk, deadline_s: float) -> list[object]:
+        """``talk`` with the node at ``place``; a redirection is among the replies."""
+        said = (lambda wire: talk(AskingLine(wire))) if place.asking else talk
         try:
-            return self._node(host).exchange(
-                (lambda wire: talk(AskingLine(wire))) if asking else talk, deadline_s
-            )
-        except (ConnectionError, TimeoutError, ClusterDownError):
+            return self._node(place).exchange(said, deadline_s)
+        except (ConnectionError, TimeoutError):
             self._map.renew()
             raise
 
-    def follow(self, moved: AskError, host: Host) -> tuple[Host, bool]:
-        """Where ``host`` has sent us, and whether to ask there with ASKING."""
-        asking = not isinstance(moved, MovedError)
-        if not asking:
-            self._map.renew()  # where one slot has moved, others have too
-            if moved.host and self._manager is not None:
-                self._manager.move_slot(moved)
-        return (moved.host or host[0], moved.port), asking
+    def follow(self, moved: AskError, place: Place) -> Place:
+        """Where we were sent from ``place``."""
+        host = moved.host or place.host
+        if not isinstance(moved, MovedError):
+            return Place(host, moved.port, asking=True)
+        self._map.renew()  # where one slot has moved, others have too
+        if moved.host and self._manager is not None:
+            self._manager.move_slot(moved)
+        return Place(host, moved.port)
 
     def close(self) -> None:
         """Close every connection."""
@@ -148,7 +154,8 @@ class Slots:
         for node in self._nodes.values():
             node.close()
 
-    def _node(self, host: Host) -> GuardedNode:
+    def _node(self, place: Place) -> GuardedNode:
+        host = (place.host, place.port)
         with self._lock:
             if host not in self._nodes:
                 opened = partial(self._url.open_connection, host)
@@ -168,6 +175,6 @@ class Slots:
         return self._manager
 
 
-def _host(manager: NodesManager, name: bytes) -> Host:
+def _place(manager: NodesManager, name: bytes) -> Place:
     node = manager.get_node_from_slot(key_slot(name))
-    return node.host, node.port
+    return Place(node.host, node.port)
