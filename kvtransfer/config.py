@@ -47,6 +47,8 @@ class TransferConfig(BaseModel):
     """GiB of the disk tier."""
     remote_url: str | None = None
     """Store shared by all engines."""
+    remote_password_file: Annotated[str, Field(min_length=1)] | None = None
+    """File of the password that the URL doesn't have; read for each connection."""
     remote_serde: str = "naive"
     """How payloads are written."""
     ttl_s: Count | None = None

@@ -74,7 +74,7 @@ def open_store(url: str, chunk: ChunkFormat, settings: StoreSettings) -> Store:
     """The store at ``url`` for payloads of ``chunk``; connects when it is first used.
 
     Raises:
-        ConfigError: the URL names no store that we know, or is malformed.
+        ConfigError: the URL names no store that we know, is malformed, or needs what isn't here.
     """
     scheme, _, rest = url.partition("://")
     if scheme in ("redis", "rediss", "unix", "redis-sentinel", "rediss-sentinel"):
@@ -85,6 +85,10 @@ def open_store(url: str, chunk: ChunkFormat, settings: StoreSettings) -> Store:
         from kvtransfer.stores.redis_cluster import RedisClusterStore
 
         return RedisClusterStore(url, chunk, settings)
+    if scheme == "embedded":
+        from kvtransfer.stores.embedded_store import EmbeddedStore
+
+        return EmbeddedStore(url, chunk, settings)
     if scheme == "memory" and not rest:
         from kvtransfer.stores.memory import MemoryStore
 

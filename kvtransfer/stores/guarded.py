@@ -37,6 +37,7 @@ def open_guarded(config: TransferConfig, chunk: ChunkFormat) -> GuardedStore | N
         ttl_s=config.ttl_s,
         timeout_s=config.remote_timeout_ms / 1000,
         connections=config.remote_connections + 1,  # all fetch at once, and one puts
+        password_file=config.remote_password_file,
     )
     store = open_store(config.remote_url, chunk, settings)
     return GuardedStore(store, config.remote_url)
