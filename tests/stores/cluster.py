@@ -8,6 +8,7 @@ import redis
 from redis.crc import key_slot
 
 from kvtransfer.stores.server_process import free_port
+from tests.stores.page import block
 from tests.stores.servers import PASSWORD, Server, until
 
 MASTERS = 3
@@ -15,14 +16,16 @@ SLOTS = 16384
 
 
 class Cluster:
-    """``servers``: three masters, and last a replica of the first."""
+    """``servers``: three masters, and last a replica of the first.
 
-    def __init__(self, binary, directory, *config, tls=False):
+    ``tls`` says for a port what there is to configure.
+    """
+
+    def __init__(self, binary, directory, tls=None):
         self.servers = []
         self._tls = tls
         self._binary = binary
         self._directory = directory
-        self._config = config
 
     def start(self):
         for _ in range(MASTERS + 1):
@@ -81,18 +84,14 @@ class Cluster:
     def _started(self):
         bus, tls_port = free_port(), free_port()
         config = (
-            *([f"tls-port {tls_port}"] if self._tls else []),
-            "cluster-enabled yes",
+            *(self._tls(tls_port) if self._tls else ()),
+            *block("cluster.conf", {"PASSWORD": PASSWORD}),
             f"cluster-port {bus}",
             f"cluster-config-file nodes-{bus}.conf",
-            "cluster-node-timeout 1000",
-            "cluster-require-full-coverage no",
             "cluster-allow-replica-migration no",
             "cluster-replica-validity-factor 0",
             "repl-diskless-sync-delay 0",
             "repl-ping-replica-period 1",  # until then the others do not count it
-            f"masterauth {PASSWORD}",
-            *self._config,
         )
         server = Server(self._binary, self._directory, *config)
         server.bus, server.tls_port = bus, tls_port
@@ -127,8 +126,8 @@ class Cluster:
 
 
 @contextmanager
-def running(binary, directory, *config, tls=False):
-    cluster = Cluster(binary, directory, *config, tls=tls)
+def running(binary, directory, tls=None):
+    cluster = Cluster(binary, directory, tls)
     try:
         cluster.start()
         yield cluster

@@ -7,27 +7,19 @@ from contextlib import contextmanager
 import redis
 
 from kvtransfer.stores.server_process import ServerProcess, free_port
+from tests.stores.page import block
 from tests.stores.servers import PASSWORD, Server, until
 
 SENTINEL_PASSWORD = "s3ntinel"
 SERVICE = "mymaster"
-# One that is down for a second is down.
-CONFIG = f"""
-sentinel monitor {SERVICE} 127.0.0.1 PORT 2
-sentinel auth-pass {SERVICE} {PASSWORD}
-sentinel down-after-milliseconds {SERVICE} 1000
-sentinel failover-timeout {SERVICE} 3000
-requirepass {SENTINEL_PASSWORD}
-"""
 
 
 class Stack:
     """``master`` and ``replica`` as they were at the start."""
 
-    def __init__(self, binary, directory, config=CONFIG):
+    def __init__(self, binary, directory):
         self._binary = binary
         self._directory = directory
-        self._config = config
         self._sentinels = []
         self._servers = []
 
@@ -73,8 +65,14 @@ class Stack:
 
     def _sentinel(self, i):
         path, port = self._directory / f"sentinel-{i}.conf", free_port()
-        config = self._config.replace("PORT", str(self.master.port))
-        path.write_text(f"bind 127.0.0.1\nport {port}\ndir {self._directory}\n{config}")
+        changes = {
+            "port 26379": f"port {port}",
+            "10.0.0.1 6379": f"127.0.0.1 {self.master.port}",
+            "SENTINEL_PASSWORD": SENTINEL_PASSWORD,
+            "PASSWORD": PASSWORD,
+        }
+        lines = ("bind 127.0.0.1", f"dir {self._directory}", *block("sentinel.conf", changes))
+        path.write_text("\n".join((*lines, "")))
         sentinel = ServerProcess(self._binary, port, "", arguments=(str(path), "--sentinel"))
         if not sentinel.answers(SENTINEL_PASSWORD):
             sentinel.end()
@@ -91,8 +89,8 @@ class Stack:
 
 
 @contextmanager
-def running(binary, directory, config=CONFIG):
-    stack = Stack(binary, directory, config)
+def running(binary, directory):
+    stack = Stack(binary, directory)
     try:
         stack.start()
         yield stack

@@ -15,6 +15,7 @@ from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD, StoreContract, ge
 from tests.stores import cluster as clusters
 from tests.stores.backing import RedisBacking
 from tests.stores.certificates import Authority, Signed
+from tests.stores.page import block
 from tests.stores.servers import PASSWORD, Server, redis_binary
 
 QUICK = StoreSettings(timeout_s=1.0)
@@ -39,14 +40,16 @@ class Tls:
         return {"ssl_ca_certs": self.authority.certificate}
 
 
-def config_of(authority, clients):
-    signed = authority.sign("server")
-    return (
-        f"tls-cert-file {signed.certificate}",
-        f"tls-key-file {signed.key}",
-        f"tls-ca-cert-file {authority.certificate}",
-        f"tls-auth-clients {clients}",
-    )
+def config_of(authority, port, clients, signed=None):
+    signed = signed or authority.sign("server")
+    changes = {
+        "tls-port 6380": f"tls-port {port}",
+        "/etc/redis/server.crt": signed.certificate,
+        "/etc/redis/server.key": signed.key,
+        "/etc/redis/ca.crt": authority.certificate,
+        "clients yes": f"clients {clients}",
+    }
+    return block("tls.conf", changes)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +59,7 @@ def authority(tmp_path_factory):
 
 def start(authority, directory, clients):
     port = free_port()
-    server = Server(redis_binary(), directory, f"tls-port {port}", *config_of(authority, clients))
+    server = Server(redis_binary(), directory, *config_of(authority, port, clients))
     return server, Tls(authority, authority.sign("client"), port)
 
 
@@ -102,11 +105,8 @@ def test_an_unknown_authority_is_refused(tls, tmp_path):
 
 def test_a_certificate_for_another_host_is_refused(authority, tmp_path):
     port, other = free_port(), authority.sign("other", "DNS:elsewhere.example")
-    config = [line for line in config_of(authority, "no") if "-cert-file" not in line]
-    config = [line for line in config if "-key-file" not in line]
-    config += [f"tls-cert-file {other.certificate}", f"tls-key-file {other.key}"]
-    ca = f"tls-ca-cert-file {authority.certificate}"
-    server = Server(redis_binary(), tmp_path, f"tls-port {port}", *config, ca)
+    config = config_of(authority, port, "no", other)
+    server = Server(redis_binary(), tmp_path, *config)
     try:
         tls = Tls(authority, other, port)
         with pytest.raises(StoreError, match="CERTIFICATE_VERIFY_FAILED"):
@@ -167,7 +167,9 @@ def test_no_copy_of_a_payload_is_made(tls):
 
 
 def test_a_cluster_over_tls(authority, tmp_path):
-    config = ("tls-cluster yes", "tls-replication yes", *config_of(authority, "no"))
-    with clusters.running(redis_binary(), tmp_path, *config, tls=True) as cluster:
+    def config(tls_port):
+        return ["tls-cluster yes", "tls-replication yes", *config_of(authority, tls_port, "no")]
+
+    with clusters.running(redis_binary(), tmp_path, tls=config) as cluster:
         url = f"{cluster.tls_url}?ssl_ca_certs={authority.certificate}"
         assert put_and_get(url) == PAYLOAD
