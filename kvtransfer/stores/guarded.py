@@ -40,7 +40,9 @@ def open_guarded(config: TransferConfig, chunk: ChunkFormat) -> GuardedStore | N
         password_file=config.remote_password_file,
     )
     store = open_store(config.remote_url, chunk, settings)
-    return GuardedStore(store, config.remote_url)
+    # A replica takes over within seconds, and to notice that shouldn't take much longer.
+    breaker = Breaker(longest_rest_s=1.0) if "-sentinel://" in config.remote_url else Breaker()
+    return GuardedStore(store, config.remote_url, breaker=breaker)
 
 
 class GuardedStore:

@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 _REDIRECTIONS = 5
 # A replica takes over within seconds, and to notice that shouldn't take much longer.
-_LONGEST_REST_S = 2.0
+_LONGEST_REST_S = 1.0
 
 
 class Place(NamedTuple):

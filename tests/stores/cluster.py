@@ -8,7 +8,7 @@ import redis
 from redis.crc import key_slot
 
 from kvtransfer.stores.server_process import free_port
-from tests.stores.page import block
+from tests.stores import page
 from tests.stores.servers import PASSWORD, Server, until
 
 MASTERS = 3
@@ -34,8 +34,9 @@ class Cluster:
 
     @property
     def url(self):
-        """By way of the second node: not the one that tests kill."""
-        return f"redis-cluster://:{PASSWORD}@127.0.0.1:{self.servers[1].port}"
+        first, second = (f"127.0.0.1:{server.port}" for server in self.servers[:2])
+        hosts = {"10.0.0.1:6379": first, "10.0.0.2:6379": second}
+        return page.url("redis-cluster", {"kv:PASSWORD": f":{PASSWORD}"} | hosts)
 
     @property
     def tls_url(self):
@@ -85,7 +86,7 @@ class Cluster:
         bus, tls_port = free_port(), free_port()
         config = (
             *(self._tls(tls_port) if self._tls else ()),
-            *block("cluster.conf", {"PASSWORD": PASSWORD}),
+            *page.block("cluster.conf", {"PASSWORD": PASSWORD}),
             f"cluster-port {bus}",
             f"cluster-config-file nodes-{bus}.conf",
             "cluster-allow-replica-migration no",
@@ -137,8 +138,7 @@ def running(binary, directory, tls=None):
 
 @contextmanager
 def client_of(cluster):
-    url = cluster.url.replace("redis-cluster", "redis")
-    client = redis.RedisCluster.from_url(url)
+    client = redis.RedisCluster(host="127.0.0.1", port=cluster.servers[1].port, password=PASSWORD)
     try:
         yield client
     finally:

@@ -19,6 +19,13 @@ def block(name, changes=None):
     return filled(found[1], changes or {}).splitlines()
 
 
+def url(scheme, changes):
+    """The first URL of ``scheme`` in the table, changed likewise."""
+    found = re.search(rf"^\| `({re.escape(scheme)}://[^`]+)`", text(), re.MULTILINE)
+    assert found, f"{PAGE} has no URL {scheme}://"
+    return filled(found[1], changes)
+
+
 def filled(example, changes):
     for old in sorted(changes, key=len, reverse=True):
         assert old in example, f"{old} is not in {example}"

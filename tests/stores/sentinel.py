@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import redis
 
 from kvtransfer.stores.server_process import ServerProcess, free_port
-from tests.stores.page import block
+from tests.stores import page
 from tests.stores.servers import PASSWORD, Server, until
 
 SENTINEL_PASSWORD = "s3ntinel"
@@ -20,15 +20,17 @@ class Stack:
     def __init__(self, binary, directory):
         self._binary = binary
         self._directory = directory
-        self._sentinels = []
+        self.sentinels = []
         self._servers = []
 
     @property
     def url(self):
-        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self._sentinels)
-        return (
-            f"redis-sentinel://:{PASSWORD}@{hosts}/{SERVICE}?sentinel_password={SENTINEL_PASSWORD}"
-        )
+        hosts = {
+            f"10.0.0.{i + 1}:26379": f"127.0.0.1:{sentinel.port}"
+            for i, sentinel in enumerate(self.sentinels)
+        }
+        words = {"kv:PASSWORD": f":{PASSWORD}", "SENTINEL_PASSWORD": SENTINEL_PASSWORD}
+        return page.url("redis-sentinel", hosts | words)
 
     def start(self):
         common = (f"masterauth {PASSWORD}", "repl-diskless-sync-delay 0")
@@ -36,8 +38,8 @@ class Stack:
         self.replica = self._server(*common, f"replicaof 127.0.0.1 {self.master.port}")
         until(lambda: self._replication(self.replica)["master_link_status"] == "up")
         for i in range(3):
-            self._sentinels.append(self._sentinel(i))
-        until(lambda: all(self._knows_all(sentinel) for sentinel in self._sentinels))
+            self.sentinels.append(self._sentinel(i))
+        until(lambda: all(self._knows_all(sentinel) for sentinel in self.sentinels))
 
     def ask(self, sentinel, *words):
         with redis.Redis(port=sentinel.port, password=SENTINEL_PASSWORD, protocol=2) as client:
@@ -45,15 +47,15 @@ class Stack:
 
     def failover(self):
         """As an operator does it; the old master becomes the new one's replica."""
-        self.ask(self._sentinels[0], "SENTINEL FAILOVER", SERVICE)
+        self.ask(self.sentinels[0], "SENTINEL FAILOVER", SERVICE)
 
     def current_master(self):
         """The server that Sentinel names now."""
-        _, port = self.ask(self._sentinels[0], "SENTINEL GET-MASTER-ADDR-BY-NAME", SERVICE)
+        _, port = self.ask(self.sentinels[0], "SENTINEL GET-MASTER-ADDR-BY-NAME", SERVICE)
         return next(server for server in self._servers if server.port == int(port))
 
     def close(self):
-        for sentinel in self._sentinels:
+        for sentinel in self.sentinels:
             sentinel.end()
         for server in self._servers:
             server.kill()
@@ -71,7 +73,7 @@ class Stack:
             "SENTINEL_PASSWORD": SENTINEL_PASSWORD,
             "PASSWORD": PASSWORD,
         }
-        lines = ("bind 127.0.0.1", f"dir {self._directory}", *block("sentinel.conf", changes))
+        lines = ("bind 127.0.0.1", f"dir {self._directory}", *page.block("sentinel.conf", changes))
         path.write_text("\n".join((*lines, "")))
         sentinel = ServerProcess(self._binary, port, "", arguments=(str(path), "--sentinel"))
         if not sentinel.answers(SENTINEL_PASSWORD):

@@ -11,8 +11,10 @@ from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.guarded import open_guarded
 from kvtransfer.stores.redis_url import read_url
 from kvtransfer.testing import CHUNK, KEY, PAYLOAD, get
+from tests.stores import cluster as clusters
+from tests.stores import sentinel as sentinels
 from tests.stores.page import block
-from tests.stores.servers import BINARIES, Server
+from tests.stores.servers import BINARIES, Server, redis_binary
 
 SECRET = "t0p/s3cret@#:%"
 ENCODED = "t0p%2Fs3cret%40%23%3A%25"
@@ -106,6 +108,28 @@ def test_what_a_user_may_not_is_an_error_of_the_store(server, address):
         with pytest.raises(StoreError, match="NoPermission"):
             store.put(KEY[:-1] + "f", memoryview(PAYLOAD))
         store.contains([KEY])
+
+
+@pytest.mark.parametrize("binary", BINARIES)
+def test_a_user_of_a_cluster(tmp_path, binary):
+    with clusters.running(BINARIES[binary](), tmp_path) as cluster:
+        for each in cluster.servers:
+            rules = ("on", ">pw", "~*", *COMMANDS, "+asking", "+cluster|slots")
+            cluster.say(each, "ACL SETUSER", "kv", *rules)
+        url = cluster.url.replace("://:s3cret@", "://kv:pw@")
+        with closing(open_store(url, CHUNK, StoreSettings(ttl_s=100))) as store:
+            assert put_and_get(store) == PAYLOAD
+
+
+def test_a_user_of_sentinels_own(tmp_path):
+    with sentinels.running(redis_binary(), tmp_path) as stack:
+        for sentinel in stack.sentinels:
+            rules = ("on", ">other", "+hello", "+sentinel|masters")
+            stack.ask(sentinel, "ACL SETUSER", "asker", *rules)
+        own = "sentinel_username=asker&sentinel_password=other"
+        url = stack.url.replace(f"sentinel_password={sentinels.SENTINEL_PASSWORD}", own)
+        with closing(open_store(url, CHUNK, StoreSettings())) as store:
+            assert put_and_get(store) == PAYLOAD
 
 
 def test_a_password_file_that_is_not_there_is_told(address, tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tracemalloc
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -13,9 +14,9 @@ from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.server_process import free_port
 from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD, StoreContract, get
 from tests.stores import cluster as clusters
+from tests.stores import page
 from tests.stores.backing import RedisBacking
 from tests.stores.certificates import Authority, Signed
-from tests.stores.page import block
 from tests.stores.servers import PASSWORD, Server, redis_binary
 
 QUICK = StoreSettings(timeout_s=1.0)
@@ -32,10 +33,6 @@ class Tls:
         return f"rediss://:{PASSWORD}@127.0.0.1:{self.port}/0?{query}"
 
     @property
-    def identity(self):
-        return {"ssl_certfile": self.client.certificate, "ssl_keyfile": self.client.key}
-
-    @property
     def trusted(self):
         return {"ssl_ca_certs": self.authority.certificate}
 
@@ -49,7 +46,7 @@ def config_of(authority, port, clients, signed=None):
         "/etc/redis/ca.crt": authority.certificate,
         "clients yes": f"clients {clients}",
     }
-    return block("tls.conf", changes)
+    return page.block("tls.conf", changes)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +123,15 @@ def test_who_has_no_certificate_is_not_let_in(strict, options):
 
 
 def test_who_has_a_certificate_is_let_in(strict):
-    assert put_and_get(strict.url(**strict.trusted, **strict.identity)) == PAYLOAD
+    changes = {
+        "kv:PASSWORD": f":{PASSWORD}",
+        "10.0.0.1:6380": f"127.0.0.1:{strict.port}",
+        "/etc/redis/ca.crt": strict.authority.certificate,
+        "/etc/redis/client.crt": strict.client.certificate,
+        "/etc/redis/client.key": strict.client.key,
+    }
+    (example,) = re.findall(r"^rediss://.*", page.text(), re.MULTILINE)
+    assert put_and_get(page.filled(example, changes)) == PAYLOAD
 
 
 @pytest.mark.parametrize("name", ["ssl_ca_certs", "ssl_certfile", "ssl_keyfile"])
