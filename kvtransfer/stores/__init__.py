@@ -55,7 +55,7 @@ class StoreSettings:
     ttl_s: int | None = None
     """Seconds that an entry lives after it was last put; None: until the store evicts it."""
     timeout_s: float = 2.0
-    """Longest wait for a connection, for connecting and for each answer on the wire."""
+    """Longest that a call takes, waiting for a connection and connecting included."""
     connections: int = 4
     """Calls that may be under way at once; in a cluster, at each node."""
     password_file: str | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import tempfile
 import time
 from contextlib import suppress
@@ -78,7 +79,7 @@ class SharedServer:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return self._start(maxmemory_bytes)
             self._file.seek(0)
-            if url := self._file.read():
+            if _answers(url := self._file.read()):
                 return url
             time.sleep(0.01)
         raise ConfigError(f"{self._file.name} is locked, but by nobody who runs a server")
@@ -92,6 +93,17 @@ class SharedServer:
         self._file.write(self._server.url)
         self._file.flush()
         return self._server.url
+
+
+def _answers(url: str) -> bool:
+    """Whether there is a server, and not only what one has left that was killed."""
+    if not url:
+        return False
+    try:
+        with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), 1.0):
+            return True
+    except OSError:
+        return False
 
 
 def _private(path: str, flags: int) -> int:

@@ -71,13 +71,15 @@ class Latest(Generic[T]):
 
     def _run(self, asking: Future[T]) -> None:
         try:
-            asking.set_result(self._ask())
+            answer = self._ask()
         except Exception as error:  # noqa: BLE001 - goes to whoever waits
+            with self._lock:
+                self._asking = None
             asking.set_exception(error)
+            return
         with self._lock:
-            self._asking = None
-            if asking.exception() is None:
-                self._answer = asking
+            self._asking, self._answer = None, asking
+        asking.set_result(answer)
 
 
 def _result(answer: Future[T], deadline_s: float) -> T:

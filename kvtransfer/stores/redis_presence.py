@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import wait
 from functools import partial
 from typing import TYPE_CHECKING
 
-from redis.exceptions import AskError, RedisError
+from redis.exceptions import AskError, RedisError, TimeoutError
 
 from kvtransfer.stores.redis_halves import replies_to
 from kvtransfer.stores.redis_wire import command
@@ -27,12 +29,14 @@ def present(
     Raises:
         RedisError: no node that was asked has answered.
     """
-    places = slots.by_place(names, deadline_s)
     ask = partial(_present_at, slots, deadline_s, _REDIRECTIONS)
-    answers = list(threads.map(ask, places, places.values()))
+    asked = [threads.submit(ask, *each) for each in slots.by_place(names, deadline_s).items()]
+    answered, _ = wait(asked, timeout=max(deadline_s - time.monotonic(), 0))
+    answers = [each.result() for each in answered]
     there = [answer for answer in answers if isinstance(answer, set)]
-    if answers and not there:
-        raise next(answer for answer in answers if isinstance(answer, RedisError))
+    if asked and not there:
+        errors = [answer for answer in answers if isinstance(answer, RedisError)]
+        raise errors[0] if errors else TimeoutError("no node has answered in time")
     return set().union(*there)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -12,8 +13,8 @@ from redis.crc import key_slot
 from redis.exceptions import (
     ConnectionError,
     MovedError,
-    RedisClusterException,
     RedisError,
+    SlotNotCoveredError,
     TimeoutError,
 )
 
@@ -110,15 +111,13 @@ class Slots:
         manager = self._map.get(deadline_s)
         places: dict[Place, list[bytes]] = {}
         for name in names:
-            try:
-                places.setdefault(_place(manager, name), []).append(name)
-            except RedisClusterException:  # as when a master is dead, and nobody follows it
-                self._map.renew()
+            with suppress(SlotNotCoveredError):
+                places.setdefault(self._place(manager, name), []).append(name)
         return places
 
     def exchange(self, name: bytes, talk: Talk, deadline_s: float) -> list[object]:
         """``talk`` with the node that holds ``name``, wherever that has moved."""
-        place = _place(self._map.get(deadline_s), name)
+        place = self._place(self._map.get(deadline_s), name)
         for _ in range(_REDIRECTIONS):
             replies = self.exchange_at(place, talk, deadline_s)
             moved = redirection(replies)
@@ -143,7 +142,8 @@ class Slots:
             return Place(host, moved.port, asking=True)
         self._map.renew()  # where one slot has moved, others have too
         if moved.host and self._manager is not None:
-            self._manager.move_slot(moved)
+            with suppress(KeyError):  # nobody serves the slot, as another answer says by now
+                self._manager.move_slot(moved)
         return Place(host, moved.port)
 
     def close(self) -> None:
@@ -153,6 +153,14 @@ class Slots:
             self._manager.close()
         for node in self._nodes.values():
             node.close()
+
+    def _place(self, manager: NodesManager, name: bytes) -> Place:
+        try:
+            node = manager.get_node_from_slot(key_slot(name))
+        except SlotNotCoveredError:
+            self._map.renew()
+            raise
+        return Place(node.host, node.port)
 
     def _node(self, place: Place) -> GuardedNode:
         host = (place.host, place.port)
@@ -173,8 +181,3 @@ class Slots:
             known = [(node.host, node.port) for node in self._manager.nodes_cache.values()]
             self._manager.initialize(additional_startup_nodes_info=known)
         return self._manager
-
-
-def _place(manager: NodesManager, name: bytes) -> Place:
-    node = manager.get_node_from_slot(key_slot(name))
-    return Place(node.host, node.port)

@@ -50,7 +50,15 @@ class Window:
     def begin(self, deadline_s: float) -> None:
         """Nothing waits beyond ``deadline_s`` of ``time.monotonic``, sending neither."""
         self._deadline_s = deadline_s
-        self._set_timeout()
+        self.share_deadline()
+
+    def share_deadline(self) -> None:
+        """The next wait may take what is left until the deadline, if there is one."""
+        if self._deadline_s is not None:
+            left_s = self._deadline_s - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError("deadline passed")
+            self._sock.settimeout(left_s)
 
     def end(self) -> None:
         """Each wait has the connection's own timeout again."""
@@ -145,7 +153,7 @@ class Window:
         """The connection is closed by its owner."""
 
     def _receive(self) -> None:
-        self._set_timeout()
+        self.share_deadline()
         self._receive_now()
 
     def _receive_now(self) -> None:
@@ -155,18 +163,11 @@ class Window:
         self._arrived += more
 
     def _wait(self, target: memoryview) -> int:
-        self._set_timeout()
+        self.share_deadline()
         received = self._sock.recv_into(target)
         if received == 0:
             raise ConnectionError("Connection closed by server.")
         return received
-
-    def _set_timeout(self) -> None:
-        if self._deadline_s is not None:
-            left_s = self._deadline_s - time.monotonic()
-            if left_s <= 0:
-                raise TimeoutError("deadline passed")
-            self._sock.settimeout(left_s)
 
 
 class WireParser(_RESP3Parser):
@@ -282,7 +283,9 @@ class Wire:
 
     def send(self, request: Sequence[bytes | memoryview]) -> None:
         """Send what is packed already, from where it lies."""
-        self.send_packed_command(request, check_health=False)  # type: ignore[attr-defined]
+        for part in request:
+            self._parser.window.share_deadline()
+            self.send_packed_command([part], check_health=False)  # type: ignore[attr-defined]
 
     def set_parser(self, parser_class: type) -> None:
         """Always ours; a cluster's exception classes come with ``parser_class``."""
