@@ -7,8 +7,8 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
-from redis.exceptions import ConnectionError, ReadOnlyError, TimeoutError
-from redis.sentinel import Sentinel
+from redis.exceptions import ConnectionError, ReadOnlyError, RedisError, TimeoutError
+from redis.sentinel import MasterNotFoundError, Sentinel
 
 from kvtransfer.stores.redis_latest import Latest
 from kvtransfer.stores.redis_node import Node
@@ -28,7 +28,7 @@ class Master:
     def __init__(self, url: RedisUrl) -> None:
         self._url = url
         self._sentinel = Sentinel(list(url.hosts), sentinel_kwargs=url.asking_options)
-        self._host: Latest[Host] = Latest(partial(self._sentinel.discover_master, url.service))
+        self._host: Latest[Host] = Latest(self._ask)
         self._lock = Lock()
         self._nodes: dict[Host, Node] = {}
 
@@ -52,6 +52,22 @@ class Master:
         self._sentinel.close()
         for node in self._nodes.values():
             node.close()
+
+    def _ask(self) -> Host:
+        try:
+            host: Host = self._sentinel.discover_master(self._url.service)
+        except MasterNotFoundError:  # whose text is long, and doesn't say why
+            raise ConnectionError(
+                f"no Sentinel names a master {self._url.service!r}{self._why()}"
+            ) from None
+        return host
+
+    def _why(self) -> str:
+        try:
+            self._sentinel.sentinels[0].sentinel_masters()
+        except RedisError as error:
+            return f": {error}"
+        return ""
 
     def _node(self, host: Host) -> Node:
         with self._lock:

@@ -94,7 +94,7 @@ def _read(url: str, settings: StoreSettings) -> RedisUrl:
     parts = urlsplit(url)
     family, _, topology = parts.scheme.partition("-")
     _check(parts, topology)
-    options = _options(parts, family, topology)
+    options = _options(url, family, topology)
     host = (options.pop("host", "localhost"), options.pop("port", 6379))
     if topology:
         hosts = tuple(_host(text, _DEFAULT_PORTS[topology]) for text in _authority(parts)[1])
@@ -116,13 +116,12 @@ def _read(url: str, settings: StoreSettings) -> RedisUrl:
     )
 
 
-def _options(parts: SplitResult, family: str, topology: str) -> dict[str, Any]:
+def _options(url: str, family: str, topology: str) -> dict[str, Any]:
     """As redis-py reads them, which knows no list of hosts."""
-    if not topology:
-        options: dict[str, Any] = parse_url(parts.geturl())
-    else:
-        query = f"?{parts.query}" if parts.query else ""
-        options = parse_url(f"{family}://{_authority(parts)[0]}host/{query}")
+    if topology:
+        parts = urlsplit(url)
+        url = f"{family}://{_authority(parts)[0]}host/?{parts.query}"
+    options: dict[str, Any] = parse_url(url)
     options.pop("connection_class", None)
     return options
 

@@ -10,6 +10,7 @@ from kvtransfer.config import TransferConfig
 from kvtransfer.errors import ConfigError, StoreError
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.guarded import open_guarded
+from kvtransfer.stores.server_process import free_port
 from kvtransfer.testing import CHUNK, KEY, PAYLOAD, StoreContract, get
 from tests.stores import sentinel as sentinels
 from tests.stores.backing import RedisBacking
@@ -52,6 +53,7 @@ def test_sentinels_password_is_not_the_servers(stack):
     url = stack.url.partition("?")[0]
     with closing(open_store(url, CHUNK, QUICK)) as store, pytest.raises(StoreError) as e:
         store.contains([KEY])
+    assert "already authenticated" in str(e.value)
     assert PASSWORD not in str(e.value)
 
 
@@ -59,7 +61,7 @@ def test_an_unknown_service_is_told(stack):
     url = stack.url.replace(sentinels.SERVICE, "another")
     with (
         closing(open_store(url, CHUNK, QUICK)) as store,
-        pytest.raises(StoreError, match="another"),
+        pytest.raises(StoreError, match=r"no Sentinel names a master 'another'$"),
     ):
         store.contains([KEY])
 
@@ -103,6 +105,15 @@ def test_a_killed_master_is_followed_by_its_replica(tmp_path):
         assert time.monotonic() - killed_s < 5
         assert store.put(KEY, memoryview(PAYLOAD))
         assert stack.current_master() is stack.replica
+
+
+def test_nobody_listens():
+    url = f"redis-sentinel://127.0.0.1:{free_port()},127.0.0.1:{free_port()}/mymaster"
+    with (
+        closing(open_store(url, CHUNK, QUICK)) as store,
+        pytest.raises(StoreError, match="refused"),
+    ):
+        store.contains([KEY])
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from kvtransfer.stores.server_process import free_port
 from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD, StoreContract, get
 from tests.stores import cluster as clusters
 from tests.stores import page
+from tests.stores import sentinel as sentinels
 from tests.stores.backing import RedisBacking
 from tests.stores.certificates import Authority, Signed
 from tests.stores.servers import PASSWORD, Server, redis_binary
@@ -178,3 +179,13 @@ def test_a_cluster_over_tls(authority, tmp_path):
     with clusters.running(redis_binary(), tmp_path, tls=config) as cluster:
         url = f"{cluster.tls_url}?ssl_ca_certs={authority.certificate}"
         assert put_and_get(url) == PAYLOAD
+
+
+def test_sentinel_over_tls(authority, tmp_path):
+    def config(tls_port):
+        return config_of(authority, tls_port, "no")
+
+    with sentinels.running(redis_binary(), tmp_path, tls=config) as stack:
+        assert put_and_get(f"{stack.tls_url}&ssl_ca_certs={authority.certificate}") == PAYLOAD
+        with pytest.raises(StoreError, match="CERTIFICATE_VERIFY_FAILED"):
+            put_and_get(stack.tls_url)
