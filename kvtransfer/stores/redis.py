@@ -12,7 +12,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from redis.exceptions import RedisError
+from redis.exceptions import AskError, RedisError
 
 from kvtransfer.errors import StoreError
 from kvtransfer.stores import redis_talk
@@ -49,7 +49,6 @@ class RedisStore:
         self._url = read_url(url, settings)
         self._chunk = chunk
         self._ttl_s = settings.ttl_s
-        self._timeout_s = settings.timeout_s
         self._node = _node(self._url)
 
     def contains(self, keys: Sequence[str]) -> list[bool]:
@@ -97,7 +96,7 @@ class RedisStore:
 
     def _deadline_s(self) -> float:
         """Of a call that begins now, by ``time.monotonic``."""
-        return time.monotonic() + self._timeout_s
+        return time.monotonic() + self._url.timeout_s
 
     def _exchange(self, talk: Callable[[Wire], T], deadline_s: float) -> T:
         """``talk`` with the server.
@@ -107,7 +106,11 @@ class RedisStore:
         """
         try:
             return self._node.exchange(talk, deadline_s)
-        except (RedisError, OSError) as error:
+        except AskError:
+            raise StoreError(
+                f"{self._url.shown}: a cluster's node; write redis-cluster://"
+            ) from None
+        except RedisError as error:
             cause = hidden(f"{type(error).__name__}: {error}", self._url.secrets())
             raise StoreError(f"{self._url.shown}: {cause}") from None
 

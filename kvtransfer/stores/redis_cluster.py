@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import RedisError
 
 from kvtransfer.errors import PartError, StoreError
 from kvtransfer.stores import redis_halves
@@ -48,7 +48,6 @@ class RedisClusterStore:
         self._url = read_url(url, settings)
         self._chunk = chunk
         self._ttl_s = settings.ttl_s
-        self._timeout_s = settings.timeout_s
         self._slots = Slots(self._url)
         self._threads = ThreadPoolExecutor(_NODES_AT_ONCE, "kvtransfer-cluster")
 
@@ -57,7 +56,7 @@ class RedisClusterStore:
         if not keys:
             return []
         names = [name for key in keys for name in (key.encode(), payload_key(key))]
-        deadline_s = self._deadline_s()
+        deadline_s = self._begun()
         try:
             there = present(self._slots, self._threads, names, deadline_s)
         except RedisError as error:
@@ -67,7 +66,7 @@ class RedisClusterStore:
     def get_into(self, key: str, payload: memoryview) -> bool:
         """See :class:`kvtransfer.stores.Store`."""
         target = whole(payload, self._chunk)
-        deadline_s = self._deadline_s()
+        deadline_s = self._begun()
         record, fields = self._record(key, deadline_s)
         read = partial(redis_halves.read_payload, payload_key(key), target)
         length, *filled = self._say(payload_key(key), read, deadline_s)
@@ -84,7 +83,7 @@ class RedisClusterStore:
     def put(self, key: str, payload: memoryview) -> bool:
         """See :class:`kvtransfer.stores.Store`."""
         source = whole(payload, self._chunk)
-        deadline_s = self._deadline_s()
+        deadline_s = self._begun()
         name = payload_key(key)
         length = self._ask(name, b"STRLEN", deadline_s, renew=True)
         record, _ = self._record(key, deadline_s, renew=True)
@@ -102,16 +101,16 @@ class RedisClusterStore:
         self._threads.shutdown()
         self._slots.close()
 
-    def _deadline_s(self) -> float:
-        """Of a call that begins now, once it is known which nodes there are.
+    def _begun(self) -> float:
+        """The deadline of a call that begins now, once it is known which nodes there are.
 
         Raises:
             StoreError: that is not known.
         """
-        deadline_s = time.monotonic() + self._timeout_s
+        deadline_s = time.monotonic() + self._url.timeout_s
         try:
             self._slots.wait(deadline_s)
-        except (RedisClusterException, RedisError) as error:
+        except RedisError as error:
             raise StoreError(self._told(error)) from None
         return deadline_s
 
@@ -141,7 +140,7 @@ class RedisClusterStore:
         """
         try:
             return [checked(reply) for reply in self._slots.exchange(name, talk, deadline_s)]
-        except (RedisClusterException, RedisError, OSError) as error:
+        except RedisError as error:
             raise PartError(self._told(error)) from None
 
     def _told(self, error: Exception) -> str:

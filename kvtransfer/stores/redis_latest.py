@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NOT_AGAIN_WITHIN_S = 0.25
+_CLOSE_S = 5.0
 
 
 class Latest(Generic[T]):
@@ -55,9 +56,9 @@ class Latest(Generic[T]):
                 self._begin()
 
     def close(self) -> None:
-        """Wait until nothing is asked any more."""
+        """Wait until nothing is asked any more, but not for silent servers."""
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_CLOSE_S)
 
     def _begin(self) -> Future[T]:
         if self._asking is None:

@@ -7,7 +7,9 @@ import time
 from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING, TypeVar
 
-from redis.exceptions import ConnectionError, TimeoutError
+from redis.exceptions import ConnectionError, RedisError, TimeoutError
+
+from kvtransfer.stores.breaker import Breaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from kvtransfer.stores.redis_wire import Wire
 
 T = TypeVar("T")
+
+# A replica takes over within seconds, and to notice that shouldn't take much longer.
+_LONGEST_REST_S = 1.0
 
 
 class Node:
@@ -73,3 +78,45 @@ class Node:
             if self._pid != os.getpid():
                 self._pid, self._idle = os.getpid(), []
             return self._idle.pop() if self._idle else None
+
+
+class NodeDownError(ConnectionError):
+    """A node that failed several times in a row is left alone for a while."""
+
+
+class GuardedNode:
+    """``node``, not asked for a while after several failures in a row."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._breaker = Breaker(longest_rest_s=_LONGEST_REST_S)
+        self._lock = Lock()
+
+    def exchange(self, talk: Callable[[Wire], T], deadline_s: float) -> T:
+        """See :class:`Node`.
+
+        Raises:
+            NodeDownError: at once, while it is left alone.
+        """
+        with self._lock:
+            if not self._breaker.allows(time.monotonic()):
+                raise NodeDownError("left alone after failures in a row")
+        try:
+            answer = self._node.exchange(talk, deadline_s)
+        except (ConnectionError, TimeoutError):
+            with self._lock:
+                self._breaker.failed(time.monotonic())
+            raise
+        except RedisError:
+            self._succeeded()
+            raise
+        self._succeeded()
+        return answer
+
+    def close(self) -> None:
+        """See :class:`Node`."""
+        self._node.close()
+
+    def _succeeded(self) -> None:
+        with self._lock:
+            self._breaker.succeeded()

@@ -55,7 +55,7 @@ def _present_at(
             moved.setdefault(slots.follow(reply, place), []).append(name)
         elif isinstance(reply, RedisError):
             return reply
-        elif reply:
+        elif reply == 1:
             there.add(name)
     for new_place, some in moved.items() if redirections else ():
         answer = _present_at(slots, deadline_s, redirections - 1, new_place, some)

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from redis.cluster import ClusterNode, NodesManager
 from redis.crc import key_slot
 from redis.exceptions import (
     ConnectionError,
     MovedError,
-    RedisError,
+    RedisClusterException,
     SlotNotCoveredError,
     TimeoutError,
 )
 
-from kvtransfer.stores.breaker import Breaker
 from kvtransfer.stores.redis_halves import AskingLine, redirection
 from kvtransfer.stores.redis_latest import Latest
-from kvtransfer.stores.redis_node import Node
+from kvtransfer.stores.redis_node import GuardedNode, Node
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,15 +28,10 @@ if TYPE_CHECKING:
 
     from kvtransfer.stores.redis_halves import Line
     from kvtransfer.stores.redis_url import Host, RedisUrl
-    from kvtransfer.stores.redis_wire import Wire
 
     Talk = Callable[[Line], list[object]]
 
-T = TypeVar("T")
-
 _REDIRECTIONS = 5
-# A replica takes over within seconds, and to notice that shouldn't take much longer.
-_LONGEST_REST_S = 1.0
 
 
 class Place(NamedTuple):
@@ -48,48 +41,6 @@ class Place(NamedTuple):
     port: int
     asking: bool = False
     """Its slot is just moving there: each command needs ASKING before it."""
-
-
-class NodeDownError(ConnectionError):
-    """A node that failed several times in a row is left alone for a while."""
-
-
-class GuardedNode:
-    """``node``, not asked for a while after several failures in a row."""
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-        self._breaker = Breaker(longest_rest_s=_LONGEST_REST_S)
-        self._lock = Lock()
-
-    def exchange(self, talk: Callable[[Wire], T], deadline_s: float) -> T:
-        """See :class:`Node`.
-
-        Raises:
-            NodeDownError: at once, while it is left alone.
-        """
-        with self._lock:
-            if not self._breaker.allows(time.monotonic()):
-                raise NodeDownError("left alone after failures in a row")
-        try:
-            answer = self._node.exchange(talk, deadline_s)
-        except (ConnectionError, TimeoutError):
-            with self._lock:
-                self._breaker.failed(time.monotonic())
-            raise
-        except RedisError:
-            self._succeeded()
-            raise
-        self._succeeded()
-        return answer
-
-    def close(self) -> None:
-        """See :class:`Node`."""
-        self._node.close()
-
-    def _succeeded(self) -> None:
-        with self._lock:
-            self._breaker.succeeded()
 
 
 class Slots:
@@ -111,7 +62,7 @@ class Slots:
         manager = self._map.get(deadline_s)
         places: dict[Place, list[bytes]] = {}
         for name in names:
-            with suppress(SlotNotCoveredError):
+            with suppress(ConnectionError):
                 places.setdefault(self._place(manager, name), []).append(name)
         return places
 
@@ -159,7 +110,7 @@ class Slots:
             node = manager.get_node_from_slot(key_slot(name))
         except SlotNotCoveredError:
             self._map.renew()
-            raise
+            raise ConnectionError("nobody serves its slot") from None
         return Place(node.host, node.port)
 
     def _node(self, place: Place) -> GuardedNode:
@@ -171,13 +122,21 @@ class Slots:
             return self._nodes[host]
 
     def _ask(self) -> NodesManager:
-        if self._manager is None:
-            self._manager = NodesManager(
+        try:
+            self._manager = self._renewed(self._manager)
+        except RedisClusterException as error:  # which is no RedisError
+            raise ConnectionError(str(error)) from None
+        except LookupError:
+            raise ConnectionError("none of its nodes has slots") from None
+        return self._manager
+
+    def _renewed(self, manager: NodesManager | None) -> NodesManager:
+        if manager is None:
+            return NodesManager(
                 [ClusterNode(*host) for host in self._url.hosts],
                 dynamic_startup_nodes=False,  # the URL's names outlive any node's address
                 **self._url.asking_options,
             )
-        else:
-            known = [(node.host, node.port) for node in self._manager.nodes_cache.values()]
-            self._manager.initialize(additional_startup_nodes_info=known)
-        return self._manager
+        known = [(node.host, node.port) for node in manager.nodes_cache.values()]
+        manager.initialize(additional_startup_nodes_info=known)
+        return manager

@@ -6,14 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from redis.backoff import NoBackoff
-from redis.connection import parse_url
 from redis.exceptions import RedisError
-from redis.maint_notifications import MaintNotificationsConfig
-from redis.retry import Retry
 
 from kvtransfer.errors import ConfigError
-from kvtransfer.stores.redis_credentials import PasswordFile
+from kvtransfer.stores import redis_options
 from kvtransfer.stores.redis_wire import WireConnection, WireSSLConnection, WireUnixConnection
 from kvtransfer.urls import masked
 
@@ -24,13 +20,12 @@ if TYPE_CHECKING:
 Host = tuple[str, int]
 
 _CONNECTIONS = {"redis": WireConnection, "rediss": WireSSLConnection, "unix": WireUnixConnection}
-_DEFAULT_PORTS = {"": 6379, "cluster": 6379, "sentinel": 26379}
+_DEFAULT_PORTS = {"cluster": 6379, "sentinel": 26379}
 _FORMS = {
     "": "redis://user:password@host:6379/0",
     "cluster": "redis-cluster://user:password@host1:6379,host2:6379",
     "sentinel": "redis-sentinel://user:password@host1:26379,host2:26379/service?db=0",
 }
-_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 
 @dataclass(frozen=True)
@@ -47,6 +42,8 @@ class RedisUrl:
     """What Sentinel calls the master; ``""`` elsewhere."""
     connections: int
     """To one server at once."""
+    timeout_s: float
+    """Longest that a call takes."""
     connection_class: type[Any]
     options: dict[str, Any] = field(repr=False)
     """Of a connection to a server that holds entries."""
@@ -61,11 +58,8 @@ class RedisUrl:
 
     def secrets(self) -> list[str | None]:
         """What no message may show."""
-        asked, held = self.asking_options, self.options
-        latest = [
-            getattr(o.get("credential_provider"), "last_password", None) for o in (asked, held)
-        ]
-        return [asked.get("password"), held.get("password"), *latest]
+        read = getattr(self.options.get("credential_provider"), "last_password", None)
+        return [self.options.get("password"), self.asking_options.get("password"), read]
 
 
 def read_url(url: str, settings: StoreSettings) -> RedisUrl:
@@ -86,7 +80,7 @@ def read_url(url: str, settings: StoreSettings) -> RedisUrl:
             f"store URL {masked(url)!r} is malformed: write {form} with special characters "
             "percent-encoded, and only options that redis-py knows"
         ) from None
-    _check_files(read)
+    redis_options.check_files(read.options, read.shown)
     return read
 
 
@@ -94,42 +88,35 @@ def _read(url: str, settings: StoreSettings) -> RedisUrl:
     parts = urlsplit(url)
     family, _, topology = parts.scheme.partition("-")
     _check(parts, topology)
-    options = _options(url, family, topology)
+    options = redis_options.in_url(_without_hosts(parts) if topology else url)
     host = (options.pop("host", "localhost"), options.pop("port", 6379))
-    if topology:
-        hosts = tuple(_host(text, _DEFAULT_PORTS[topology]) for text in _authority(parts)[1])
-    else:
-        hosts = () if family == "unix" else (host,)
+    single = () if family == "unix" else (host,)
     connections = options.pop("max_connections", settings.connections)
     theirs = {name: options.pop(f"sentinel_{name}", None) for name in ("username", "password")}
-    options |= _shared(settings)
-    _add_password_file(options, settings, url)
+    redis_options.complete(options, settings, masked(url))
+    asking = redis_options.for_asking(options, theirs if topology == "sentinel" else None)
     return RedisUrl(
         shown=masked(url),
         topology=topology,
-        hosts=hosts,
+        hosts=_hosts(parts, _DEFAULT_PORTS[topology]) if topology else single,
         service=unquote(parts.path.strip("/")) if topology == "sentinel" else "",
         connections=connections,
+        timeout_s=options["socket_timeout"],
         connection_class=_CONNECTIONS[family],
         options=options,
-        asking_options=_asking(options, theirs, family, topology),
+        asking_options=asking | ({"ssl": True} if family == "rediss" else {}),
     )
 
 
-def _options(url: str, family: str, topology: str) -> dict[str, Any]:
-    """As redis-py reads them, which knows no list of hosts."""
-    if topology:
-        parts = urlsplit(url)
-        url = f"{family}://{_authority(parts)[0]}host/?{parts.query}"
-    options: dict[str, Any] = parse_url(url)
-    options.pop("connection_class", None)
-    return options
+def _without_hosts(parts: SplitResult) -> str:
+    """A URL that redis-py can read, which knows no list of hosts."""
+    user, at, _ = parts.netloc.rpartition("@")
+    return f"{parts.scheme.partition('-')[0]}://{user}{at}host/?{parts.query}"
 
 
-def _authority(parts: SplitResult) -> tuple[str, list[str]]:
-    """The user's part, with its ``@``, and the hosts."""
-    user, at, hosts = parts.netloc.rpartition("@")
-    return user + at, hosts.split(",")
+def _hosts(parts: SplitResult, default_port: int) -> tuple[Host, ...]:
+    texts = parts.netloc.rpartition("@")[2].split(",")
+    return tuple(_host(text, default_port) for text in texts)
 
 
 def _host(text: str, default_port: int) -> Host:
@@ -137,43 +124,6 @@ def _host(text: str, default_port: int) -> Host:
     if not parts.hostname or parts.path:
         raise ValueError("not a host")
     return parts.hostname, parts.port or default_port
-
-
-def _shared(settings: StoreSettings) -> dict[str, Any]:
-    return {
-        "socket_timeout": settings.timeout_s,
-        "socket_connect_timeout": settings.timeout_s,
-        # They would stretch our timeouts, and let a connection with stale data be used again.
-        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
-    }
-
-
-def _asking(
-    options: dict[str, Any], theirs: dict[str, str | None], family: str, topology: str
-) -> dict[str, Any]:
-    """Sentinels have users of their own; nodes of a cluster don't."""
-    asking = {name: value for name, value in options.items() if name not in ("db", "path")}
-    if topology == "sentinel":
-        asking.pop("credential_provider", None)
-        asking |= theirs
-    # Half the time, so that where one is silent another one can still be asked.
-    half_s = options["socket_timeout"] / 2
-    asking |= {"socket_timeout": half_s, "socket_connect_timeout": half_s}
-    if topology == "sentinel":
-        asking["retry"] = Retry(NoBackoff(), 0)
-    return asking | ({"ssl": True} if family == "rediss" else {})
-
-
-def _add_password_file(options: dict[str, Any], settings: StoreSettings, url: str) -> None:
-    if settings.password_file is None:
-        return
-    if options.get("password"):
-        raise ConfigError(
-            f"store URL {masked(url)!r} has a password, and so has {settings.password_file}: "
-            "leave one of them out"
-        )
-    user = options.pop("username", None)
-    options["credential_provider"] = PasswordFile(user, settings.password_file)
 
 
 def _check(parts: SplitResult, topology: str) -> None:
@@ -191,15 +141,3 @@ def _check(parts: SplitResult, topology: str) -> None:
         raise ValueError("no service")
     if "decode_responses" in parts.query:
         raise ValueError("payloads are bytes")
-
-
-def _check_files(read: RedisUrl) -> None:
-    for name in _FILES:
-        path = read.options.get(name)
-        if path is None:
-            continue
-        try:
-            with open(path, "rb"):
-                pass
-        except OSError as error:
-            raise ConfigError(f"{read.shown}: can't read {name}={path}: {error.strerror}") from None

@@ -21,7 +21,7 @@ from kvtransfer.stores.server_process import free_port
 from kvtransfer.testing import CHUNK, KEY, PAYLOAD, StoreContract, get
 from tests.stores import cluster as clusters
 from tests.stores.backing import RedisBacking
-from tests.stores.servers import BINARIES, redis_binary, until
+from tests.stores.servers import BINARIES, PASSWORD, Server, redis_binary, until
 
 QUICK = StoreSettings(timeout_s=0.5)
 
@@ -213,6 +213,26 @@ def test_nobody_listens():
                 call(KEY, memoryview(bytearray(PAYLOAD)))
         with pytest.raises(StoreError, match="refused"):
             store.contains([KEY])
+
+
+def test_a_cluster_without_slots_is_told(tmp_path):
+    server = Server(redis_binary(), tmp_path, "cluster-enabled yes")
+    try:
+        url = server.url.replace("redis://", "redis-cluster://").removesuffix("/0")
+        with closing(open_store(url, CHUNK, QUICK)) as store, pytest.raises(StoreError) as e:
+            store.contains([KEY])
+        assert "none of its nodes has slots" in str(e.value)
+    finally:
+        server.kill()
+
+
+def test_a_node_whose_url_says_nothing_of_a_cluster_is_told(cluster):
+    port = cluster.servers[cluster.master_of(KEY) - 1].port
+    with (
+        closing(open_store(f"redis://:{PASSWORD}@127.0.0.1:{port}", CHUNK, QUICK)) as store,
+        pytest.raises(StoreError, match="write redis-cluster://"),
+    ):
+        get(store, KEY)
 
 
 def test_a_server_that_is_no_cluster_is_told(server):
