@@ -4,9 +4,11 @@ import os
 import signal
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import count as count_up
+from threading import Event
 
 import pytest
 from redis.crc import key_slot
@@ -258,3 +260,37 @@ def test_a_malformed_url_is_refused_at_once(url):
     with pytest.raises(ConfigError, match="redis-cluster://user:password@host1:6379") as e:
         open_store(url, CHUNK, QUICK)
     assert "s3cret" not in str(e.value)
+
+
+def test_slots_move_under_readers_and_writers(cluster):
+    cluster.flush()
+    keys = keys_at(cluster, 1, 4)
+    source, target = cluster.servers[1], cluster.servers[2]
+    slots = {key_slot(name.encode()) for key in keys for name in (key, f"{key}_bytes")}
+    over = Event()
+    with closing(open_store(cluster.url, CHUNK, StoreSettings())) as store:
+
+        def work():
+            hits = 0
+            while not over.is_set():
+                for key in keys:
+                    assert store.put(key, memoryview(payload_of(key)))
+                    got = get(store, key)
+                    assert got in (payload_of(key), None)
+                    hits += got is not None
+                store.contains(keys)
+            return hits
+
+        with ThreadPoolExecutor(4) as threads:
+            workers = [threads.submit(work) for _ in range(4)]
+            try:
+                for giver, taker in ((source, target), (target, source)):
+                    for slot in slots:
+                        cluster.begin_move(slot, giver, taker)
+                        cluster.move_names(slot, giver, taker)
+                        cluster.end_move(slot, giver, taker)
+            finally:
+                over.set()
+            assert all(worker.result() > 0 for worker in workers)
+        assert put_all(store, keys) == [True] * 4
+        assert [get(store, key) for key in keys] == [payload_of(key) for key in keys]
