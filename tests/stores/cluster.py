@@ -74,6 +74,10 @@ class Cluster:
     def masters(self, *but):
         return [server for server in self.servers[:MASTERS] if server not in but]
 
+    def settle(self):
+        """Wait until every server has the whole cluster in view, and all is well there."""
+        until(lambda: all(self._knows_all(server) for server in self.servers))
+
     def flush(self):
         for server in self.masters():
             self.say(server, "FLUSHALL")
@@ -107,7 +111,7 @@ class Cluster:
                 self.say(server, "CLUSTER ADDSLOTSRANGE", *share)
             if server is not first:
                 self.say(server, "CLUSTER MEET", "127.0.0.1", self._met_at(first), first.bus)
-        until(lambda: all(self._knows_all(server) for server in self.servers))
+        self.settle()
         self.say(self.servers[-1], "CLUSTER REPLICATE", self.id_of(first))
         until(self._is_replicated)
 

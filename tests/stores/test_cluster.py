@@ -207,7 +207,8 @@ def test_a_stopped_master_holds_up_nobody_beyond_the_deadline(cluster, keys):
             assert get(store, elsewhere) == payload_of(elsewhere)
         finally:
             os.kill(cluster.servers[2].pid, signal.SIGCONT)
-        until(lambda: store.contains([lost, elsewhere])[1])
+        until(lambda: all(store.contains([lost, elsewhere])))
+        cluster.settle()
 
 
 def test_nobody_listens():
