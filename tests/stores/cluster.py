@@ -46,12 +46,13 @@ class Cluster:
         with server.client() as client:
             return client.execute_command(*words)
 
-    def master_of(self, name):
-        """Index of the server that serves the slot of ``name``."""
+    def masters_of(self, names):
+        """For each of ``names`` the index of the server that serves its slot."""
         nodes = self.say(self.servers[1], "CLUSTER SLOTS")
-        slot = key_slot(name.encode())
-        ports = [owner[1] for first, last, owner, *_ in nodes if first <= slot <= last]
-        return [server.port for server in self.servers].index(ports[0])
+        ports = [server.port for server in self.servers]
+        slots = [key_slot(name.encode()) for name in names]
+        owners = [next(owner for a, b, owner, *_ in nodes if a <= slot <= b) for slot in slots]
+        return [ports.index(owner[1]) for owner in owners]
 
     def id_of(self, server):
         return self.say(server, "CLUSTER MYID").decode()

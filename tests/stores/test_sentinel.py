@@ -27,6 +27,9 @@ def config_of(stack):
 def stack(request, tmp_path_factory):
     directory = tmp_path_factory.mktemp("sentinel")
     with sentinels.running(BINARIES[request.param](), directory) as running:
+        for each in running.sentinels:  # a busy machine is no reason for a failover here
+            setting = ("down-after-milliseconds", 30_000)
+            running.ask(each, "SENTINEL SET", sentinels.SERVICE, *setting)
         yield running
 
 
