@@ -223,7 +223,8 @@ def test_nobody_listens():
 
 
 def test_a_cluster_without_slots_is_told(tmp_path):
-    server = Server(redis_binary(), tmp_path, "cluster-enabled yes")
+    bus = f"cluster-port {free_port()}"
+    server = Server(redis_binary(), tmp_path, "cluster-enabled yes", bus)
     try:
         url = server.url.replace("redis://", "redis-cluster://").removesuffix("/0")
         with closing(open_store(url, CHUNK, QUICK)) as store, pytest.raises(StoreError) as e:
