@@ -23,6 +23,7 @@ demo: $(STAMP) ## one context computed once, restored by another vLLM (JSON=FILE
 	@$(BIN)/python -m demo.run $(if $(JSON),--json "$(JSON)")
 
 test: check ## everything: the checks, then every test (ARGS=... goes to pytest)
+	@scripts/install_redis
 	$(BIN)/pytest $(ARGS)
 
 check: $(STAMP) ## lint, types, layers, spelling

@@ -53,7 +53,9 @@ def parser_on(sock):
     parser = WireParser(socket_read_size=65536)
     sock.settimeout(2.0)
     encoder = Encoder("utf-8", "strict", decode_responses=False)
-    parser.on_connect(SimpleNamespace(_sock=sock, socket_timeout=2.0, encoder=encoder))
+    parser.on_connect(
+        SimpleNamespace(_sock=sock, socket_timeout=2.0, deadline_s=None, encoder=encoder)
+    )
     return parser
 
 
