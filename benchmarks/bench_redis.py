@@ -15,8 +15,10 @@ embedded Valkey.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -53,8 +55,8 @@ def main() -> None:
         try:
             with SERVERS[name]() as server:
                 for mib in options.mib:
-                    rows += transfers(server, mib << 20, options.rounds)
-                rows += lookups(server, options.rounds)
+                    rows += _apart(transfers, server, mib << 20, options.rounds)
+                rows += _apart(lookups, server, options.rounds)
         except ConfigError as error:
             sys.exit(f"bench_redis: {error}")
     print_table(rows, baseline="redis-py-hiredis")
@@ -113,6 +115,12 @@ def lookups(server: Server, rounds: int) -> list[Row]:
         seconds_row("redis", case, name, [sample.wall_s for sample in taken])
         for name, taken in samples.items()
     ]
+
+
+def _apart(work: Callable[..., list[Row]], *arguments: object) -> list[Row]:
+    # What malloc does for a large value depends on those that the process has freed before.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+        return fresh.submit(work, *arguments).result()
 
 
 def _rates(

@@ -71,10 +71,10 @@ SERVERS = {"redis7": redis7, "valkey": valkey, "redis7-tls": redis7_tls}
 def certify(directory: Path) -> tuple[Path, Path]:
     """A self-signed certificate for 127.0.0.1 and its key, as files in ``directory``."""
     certificate, key = directory / "cert.pem", directory / "key.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2".split()
-    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    names = ["-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
     files = ["-out", str(certificate), "-keyout", str(key)]
-    subprocess.run([*command, *names, *files], check=True, capture_output=True)
+    subprocess.run(["openssl", "req", *kind, *names, *files], check=True, capture_output=True)
     return certificate, key
 
 

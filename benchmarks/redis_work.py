@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import psutil
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    import psutil
 
     from benchmarks.measure import Row
     from benchmarks.ping import Pings
