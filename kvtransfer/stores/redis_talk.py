@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 from kvtransfer.stores.redis_wire import command
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from kvtransfer.stores.redis_wire import Wire
 
@@ -117,12 +117,19 @@ def _expiries(key: str, ttl_s: int) -> list[bytes]:
 
 def _fields(wire: Wire) -> dict[str, str] | None:
     reply = _checked(wire)
+    pairs: Iterable[tuple[object, object]]
     if isinstance(reply, list):  # RESP2 has no maps
-        reply = dict(zip(reply[::2], reply[1::2], strict=True))
-    if not isinstance(reply, dict):
+        pairs = zip(reply[::2], reply[1::2], strict=False)
+    elif isinstance(reply, dict):
+        pairs = reply.items()
+    else:
         return None
-    # Strange bytes become what no record holds.
-    return {k.decode(errors="replace"): v.decode(errors="replace") for k, v in reply.items()}
+    return {_text(name): _text(value) for name, value in pairs}
+
+
+def _text(part: object) -> str:
+    """What no record holds, for strange bytes and for whatever else."""
+    return part.decode(errors="replace") if isinstance(part, bytes) else repr(part)
 
 
 def _length(wire: Wire) -> int | None:

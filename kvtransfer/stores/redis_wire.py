@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis._parsers.resp3 import _RESP3Parser
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
-from redis.exceptions import ConnectionError, RedisError
+from redis.exceptions import ConnectionError, InvalidResponse, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class Window:
         """The next ``length`` bytes; takes the line end behind them too. RESP2's null is -1."""
         if length < 0:
             return None
+        if length > _DRAIN_BYTES:  # before there is memory for it
+            raise ConnectionError(f"unexpected value of {length} bytes")
         value = bytearray(length)
         self.read_into(memoryview(value))
         return bytes(value)
@@ -91,11 +93,12 @@ class Window:
             self._receive()
         replies = bytes(self._arrived[self._taken : self._taken + 4 * count])
         frame = b":" * count, b"\r" * count, b"\n" * count
-        if (replies[0::4], replies[2::4], replies[3::4]) != frame:
+        digits = replies[1::4]
+        if (replies[0::4], replies[2::4], replies[3::4]) != frame or not digits.isdigit():
             return None
         self._taken += 4 * count
         self.purge()
-        return replies[1::4]
+        return digits
 
     def skip(self, length: int) -> None:
         """Read ``length`` bytes and a line end away."""
@@ -181,6 +184,13 @@ class WireParser(_RESP3Parser):
         self._buffer = self.window = Window(connection._sock, connection.socket_timeout)
         self.encoder = connection.encoder
 
+    def read_response(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
+        """See redis-py, whose errors are of other kinds where a line was garbled."""
+        try:
+            return super().read_response(*arguments, **options)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise InvalidResponse("a reply makes no sense") from error
+
     def read_reply(self) -> object:
         """Read one small reply, text as bytes; an error is returned, not raised."""
         return self.read_response(disable_decoding=True)
@@ -189,7 +199,7 @@ class WireParser(_RESP3Parser):
         """Read ``count`` replies, which have to be integers.
 
         Raises:
-            ResponseError: the first that isn't one.
+            RedisError: the first that isn't one.
         """
         digits = self.window.read_digits(count)
         if digits is not None:
@@ -198,7 +208,10 @@ class WireParser(_RESP3Parser):
         for reply in replies:
             if isinstance(reply, RedisError):
                 raise reply
-        return [int(str(reply)) for reply in replies]
+        counts = [reply for reply in replies if isinstance(reply, int)]
+        if len(counts) < count:
+            raise InvalidResponse("expected numbers only")
+        return counts
 
     def read_value_into(self, target: memoryview) -> bool | RedisError:
         """Read one reply: a string of the length of ``target`` fills it.
@@ -214,7 +227,11 @@ class WireParser(_RESP3Parser):
             if reply is None or isinstance(reply, RedisError):
                 return reply or False
             raise ConnectionError(f"expected a value, got {type(reply).__name__}")
-        length = int(self.window.readline()[1:])
+        line = self.window.readline()
+        try:
+            length = int(line[1:])
+        except ValueError as error:
+            raise InvalidResponse(f"a value of {line[1:]!r} bytes") from error
         if length == len(target):
             self.window.read_into(target)
         elif length >= 0:
