@@ -12,4 +12,5 @@ from tests.faults.arena import Arena
 @pytest.fixture(scope="module")
 def arena():
     with closing(Arena()) as running:
+        running.assert_well()
         yield running

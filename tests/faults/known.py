@@ -119,37 +119,39 @@ DATA = (
     ),
 )
 
+ANSWERS = {
+    "loading": b"-LOADING Redis is loading the dataset in memory\r\n",
+    "busy": b"-BUSY Redis is busy running a script.\r\n",
+    "moved": b"-MOVED 1234 127.0.0.1:1\r\n",
+    "no error": b"-\r\n",
+    "another protocol": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "a huge value": b"$99999999999999\r\n",
+    "no length": b"$1x\r\n",
+    "a huge array": b"*1000000000\r\n",
+    "a deep array": b"*1\r\n" * 5000,
+    "a map of arrays": b"%1\r\n*0\r\n*0\r\n",
+    "pairs of numbers": b"*2\r\n:1\r\n:1\r\n" * 300,
+    "an odd list": b"*1\r\n+x\r\n" * 300,
+    "null": b"$-1\r\n" * 300,
+    "numbers": b":1\r\n" * 300,
+    "ok": b"+OK\r\n" * 300,
+    "an empty line": b"\r\n",
+    "zeroes": b"\0" * 100,
+}
+
 LINE = (
     on_the_line("reset", proxy.resetting),
     on_the_line("closed", proxy.closing),
     on_the_line("stalled", proxy.stalling),
     on_the_line("replies lost", proxy.swallowing),
-    on_the_line("one byte at a time", proxy.dribbling(0.005)),
-    on_the_line("one byte at a time, fast", proxy.dribbling(0.0002)),
+    on_the_line("one byte at a time", proxy.dribbling(0.0002)),
     on_the_line("delayed", proxy.delaying(DEADLINE_S / 50)),
     on_the_line("delayed for too long", proxy.delaying(DEADLINE_S * 2)),
     *(
         on_the_line(f"bit {at} flipped", proxy.flipping(at, at % 8))
         for at in (0, 1, 2, 4, 60, 1000)
     ),
-    *(
-        on_the_line(f"answers {reply!r}", proxy.answering(reply))
-        for reply in (
-            b"-LOADING Redis is loading the dataset in memory\r\n",
-            b"-BUSY Redis is busy running a script.\r\n",
-            b"-MOVED 1234 127.0.0.1:1\r\n",
-            b"-\r\n",
-            b"HTTP/1.1 400 Bad Request\r\n\r\n",
-            b"$99999999999999\r\n",
-            b"$1x\r\n",
-            b"*1000000000\r\n",
-            b"$-1\r\n",
-            b":1\r\n" * 300,
-            b"+OK\r\n" * 300,
-            b"\r\n",
-            b"\0" * 100,
-        )
-    ),
+    *(on_the_line(f"answers {name}", proxy.answering(reply)) for name, reply in ANSWERS.items()),
 )
 
 FAULTS = (*SERVER, *ACCESS, *DATA, *LINE)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 REQUEST, REPLY = "request", "reply"
-_PIECE_BYTES = 1 << 16
+_PIECE_BYTES = 1 << 18
 _RESET = struct.pack("ii", 1, 0)
 
 Rule = "Callable[[Line, str, bytes], None]"
@@ -80,18 +80,22 @@ class Proxy:
             self._trip = None
             return trip.left_bytes, trip
 
-    def close(self) -> None:
+    def hang_up(self) -> None:
         """End all lines."""
-        self.follow(passing)
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
         with self._lock:
             lines = list(self._lines)
         for line in lines:
             line.hang_up()
         for line in lines:
             line.thread.join()
+
+    def close(self) -> None:
+        """Serve nobody any more."""
+        self.follow(passing)
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+        self.hang_up()
 
     def _accept(self) -> None:
         while True:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from tests.faults.arena import NBYTES, Wrong
+from tests.faults.arena import NBYTES, Arena, Wrong
 from tests.faults.proxy import REPLY, REQUEST
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.faults.arena import Arena
 
 
 def nothing(arena: Arena) -> None:
@@ -46,9 +41,15 @@ CALLS = (
 
 
 def before(arena: Arena, fault: Fault, call: Call) -> None:
-    """The call finds the fault there, on an open connection and perhaps on another one."""
+    """The call finds the fault there, on an open connection."""
     fault.inject(arena)
     call.make(arena)
+
+
+def afresh(arena: Arena, fault: Fault, call: Call) -> None:
+    """The call finds the fault there and has to connect first."""
+    arena.proxy.hang_up()
+    fault.inject(arena)
     call.make(arena)
 
 
@@ -58,7 +59,6 @@ def during(arena: Arena, fault: Fault, call: Call) -> None:
     call.make(arena)
     if not trip.sprung.is_set():
         raise Wrong(f"{fault.name} didn't come about")
-    call.make(arena)
 
 
 def after(arena: Arena, fault: Fault, call: Call) -> None:
@@ -67,23 +67,21 @@ def after(arena: Arena, fault: Fault, call: Call) -> None:
     fault.inject(arena)
 
 
-MOMENTS = (before, during, after)
+MOMENTS = (before, afresh, during, after)
+Moment = Callable[[Arena, Fault, Call], None]
 
 
-def strike(
-    arena: Arena, fault: Fault, call: Call, moment: Callable[[Arena, Fault, Call], None]
-) -> None:
-    """Prove one combination.
+def strike(arena: Arena, fault: Fault, call: Call, moment: Moment) -> None:
+    """Prove one combination on an arena that is well, and leave it so.
 
     Raises:
         Wrong: a promise was broken.
     """
-    arena.assert_well()
+    struck = arena.number
     try:
         moment(arena, fault, call)
     finally:
         arena.proxy.untrip()
         fault.heal(arena)
-    struck = arena.number
-    arena.assert_well()
+        arena.assert_well()
     arena.get(struck)

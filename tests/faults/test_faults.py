@@ -2,12 +2,35 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.known import FAULTS
-from tests.faults.scenario import CALLS, MOMENTS, strike
+from tests.faults.known import ACCESS, DATA, LINE, SERVER
+from tests.faults.scenario import CALLS, afresh, after, before, during, strike
 
 
-@pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: moment.__name__)
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_costs_hits_and_nothing_else(arena, fault, moment):
-    for call in CALLS:
-        strike(arena, fault, call, moment)
+def prove(arena, fault, *moments):
+    for moment in moments:
+        for call in CALLS:
+            strike(arena, fault, call, moment)
+
+
+def named(faults):
+    return pytest.mark.parametrize("fault", faults, ids=lambda fault: fault.name)
+
+
+@named(SERVER)
+def test_a_fault_of_the_server(arena, fault):
+    prove(arena, fault, before, afresh, during, after)
+
+
+@named(ACCESS)
+def test_a_right_that_is_taken(arena, fault):
+    prove(arena, fault, before, afresh, during)
+
+
+@named(DATA)
+def test_an_entry_that_is_damaged(arena, fault):
+    prove(arena, fault, before, during)
+
+
+@named(LINE)
+def test_a_fault_on_the_line(arena, fault):
+    prove(arena, fault, before, afresh, during)
