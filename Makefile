@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fix bench clean
+.PHONY: help install demo test check fix bench soak clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -38,6 +38,9 @@ fix: $(STAMP) ## mend what the linter and the formatter can
 
 bench: $(STAMP) ## time to first token: cold, restored, local hit (JSON=FILE appends the rows)
 	$(BIN)/python -m benchmarks.bench_ttft $(if $(JSON),--json "$(JSON)")
+
+soak: $(STAMP) ## faults at random for ten minutes (ARGS="--faults N --seed N --json FILE")
+	$(BIN)/python -m tests.faults.soak $(ARGS)
 
 clean: ## remove .venv and what the tools left behind
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

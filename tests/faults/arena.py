@@ -9,6 +9,7 @@ import random
 import signal
 import time
 from contextlib import contextmanager
+from threading import local
 from typing import TYPE_CHECKING
 
 import redis
@@ -67,17 +68,21 @@ class Arena:
         self.now_s = 0.0
         self.store = self.open_store()
         self.slowest_s = 0.0
-        self._spare = memoryview(bytearray(NBYTES))
+        self._hand = local()
 
     def open_store(self) -> GuardedStore:
         """One more, through the proxy."""
-        url = f"redis://:{self.password}@127.0.0.1:{self.proxy.port}/0"
-        store = open_store(url, CHUNK, StoreSettings(timeout_s=DEADLINE_S))
-        return GuardedStore(store, url, clock=lambda: self.now_s)
+        store = open_store(self.url, CHUNK, StoreSettings(timeout_s=DEADLINE_S))
+        return GuardedStore(store, self.url, clock=lambda: self.now_s)
 
-    def get(self, number: int, target: memoryview | None = None) -> bool:
+    @property
+    def url(self) -> str:
+        """Of the server, through the proxy."""
+        return f"redis://:{self.password}@127.0.0.1:{self.proxy.port}/0"
+
+    def get(self, number: int) -> bool:
         """Whether it is a hit, whose bytes are proven."""
-        target = self._spare if target is None else target
+        target = self._target()
         target[:] = _POISON
         with self._in_time("get"):
             hit = self.store.get_into(key_of(number), target)
@@ -147,6 +152,12 @@ class Arena:
         self.proxy.close()
         self.control.close()
         self.server.close()
+
+    def _target(self) -> memoryview:
+        """Memory of this thread's own."""
+        if not hasattr(self._hand, "target"):
+            self._hand.target = memoryview(bytearray(NBYTES))
+        return self._hand.target
 
     @contextmanager
     def _in_time(self, call: str) -> Iterator[None]:

@@ -63,10 +63,11 @@ class Proxy:
             self._trip = Trip(way, after_bytes, action)
             return self._trip
 
-    def untrip(self) -> None:
-        """Forget a trip that has not come about."""
+    def untrip(self) -> bool:
+        """Forget the trip; False where it has sprung already."""
         with self._lock:
-            self._trip = None
+            trip, self._trip = self._trip, None
+        return trip is not None
 
     def due(self, way: str, data: bytes) -> tuple[int, Trip | None]:
         """How much of ``data`` may pass before a trip springs, and that."""
