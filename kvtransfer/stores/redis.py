@@ -57,31 +57,34 @@ class RedisStore:
         """See :class:`kvtransfer.stores.Store`."""
         if not keys:
             return []
-        counts = self._exchange(partial(redis_talk.count_halves, keys))
+        counts = self._exchange(partial(redis_talk.count_halves, keys), self._deadline_s())
         return [count == 2 for count in counts]
 
     def get_into(self, key: str, payload: memoryview) -> bool:
         """See :class:`kvtransfer.stores.Store`."""
         target = whole(payload, self._chunk)
-        found = self._exchange(partial(redis_talk.read_entry, key, target))
+        deadline_s = self._deadline_s()
+        found = self._exchange(partial(redis_talk.read_entry, key, target), deadline_s)
         record = self._record(key, found)
         if found.filled and record is not None and record.is_of(target):
             return True
         if not found.is_nothing:
             # No writer half way, for those put both halves at once. Should one have mended the
             # entry since, both good halves go: a miss, put again next time.
-            self._exchange(partial(redis_talk.remove_entry, key))
+            self._exchange(partial(redis_talk.remove_entry, key), deadline_s)
         return False
 
     def put(self, key: str, payload: memoryview) -> bool:
         """See :class:`kvtransfer.stores.Store`."""
         source = whole(payload, self._chunk)
-        found = self._exchange(partial(redis_talk.probe_entry, key, self._ttl_s))
+        deadline_s = self._deadline_s()
+        found = self._exchange(partial(redis_talk.probe_entry, key, self._ttl_s), deadline_s)
         if found.payload_bytes == len(source) and self._record(key, found) is not None:
             return True
         record = ChunkRecord.of(key, self._chunk, source, created=int(time.time()))
         fields = record.to_fields()
-        self._exchange(partial(redis_talk.write_entry, key, source, fields, self._ttl_s))
+        write = partial(redis_talk.write_entry, key, source, fields, self._ttl_s)
+        self._exchange(write, deadline_s)
         return True
 
     def close(self) -> None:
@@ -93,13 +96,16 @@ class RedisStore:
         record = ChunkRecord.from_fields(found.fields or {})
         return record if record is not None and record.matches(key, self._chunk) else None
 
-    def _exchange(self, talk: Callable[[Wire], T]) -> T:
+    def _deadline_s(self) -> float:
+        """Of a call that begins now, by ``time.monotonic``."""
+        return time.monotonic() + self._timeout_s
+
+    def _exchange(self, talk: Callable[[Wire], T], deadline_s: float) -> T:
         """``talk`` over a pooled connection, once more when that one turns out to be broken.
 
         Raises:
             StoreError: whatever the cause; its text holds no secret.
         """
-        deadline_s = time.monotonic() + self._timeout_s
         try:
             try:
                 return self._exchange_once(talk, deadline_s)

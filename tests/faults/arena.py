@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 DEADLINE_S = 0.3
-SLACK_S = 0.25
+SLACK_S = 0.2
 """Less than another deadline, enough for a busy machine; what calls really took is recorded."""
 NBYTES = (4 << 20) + 3
 """Three slices, the last of an odd length."""

@@ -139,6 +139,9 @@ ANSWERS = {
     "zeroes": b"\0" * 100,
 }
 
+JUST_IN_TIME = on_the_line("just in time", proxy.delaying_replies(DEADLINE_S * 0.9))
+"""Each answer alone."""
+
 LINE = (
     on_the_line("reset", proxy.resetting),
     on_the_line("closed", proxy.closing),

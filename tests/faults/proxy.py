@@ -222,6 +222,17 @@ def delaying(seconds: float) -> Rule:
     return rule
 
 
+def delaying_replies(seconds: float) -> Rule:
+    """Each piece of a reply waits."""
+
+    def rule(line: Line, way: str, data: bytes) -> None:
+        if way == REPLY:
+            line.proxy.healed.wait(seconds)
+        line.send(way, data)
+
+    return rule
+
+
 def answering(reply: bytes) -> Rule:
     """``reply`` is the answer to everything, and the server isn't asked."""
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.known import ACCESS, DATA, LINE, SERVER
+from tests.faults.known import ACCESS, DATA, JUST_IN_TIME, LINE, SERVER
 from tests.faults.scenario import CALLS, afresh, after, before, during, strike
 
 
@@ -34,3 +34,7 @@ def test_an_entry_that_is_damaged(arena, fault):
 @named(LINE)
 def test_a_fault_on_the_line(arena, fault):
     prove(arena, fault, before, afresh, during)
+
+
+def test_a_call_of_several_exchanges_has_one_deadline(arena):
+    prove(arena, JUST_IN_TIME, before, during)
