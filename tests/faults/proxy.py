@@ -42,9 +42,8 @@ class Proxy:
         self._lock = Lock()
         self._trip: Trip | None = None
         self._lines: set[Line] = set()
-        self.rule: Rule = passing
-        self.healed = Event()
-        """Set when the rule that holds now has been replaced."""
+        self.holding: tuple[Rule, Event] = (passing, Event())
+        """The rule, and what is set once another one holds: one value, for lines read both."""
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self._listener.getsockname()[1]
         self._thread = Thread(target=self._accept, name="proxy", daemon=True)
@@ -53,8 +52,7 @@ class Proxy:
     def follow(self, rule: Rule) -> None:
         """Treat everything by ``rule`` from now on."""
         with self._lock:
-            ended, self.healed = self.healed, Event()
-            self.rule = rule
+            (_, ended), self.holding = self.holding, (rule, Event())
         ended.set()
 
     def trip(self, way: str, after_bytes: int, action: Callable[[], None]) -> Trip:
@@ -107,7 +105,7 @@ class Proxy:
             line = Line(self, client, self._server_port)
             with self._lock:
                 self._lines.add(line)
-            line.thread.start()
+                line.thread.start()
 
     def forget(self, line: Line) -> None:
         """``line`` has ended."""
@@ -123,6 +121,8 @@ class Line:
         self._server_port = server_port
         self._client = client
         self._server = socket.socket()
+        self.healed = Event()
+        """Of the rule that what passes is treated by."""
         self.thread = Thread(target=self._run, name="proxy-line", daemon=True)
 
     def send(self, way: str, data: bytes) -> None:
@@ -160,11 +160,15 @@ class Line:
 
     def _treat(self, way: str, data: bytes) -> None:
         passes, trip = self.proxy.due(way, data)
-        self.proxy.rule(self, way, data[:passes])
+        self._obey(way, data[:passes])
         if trip is not None:
             trip.action()
             trip.sprung.set()
-            self.proxy.rule(self, way, data[passes:])
+            self._obey(way, data[passes:])
+
+    def _obey(self, way: str, data: bytes) -> None:
+        rule, self.healed = self.proxy.holding
+        rule(self, way, data)
 
 
 def passing(line: Line, way: str, data: bytes) -> None:
@@ -173,7 +177,7 @@ def passing(line: Line, way: str, data: bytes) -> None:
 
 def stalling(line: Line, way: str, data: bytes) -> None:
     """Nothing moves until it is healed."""
-    line.proxy.healed.wait()
+    line.healed.wait()
     line.send(way, data)
 
 
@@ -203,8 +207,8 @@ def dribbling(every_s: float) -> Rule:
     """Replies come one byte at a time."""
 
     def rule(line: Line, way: str, data: bytes) -> None:
-        healed, sent = line.proxy.healed, 0
-        while way == REPLY and sent < len(data) and not healed.wait(every_s):
+        sent = 0
+        while way == REPLY and sent < len(data) and not line.healed.wait(every_s):
             line.send(way, data[sent : sent + 1])
             sent += 1
         line.send(way, data[sent:])
@@ -216,7 +220,7 @@ def delaying(seconds: float) -> Rule:
     """Each piece waits."""
 
     def rule(line: Line, way: str, data: bytes) -> None:
-        line.proxy.healed.wait(seconds)
+        line.healed.wait(seconds)
         line.send(way, data)
 
     return rule
@@ -227,7 +231,7 @@ def delaying_replies(seconds: float) -> Rule:
 
     def rule(line: Line, way: str, data: bytes) -> None:
         if way == REPLY:
-            line.proxy.healed.wait(seconds)
+            line.healed.wait(seconds)
         line.send(way, data)
 
     return rule

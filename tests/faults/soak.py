@@ -7,6 +7,7 @@ the file; those that it has of the same seed are not run again. Ends with 1 if a
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import logging
 import random
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WELL = "well"
+HANG_S = 120.0
 
 
 def main() -> None:
     options = _options()
     logging.getLogger("kvtransfer").setLevel(logging.ERROR)  # that the store fails is no news
+    faulthandler.dump_traceback_later(HANG_S, exit=True)
     for line in soak(options.faults, options.seed, options.json):
+        faulthandler.dump_traceback_later(HANG_S, exit=True)  # for each one anew
         if line["outcome"] != WELL or line["number"] % 20 == 0:
             print(f"{line['number']:5} {line['fault']}: {line['outcome']}", flush=True)
     found = summary(options.seed, options.json)
