@@ -8,8 +8,8 @@ In turns, on one connection each, in one run:
 - ``loopback``: as many bytes from one process to another with ``sendall`` and ``recv_into``.
 
 ``CPU s/GB`` is the client's. PINGs come from a third process meanwhile; beside loopback they find
-the server idle. ``lookup`` asks for both halves of 512 chunks. The servers: the operating system's Redis, plain and over TLS, and the
-embedded Valkey.
+the server idle. ``lookup`` asks for both halves of 512 chunks. The servers: the operating system's
+Redis, plain and over TLS, and the embedded Valkey.
 """
 
 from __future__ import annotations
