@@ -148,7 +148,9 @@ LINE = (
     on_the_line("stalled", proxy.stalling),
     on_the_line("replies lost", proxy.swallowing),
     on_the_line("one byte at a time", proxy.dribbling(0.0002)),
+    on_the_line("one byte at a time, slowly", proxy.dribbling(0.005)),
     on_the_line("delayed", proxy.delaying(DEADLINE_S / 50)),
+    on_the_line("delayed for long", proxy.delaying(DEADLINE_S * 0.4)),
     on_the_line("delayed for too long", proxy.delaying(DEADLINE_S * 2)),
     *(
         on_the_line(f"bit {at} flipped", proxy.flipping(at, at % 8))
