@@ -99,7 +99,7 @@ def test_a_refused_tier_comes_back_when_it_is_clearly_better():
     assert not cost.pays("store", 512, 0)
     for _ in range(60):
         cost.observe_load("store", 256, 256 * 0.0009, failed=False)
-    assert not cost.pays("store", 512, 0)  # better, but not by much: no to and fro
+    assert not cost.pays("store", 512, 0)  # better, but not by much: no swinging
     for _ in range(60):
         cost.observe_load("store", 256, 256 * 0.0005, failed=False)
     assert cost.pays("store", 512, 0)
