@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 HOST, STORE = "host", "store"
 # Steps of fewer tokens are decoding: they tell little of what prefill costs.
-_LEAST_TOKENS = 64
+_LEAST_TOKENS = 16
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 # What was seen a dozen observations ago counts for a third: a tier that changes is soon noticed.
 _MEMORY = 0.92
-# A refused tier must look so much better than recomputing before it is used again: no swinging back and forth.
+# A refused tier must look so much better than recomputing before it is used again: no swinging.
 _HYSTERESIS = 0.8
 _FIRST_PROBE_S = 2.0
 _LONGEST_PROBE_S = 60.0
