@@ -40,7 +40,10 @@ def read_only(folder, monkeypatch):
 
 
 def _mount(*arguments):
-    return subprocess.run(["mount", *arguments], check=False, stderr=subprocess.DEVNULL).returncode == 0
+    return (
+        subprocess.run(["mount", *arguments], check=False, stderr=subprocess.DEVNULL).returncode
+        == 0
+    )
 
 
 def _unmount(folder):
