@@ -103,6 +103,11 @@ class TransferConfig(BaseModel):
         values = {name: Value(value, name) for name, value in settings.items()}
         return cls._checked(values, cls.model_validate)
 
+    @property
+    def has_stores(self) -> bool:
+        """Whether there is a tier beyond host memory."""
+        return self.local_storage is not None or self.remote_url is not None
+
     @field_validator("remote_url")
     @classmethod
     def _knows_scheme(cls, url: str | None) -> str | None:
