@@ -51,10 +51,13 @@ class ChunkFiles:
             record = self._record(key, payload)
             self._io.write(fd, [body, self._last_blocks(payload, key, record)], 0, deadline_s)
             return
-        with _all_done([self._lanes.submit(self._io.write, fd, [body], 0, deadline_s)]):
+        # A small write at the end would cost as much as a large one where a disk is far away.
+        half_bytes = len(body) // 2 // BLOCK_BYTES * BLOCK_BYTES
+        first, second = body[:half_bytes], body[half_bytes:]
+        with _all_done([self._lanes.submit(self._io.write, fd, [first], 0, deadline_s)]):
             record = self._record(key, payload)
-        last = self._last_blocks(payload, key, record)
-        self._io.write(fd, [last], self._body_bytes, deadline_s)
+            last = self._last_blocks(payload, key, record)
+            self._io.write(fd, [second, last], half_bytes, deadline_s)
 
     def read(self, fd: int, key: str, payload: memoryview, deadline_s: float) -> bool:
         """Fill ``payload``; whether it is what was written as ``key`` in this format.
