@@ -25,20 +25,24 @@ if TYPE_CHECKING:
     from kvtransfer.layout import ChunkFormat
 
 _MAGIC = b"kvtransfer chunk 1\n"
-# Below, handing over to another thread takes as long as the checksum itself.
-_PIECE_BYTES = 4 << 20
+# Read in pieces of this size: the checksum of the last is what nothing hides.
+_PIECE_BYTES = 1 << 20
+# Below, handing over to another thread takes as long as the checksum that it hides.
+_WRITTEN_AT_ONCE_BYTES = 4 << 20
+# One caller alone keeps a disk busy only with several pieces at once.
+_LEAST_LANES = 4
 
 
 class ChunkFiles:
     """Reads and writes files of chunks of one format; safe to call from several threads."""
 
-    def __init__(self, chunk: ChunkFormat, threads: int) -> None:
+    def __init__(self, chunk: ChunkFormat, callers: int) -> None:
         self.nbytes = padded(chunk.nbytes) + BLOCK_BYTES
         """Of every file."""
         self._chunk = chunk
         self._body_bytes = chunk.nbytes // BLOCK_BYTES * BLOCK_BYTES
         self._io = DirectIO()
-        self._lanes = ThreadPoolExecutor(threads, "kvtransfer-disk")
+        self._lanes = ThreadPoolExecutor(max(callers, _LEAST_LANES), "kvtransfer-disk")
 
     def write(self, fd: int, key: str, payload: memoryview, deadline_s: float) -> None:
         """Fill the empty file ``fd``.
@@ -47,7 +51,7 @@ class ChunkFiles:
             OSError: it couldn't be done, or not by ``deadline_s`` of ``time.monotonic``.
         """
         body = payload[: self._body_bytes]
-        if len(body) <= _PIECE_BYTES:
+        if len(body) <= _WRITTEN_AT_ONCE_BYTES:
             record = self._record(key, payload)
             self._io.write(fd, [body, self._last_blocks(payload, key, record)], 0, deadline_s)
             return
