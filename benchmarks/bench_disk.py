@@ -34,6 +34,7 @@ SIZES_MIB = (1, 8, 32)
 ROUND_BYTES = 128 * MIB
 CALLERS = (1, 4)
 INDEXED = 10_000
+DIRECT = os.O_DIRECT
 PATIENT = StoreSettings(timeout_s=60.0)
 """A disk that stalls is a slow sample, not an error."""
 
@@ -92,11 +93,11 @@ class Chunks:
             Path(DiskFolder(str(self._root)).path(self._keys[i])).unlink(missing_ok=True)
 
     def _write_plain(self, i):
-        flags = os.O_CREAT | os.O_WRONLY | os.O_DIRECT
+        flags = os.O_CREAT | os.O_WRONLY | DIRECT
         _in_one_call(os.pwritev, self._plain / str(i), flags, self._memory[i])
 
     def _read_plain(self, path, slot):
-        _in_one_call(os.preadv, path, os.O_RDONLY | os.O_DIRECT, slot)
+        _in_one_call(os.preadv, path, os.O_RDONLY | DIRECT, slot)
 
 
 def _in_one_call(call, path, flags, memory):

@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 import random
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 
@@ -42,7 +42,8 @@ def modes(monkeypatch):
 
     def noted(fd, command, flags):
         asked.append(bool(flags & os.O_DIRECT))
-        return really(fd, command, flags)
+        with suppress(OSError):  # a folder of tests may be in memory
+            really(fd, command, flags)
 
     monkeypatch.setattr(fcntl, "fcntl", noted)
     return asked
