@@ -94,6 +94,10 @@ class SchedulerSide:
         """By job, until its blocks are the request's own again."""
         self._copying: dict[int, tuple[int, ...]] = {}
         """Blocks by save job, until they have been copied out."""
+        self._busy_blocks: dict[int, int] = {}
+        """How many of those jobs a block is in."""
+        self._held: set[str] = set()
+        """Finished requests whose blocks vLLM keeps until they have been copied out."""
         self._probes: dict[int, Journey] = {}
         """By job: loads that are for no request."""
         self._planned: list[Load] = []
@@ -176,7 +180,10 @@ class SchedulerSide:
             self._patience_s(output),
         )
         self._planned, self._reuses_blocks = [], False
-        self._copying.update({save.job: save.block_ids for save in saves})
+        for save in saves:
+            self._copying[save.job] = save.block_ids
+            for block in save.block_ids:
+                self._busy_blocks[block] = self._busy_blocks.get(block, 0) + 1
         return plan
 
     def take(self, report: Report, step: int | None = None) -> tuple[set[str], set[str]]:
@@ -202,10 +209,13 @@ class SchedulerSide:
         tracked.is_finished = True
         if self._lookup is not None:
             self._lookup.forget(request.request_id)
-        tracked.holds_blocks = bool(tracked.copying) and not tracked.loading
-        if not tracked.loading and not tracked.holds_blocks:
-            del self._requests[request.request_id]
-        return tracked.holds_blocks
+        if tracked.loading:
+            return False
+        if tracked.copying:
+            self._held.add(request.request_id)
+            return True
+        del self._requests[request.request_id]
+        return False
 
     def host_tokens(self, request: Request) -> int:
         """How many of the tokens to load for ``request`` host memory held."""
@@ -214,7 +224,7 @@ class SchedulerSide:
     @property
     def holds_blocks(self) -> bool:
         """Whether blocks of finished requests are still to be freed."""
-        return any(tracked.holds_blocks for tracked in self._requests.values())
+        return bool(self._held)
 
     def reset(self) -> None:
         """The weights may have changed: nothing cached so far, here or in the store, is good.
@@ -280,6 +290,8 @@ class SchedulerSide:
         tokens = min(
             computed_tokens, known if self._duties.saves_decode else request.num_prompt_tokens
         )
+        if tokens // self._tiling.chunk_tokens <= tracked.saved_chunks:
+            return  # as in most steps that decode
         stored = self._known_to_be_stored(request.request_id)
         keys = tracked.keys[: tokens // self._tiling.chunk_tokens]
         for chunk in range(tracked.saved_chunks, len(keys)):
@@ -305,9 +317,8 @@ class SchedulerSide:
 
     def _note_reuse(self, block_ids: Sequence[int]) -> None:
         """``block_ids`` will be written: not before they have been copied out."""
-        if self._copying and not self._reuses_blocks:
-            busy = set().union(*self._copying.values())
-            self._reuses_blocks = not busy.isdisjoint(block_ids)
+        if self._busy_blocks and not self._reuses_blocks:
+            self._reuses_blocks = not self._busy_blocks.keys().isdisjoint(block_ids)
 
     def _patience_s(self, output: SchedulerOutput) -> float:
         if output.total_num_scheduled_tokens:
@@ -342,9 +353,13 @@ class SchedulerSide:
         """Returns the finished request whose last blocks this has freed."""
         tracked = self._owners.pop(job)
         tracked.copying.discard(job)
-        del self._copying[job]
-        if tracked.copying or not tracked.holds_blocks:
-            return None
+        for block in self._copying.pop(job):
+            others = self._busy_blocks.pop(block) - 1
+            if others:
+                self._busy_blocks[block] = others
         request_id: str = tracked.request.request_id
+        if tracked.copying or request_id not in self._held:
+            return None
+        self._held.discard(request_id)
         del self._requests[request_id]
         return request_id

@@ -36,8 +36,6 @@ class Tracked:
     loads: bool = True
     """Until one has failed: what failed once is recomputed, not tried for ever."""
     is_finished: bool = False
-    holds_blocks: bool = False
-    """It is finished, and vLLM waits until its blocks have been copied out."""
 
     @property
     def keys(self) -> list[str]:
