@@ -166,12 +166,11 @@ class SchedulerSide:
         """The jobs of the step that ``output`` describes."""
         saves: list[Save] = []
         parts: list[tuple[int, int]] = []
-        for tracked, computed_tokens, written in self._progress(output):
-            scheduled_tokens = output.num_scheduled_tokens[tracked.request.request_id]
-            parts.append((scheduled_tokens, computed_tokens - scheduled_tokens))
-            self._note_reuse(written)
+        for tracked, context_tokens in self._progress(output):
+            tokens = output.num_scheduled_tokens[tracked.request.request_id]
+            parts.append((tokens, context_tokens))
             if self._duties.saves:
-                saves += self._save(tracked, computed_tokens)
+                saves += self._save(tracked, context_tokens + tokens)
         plan = Plan(
             tuple(self._planned),
             tuple(saves),
@@ -262,40 +261,46 @@ class SchedulerSide:
             self._lookup.ask(request_id, keys)
         return self._lookup.answer(request_id)
 
-    def _progress(self, output: SchedulerOutput) -> Iterator[tuple[Tracked, int, Sequence[int]]]:
-        """For each scheduled request: its computed tokens after the step, the blocks it writes."""
+    def _progress(self, output: SchedulerOutput) -> Iterator[tuple[Tracked, int]]:
+        """Each scheduled request, with its blocks of the step, and its tokens computed before."""
+        block_tokens = self._tiling.block_tokens
         for new in output.scheduled_new_reqs:
             tracked = self._requests[new.req_id]
             tracked.block_ids = list(new.block_ids[0])
-            yield self._step(tracked, output, new.num_computed_tokens)
+            self._note_reuse(tracked.block_ids[new.num_computed_tokens // block_tokens :])
+            yield tracked, new.num_computed_tokens
         cached = output.scheduled_cached_reqs
-        for i, request_id in enumerate(cached.req_ids):
-            tracked, new_blocks = self._requests[request_id], cached.new_block_ids[i]
+        for request_id, blocks, computed_tokens in zip(
+            cached.req_ids, cached.new_block_ids, cached.num_computed_tokens, strict=True
+        ):
+            tracked = self._requests[request_id]
             if request_id in cached.resumed_req_ids:
                 tracked.block_ids = []
-            tracked.block_ids += new_blocks[0] if new_blocks else []
-            yield self._step(tracked, output, cached.num_computed_tokens[i])
+            if blocks:
+                # What it writes is new to it, or was so in an earlier step and seen to then.
+                tracked.block_ids += blocks[0]
+                self._note_reuse(blocks[0])
+            yield tracked, computed_tokens
 
-    def _step(
-        self, tracked: Tracked, output: SchedulerOutput, computed_tokens: int
-    ) -> tuple[Tracked, int, Sequence[int]]:
-        scheduled_tokens = output.num_scheduled_tokens[tracked.request.request_id]
-        written = tracked.block_ids[computed_tokens // self._tiling.block_tokens :]
-        return tracked, computed_tokens + scheduled_tokens, written
-
-    def _save(self, tracked: Tracked, computed_tokens: int) -> Iterator[Save]:
+    def _save(self, tracked: Tracked, computed_tokens: int) -> list[Save]:
+        chunk_tokens = self._tiling.chunk_tokens
+        if computed_tokens // chunk_tokens <= tracked.saved_chunks:
+            return []  # most often so, while it decodes
         # Drafted tokens are computed too, but have no place among the ids until accepted.
         request = tracked.request
         known = len(request.all_token_ids)
         tokens = min(
             computed_tokens, known if self._duties.saves_decode else request.num_prompt_tokens
         )
-        if tokens // self._tiling.chunk_tokens <= tracked.saved_chunks:
-            return  # as in most steps that decode
-        stored = self._known_to_be_stored(request.request_id)
-        keys = tracked.keys[: tokens // self._tiling.chunk_tokens]
-        for chunk in range(tracked.saved_chunks, len(keys)):
-            key = keys[chunk]
+        first, end = tracked.saved_chunks, tokens // chunk_tokens
+        if end <= first:
+            return []
+        tracked.saved_chunks = end
+        return list(self._save_chunks(tracked, first, tracked.keys[first:end]))
+
+    def _save_chunks(self, tracked: Tracked, first: int, keys: Sequence[str]) -> Iterator[Save]:
+        stored = self._known_to_be_stored(tracked.request.request_id)
+        for chunk, key in enumerate(keys, first):
             if key in stored or key in self._planner.index:
                 continue
             save = self._planner.save(key, self._tiling.blocks(chunk, tracked.block_ids))
@@ -305,7 +310,6 @@ class SchedulerSide:
             tracked.copying.add(save.job)
             self._owners[save.job] = tracked
             yield save
-        tracked.saved_chunks = max(tracked.saved_chunks, len(keys))
 
     def _known_to_be_stored(self, request_id: str) -> Set[str]:
         if self._lookup is None or not self._lookup.asked(request_id):
