@@ -14,12 +14,14 @@ from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Load, Plan, Report, Save
 from kvtransfer.planner import Planner, Target
 
+from .hasher import Hasher
 from .key_space import KeySpace
 from .pace import Pace
 from .tracked import Tracked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence, Set
+    from concurrent.futures import Future
 
     from vllm.config import VllmConfig
     from vllm.v1.core.sched.output import SchedulerOutput
@@ -90,6 +92,9 @@ class SchedulerSide:
         self._metrics = metrics
         self._epoch = ""
         self._requests: dict[str, Tracked] = {}
+        self._hasher = Hasher()
+        self._hashing: dict[str, Future[None]] = {}
+        """By request, where the keys of its prompt are not known yet."""
         self._owners: dict[int, Tracked] = {}
         """By job, until its blocks are the request's own again."""
         self._copying: dict[int, tuple[int, ...]] = {}
@@ -105,11 +110,16 @@ class SchedulerSide:
 
     def track(self, request: Request) -> None:
         """A request has come: begin to find out what the store holds of it."""
-        tracked = Tracked(request, self._key_space.chain(request, self._epoch))
-        self._requests[request.request_id] = tracked
+        request_id, chain = request.request_id, self._key_space.chain(request, self._epoch)
+        tracked = self._requests[request_id] = Tracked(request, chain)
+        if chain is not None:
+            hashing = self._hasher.begin(chain, request.all_token_ids)
+            if hashing is not None:
+                self._hashing[request_id] = hashing
+                return
         keys = [key for key in tracked.keys if key not in self._planner.index]
         if self._lookup is not None and keys:
-            self._lookup.ask(request.request_id, keys)
+            self._lookup.ask(request_id, keys)
 
     def match(self, request: Request, local_tokens: int) -> int | None:
         """Tokens beyond ``local_tokens`` that a load could bring; None: ask again."""
@@ -117,6 +127,8 @@ class SchedulerSide:
             self.track(request)
         tracked = self._requests[request.request_id]
         tracked.local_tokens = local_tokens
+        if self._is_hashing(request.request_id):
+            return None
         if not (self._duties.loads and tracked.loads):
             return 0
         first = local_tokens // self._tiling.chunk_tokens
@@ -206,6 +218,7 @@ class SchedulerSide:
         """
         tracked = self._requests[request.request_id]
         tracked.is_finished = True
+        self._hashing.pop(request.request_id, None)
         if self._lookup is not None:
             self._lookup.forget(request.request_id)
         if tracked.loading:
@@ -232,6 +245,7 @@ class SchedulerSide:
         """
         self._epoch = secrets.token_hex(8)
         self._planner.index.clear()
+        self._hashing.clear()
         for tracked in self._requests.values():
             tracked.chain = None
 
@@ -244,8 +258,17 @@ class SchedulerSide:
 
     def close(self) -> None:
         """End the lookups."""
+        self._hasher.close()
         if self._lookup is not None:
             self._lookup.close()
+
+    def _is_hashing(self, request_id: str) -> bool:
+        hashing = self._hashing.get(request_id)
+        if hashing is None:
+            return False
+        if hashing.done():
+            self._hashing.pop(request_id).result()
+        return request_id in self._hashing
 
     def _probe(self, key: str) -> None:
         """Fetch ``key``, which nobody waits for, when it is time to see whether that got faster."""
@@ -329,8 +352,10 @@ class SchedulerSide:
             return 0.0
         if self._planner.is_loading:
             return _LOAD_PATIENCE_S
-        awaited = self._copying or (self._lookup is not None and self._lookup.is_waiting)
-        return _ANSWER_PATIENCE_S if awaited else 0.0
+        awaited = self._copying or self._hashing
+        if awaited or (self._lookup is not None and self._lookup.is_waiting):
+            return _ANSWER_PATIENCE_S
+        return 0.0
 
     def _end_load(self, job: int, *, failed: bool) -> str | None:
         """Returns the request that has nothing left to load."""

@@ -70,13 +70,20 @@ class KeyChain:
 
     def extend(self, token_ids: Sequence[int]) -> list[str]:
         """The keys of all whole chunks of ``token_ids``: the whole sequence, grown at its end."""
-        hashed_tokens = len(self._keys) * self._chunk_tokens
-        if len(token_ids) - hashed_tokens >= self._chunk_tokens:
-            little_endian = _little_endian(token_ids[hashed_tokens:])
-            chunk_bytes = 4 * self._chunk_tokens
-            for start in range(0, len(little_endian) - chunk_bytes + 1, chunk_bytes):
-                self._append(little_endian[start : start + chunk_bytes])
+        self.advance(token_ids, len(token_ids))
         return self._keys
+
+    def advance(self, token_ids: Sequence[int], most_chunks: int) -> bool:
+        """Hash at most so many chunks more; True where no whole one is left."""
+        begin = len(self._keys) * self._chunk_tokens
+        left = (len(token_ids) - begin) // self._chunk_tokens
+        count = min(left, most_chunks)
+        if count > 0:
+            hashed = _little_endian(token_ids[begin : begin + count * self._chunk_tokens])
+            chunk_bytes = 4 * self._chunk_tokens
+            for start in range(0, len(hashed), chunk_bytes):
+                self._append(hashed[start : start + chunk_bytes])
+        return count == left
 
     def _append(self, token_bytes: bytes) -> None:
         chain = hashlib.sha256(self._parent + token_bytes)
