@@ -8,6 +8,9 @@ are the real ones; so are the server, and a proxy that
 - ``prompt``: hands everything on;
 - ``50 ms``: holds each piece of a reply for so long;
 - ``silent``: the server is stopped; ``refused``: it is gone.
+
+``p99_us`` is what the loop waits for, our own threads' turns and those of a busy machine included;
+``p99_cpu_us`` is the call's own work. Cases that end in ``/128k`` are those of the long requests.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import signal
 import sys
 import tempfile
 from contextlib import closing, contextmanager
+from dataclasses import astuple
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
@@ -28,7 +32,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from benchmarks.measure import Row, append_rows, print_table, quantiles
+from benchmarks.measure import Row, Sample, append_rows, print_table, quantiles
 from benchmarks.scheduler_load import BLOCK_TOKENS, CHUNK_TOKENS, Arrival, Scheduler
 from kvtransfer.config import TransferConfig
 from kvtransfer.connector.key_space import KeySpace
@@ -88,9 +92,9 @@ def main() -> None:
             rows += _measure(state, key_space, options)
     rows.sort(key=lambda row: row.case)
     print_table(rows, baseline="prompt")
-    slow = [row for row in rows if row.more["p99_us"] > TARGET_US]
+    slow = [row for row in rows if row.more["p99_cpu_us"] > TARGET_US]
     for row in slow:
-        print(f"over {TARGET_US:.0f} us: {row.case}, {row.impl}: {row.more['p99_us']:.0f} us")
+        print(f"over {TARGET_US:.0f} us: {row.case}, {row.impl}: {row.more['p99_cpu_us']:.0f} us")
     if options.json is not None:
         append_rows(options.json, rows)
     sys.exit(bool(slow))
@@ -105,7 +109,7 @@ def _measure(state: str, key_space: KeySpace, options: argparse.Namespace) -> li
             scheduler = Scheduler(side)
             _run(scheduler, arrivals)
     print(f"{state}: {scheduler.loaded_tokens} tokens of hits", flush=True)
-    return [_row(call, state, seconds) for call, seconds in scheduler.seconds.items()]
+    return [_row(call, state, samples) for call, samples in scheduler.calls.items()]
 
 
 def _run(scheduler: Scheduler, arrivals: list[Arrival]) -> None:
@@ -118,10 +122,15 @@ def _run(scheduler: Scheduler, arrivals: list[Arrival]) -> None:
     gc.unfreeze()
 
 
-def _row(call: str, state: str, seconds: list[float]) -> Row:
-    us = sorted(1e6 * s for s in seconds)
-    more = {"p99_us": us[int(0.99 * len(us))], "max_us": us[-1]}
-    return Row("scheduler", call, state, median(us), "us", quantiles(us), len(us), more=more)
+def _row(call: str, state: str, samples: list[Sample]) -> Row:
+    wall_us, cpu_us = (
+        sorted(1e6 * s for s in kind) for kind in zip(*map(astuple, samples), strict=True)
+    )
+    last = int(0.99 * len(samples))
+    more = {"p99_us": wall_us[last], "max_us": wall_us[-1]}
+    more |= {"p99_cpu_us": cpu_us[last], "max_cpu_us": cpu_us[-1]}
+    spread = quantiles(wall_us)
+    return Row("scheduler", call, state, median(wall_us), "us", spread, len(samples), more=more)
 
 
 def _arrivals(count: int, long: int) -> list[Arrival]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, TypeVar
 
+from benchmarks.measure import Sample
 from kvtransfer.plan import Report
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from kvtransfer.plan import Plan
 
 CHUNK_TOKENS, BLOCK_TOKENS = 256, 16
+LONG_TOKENS = 100_000
 STEP_TOKENS, MOST_RUNNING = 8192, 256
 _STEP_S = 0.002
 """A model's forward, short: it leaves the processor to our threads."""
@@ -42,6 +44,11 @@ class Arrival:
         self.num_prompt_tokens = len(self.all_token_ids)
 
     @property
+    def kind(self) -> str:
+        """Of its calls in the results: long ones are looked at apart."""
+        return "/128k" if self.num_prompt_tokens > LONG_TOKENS else ""
+
+    @property
     def is_done(self) -> bool:
         return len(self.all_token_ids) >= self.num_prompt_tokens + self.answer_tokens
 
@@ -50,7 +57,7 @@ class Scheduler:
     """Runs arrivals to their end; whatever a worker is told to do is done one step later."""
 
     def __init__(self, side: SchedulerSide) -> None:
-        self.seconds: dict[str, list[float]] = defaultdict(list)
+        self.calls: dict[str, list[Sample]] = defaultdict(list)
         """By call, in vLLM's words."""
         self.loaded_tokens = 0
         self._side = side
@@ -65,7 +72,7 @@ class Scheduler:
         return bool(self._waiting or self._loading or self._running or self._side.holds_blocks)
 
     def arrive(self, arrival: Arrival) -> None:
-        self._timed("on_new_request", lambda: self._side.track(arrival))
+        self._timed(f"on_new_request{arrival.kind}", lambda: self._side.track(arrival))
         self._waiting.append(arrival)
 
     def step(self) -> None:
@@ -94,7 +101,7 @@ class Scheduler:
                     continue
             arrival.block_ids = arrival.block_ids or self._take_blocks(arrival)
             self._timed(
-                "update_state_after_alloc",
+                f"update_state_after_alloc{arrival.kind}",
                 lambda a=arrival, n=external: self._side.admit(a, a.block_ids, n),
             )
             if external:
@@ -109,7 +116,8 @@ class Scheduler:
         self._waiting.extendleft(reversed(skipped))
 
     def _match(self, arrival: Arrival) -> int | None:
-        return self._timed("get_num_new_matched_tokens", lambda: self._side.match(arrival, 0))
+        call = f"get_num_new_matched_tokens{arrival.kind}"
+        return self._timed(call, lambda: self._side.match(arrival, 0))
 
     def _take_blocks(self, arrival: Arrival) -> list[int]:
         count = -(-(arrival.num_prompt_tokens + arrival.answer_tokens) // BLOCK_TOKENS)
@@ -155,9 +163,10 @@ class Scheduler:
         self._timed("get_kv_connector_stats", self._side.counted)
 
     def _timed(self, call: str, work: Callable[[], T]) -> T:
-        began_s = time.perf_counter()
+        cpu_s, wall_s = time.thread_time(), time.perf_counter()
         result = work()
-        self.seconds[call].append(time.perf_counter() - began_s)
+        wall_s = time.perf_counter() - wall_s
+        self.calls[call].append(Sample(wall_s, time.thread_time() - cpu_s))
         return result
 
 

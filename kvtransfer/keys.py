@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
@@ -94,10 +95,15 @@ class KeyChain:
 
 
 def _little_endian(token_ids: Sequence[int]) -> bytes:
-    ids = np.asarray(token_ids, dtype=np.int64)
-    if ids.size and (ids.min() < 0 or ids.max() >= 2**31):
-        raise ValueError(f"token ids must lie in [0, 2**31), got {ids.min()} .. {ids.max()}")
-    return ids.astype("<i4").tobytes()
+    try:
+        packed = struct.pack(f"<{len(token_ids)}I", *token_ids)  # several times as fast as NumPy
+        fits = np.frombuffer(packed, "<i4").min(initial=0) >= 0
+    except struct.error:
+        fits = False
+    if not fits:
+        low, high = min(token_ids), max(token_ids)
+        raise ValueError(f"token ids must lie in [0, 2**31), got {low} .. {high}")
+    return packed
 
 
 @dataclass(frozen=True)
