@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from kvtransfer.keys import KeyChain
 
-_PIECE_CHUNKS = 16
+_PIECE_CHUNKS = 8
 # Python's interpreter lock changes hands only every 5 ms unless it is let go of.
 _BREAK_S = 0.00002
 
