@@ -71,7 +71,10 @@ class Ahead:
 
     def _prefetch(self) -> Iterator[Load]:
         for request_id in list(islice(self._line, _LOOK_AHEAD)):
-            keys = self._line[request_id].keys
+            tracked = self._line[request_id]
+            if not tracked.is_hashed():
+                continue
+            keys = tracked.keys
             offer = self._offers.make(request_id, keys, 0)
             if offer is not None:
                 del self._line[request_id]
