@@ -202,8 +202,10 @@ class DiskStore:
         self.room.gone(path)
 
     def _touch(self, fd: int) -> None:
+        now_ns = int(self._clock() * 1e9)
+        renews = self._settings.hit_ttl_s is not None
         with suppress(OSError):  # a read-only disk
-            os.utime(fd, ns=(int(self._clock() * 1e9), os.fstat(fd).st_mtime_ns))
+            os.utime(fd, ns=(now_ns, now_ns if renews else os.fstat(fd).st_mtime_ns))
 
     def _is_over(self, found: os.stat_result) -> bool:
         ttl_s = self._settings.ttl_s
