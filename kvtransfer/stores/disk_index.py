@@ -18,6 +18,8 @@ class DiskIndex:
         """Of all entries together."""
         self._entries: dict[str, Entry] = {}
         """By path, the one used longest ago first."""
+        self._changed: set[str] | None = None
+        """Paths of which we know better than the listing under way."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -30,6 +32,8 @@ class DiskIndex:
 
     def remove(self, path: str) -> None:
         """The entry at ``path`` is gone; it need not have been known."""
+        if self._changed is not None:
+            self._changed.add(path)
         known = self._entries.pop(path, None)
         self.nbytes -= known.nbytes if known else 0
 
@@ -37,10 +41,18 @@ class DiskIndex:
         """The one used longest ago."""
         return next(iter(self._entries.values()), None)
 
-    def replace(self, listed: Iterable[Entry], began_s: float) -> None:
-        """``listed`` is all there is, but for what was used since the listing began."""
-        newer = [entry for entry in self._entries.values() if entry.used_s >= began_s]
+    def begin_listing(self) -> None:
+        """From now on somebody lists the folder, one at a time."""
+        self._changed = set()
+
+    def end_listing(self, listed: Iterable[Entry] | None) -> None:
+        """``listed`` is all there is, but for what has come or gone meanwhile; None: it failed."""
+        changed, self._changed = self._changed or set(), None
+        if listed is None:
+            return
+        ours = [entry for entry in self._entries.values() if entry.path in changed]
+        theirs = [entry for entry in listed if entry.path not in changed]
         self._entries = {}
         self.nbytes = 0
-        for entry in [*sorted(listed, key=lambda entry: entry.used_s), *newer]:
+        for entry in [*sorted(theirs, key=lambda entry: entry.used_s), *ours]:
             self.add(entry)

@@ -89,12 +89,14 @@ class DiskRoom:
 
     def take_stock(self) -> None:
         """List the folder, and delete what writers that died have left."""
-        began_s = self._clock()
+        with self._lock:
+            self._index.begin_listing()
+        listed = None
         with suppress(OSError):
-            self._folder.remove_leftovers(began_s)
+            self._folder.remove_leftovers(self._clock())
             listed = list(self._folder.entries())
-            with self._lock:
-                self._index.replace(listed, began_s)
+        with self._lock:
+            self._index.end_listing(listed)
 
     def close(self) -> None:
         """Wait for a listing under way."""
