@@ -1,0 +1,51 @@
+"""One table of what we export, and a dashboard of it: neither may lag behind the code."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from kvtransfer.metrics import COUNTERS
+from tests.connector.metric_names import NAME, expressions, exported, table
+
+pytestmark = pytest.mark.vllm
+
+
+@pytest.fixture(scope="module")
+def ours():
+    """What our part of ``/metrics`` holds once each counter has counted."""
+    from types import SimpleNamespace
+
+    from kvtransfer.connector.stats import TransferPromMetrics
+
+    registry = CollectorRegistry()
+    kinds = {
+        kind: lambda kind=kind, **arguments: kind(registry=registry, **arguments)
+        for kind in (Counter, Gauge, Histogram)
+    }
+    config = SimpleNamespace(kv_transfer_config=None)
+    metrics = TransferPromMetrics(config, kinds, ["model_name", "engine"], {0: ["tiny", "0"]})
+    metrics.observe(dict.fromkeys(COUNTERS, 1))
+    families = exported(generate_latest(registry).decode())
+    return {name: meaning for name, meaning in families.items() if not name.endswith("_created")}
+
+
+def test_the_table_is_what_is_exported(ours):
+    assert table() == ours
+
+
+def test_the_dashboard_shows_all_of_ours_and_nothing_else(ours):
+    shown = {name for _, expression in expressions() for name in NAME.findall(expression)}
+    assert {name for name in shown if name.startswith("kvtransfer:")} == set(ours)
+
+
+@pytest.mark.parametrize(("title", "expression"), expressions())
+def test_an_expression_adds_up_rates_over_what_is_chosen(title, expression):
+    """Counters of several processes mean something only as a sum of rates."""
+    names = NAME.findall(expression)
+    assert names
+    for name in names:
+        assert re.search(rf'rate\({name}{{model_name=~"\$model"}}\[\$__rate_interval\]\)', expression)
+    assert expression.count("(") == expression.count(")")
