@@ -25,7 +25,6 @@ from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from statistics import quantiles
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
@@ -33,7 +32,8 @@ from redis import Redis
 from rich.console import Console
 from tokenizers import Tokenizer
 
-from benchmarks.measure import Row, append_rows, print_table
+from benchmarks.measure import append_rows, print_table
+from benchmarks.percentiles import percentile_rows
 from benchmarks.steady import observe
 from benchmarks.ttft_engines import BYTES_PER_TOKEN, CHUNK_TOKENS, NotAsPlanned, wait_for_keys
 from benchmarks.vllm_serve import LOCAL_TOKENS, RESTORED_TOKENS, Settings, VllmServe
@@ -45,15 +45,15 @@ from demo.texts import passages, real_text
 from kvtransfer.stores.embedded import EmbeddedServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
+    from benchmarks.measure import Row
     from benchmarks.steady import Observed
 
 QUESTION_TOKENS = 16
 STEADY_TOKENS = 64
 STEP_TOKENS = 256
 PLAIN = "plain"
-PHASES = ("alone", "save", "restore")
 
 Gaps = dict[tuple[str, str], list[float]]
 """Seconds between two tokens, by phase and engine."""
@@ -67,7 +67,7 @@ def main() -> None:
             gaps = measure(options.context, options.contexts, options.rounds, detail)
     except (EngineError, NotAsPlanned) as error:
         sys.exit(f"bench_decode: {error}")
-    rows = list(_rows(gaps, options.context))
+    rows = _rows(gaps, options.context)
     print_table(rows, baseline=PLAIN)
     if options.json:
         append_rows(options.json, rows)
@@ -196,21 +196,13 @@ def _add(gaps: Gaps, phase: str, found: dict[str, Observed]) -> None:
         gaps[phase, name] += observed.beside_s
 
 
-def _rows(gaps: Gaps, context_tokens: int) -> Iterator[Row]:
-    for phase in PHASES:
-        for percent in (50, 99):
-            for name in (PLAIN, "kvtransfer"):
-                seconds = gaps[phase, name]
-                cuts = quantiles(seconds, n=100)
-                yield Row(
-                    "decode",
-                    f"{phase}/{context_tokens}/p{percent}",
-                    name,
-                    cuts[percent - 1],
-                    "s",
-                    (cuts[19], cuts[79]),
-                    len(seconds),
-                )
+def _rows(gaps: Gaps, context_tokens: int) -> list[Row]:
+    found = [
+        row
+        for (phase, name), seconds in gaps.items()
+        for row in percentile_rows("decode", f"{phase}/{context_tokens}", name, seconds)
+    ]
+    return sorted(found, key=lambda row: row.case)
 
 
 def _options() -> argparse.Namespace:
