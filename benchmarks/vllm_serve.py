@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -65,6 +65,15 @@ class Settings:
         return [str(self.model), "--enforce-eager", *pairs, *self.options]
 
 
+class Command(Protocol):
+    """Arguments and environment of a ``vllm serve``."""
+
+    @property
+    def environment(self) -> Mapping[str, str]: ...
+
+    def arguments(self, port: int) -> list[str]: ...
+
+
 class VllmServe:
     """A server that is coming up, from construction to ``close``.
 
@@ -72,14 +81,14 @@ class VllmServe:
         EngineError: it doesn't come up, or doesn't end when told to.
     """
 
-    def __init__(self, settings: Settings, log: Path) -> None:
+    def __init__(self, command: Command, log: Path) -> None:
         self._log = log
-        port = _free_port()
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         with log.open("wb") as words:
             self._process = subprocess.Popen(
-                [Path(sys.executable).with_name("vllm"), "serve", *settings.arguments(port)],
-                env={**os.environ, **settings.environment},
+                [Path(sys.executable).with_name("vllm"), "serve", *command.arguments(port)],
+                env={**os.environ, **command.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=words,
                 stderr=subprocess.STDOUT,
@@ -95,10 +104,14 @@ class VllmServe:
                 )
             time.sleep(0.5)
 
+    def metrics(self) -> str:
+        """All that it counts, in Prometheus' words."""
+        with urlopen(f"{self.url}/metrics", timeout=60) as reply:
+            return reply.read().decode()
+
     def counted(self, name: str) -> int:
         """The sum of a counter over its labels."""
-        with urlopen(f"{self.url}/metrics", timeout=60) as reply:
-            families = text_string_to_metric_families(reply.read().decode())
+        families = text_string_to_metric_families(self.metrics())
         samples = (sample for family in families for sample in family.samples)
         return int(sum(sample.value for sample in samples if sample.name == name))
 
@@ -152,7 +165,8 @@ class VllmServe:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-_LAST_LINES:])
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One on loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
