@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 QUESTION_TOKENS = 16
 STEADY_TOKENS = 64
 STEP_TOKENS = 256
+LONGEST_TOKENS = 8192
 PLAIN = "plain"
 
 Gaps = dict[tuple[str, str], list[float]]
@@ -159,7 +160,12 @@ def _start(running: ExitStack, model: Path, context_tokens: int, contexts: int) 
     redis_url = running.enter_context(EmbeddedServer(2 * all_bytes + (256 << 20))).url
     logs = Path(running.enter_context(TemporaryDirectory()))
     # Room for what the steady request generates too.
-    plain = Settings(model, all_bytes + (512 << 20), ["--max-num-batched-tokens", str(STEP_TOKENS)])
+    plain = Settings(
+        model,
+        all_bytes + (512 << 20),
+        LONGEST_TOKENS,
+        ["--max-num-batched-tokens", str(STEP_TOKENS)],
+    )
     ours = replace(plain, transfer=_transfer(), redis_url=redis_url)
     servers = [
         running.enter_context(VllmServe(settings, logs / f"{name}.log"))

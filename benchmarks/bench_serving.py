@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
 SERVERS = 2
 KV_CACHE_BYTES = 256 << 20
+LONGEST_TOKENS = 4096
 STORE_BYTES = 4 << 30
 WARM_UP = [Conversation(0.0, "Answer.", ("Ready?",), ()) for _ in range(SERVERS)]
 DEPLOYMENTS = ("no-cache", "vllm", "kvtransfer")
@@ -130,7 +131,7 @@ def _start(running: ExitStack, name: str) -> Deployment:
 
 
 def _settings(running: ExitStack, name: str) -> Settings:
-    plain = Settings(model_folder(), KV_CACHE_BYTES)
+    plain = Settings(model_folder(), KV_CACHE_BYTES, LONGEST_TOKENS)
     match name:
         case "no-cache":
             return replace(plain, options=["--no-enable-prefix-caching"])

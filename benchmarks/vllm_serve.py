@@ -29,7 +29,7 @@ LOCAL_TOKENS = "vllm:prefix_cache_hits_total"
 RESTORED_TOKENS = "vllm:external_prefix_cache_hits_total"
 
 _START_S, _END_S = 300, 60
-_LAST_LINES = 40
+_LAST_LINES = 100  # the root cause comes first, and vLLM's processes tell it in turn
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Settings:
 
     model: Path
     kv_cache_bytes: int
+    longest_tokens: int
+    """Prompt and answer; the KV cache must have room for it."""
     options: Sequence[str] = ()
     transfer: Mapping[str, object] | None = None
     """The ``kv_transfer_config``; None is plain vLLM."""
@@ -56,7 +58,7 @@ class Settings:
             "port": port,
             "served-model-name": MODEL_NAME,
             "dtype": "float32",
-            "max-model-len": 8192,
+            "max-model-len": self.longest_tokens,
             "kv-cache-memory-bytes": self.kv_cache_bytes,
         }
         if self.transfer is not None:
