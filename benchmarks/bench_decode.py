@@ -24,6 +24,7 @@ import sys
 from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import replace
+from operator import methodcaller
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -85,12 +86,12 @@ def measure(context: int, contexts: int, rounds: int, detail: Callable[[str], No
         engines = _start(running, model, context, contexts)
         for number, other in enumerate(others):
             detail(f"saves: {number} of {contexts}")
-            found = _in_turns(engines, "save", next(steady), [other])
+            found = _in_turns(engines, methodcaller("save", next(steady), [other]))
             if number:  # the first one warms up
                 _add(gaps, "save", found)
         for number in range(rounds + 1):
             detail(f"restores: {number} of {rounds}")
-            found = _in_turns(engines, "restore", next(steady), others[1:])
+            found = _in_turns(engines, methodcaller("restore", next(steady), others[1:]))
             if number:
                 _add(gaps, "restore", found)
     return gaps
@@ -187,10 +188,10 @@ def _transfer() -> dict[str, object]:
 
 
 def _in_turns(
-    engines: dict[str, Plain], phase: str, steady: list[int], others: Sequence[list[int]]
+    engines: dict[str, Plain], observed: Callable[[Plain], Observed]
 ) -> dict[str, Observed]:
-    found = {name: getattr(engine, phase)(steady, others) for name, engine in engines.items()}
-    answers = [observed.answers for observed in found.values()]
+    found = {name: observed(engine) for name, engine in engines.items()}
+    answers = [one.answers for one in found.values()]
     if any(other != answers[0] for other in answers):
         raise NotAsPlanned(f"one prompt, different answers: {answers}")
     return found
