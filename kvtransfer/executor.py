@@ -79,7 +79,8 @@ class Executor:
                 URL is malformed.
         """
         device = open_device(caches.planes[0].device)
-        store = open_guarded(config, caches.chunk)
+        metrics = Metrics()
+        store = open_guarded(config, caches.chunk, metrics)
         pool = HostPool(device, caches.chunk, slots(config, caches.chunk))
         tiers = Tiers(
             Copier.open(caches, pool, device), pool, device, store, partial(names.shard, rank)
@@ -89,7 +90,7 @@ class Executor:
             waiting_puts=config.max_pending_puts,
             load_s=config.load_timeout_ms / 1000,
         )
-        return cls(tiers, limits, Metrics())
+        return cls(tiers, limits, metrics)
 
     def __init__(self, tiers: Tiers, limits: Limits, metrics: Metrics) -> None:
         self.metrics = metrics
@@ -97,6 +98,7 @@ class Executor:
         self._limits = limits
         self._fetches = ThreadPoolExecutor(limits.fetches, "kvtransfer-fetch")
         self._puts = WriteBehind(self._put, self._drop_put, limits.waiting_puts, "kvtransfer-put")
+        metrics.watch("waiting_puts", self._puts.__len__)
         self._fetched: dict[int, Future[bool]] = {}
         """By slot, where a fetch filled it last."""
         self._copied: dict[int, Event] = {}

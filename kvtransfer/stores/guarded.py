@@ -8,7 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from kvtransfer.errors import PartError, StoreError
-from kvtransfer.stores import StoreSettings, open_store
+from kvtransfer.stores import Parted, StoreSettings, open_store
 from kvtransfer.stores.breaker import Breaker
 from kvtransfer.urls import masked
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from kvtransfer.config import TransferConfig
     from kvtransfer.layout import ChunkFormat
+    from kvtransfer.metrics import Metrics
     from kvtransfer.stores import Store
 
 T = TypeVar("T")
@@ -25,8 +26,15 @@ _LOG = logging.getLogger("kvtransfer")
 _LOG_EVERY_S = 60.0
 
 
-def open_guarded(config: TransferConfig, chunk: ChunkFormat) -> GuardedStore | None:
+def open_guarded(
+    config: TransferConfig, chunk: ChunkFormat, metrics: Metrics | None = None
+) -> GuardedStore | None:
     """The store that ``config`` names, None where it names none; connects when first used.
+
+    Args:
+        config: the URL, and what bounds its use.
+        chunk: what every payload is.
+        metrics: shows whether it is left alone.
 
     Raises:
         ConfigError: the URL is malformed.
@@ -42,7 +50,10 @@ def open_guarded(config: TransferConfig, chunk: ChunkFormat) -> GuardedStore | N
     store = open_store(config.remote_url, chunk, settings)
     # A replica takes over within seconds, and to notice that shouldn't take much longer.
     breaker = Breaker(longest_rest_s=1.0) if "-sentinel://" in config.remote_url else Breaker()
-    return GuardedStore(store, config.remote_url, breaker=breaker)
+    guarded = GuardedStore(store, config.remote_url, breaker=breaker)
+    if metrics is not None:
+        metrics.watch("open_breakers", guarded.open_breakers)
+    return guarded
 
 
 class GuardedStore:
@@ -85,6 +96,11 @@ class GuardedStore:
     def put(self, key: str, payload: memoryview) -> bool:
         """See :class:`kvtransfer.stores.Store`; False, a dropped chunk, when the store fails."""
         return self._ask(lambda: self._store.put(key, payload), False)
+
+    def open_breakers(self) -> int:
+        """How many of its breakers are open: its own, and those of the store's parts."""
+        parts = self._store.parts_left_alone() if isinstance(self._store, Parted) else 0
+        return self._breaker.is_open + parts
 
     def close(self) -> None:
         """See :class:`kvtransfer.stores.Store`."""

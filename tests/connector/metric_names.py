@@ -19,11 +19,14 @@ DASHBOARD = DOCS / "grafana.json"
 NAME = re.compile(r"\b(?:kvtransfer|vllm):\w+")
 
 
-def table() -> dict[str, str]:
-    """What each of our metrics counts, by its name in the table of the page."""
-    rows = re.findall(r"^\| `(kvtransfer:\w+)` \| (.+) \|$", PAGE.read_text(), re.MULTILINE)
-    assert len(dict(rows)) == len(rows), "a name stands in the table twice"
-    return dict(rows)
+def table() -> dict[str, tuple[str, str]]:
+    """Kind and meaning of each of our metrics, by its name in the table of the page."""
+    rows = re.findall(
+        r"^\| `(kvtransfer:\w+)` \| (\w+) \| (.+) \|$", PAGE.read_text(), re.MULTILINE
+    )
+    found = {name: (kind, meaning) for name, kind, meaning in rows}
+    assert len(found) == len(rows), "a name stands in the table twice"
+    return found
 
 
 def expressions() -> Iterator[tuple[str, str]]:
@@ -33,10 +36,15 @@ def expressions() -> Iterator[tuple[str, str]]:
             yield panel["title"], target["expr"]
 
 
-def exported(scraped: str) -> dict[str, str]:
-    """The meaning of each series of ``scraped``, by the name that a query gives it."""
+def asked(expression: str) -> set[str]:
+    """The metrics that ``expression`` is about, a histogram by its own name."""
+    return {re.sub("_(bucket|sum|count)$", "", name) for name in NAME.findall(expression)}
+
+
+def exported(scraped: str) -> dict[str, tuple[str, str]]:
+    """Kind and meaning of each metric of ``scraped``."""
     return {
-        sample.name: family.documentation
+        family.name + "_total" * (family.type == "counter"): (family.type, family.documentation)
         for family in text_string_to_metric_families(scraped)
-        for sample in family.samples
+        if not family.name.endswith("_created")
     }

@@ -1,4 +1,7 @@
-"""The recipes' page, run: its server, its two vLLM and its client; names and ports are ours."""
+"""The recipes' page, run: its server, its configurations and its client, without HTTP between.
+
+``test_serve.py`` has that. Names and ports are ours.
+"""
 
 from __future__ import annotations
 
@@ -7,48 +10,27 @@ import subprocess
 import time
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import openai
 import pytest
 import redis
 
-from benchmarks.vllm_serve import VllmServe, free_port
+from benchmarks.vllm_serve import free_port
 from kvtransfer.config import TransferConfig
 from kvtransfer.stores.embedded import server_binary
+from tests.connector.engine_process import Request, Setup
+from tests.connector.engines import Engine, start_together
 from tests.connector.entries import Entries
-from tests.connector.metric_names import NAME, exported, expressions, table
+from tests.connector.inputs import prompt
 from tests.connector.recipes import blocks, commands, option
 
 pytestmark = pytest.mark.vllm
 
 START_S = 30
-MESSAGES = [
-    {"role": "system", "content": "the quick brown fox jumps over the lazy dog " * 60},
-    {"role": "user", "content": "and then?"},
-]
-# What a small machine without a GPU needs beside the page's own arguments.
-ON_A_CPU = ("--enforce-eager", "--kv-cache-memory-bytes", str(64 << 20), "--max-model-len", "2048")
-
-
-@dataclass(frozen=True)
-class PageCommand:
-    """A ``vllm serve`` of the page."""
-
-    arguments_: list[str]
-    model: str
-    redis_port: int
-
-    def arguments(self, port):
-        where = self.arguments_.index("--port") + 1
-        ours = [*self.arguments_[:where], str(port), *self.arguments_[where + 1 :]]
-        ours[ours.index("MODEL")] = self.model
-        return [*ours, "--host", "127.0.0.1", "--served-model-name", "MODEL", *ON_A_CPU]
-
-    @property
-    def environment(self):
-        ((setting,),) = commands("export ")
-        name, _, url = setting.partition("=")
-        return {name: url.replace("HOST:6379", f"127.0.0.1:{self.redis_port}")}
+CHUNK_TOKENS = 256
+MESSAGES = prompt(600, seed=21)
+ANSWER_TOKENS = 24
 
 
 @contextmanager
@@ -105,41 +87,58 @@ def test_the_page_has_instances_that_share_and_a_split():
     assert roles == ["kv_both", "kv_producer", "kv_consumer"]
 
 
-def test_prefill_here_decode_there(model, tmp_path):
+@dataclass
+class Client:
+    """For ``openai.OpenAI``: hands what is asked to an engine, and takes token ids for messages."""
+
+    engine: Engine
+
+    @property
+    def chat(self):
+        return SimpleNamespace(completions=SimpleNamespace(create=self._create))
+
+    def _create(self, *, model, messages, max_tokens):
+        assert model == "MODEL"
+        return self.engine.generate(Request(messages, max_tokens))
+
+
+def test_prefill_here_decode_there(engines, model, plain, tmp_path, monkeypatch):
     _, *split = commands("vllm serve")
     with ExitStack() as running:
         port = running.enter_context(store(tmp_path))
         entries = running.enter_context(closing(Entries(f"redis://:PASSWORD@127.0.0.1:{port}/0")))
         producer, consumer = (
-            running.enter_context(VllmServe(PageCommand(one, model, port), tmp_path / name))
-            for one, name in zip(split, ("producer.log", "consumer.log"), strict=True)
-        )
-        producer.wait_until_up()
-        consumer.wait_until_up()
-        with openai.OpenAI(base_url=f"{producer.url}/v1", api_key="none", timeout=120) as client:
-            alone = client.chat.completions.create(
-                model="MODEL", messages=MESSAGES, max_tokens=24, temperature=0
+            running.enter_context(engine)
+            for engine in start_together(
+                *(lambda one=one: start(engines, model, one, port) for one in split)
             )
-        entries.await_count(alone.usage.prompt_tokens // 256)
-        stored = entries.keys()
-        reply = client_of_the_page(producer.url, consumer.url)(
-            MESSAGES, max_tokens=24, temperature=0
         )
-        assert reply.choices[0].message.content == alone.choices[0].message.content
-        restored = consumer.counted("kvtransfer:store_hit_tokens_total")
-        assert restored == alone.usage.prompt_tokens // 256 * 256 > 0
-        assert producer.counted("vllm:external_prefix_cache_hits_total") == 0
-        assert consumer.counted("kvtransfer:put_bytes_total") == 0
-        assert entries.keys() == stored
-        names = set(exported(consumer.metrics()))
-    assert set(table()) <= names
-    assert {name for _, one in expressions() for name in NAME.findall(one)} <= names
+        by_url = {"http://HOST:8001/v1": producer, "http://HOST:8002/v1": consumer}
+        monkeypatch.setattr(openai, "OpenAI", lambda base_url, api_key: Client(by_url[base_url]))
+        answer = client_of_the_page()
+        request = Request(MESSAGES, ANSWER_TOKENS)
+        expected = plain.generate(request).answers
+        assert producer.generate(request).answers == expected
+        whole = len(MESSAGES) // CHUNK_TOKENS
+        entries.await_count(whole)
+        reply = answer(MESSAGES, max_tokens=ANSWER_TOKENS)
+        assert (reply.answers, reply.external_tokens) == (expected, whole * CHUNK_TOKENS)
+        assert len(entries.keys()) == whole
 
 
-def client_of_the_page(prefill_url, decode_url):
-    """Its function ``answer``, on our servers."""
+def start(engines, model, arguments, port):
+    """What the page's ``vllm serve`` would start."""
+    transfer = json.loads(option(arguments, "--kv-transfer-config"))
+    ((setting,),) = commands("export ")
+    name, _, url = setting.partition("=")
+    address = url.replace("HOST:6379", f"127.0.0.1:{port}")
+    small = {"KVTRANSFER_MAX_LOCAL_CPU_SIZE": "0.05"}
+    return engines.start(Setup(model, transfer), {name: address, **small})
+
+
+def client_of_the_page():
+    """Its function ``answer``."""
     (code,) = blocks("python")
-    code = code.replace("http://HOST:8001", prefill_url).replace("http://HOST:8002", decode_url)
     names: dict = {}
     exec(code, names)
     return names["answer"]
