@@ -14,6 +14,7 @@ COUNTERS = {
     "store_hit_tokens": "Tokens whose load began from the store.",
     "refused_tokens": "Cached tokens that were not loaded: computing them was expected to be faster.",
     "probed_chunks": "Chunks fetched only to see how fast a refused store is by now.",
+    "prefetched_chunks": "Chunks fetched for requests that still waited in line.",
     "predicted_load_seconds": "What the cost model expected of the loads, once it knew.",
     "predicted_prefill_seconds": "What it expected computing the same tokens to take.",
     "load_failed_chunks": "Chunks that a load could not bring; their tokens are recomputed.",
@@ -36,6 +37,7 @@ DURATIONS = {
 
 GAUGES = {
     "loading_chunks": "Chunks whose load is under way.",
+    "waiting_fetches": "Chunks that wait to be fetched.",
     "waiting_puts": "Chunks that wait to be put.",
     "open_breakers": "Stores, or nodes of a cluster, left alone for now after failures in a row.",
 }

@@ -43,6 +43,7 @@ def open_guarded(
         return None
     settings = StoreSettings(
         ttl_s=config.ttl_s,
+        refresh_ttl=config.refresh_ttl,
         timeout_s=config.remote_timeout_ms / 1000,
         connections=config.remote_connections + 1,  # all fetch at once, and one puts
         password_file=config.remote_password_file,
