@@ -134,19 +134,19 @@ class Bench:
 def main() -> None:
     options = _options()
     screen = Screen(Console())
-    rows: list[Row] = []
+    found: list[Row] = []
     try:
         with ExitStack() as running:
             with screen.stage(f"{options.prompts} prompts are computed and saved"):
                 bench = _bench(running, options.context, options.prompts)
             for line in options.lines:
                 with screen.stage(f"Redis behind {line}"):
-                    rows += _rows(line, options.context, bench.measure(line))
+                    found += rows(line, options.context, bench.measure(line))
     except (EngineError, NotAsPlanned) as error:
         sys.exit(f"bench_never_slower: {error}")
-    print_table(rows, baseline="cold")
+    print_table(found, baseline="cold")
     if options.json:
-        append_rows(options.json, rows)
+        append_rows(options.json, found)
 
 
 def _bench(running: ExitStack, context_tokens: int, count: int) -> Bench:
@@ -171,22 +171,23 @@ def _answer(engine: EngineProcess, prompt: Prompt) -> Answer:
     return engine.answer(replace(prompt.job, forget_local=True))
 
 
-def _rows(line: str, context_tokens: int, times: Times) -> Iterator[Row]:
+def rows(line: str, context_tokens: int, times: Times) -> Iterator[Row]:
+    """What ``times`` behind ``line`` come to."""
     case, nbytes = f"{context_tokens}/{line}", context_tokens * BYTES_PER_TOKEN
     for name in ("cold", "load", "learning"):
         yield seconds_row("never_slower", case, name, getattr(times, name))
     restored = sum(times.restored_tokens) / len(times.restored_tokens) / context_tokens
     took = seconds_row("never_slower", case, "kvtransfer", times.kvtransfer)
     yield replace(took, more={"restored": restored})
-    line_s = _line_s(LINES[line], nbytes)
+    slowed_s = line_s(LINES[line], nbytes)
     ratios = [
-        took_s / min(cold_s, load_s + line_s)
+        took_s / min(cold_s, load_s + slowed_s)
         for took_s, cold_s, load_s in zip(times.kvtransfer, times.cold, times.load, strict=True)
     ]
     yield ratio_row("never_slower", f"{case}/of the better", "kvtransfer", ratios)
 
 
-def _line_s(pace: Pace, nbytes: int) -> float:
+def line_s(pace: Pace, nbytes: int) -> float:
     """What the line must cost a load at least."""
     wire_s = 0.0 if pace.bytes_per_s is None else nbytes / pace.bytes_per_s
     return wire_s + 2 * pace.delay_s
