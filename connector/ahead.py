@@ -69,14 +69,15 @@ class Ahead:
             self._probes[load.job] = self._pace.begin_probe(self._tiling.chunk_tokens)
             yield load
 
-    def _prefetch(self) -> Iterator[Load]:
-        for request_id in list(islice(self._line, _LOOK_AHEAD)):
-            keys = self._line[request_id].keys
-            offer = self._offers.make(request_id, keys, 0)
-            if offer is not None:
+    def _prefetch(self) -> list[Load]:
+        """For one request a step: the scheduler's thread has other things to do."""
+        for request_id, tracked in islice(self._line.items(), _LOOK_AHEAD):
+            if tracked.is_hashed() and self._offers.is_answered(request_id, tracked.keys):
                 del self._line[request_id]
-                chunks = offer.worth_tokens // self._tiling.chunk_tokens
-                yield from self._fetch(keys[:chunks])
+                offer = self._offers.make(request_id, tracked.keys, 0)
+                chunks = 0 if offer is None else offer.worth_tokens // self._tiling.chunk_tokens
+                return self._fetch(tracked.keys[:chunks])
+        return []
 
     def _fetch(self, keys: Sequence[str]) -> list[Load]:
         missing = [key for key in keys if key not in self._planner.index]

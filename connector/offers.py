@@ -40,13 +40,13 @@ class Offers:
         if self._lookup is not None and missing:
             self._lookup.ask(request_id, missing)
 
-    def stored(self, request_id: str, keys: Sequence[str]) -> Set[str] | None:
-        """Those of ``keys`` that the store is known to hold; None: it has not answered."""
-        if self._lookup is None or not keys:
-            return frozenset()
+    def is_answered(self, request_id: str, keys: Sequence[str]) -> bool:
+        """Whether it is known what the store holds of the request's ``keys``; asks for it."""
+        if self._lookup is None:
+            return True
         if not self._lookup.asked(request_id):
-            self._lookup.ask(request_id, keys)
-        return self._lookup.answer(request_id)
+            self.ask(request_id, keys)
+        return not self._lookup.asked(request_id) or self._lookup.answer(request_id) is not None
 
     def known(self, request_id: str) -> Set[str]:
         """What the store was found to hold, if that has been asked and answered."""
@@ -57,7 +57,7 @@ class Offers:
     def make(self, request_id: str, keys: Sequence[str], local_tokens: int) -> Offer | None:
         """Of the request's ``keys``, behind ``local_tokens``; None: wait for the store's answer."""
         keys = keys[local_tokens // self._tiling.chunk_tokens :]
-        stored = self.stored(request_id, keys[self._planner.held(keys) :])
+        stored = self._stored(request_id, keys[self._planner.held(keys) :])
         if stored is None:
             # At best all of it is there. If even that is not worth its time, don't wait.
             best = self._offer(keys, frozenset(keys), local_tokens, self._answer_s(request_id))
@@ -88,6 +88,14 @@ class Offers:
         """Ask no more."""
         if self._lookup is not None:
             self._lookup.close()
+
+    def _stored(self, request_id: str, keys: Sequence[str]) -> Set[str] | None:
+        """Those of ``keys`` that the store is known to hold; None: it has not answered."""
+        if self._lookup is None or not keys:
+            return frozenset()
+        if not self._lookup.asked(request_id):
+            self._lookup.ask(request_id, keys)
+        return self._lookup.answer(request_id)
 
     def _answer_s(self, request_id: str) -> float:
         assert self._lookup is not None

@@ -209,6 +209,18 @@ def test_nothing_is_said_until_the_store_has_answered(vllm):
     assert vllm.side.match(request, 0) == 16
 
 
+def test_a_long_prompt_is_hashed_beside_the_schedulers_thread(vllm):
+    tokens = list(range(100 * CHUNK))
+    vllm.store(tokens)
+    request = vllm.request("r", tokens)
+    assert not vllm.lookup.asked("r")
+    assert 0 < vllm.step().patience_s < 0.01
+    while (found := vllm.side.match(request, 0)) is None:
+        pass  # the thread is at it
+    assert found == 8 * CHUNK  # as many as there are slots
+    assert not vllm.side.finish(vllm.request("s", tokens))
+
+
 def test_host_memory_alone_answers_at_once(vllm):
     vllm.hold(TOKENS)
     vllm.lookup.answers = False
