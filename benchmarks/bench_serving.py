@@ -1,9 +1,10 @@
 """Chat and RAG on two vLLM servers behind a round robin, with kvtransfer and without.
 
-``python -m benchmarks.bench_serving [--json FILE] [--seed N] [--rounds N] [--scale X] [--only NAME]``:
-SmolLM2-135M in fp32 on the CPU, two ``vllm serve`` with one OpenMP thread each, asked in turn over
+``python -m benchmarks.bench_serving [--json FILE] [--seed N] [--rounds N] [--scale X] [--rate X]
+[--only NAME]``: SmolLM2-135M in fp32 on the CPU, two ``vllm serve`` with one OpenMP thread each, asked in turn over
 HTTP. The words are a real book's. Requests come as a Poisson process, whether or not the last one
-was answered; a conversation's next turn comes a while after its last answer. Three deployments,
+was answered; a conversation's next turn comes a while after its last answer. ``requests`` a second
+tell what a deployment can do only where they come faster than that: ``--rate`` is how much. Three deployments,
 each started with empty caches, serve the very same requests, one after the other:
 
 - ``no-cache``: every prompt is computed whole (``--no-enable-prefix-caching``);
@@ -14,7 +15,7 @@ Each server has room for the KV cache of some 5,800 tokens: less than what is as
 with large models. kvtransfer has a quarter of a gibibyte of host memory for each server beside it,
 and the Valkey holds everything. Loads are in ``benchmarks/loads.py``:
 
-- ``chat``: conversations of four turns, each turn on all that was said before;
+- ``chat``: conversations of six turns, each turn on all that was said before;
 - ``rag``: questions about documents of Zipf popularity, the document first.
 
 ``hit rate`` is the share of prompt tokens that were not computed, wherever they came from;
@@ -87,13 +88,22 @@ def _loads(options: argparse.Namespace) -> dict[str, Load]:
     chat, rag = ChatShape(), RagShape()
     return {
         "chat": chat_load(
-            replace(chat, conversations=_scaled(chat.conversations, options.scale)),
+            replace(
+                chat,
+                conversations=_scaled(chat.conversations, options.scale),
+                starts_per_s=chat.starts_per_s * options.rate,
+                thinks_s=chat.thinks_s / options.rate,
+            ),
             tokenizer,
             real_text(),
             options.seed,
         ),
         "rag": rag_load(
-            replace(rag, requests=_scaled(rag.requests, options.scale)),
+            replace(
+                rag,
+                requests=_scaled(rag.requests, options.scale),
+                starts_per_s=rag.starts_per_s * options.rate,
+            ),
             tokenizer,
             real_text(),
             options.seed,
@@ -173,10 +183,14 @@ def _options() -> argparse.Namespace:
         "--rounds", type=int, default=1, help="how often each deployment is started"
     )
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of requests")
+    parser.add_argument("--rate", type=float, default=1.0, help="of arrivals")
     parser.add_argument("--only", nargs="+", choices=DEPLOYMENTS, default=list(DEPLOYMENTS))
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error(f"--rounds {options.rounds}: at least 1")
+    for name in ("scale", "rate"):
+        if not getattr(options, name) > 0:
+            parser.error(f"--{name} {getattr(options, name)}: more than 0")
     return options
 
 

@@ -44,7 +44,7 @@ class ChatShape:
     """Multi-turn chat: a long opening, then short turns, each on all that was said before."""
 
     conversations: int = 7
-    turns: int = 4
+    turns: int = 6
     starts_per_s: float = 0.2
     thinks_s: float = 3.0
     """Mean."""
