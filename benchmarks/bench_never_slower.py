@@ -76,8 +76,8 @@ class Times:
     cold: list[float] = field(default_factory=list)
     load: list[float] = field(default_factory=list)
     kvtransfer: list[float] = field(default_factory=list)
-    restored_tokens: list[int] = field(default_factory=list)
-    """By kvtransfer, when measured."""
+    fetched_bytes: list[int] = field(default_factory=list)
+    """By kvtransfer, when measured: vLLM counts tokens of loads that failed as restored too."""
 
 
 class Bench:
@@ -115,7 +115,7 @@ class Bench:
         check_alike(found)
         for name, answer in found.items():
             getattr(times, name).append(answer.ttft_s)
-        times.restored_tokens.append(found["kvtransfer"].restored_tokens)
+        times.fetched_bytes.append(found["kvtransfer"].fetched_bytes)
 
     def _reader(self, name: str, port: int, **settings: object) -> EngineProcess:
         transfer = kvtransfer_config()
@@ -176,7 +176,7 @@ def rows(line: str, context_tokens: int, times: Times) -> Iterator[Row]:
     case, nbytes = f"{context_tokens}/{line}", context_tokens * BYTES_PER_TOKEN
     for name in ("cold", "load", "learning"):
         yield seconds_row("never_slower", case, name, getattr(times, name))
-    restored = sum(times.restored_tokens) / len(times.restored_tokens) / context_tokens
+    restored = sum(times.fetched_bytes) / len(times.fetched_bytes) / nbytes
     took = seconds_row("never_slower", case, "kvtransfer", times.kvtransfer)
     yield replace(took, more={"restored": restored})
     slowed_s = line_s(LINES[line], nbytes)

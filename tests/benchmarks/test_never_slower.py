@@ -11,8 +11,9 @@ def test_a_line_costs_its_bytes_and_two_delays():
 
 
 def test_the_better_choice_is_to_compute_or_a_load_as_slow_as_the_line():
-    wire_s = 1000 * BYTES_PER_TOKEN / 1e8
-    times = Times([9.0], cold=[2.0], load=[0.25], kvtransfer=[1.0], restored_tokens=[500])
+    nbytes = 1000 * BYTES_PER_TOKEN
+    wire_s = nbytes / 1e8
+    times = Times([9.0], cold=[2.0], load=[0.25], kvtransfer=[1.0], fetched_bytes=[nbytes // 2])
     *measured, ratio = rows("100MBps", 1000, times)
     assert [row.impl for row in measured] == ["cold", "load", "learning", "kvtransfer"]
     assert measured[-1].more == {"restored": 0.5}
