@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kvtransfer.executor import Executor
 from kvtransfer.plan import Plan, Report
@@ -34,6 +34,7 @@ class WorkerSide:
         self._loading: dict[int, tuple[int, ...]] = {}
         """Blocks by load job, until it has ended."""
         self._report = Report()
+        self._executor.metrics.watch("loading_chunks", self._loading.__len__)
 
     def before_writes(self, plan: Plan) -> None:
         """Nothing has been written in this step so far, neither by the model nor by us."""
@@ -61,8 +62,8 @@ class WorkerSide:
         """What ``take_report`` saw."""
         return self._report
 
-    def counted(self) -> dict[str, float]:
-        """Amounts by counter since the last call."""
+    def counted(self) -> dict[str, Any]:
+        """Amounts by metric since the last call."""
         return self._executor.metrics.take()
 
     def close(self) -> None:

@@ -99,6 +99,8 @@ class Executor:
         self._limits = limits
         self._fetches: Turns[bool] = Turns(limits.fetches, "kvtransfer-fetch")
         self._puts = WriteBehind(self._put, self._drop_put, limits.waiting_puts, "kvtransfer-put")
+        metrics.watch("waiting_fetches", self._fetches.__len__)
+        metrics.watch("waiting_puts", self._puts.__len__)
         self._fetched: dict[int, Future[bool]] = {}
         """By slot, where a fetch filled it last."""
         self._copied: dict[int, Event] = {}

@@ -186,6 +186,7 @@ def test_without_a_replica_the_others_go_on(tmp_path):
             assert put_all(store, lost) == [False] * 3
             assert [get(store, key) for key in elsewhere] == [payload_of(k) for k in elsewhere]
         assert store.failures > 0
+        assert store.open_breakers() == 1
 
 
 def is_left_alone(store, key):
