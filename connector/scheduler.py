@@ -93,7 +93,7 @@ class SchedulerSide:
         self._epoch = ""
         self._requests: dict[str, Tracked] = {}
         self._hasher = Hasher()
-        self._hashing: dict[str, Future[None]] = {}
+        self._hashing: dict[str, Future[list[str]]] = {}
         """By request, where the keys of its prompt are not known yet."""
         self._owners: dict[int, Tracked] = {}
         """By job, until its blocks are the request's own again."""
@@ -116,6 +116,8 @@ class SchedulerSide:
             hashing = self._hasher.begin(chain, request.all_token_ids)
             if hashing is not None:
                 self._hashing[request_id] = hashing
+                if self._lookup is not None:
+                    self._lookup.ask_when_known(request_id, hashing)
                 return
         keys = [key for key in tracked.keys if key not in self._planner.index]
         if self._lookup is not None and keys:

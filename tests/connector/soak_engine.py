@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 ENGINE_KILLED = Fault("engine killed", nothing)
 RESET = Fault("prefix cache reset", nothing)
-_KINDS = (*FAULTS, *[RESET] * 4, *[ENGINE_KILLED] * 2)
+WEIGHTS_REPLACED = Fault("connector reset", nothing)
+_KINDS = (*FAULTS, *[RESET, WEIGHTS_REPLACED, ENGINE_KILLED] * 2)
 _STRUCK_ENTRIES = 12
 _HANG_S = 120.0
 
@@ -95,9 +96,9 @@ def rage(ground: Ground, storm: Storm) -> dict[str, object]:
         engine.abort(*(names[i] for i in storm.aborted))
         if storm.fault is ENGINE_KILLED:
             ground.restart_engine()
-            return {"resumed_s": ground.assert_hits(requests[0])}
-        if storm.fault is RESET:
-            engine.reset(running=True)
+            return {"resumed_s": round(ground.assert_hits(requests[0]), 3)}
+        if storm.fault in (RESET, WEIGHTS_REPLACED):
+            engine.reset(connector=storm.fault is WEIGHTS_REPLACED)
         outcome = _run_through(ground, storm)
     finally:
         ground.proxy.untrip()
