@@ -25,12 +25,19 @@ class Hasher:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "kvtransfer-hash")
+        self._last: Future[list[str]] | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a prompt is being hashed."""
+        return self._last is not None and not self._last.done()
 
     def begin(self, chain: KeyChain, token_ids: Sequence[int]) -> Future[list[str]] | None:
         """Extend ``chain`` over ``token_ids``; None: that is done already, as they are few."""
         if chain.advance(token_ids, _PIECE_TOKENS) is not None:
             return None
-        return self._thread.submit(_keys, chain, token_ids)
+        self._last = self._thread.submit(_keys, chain, token_ids)
+        return self._last
 
     def close(self) -> None:
         """End the thread, after the prompt it is at."""

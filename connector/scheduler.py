@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING
 from kvtransfer.lookup import Lookup
 from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Load, Plan, Report, Save
-from kvtransfer.planner import Planner, Target
+from kvtransfer.planner import Planner
 
+from .ahead import Ahead
 from .hasher import Hasher
 from .key_space import KeySpace
+from .offers import Offers
 from .pace import Pace
 from .tracked import Tracked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence, Set
-    from concurrent.futures import Future
+    from collections.abc import Iterator, Sequence
 
     from vllm.config import VllmConfig
     from vllm.v1.core.sched.output import SchedulerOutput
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from kvtransfer.config import TransferConfig
     from kvtransfer.planner import Tiling
 
-    from .pace import Journey
     from .vllm_facts import ModelFacts
 
 # While nothing is computed, a worker waits so long for a load or an answer instead of returning
@@ -85,7 +85,8 @@ class SchedulerSide:
     ) -> None:
         self._key_space = key_space
         self._planner = planner
-        self._lookup = lookup
+        self._offers = Offers(planner, lookup, pace, tiling)
+        self._ahead = Ahead(planner, self._offers, pace, tiling, metrics)
         self._pace = pace
         self._tiling = tiling
         self._duties = duties
@@ -93,8 +94,6 @@ class SchedulerSide:
         self._epoch = ""
         self._requests: dict[str, Tracked] = {}
         self._hasher = Hasher()
-        self._hashing: dict[str, Future[list[str]]] = {}
-        """By request, where the keys of its prompt are not known yet."""
         self._owners: dict[int, Tracked] = {}
         """By job, until its blocks are the request's own again."""
         self._copying: dict[int, tuple[int, ...]] = {}
@@ -103,8 +102,6 @@ class SchedulerSide:
         """How many of those jobs a block is in."""
         self._held: set[str] = set()
         """Finished requests whose blocks vLLM keeps until they have been copied out."""
-        self._probes: dict[int, Journey] = {}
-        """By job: loads that are for no request."""
         self._planned: list[Load] = []
         self._reuses_blocks = False
 
@@ -113,15 +110,12 @@ class SchedulerSide:
         request_id, chain = request.request_id, self._key_space.chain(request, self._epoch)
         tracked = self._requests[request_id] = Tracked(request, chain)
         if chain is not None:
-            hashing = self._hasher.begin(chain, request.all_token_ids)
-            if hashing is not None:
-                self._hashing[request_id] = hashing
-                if self._lookup is not None:
-                    self._lookup.ask_when_known(request_id, hashing)
-                return
-        keys = [key for key in tracked.keys if key not in self._planner.index]
-        if self._lookup is not None and keys:
-            self._lookup.ask(request_id, keys)
+            tracked.hashing = self._hasher.begin(chain, request.all_token_ids)
+        if tracked.hashing is None:
+            self._offers.ask(request_id, tracked.keys)
+        else:
+            self._offers.ask_when_known(request_id, tracked.hashing)
+        self._ahead.enqueue(tracked)
 
     def match(self, request: Request, local_tokens: int) -> int | None:
         """Tokens beyond ``local_tokens`` that a load could bring; None: ask again."""
@@ -129,26 +123,18 @@ class SchedulerSide:
             self.track(request)
         tracked = self._requests[request.request_id]
         tracked.local_tokens = local_tokens
-        if self._is_hashing(request.request_id):
+        self._ahead.dequeue(request.request_id)
+        if not tracked.is_hashed():
             return None
         if not (self._duties.loads and tracked.loads):
             return 0
-        first = local_tokens // self._tiling.chunk_tokens
-        keys = tracked.keys[first:]
-        held = self._planner.held(keys)
-        beyond = keys[held:]
-        stored = self._stored(request.request_id, beyond) if beyond else frozenset()
-        if stored is None:
+        offer = self._offers.make(request.request_id, tracked.keys, local_tokens)
+        if offer is None:
             return None
-        chunks = self._planner.loadable(keys, stored)
-        host_tokens, tokens = (
-            max(0, (first + count) * self._tiling.chunk_tokens - local_tokens)
-            for count in (min(held, chunks), chunks)
-        )
-        worth = self._pace.worth(local_tokens, host_tokens, tokens - host_tokens)
-        if worth < tokens:
-            self._probe(keys[held])
-        tracked.refused_tokens = tokens - worth
+        worth = offer.worth_tokens
+        if not worth and offer.host_tokens and self._pace.take_trial():
+            worth = offer.host_tokens
+        tracked.refused_tokens = offer.tokens - worth
         return worth
 
     def admit(self, request: Request, block_ids: Sequence[int], external_tokens: int) -> None:
@@ -163,7 +149,9 @@ class SchedulerSide:
         end_tokens = skip_tokens + external_tokens
         keys = tracked.keys[: -(-end_tokens // self._tiling.chunk_tokens)]
         targets = self._tiling.targets(keys, block_ids, skip_tokens)
-        loads = self._planner.load(targets)
+        within_s = self._pace.patience_s(external_tokens, skip_tokens)
+        shares = any(self._planner.is_on_its_way(target.key) for target in targets)
+        loads = self._planner.load(targets, within_s)
         assert len(loads) == len(targets), "match promised what there is no room for"
         self._planned += loads
         for load in loads:
@@ -172,7 +160,10 @@ class SchedulerSide:
             self._note_reuse(load.block_ids)
         fetched_tokens = sum(self._tokens(load) for load in loads if load.fetch)
         tracked.host_tokens = external_tokens - fetched_tokens
-        tracked.journey = self._pace.begin_load(tracked.host_tokens, fetched_tokens, skip_tokens)
+        if not shares:  # the part of others tells nothing of how long the whole takes
+            tracked.journey = self._pace.begin_load(
+                tracked.host_tokens, fetched_tokens, skip_tokens
+            )
         self._metrics.add("store_hit_tokens", fetched_tokens)
         self._metrics.add("host_hit_tokens", tracked.host_tokens)
 
@@ -186,7 +177,7 @@ class SchedulerSide:
             if self._duties.saves:
                 saves += self._save(tracked, context_tokens + tokens)
         plan = Plan(
-            tuple(self._planned),
+            (*self._planned, *self._ahead.plan()),
             tuple(saves),
             self._reuses_blocks,
             self._pace.begin_step(parts),
@@ -220,9 +211,8 @@ class SchedulerSide:
         """
         tracked = self._requests[request.request_id]
         tracked.is_finished = True
-        self._hashing.pop(request.request_id, None)
-        if self._lookup is not None:
-            self._lookup.forget(request.request_id)
+        self._ahead.dequeue(request.request_id)
+        self._offers.forget(request.request_id)
         if tracked.loading:
             return False
         if tracked.copying:
@@ -247,44 +237,19 @@ class SchedulerSide:
         """
         self._epoch = secrets.token_hex(8)
         self._planner.index.clear()
-        self._hashing.clear()
         for tracked in self._requests.values():
             tracked.chain = None
 
     def counted(self) -> dict[str, float]:
         """Amounts by counter since the last call."""
         self._metrics.add("evicted_chunks", self._planner.index.take_evictions())
-        if self._lookup is not None:
-            self._metrics.add("lookup_late", self._lookup.take_late())
+        self._metrics.add("lookup_late", self._offers.take_late())
         return self._metrics.take()
 
     def close(self) -> None:
         """End the lookups."""
         self._hasher.close()
-        if self._lookup is not None:
-            self._lookup.close()
-
-    def _is_hashing(self, request_id: str) -> bool:
-        hashing = self._hashing.get(request_id)
-        if hashing is None:
-            return False
-        if hashing.done():
-            self._hashing.pop(request_id).result()
-        return request_id in self._hashing
-
-    def _probe(self, key: str) -> None:
-        """Fetch ``key``, which nobody waits for, when it is time to see whether that got faster."""
-        if self._pace.take_probe():
-            for load in self._planner.load([Target(key)]):
-                self._planned.append(load)
-                self._probes[load.job] = self._pace.begin_probe(self._tiling.chunk_tokens)
-
-    def _stored(self, request_id: str, keys: Sequence[str]) -> Set[str] | None:
-        if self._lookup is None:
-            return frozenset()
-        if not self._lookup.asked(request_id):
-            self._lookup.ask(request_id, keys)
-        return self._lookup.answer(request_id)
+        self._offers.close()
 
     def _progress(self, output: SchedulerOutput) -> Iterator[tuple[Tracked, int]]:
         """Each scheduled request, with its blocks of the step, and its tokens computed before."""
@@ -324,7 +289,7 @@ class SchedulerSide:
         return list(self._save_chunks(tracked, first, tracked.keys[first:end]))
 
     def _save_chunks(self, tracked: Tracked, first: int, keys: Sequence[str]) -> Iterator[Save]:
-        stored = self._known_to_be_stored(tracked.request.request_id)
+        stored = self._offers.known(tracked.request.request_id)
         for chunk, key in enumerate(keys, first):
             if key in stored or key in self._planner.index:
                 continue
@@ -335,11 +300,6 @@ class SchedulerSide:
             tracked.copying.add(save.job)
             self._owners[save.job] = tracked
             yield save
-
-    def _known_to_be_stored(self, request_id: str) -> Set[str]:
-        if self._lookup is None or not self._lookup.asked(request_id):
-            return frozenset()
-        return self._lookup.answer(request_id) or frozenset()
 
     def _tokens(self, load: Load) -> int:
         return len(load.block_ids) * self._tiling.block_tokens
@@ -354,23 +314,19 @@ class SchedulerSide:
             return 0.0
         if self._planner.is_loading:
             return _LOAD_PATIENCE_S
-        awaited = self._copying or self._hashing
-        if awaited or (self._lookup is not None and self._lookup.is_waiting):
-            return _ANSWER_PATIENCE_S
-        return 0.0
+        awaited = self._copying or self._hasher.is_busy or self._offers.is_waiting
+        return _ANSWER_PATIENCE_S if awaited else 0.0
 
     def _end_load(self, job: int, *, failed: bool) -> str | None:
         """Returns the request that has nothing left to load."""
-        if job in self._probes:
-            self._pace.end_probe(self._probes.pop(job), failed=failed)
+        if self._ahead.end(job, failed=failed):
             return None
         tracked = self._owners.pop(job)
         tracked.loading.discard(job)
         request_id: str = tracked.request.request_id
         if failed:
             tracked.loads = False
-            if self._lookup is not None:
-                self._lookup.forget(request_id)  # what it told is not so
+            self._offers.forget(request_id)  # what it told is not so
         if tracked.loading:
             return None
         if tracked.journey is not None:

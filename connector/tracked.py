@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from vllm.v1.request import Request
 
     from kvtransfer.keys import KeyChain
@@ -20,6 +22,8 @@ class Tracked:
     request: Request
     chain: KeyChain | None
     """None: it is not cached."""
+    hashing: Future[list[str]] | None = None
+    """Whatever hashes ``chain`` beside our thread."""
     block_ids: list[int] = field(default_factory=list)
     local_tokens: int = 0
     """Found in vLLM's own cache when we were last asked."""
@@ -36,6 +40,13 @@ class Tracked:
     loads: bool = True
     """Until one has failed: what failed once is recomputed, not tried for ever."""
     is_finished: bool = False
+
+    def is_hashed(self) -> bool:
+        """Whether ``keys`` may be asked for: nobody else is at the chain any more."""
+        if self.hashing is not None and self.hashing.done():
+            self.hashing.result()
+            self.hashing = None
+        return self.hashing is None
 
     @property
     def keys(self) -> list[str]:

@@ -53,6 +53,8 @@ class TransferConfig(BaseModel):
     """How payloads are written."""
     ttl_s: Count | None = None
     """Seconds that an entry lives after it was last put; None: until the store evicts it."""
+    refresh_ttl: bool = False
+    """A hit, too, gives an entry another ``ttl_s``."""
     remote_timeout_ms: Count = 2000
     """Longest wait for one answer of the store."""
     remote_connections: Annotated[int, Field(ge=1, le=64)] = 4

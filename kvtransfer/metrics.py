@@ -10,6 +10,7 @@ COUNTERS = {
     "store_hit_tokens": "Tokens whose load began from the store.",
     "refused_tokens": "Cached tokens that were not loaded: computing them was expected to be faster.",
     "probed_chunks": "Chunks fetched only to see how fast a refused store is by now.",
+    "prefetched_chunks": "Chunks fetched for requests that still waited in line.",
     "load_seconds": "Seconds from a request's plan to load until all of it had ended.",
     "predicted_load_seconds": "What the cost model expected of those loads, once it knew.",
     "predicted_prefill_seconds": "What it expected computing the same tokens to take.",

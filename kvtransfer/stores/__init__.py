@@ -54,12 +54,19 @@ class StoreSettings:
 
     ttl_s: int | None = None
     """Seconds that an entry lives after it was last put; None: until the store evicts it."""
+    refresh_ttl: bool = False
+    """A hit, too, gives an entry another ``ttl_s``."""
     timeout_s: float = 2.0
     """Longest that a call takes, waiting for a connection and connecting included."""
     connections: int = 4
     """Calls that may be under way at once; in a cluster, at each node."""
     password_file: str | None = None
     """Where the password stands that the URL doesn't have; read for each connection."""
+
+    @property
+    def hit_ttl_s(self) -> int | None:
+        """Seconds that an entry lives after a hit; None: as long as it would have without."""
+        return self.ttl_s if self.refresh_ttl else None
 
     def __post_init__(self) -> None:
         if self.ttl_s is not None and self.ttl_s < 1:

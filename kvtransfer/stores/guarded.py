@@ -35,6 +35,7 @@ def open_guarded(config: TransferConfig, chunk: ChunkFormat) -> GuardedStore | N
         return None
     settings = StoreSettings(
         ttl_s=config.ttl_s,
+        refresh_ttl=config.refresh_ttl,
         timeout_s=config.remote_timeout_ms / 1000,
         connections=config.remote_connections + 1,  # all fetch at once, and one puts
         password_file=config.remote_password_file,

@@ -31,7 +31,7 @@ def test_a_slow_store_is_refused_for_computing(engines, model, plain):
                 writer.generate(request)
             entries.await_count(CHUNKS * len(REQUESTS))
         line.follow(proxy.delaying_replies(0.3))
-        url = f"redis://127.0.0.1:{line.port}/0"
+        url = server.url.replace(f":{server.port}/", f":{line.port}/")
         patient = {"lookup_timeout_ms": 20_000, "remote_timeout_ms": 20_000}
         slow = connected(model, url, load_margin=1.0, save_decode=False, **patient)
         with engines.start(slow) as reader:
