@@ -50,12 +50,12 @@ def known_requests() -> list[Request]:
 class Ground(Arena):
     """An arena for the faults of :mod:`tests.faults.known`, where an engine is who puts and gets."""
 
-    def __init__(self, engines: Engines, model: str) -> None:
+    def __init__(self, engines: Engines, model: str, **settings: object) -> None:
         super().__init__()
         self.chance = random.Random(0)
         """Which entries a fault strikes."""
         self._engines = engines
-        self._setup = connected(model, self.url, options=OPTIONS, **SETTINGS)
+        self._setup = connected(model, self.url, options=OPTIONS, **{**SETTINGS, **settings})
         self._right: dict[tuple[int, ...], list[int]] = {}
         self._plain = engines.start(Setup(model, options={"enable_prefix_caching": False}))
         self.engine: Engine = engines.start(self._setup)
