@@ -29,8 +29,8 @@ class Policy(Protocol):
             slots: those that are held.
         """
 
-    def add(self, slot: int, key: str, after: str | None) -> None:
-        """``slot``, in use, holds ``key`` from now on, the continuation of ``after`` if known."""
+    def add(self, slot: int, key: str, after: int | None) -> None:
+        """``slot``, in use, holds ``key`` from now on, which continues the chunk in ``after``."""
 
     def rest(self, slot: int) -> None:
         """Nothing uses the chunk in ``slot`` any more."""

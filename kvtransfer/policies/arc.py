@@ -36,7 +36,7 @@ class ARC:
                 del self._once[slot]
                 self._again[slot] = None
 
-    def add(self, slot: int, key: str, after: str | None) -> None:
+    def add(self, slot: int, key: str, after: int | None) -> None:
         """Asked for again, if a ghost remembers it; otherwise once."""
         self._keys[slot] = key
         if key in self._once_gone:

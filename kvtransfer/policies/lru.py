@@ -19,7 +19,7 @@ class LRU:
     def note_request(self, keys: Sequence[str], slots: Mapping[str, int]) -> None:
         """Nothing: what a request uses is pinned for it."""
 
-    def add(self, slot: int, key: str, after: str | None) -> None:
+    def add(self, slot: int, key: str, after: int | None) -> None:
         """Nothing, until it rests."""
 
     def rest(self, slot: int) -> None:
