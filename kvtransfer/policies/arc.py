@@ -26,10 +26,11 @@ class ARC:
         self._is_again: set[int] = set()
 
     def note_request(self, keys: Sequence[str], slots: Mapping[str, int]) -> None:
-        """Those held have been asked for again."""
+        """Those held or remembered have been asked for again."""
         for key in keys:
             slot = slots.get(key)
             if slot is None:
+                self._note_ghost(key)
                 continue
             self._is_again.add(slot)
             if slot in self._once:
@@ -39,16 +40,10 @@ class ARC:
     def add(self, slot: int, key: str, after: int | None) -> None:
         """Asked for again, if a ghost remembers it; otherwise once."""
         self._keys[slot] = key
-        if key in self._once_gone:
-            step = max(1.0, len(self._again_gone) / len(self._once_gone))
-            self._once_room = min(self._slots, self._once_room + step)
-            del self._once_gone[key]
-            self._is_again.add(slot)
-        elif key in self._again_gone:
-            step = max(1.0, len(self._once_gone) / len(self._again_gone))
-            self._once_room = max(0.0, self._once_room - step)
-            del self._again_gone[key]
-            self._is_again.add(slot)
+        for ghosts in (self._once_gone, self._again_gone):
+            if key in ghosts:
+                del ghosts[key]
+                self._is_again.add(slot)
 
     def rest(self, slot: int) -> None:
         """Last in its line from now on."""
@@ -73,6 +68,13 @@ class ARC:
         """Out of its line, no ghost."""
         self._line(slot).pop(slot, None)
         self._leave(slot)
+
+    def _note_ghost(self, key: str) -> None:
+        once, again = len(self._once_gone), len(self._again_gone)
+        if key in self._once_gone:
+            self._once_room = min(self._slots, self._once_room + max(1.0, again / once))
+        elif key in self._again_gone:
+            self._once_room = max(0.0, self._once_room - max(1.0, once / again))
 
     def _line(self, slot: int) -> OrderedDict[int, None]:
         return self._again if slot in self._is_again else self._once
