@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fix bench gpu clean
+.PHONY: help install demo test check fix bench gpu soak clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -23,6 +23,7 @@ demo: $(STAMP) ## one context computed once, restored by another vLLM (JSON=FILE
 	@$(BIN)/python -m demo.run $(if $(JSON),--json "$(JSON)")
 
 test: check ## everything: the checks, then every test (ARGS=... goes to pytest)
+	@scripts/install_redis
 	$(BIN)/pytest $(ARGS)
 
 check: $(STAMP) ## lint, types, layers, spelling
@@ -41,6 +42,9 @@ bench: $(STAMP) ## time to first token: cold, restored, local hit (JSON=FILE app
 
 gpu: ## all that only a GPU can show (PYTHON=... has torch and Triton; installs nothing)
 	@PYTHONPATH=. $(or $(PYTHON),python3) -m benchmarks.gpu
+
+soak: $(STAMP) ## faults at random for ten minutes (ARGS="--faults N --seed N --json FILE")
+	$(BIN)/python -m tests.faults.soak $(ARGS)
 
 clean: ## remove .venv and what the tools left behind
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -7,8 +7,9 @@ import os
 import platform
 import resource
 import subprocess
+import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
 from statistics import median
@@ -38,6 +39,8 @@ class Row:
     bytes: int = 0
     """Of payload, moved by each repetition."""
     cpu_s_per_gb: float | None = None
+    more: Mapping[str, float] = field(default_factory=dict)
+    """Further figures of the same repetitions, by a name with its unit."""
 
 
 @dataclass(frozen=True)
@@ -117,15 +120,18 @@ def print_table(rows: Sequence[Row], baseline: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     for case, group in groupby(rows, key=lambda row: row.case):
         members = list(group)
         base = next((row.value for row in members if row.impl == baseline), None)
-        table = Table("", "median", "20 %", "80 %", f"x {baseline}", "CPU s/GB", box=None)
+        more = list(dict.fromkeys(name for row in members for name in row.more))
+        columns = ("median", "20 %", "80 %", f"x {baseline}", "CPU s/GB", *more)
+        table = Table("", *columns, box=None)
         for i, column in enumerate(table.columns):
             column.justify, column.min_width = ("right", 9) if i else ("left", 16)
         for row in members:
-            table.add_row(*_cells(row, base))
+            others = [f"{row.more[name]:.3g}" if name in row.more else "" for name in more]
+            table.add_row(*_cells(row, base), *others)
         console.print(f"\n[bold]{case}", table, sep="\n", highlight=False)
 
 

@@ -85,7 +85,7 @@ class KVTransferConnector(KVConnectorBase_V1):
     def update_connector_output(self, connector_output: KVConnectorOutput) -> None:
         step = connector_output.kv_connector_worker_meta
         if isinstance(step, StepReport):
-            received, sent = self._scheduler.take(step.report)
+            received, sent = self._scheduler.take(step.report, step.step)
             connector_output.finished_recving = received or None
             connector_output.finished_sending = sent or None
 
@@ -133,8 +133,8 @@ class KVTransferConnector(KVConnectorBase_V1):
         return self._invalid_blocks
 
     def build_connector_worker_meta(self) -> StepReport | None:
-        report = self._worker.report()
-        return None if report is None else StepReport(report)
+        report, step = self._worker.report(), self._plan.step
+        return StepReport(report, step) if report or step is not None else None
 
     @property
     def _plan(self) -> Plan:

@@ -24,6 +24,8 @@ class StepReport(KVConnectorWorkerMetadata):
     """Worker to scheduler, summed over workers."""
 
     report: Report = field(default_factory=Report)
+    step: int | None = None
+    """Whose report it is, where something was computed."""
 
     def aggregate(self, other: KVConnectorWorkerMetadata) -> StepReport:
         """This and ``other``, of another worker."""
@@ -31,4 +33,4 @@ class StepReport(KVConnectorWorkerMetadata):
         both = Report()
         both.add(self.report)
         both.add(other.report)
-        return StepReport(both)
+        return StepReport(both, self.step if self.step is not None else other.step)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from kvtransfer.lookup import Lookup
 from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Load, Plan, Report, Save
-from kvtransfer.planner import Planner
+from kvtransfer.planner import Planner, Target
 
 from .key_space import KeySpace
+from .pace import Pace
 from .tracked import Tracked
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from kvtransfer.config import TransferConfig
     from kvtransfer.planner import Tiling
 
+    from .pace import Journey
     from .vllm_facts import ModelFacts
 
 # While nothing is computed, a worker waits so long for a load or an answer instead of returning
@@ -58,12 +60,15 @@ class SchedulerSide:
             transfer.is_kv_consumer, transfer.is_kv_producer, saves_decode=config.save_decode
         )
         names = facts.names(config)
+        metrics = Metrics()
         return cls(
             KeySpace(vllm_config, facts, config),
             Planner.open(config, facts.chunk, facts.ranks),
             Lookup.open(config, facts.chunk, names) if duties.loads else None,
+            Pace(config.load_margin, metrics),
             facts.tiling,
             duties,
+            metrics,
         )
 
     def __init__(
@@ -71,21 +76,26 @@ class SchedulerSide:
         key_space: KeySpace,
         planner: Planner,
         lookup: Lookup | None,
+        pace: Pace,
         tiling: Tiling,
         duties: Duties,
+        metrics: Metrics,
     ) -> None:
         self._key_space = key_space
         self._planner = planner
         self._lookup = lookup
+        self._pace = pace
         self._tiling = tiling
         self._duties = duties
-        self._metrics = Metrics()
+        self._metrics = metrics
         self._epoch = ""
         self._requests: dict[str, Tracked] = {}
         self._owners: dict[int, Tracked] = {}
         """By job, until its blocks are the request's own again."""
         self._copying: dict[int, tuple[int, ...]] = {}
         """Blocks by save job, until they have been copied out."""
+        self._probes: dict[int, Journey] = {}
+        """By job: loads that are for no request."""
         self._planned: list[Load] = []
         self._reuses_blocks = False
 
@@ -107,17 +117,28 @@ class SchedulerSide:
             return 0
         first = local_tokens // self._tiling.chunk_tokens
         keys = tracked.keys[first:]
-        beyond = keys[self._planner.held(keys) :]
+        held = self._planner.held(keys)
+        beyond = keys[held:]
         stored = self._stored(request.request_id, beyond) if beyond else frozenset()
         if stored is None:
             return None
         chunks = self._planner.loadable(keys, stored)
-        return max(0, (first + chunks) * self._tiling.chunk_tokens - local_tokens)
+        host_tokens, tokens = (
+            max(0, (first + count) * self._tiling.chunk_tokens - local_tokens)
+            for count in (min(held, chunks), chunks)
+        )
+        worth = self._pace.worth(local_tokens, host_tokens, tokens - host_tokens)
+        if worth < tokens:
+            self._probe(keys[held])
+        tracked.refused_tokens = tokens - worth
+        return worth
 
     def admit(self, request: Request, block_ids: Sequence[int], external_tokens: int) -> None:
         """The request has ``block_ids``, and ``external_tokens`` of them are to be loaded."""
         tracked = self._requests[request.request_id]
         tracked.block_ids = list(block_ids)
+        self._metrics.add("refused_tokens", tracked.refused_tokens)
+        tracked.refused_tokens = 0
         if external_tokens == 0:
             return
         skip_tokens = tracked.local_tokens
@@ -133,30 +154,40 @@ class SchedulerSide:
             self._note_reuse(load.block_ids)
         fetched_tokens = sum(self._tokens(load) for load in loads if load.fetch)
         tracked.host_tokens = external_tokens - fetched_tokens
+        tracked.journey = self._pace.begin_load(tracked.host_tokens, fetched_tokens, skip_tokens)
         self._metrics.add("store_hit_tokens", fetched_tokens)
         self._metrics.add("host_hit_tokens", tracked.host_tokens)
 
     def plan(self, output: SchedulerOutput) -> Plan:
         """The jobs of the step that ``output`` describes."""
         saves: list[Save] = []
+        parts: list[tuple[int, int]] = []
         for tracked, computed_tokens, written in self._progress(output):
+            scheduled_tokens = output.num_scheduled_tokens[tracked.request.request_id]
+            parts.append((scheduled_tokens, computed_tokens - scheduled_tokens))
             self._note_reuse(written)
             if self._duties.saves:
                 saves += self._save(tracked, computed_tokens)
         plan = Plan(
-            tuple(self._planned), tuple(saves), self._reuses_blocks, self._patience_s(output)
+            tuple(self._planned),
+            tuple(saves),
+            self._reuses_blocks,
+            self._pace.begin_step(parts),
+            self._patience_s(output),
         )
         self._planned, self._reuses_blocks = [], False
         self._copying.update({save.job: save.block_ids for save in saves})
         return plan
 
-    def take(self, report: Report) -> tuple[set[str], set[str]]:
-        """Take in what the workers report.
+    def take(self, report: Report, step: int | None = None) -> tuple[set[str], set[str]]:
+        """Take in what the workers report at the end of ``step``, where it computed something.
 
         Returns:
             The requests whose loads have all ended, and the finished ones whose blocks, held back
             by ``finish``, are free.
         """
+        if step is not None:
+            self._pace.end_step(step)
         settled = self._planner.settle(report)
         received = [self._end_load(job, failed=job in settled.failed) for job in settled.loaded]
         sent = [self._end_copy(job) for job in settled.copied]
@@ -206,6 +237,13 @@ class SchedulerSide:
         """End the lookups."""
         if self._lookup is not None:
             self._lookup.close()
+
+    def _probe(self, key: str) -> None:
+        """Fetch ``key``, which nobody waits for, when it is time to see whether that got faster."""
+        if self._pace.take_probe():
+            for load in self._planner.load([Target(key)]):
+                self._planned.append(load)
+                self._probes[load.job] = self._pace.begin_probe(self._tiling.chunk_tokens)
 
     def _stored(self, request_id: str, keys: Sequence[str]) -> Set[str] | None:
         if self._lookup is None:
@@ -281,6 +319,9 @@ class SchedulerSide:
 
     def _end_load(self, job: int, *, failed: bool) -> str | None:
         """Returns the request that has nothing left to load."""
+        if job in self._probes:
+            self._pace.end_probe(self._probes.pop(job), failed=failed)
+            return None
         tracked = self._owners.pop(job)
         tracked.loading.discard(job)
         request_id: str = tracked.request.request_id
@@ -290,6 +331,9 @@ class SchedulerSide:
                 self._lookup.forget(request_id)  # what it told is not so
         if tracked.loading:
             return None
+        if tracked.journey is not None:
+            self._pace.end_load(tracked.journey, failed=not tracked.loads)
+            tracked.journey = None
         if tracked.is_finished:
             del self._requests[request_id]
         return request_id

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from kvtransfer.keys import KeyChain
 
+    from .pace import Journey
+
 
 @dataclass
 class Tracked:
@@ -25,6 +27,10 @@ class Tracked:
     """Chunks from the first on that have been dealt with."""
     loading: set[int] = field(default_factory=set)
     copying: set[int] = field(default_factory=set)
+    journey: Journey | None = None
+    """Its loads, while they are under way."""
+    refused_tokens: int = 0
+    """Cached, but computed sooner than loaded."""
     host_tokens: int = 0
     """Of those to load, so many host memory held."""
     loads: bool = True

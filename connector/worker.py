@@ -57,9 +57,9 @@ class WorkerSide:
         ended = {job: self._loading.pop(job) for job in self._report.loaded}
         return {block for job in self._report.failed & ended.keys() for block in ended[job]}
 
-    def report(self) -> Report | None:
-        """What ``take_report`` saw; None for nothing."""
-        return self._report or None
+    def report(self) -> Report:
+        """What ``take_report`` saw."""
+        return self._report
 
     def counted(self) -> dict[str, float]:
         """Amounts by counter since the last call."""

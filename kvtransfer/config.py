@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-_SCHEMES = ("redis://", "rediss://", "unix://", "memory://")
+_SCHEMES = (
+    "redis://", "rediss://", "unix://", "redis-sentinel://", "rediss-sentinel://",
+    "redis-cluster://", "rediss-cluster://", "embedded://", "memory://",
+)  # fmt: skip
 
 Count = Annotated[int, Field(ge=1)]
 # Unquoted, a name of digits reads as a number.
@@ -44,6 +47,8 @@ class TransferConfig(BaseModel):
     """GiB of the disk tier."""
     remote_url: str | None = None
     """Store shared by all engines."""
+    remote_password_file: Annotated[str, Field(min_length=1)] | None = None
+    """File of the password that the URL doesn't have; read for each connection."""
     remote_serde: str = "naive"
     """How payloads are written."""
     ttl_s: Count | None = None
@@ -56,6 +61,8 @@ class TransferConfig(BaseModel):
     """A request doesn't wait longer to learn what the store holds."""
     load_timeout_ms: Count = 10_000
     """A fetch that has not begun after this is given up."""
+    load_margin: Annotated[float, Field(gt=0)] = 1.1
+    """A load may be expected to take so many times as long as computing its tokens."""
     max_pending_puts: Count = 64
     """Chunks that wait to be written to the store; one more drops the oldest."""
     save_decode: bool = True
@@ -101,7 +108,8 @@ class TransferConfig(BaseModel):
     def _knows_scheme(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(_SCHEMES):
             raise ValueError(
-                "write redis://host:6379/0, rediss://host:6379/0, unix:///path/to/socket "
+                "write redis://host:6379/0, rediss://host:6379/0, unix:///path/to/socket, "
+                "redis-sentinel://host:26379/service, redis-cluster://host:6379, embedded:// "
                 "or memory://"
             )
         return url

@@ -11,3 +11,7 @@ class ConfigError(KVTransferError, ValueError):
 
 class StoreError(KVTransferError):
     """A store could not answer; on the serving path that is a miss."""
+
+
+class PartError(StoreError):
+    """A part of a store could not answer, which says nothing about the rest of it."""

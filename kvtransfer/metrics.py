@@ -8,6 +8,11 @@ from threading import Lock
 COUNTERS = {
     "host_hit_tokens": "Tokens whose load began from host memory.",
     "store_hit_tokens": "Tokens whose load began from the store.",
+    "refused_tokens": "Cached tokens that were not loaded: computing them was expected to be faster.",
+    "probed_chunks": "Chunks fetched only to see how fast a refused store is by now.",
+    "load_seconds": "Seconds from a request's plan to load until all of it had ended.",
+    "predicted_load_seconds": "What the cost model expected of those loads, once it knew.",
+    "predicted_prefill_seconds": "What it expected computing the same tokens to take.",
     "load_failed_chunks": "Chunks that a load could not bring; their tokens are recomputed.",
     "fetched_bytes": "Bytes of verified chunks that the store sent.",
     "fetch_seconds": "Seconds spent waiting for the store to send them, summed over threads.",

@@ -43,6 +43,8 @@ class Plan:
     saves: tuple[Save, ...] = ()
     reuses_blocks: bool = False
     """Blocks that are still being saved will be written from now on: finish those copies first."""
+    step: int | None = None
+    """Number of the step, to be reported with what it brought; None: nothing is computed in it."""
     patience_s: float = 0.0
     """Nothing is computed in this step: wait so long for something to report."""
 

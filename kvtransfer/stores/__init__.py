@@ -55,9 +55,11 @@ class StoreSettings:
     ttl_s: int | None = None
     """Seconds that an entry lives after it was last put; None: until the store evicts it."""
     timeout_s: float = 2.0
-    """Longest wait for a connection, for connecting and for each answer on the wire."""
+    """Longest that a call takes, waiting for a connection and connecting included."""
     connections: int = 4
-    """Calls that may be under way at once."""
+    """Calls that may be under way at once; in a cluster, at each node."""
+    password_file: str | None = None
+    """Where the password stands that the URL doesn't have; read for each connection."""
 
     def __post_init__(self) -> None:
         if self.ttl_s is not None and self.ttl_s < 1:
@@ -72,18 +74,27 @@ def open_store(url: str, chunk: ChunkFormat, settings: StoreSettings) -> Store:
     """The store at ``url`` for payloads of ``chunk``; connects when it is first used.
 
     Raises:
-        ConfigError: the URL names no store that we know, or is malformed.
+        ConfigError: the URL names no store that we know, is malformed, or needs what isn't here.
     """
     scheme, _, rest = url.partition("://")
-    if scheme in ("redis", "rediss", "unix"):
+    if scheme in ("redis", "rediss", "unix", "redis-sentinel", "rediss-sentinel"):
         from kvtransfer.stores.redis import RedisStore
 
         return RedisStore(url, chunk, settings)
+    if scheme in ("redis-cluster", "rediss-cluster"):
+        from kvtransfer.stores.redis_cluster import RedisClusterStore
+
+        return RedisClusterStore(url, chunk, settings)
+    if scheme == "embedded":
+        from kvtransfer.stores.embedded_store import EmbeddedStore
+
+        return EmbeddedStore(url, chunk, settings)
     if scheme == "memory" and not rest:
         from kvtransfer.stores.memory import MemoryStore
 
         return MemoryStore(chunk, settings)
     raise ConfigError(
         f"no store at {masked(url)!r}: write redis://host:6379/0, rediss://host:6379/0, "
-        "unix:///path/to/socket or memory://"
+        "unix:///path/to/socket, redis-sentinel://host:26379/service, redis-cluster://host:6379, "
+        "embedded:// or memory://"
     )

@@ -7,7 +7,7 @@ import time
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
-from kvtransfer.errors import StoreError
+from kvtransfer.errors import PartError, StoreError
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.breaker import Breaker
 from kvtransfer.urls import masked
@@ -37,9 +37,12 @@ def open_guarded(config: TransferConfig, chunk: ChunkFormat) -> GuardedStore | N
         ttl_s=config.ttl_s,
         timeout_s=config.remote_timeout_ms / 1000,
         connections=config.remote_connections + 1,  # all fetch at once, and one puts
+        password_file=config.remote_password_file,
     )
     store = open_store(config.remote_url, chunk, settings)
-    return GuardedStore(store, config.remote_url)
+    # A replica takes over within seconds, and to notice that shouldn't take much longer.
+    breaker = Breaker(longest_rest_s=1.0) if "-sentinel://" in config.remote_url else Breaker()
+    return GuardedStore(store, config.remote_url, breaker=breaker)
 
 
 class GuardedStore:
@@ -108,7 +111,8 @@ class GuardedStore:
         with self._lock:
             now_s = self._clock()
             self.failures += 1
-            self._breaker.failed(now_s)
+            if not isinstance(error, PartError):
+                self._breaker.failed(now_s)
             if self._logged_s is not None and now_s < self._logged_s + _LOG_EVERY_S:
                 return
             self._logged_s = now_s

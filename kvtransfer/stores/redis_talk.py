@@ -11,14 +11,14 @@ from redis.exceptions import ResponseError
 from kvtransfer.stores.redis_wire import command
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from kvtransfer.stores.redis_wire import Wire
 
 # A server on jemalloc gives the memory of a reply of 7 MiB and more back to the kernel each time,
 # which costs it four times the CPU; so long payloads are asked for in slices, few at a time.
 _SLICE_BYTES = 2 << 20
-_SLICES_UNDER_WAY = 2
+SLICES_UNDER_WAY = 2
 
 
 @dataclass(frozen=True)
@@ -61,20 +61,28 @@ def _exists(key: bytes) -> bytes:
 
 def read_entry(key: str, target: memoryview, wire: Wire) -> Found:
     """The entry of ``key``, with its payload in ``target``."""
-    name, starts = payload_key(key), range(0, len(target), _SLICE_BYTES)
-    slices = [
-        command(b"GETRANGE", name, b"%d" % start, b"%d" % (start + _SLICE_BYTES - 1))
-        for start in starts
-    ]
-    head = command(b"HGETALL", key.encode()) + command(b"STRLEN", name)
-    wire.send([head + b"".join(slices[:_SLICES_UNDER_WAY])])
+    name = payload_key(key)
+    parts = slices(name, target)
+    head = [command(b"HGETALL", key.encode()), command(b"STRLEN", name)]
+    wire.send_commands([*head, *[ask for ask, _ in parts[:SLICES_UNDER_WAY]]])
     fields, length = _fields(wire), _length(wire)
     filled = length == len(target)
-    for i, start in enumerate(starts):
-        filled &= wire.parser.read_value_into(target[start : start + _SLICE_BYTES]) is True
-        if i + _SLICES_UNDER_WAY < len(slices):
-            wire.send([slices[i + _SLICES_UNDER_WAY]])
+    for i, (_, part) in enumerate(parts):
+        filled &= wire.parser.read_value_into(part) is True
+        if i + SLICES_UNDER_WAY < len(parts):
+            wire.send_commands([parts[i + SLICES_UNDER_WAY][0]])
     return Found(fields, length, filled)
+
+
+def slices(name: bytes, target: memoryview) -> list[tuple[bytes, memoryview]]:
+    """The commands that ask for the value of ``name`` piece by piece, each with its place."""
+    return [
+        (
+            command(b"GETRANGE", name, b"%d" % start, b"%d" % (start + _SLICE_BYTES - 1)),
+            target[start : start + _SLICE_BYTES],
+        )
+        for start in range(0, len(target), _SLICE_BYTES)
+    ]
 
 
 def probe_entry(key: str, ttl_s: int | None, wire: Wire) -> Found:
@@ -116,13 +124,24 @@ def _expiries(key: str, ttl_s: int) -> list[bytes]:
 
 
 def _fields(wire: Wire) -> dict[str, str] | None:
-    reply = _checked(wire)
+    return fields_of(_checked(wire))
+
+
+def fields_of(reply: object) -> dict[str, str] | None:
+    """What HGETALL has answered, as texts; None for anything else."""
+    pairs: Iterable[tuple[object, object]]
     if isinstance(reply, list):  # RESP2 has no maps
-        reply = dict(zip(reply[::2], reply[1::2], strict=True))
-    if not isinstance(reply, dict):
+        pairs = zip(reply[::2], reply[1::2], strict=False)
+    elif isinstance(reply, dict):
+        pairs = reply.items()
+    else:
         return None
-    # Strange bytes become what no record holds.
-    return {k.decode(errors="replace"): v.decode(errors="replace") for k, v in reply.items()}
+    return {_text(name): _text(value) for name, value in pairs}
+
+
+def _text(part: object) -> str:
+    """What no record holds, for strange bytes and for whatever else."""
+    return part.decode(errors="replace") if isinstance(part, bytes) else repr(part)
 
 
 def _length(wire: Wire) -> int | None:
@@ -131,8 +150,11 @@ def _length(wire: Wire) -> int | None:
 
 
 def _checked(wire: Wire) -> object:
+    return checked(wire.parser.read_reply())
+
+
+def checked(reply: object) -> object:
     """The reply; None for a value of the wrong type: somebody else's, so damage to us."""
-    reply = wire.parser.read_reply()
     if not isinstance(reply, ResponseError):
         return reply
     if str(reply).startswith("WRONGTYPE"):

@@ -1,172 +1,31 @@
 """Replies straight into the caller's memory, on connections that redis-py opens and owns.
 
 redis-py connects, authenticates, encrypts, retries and pools; its parser reads every small reply.
-Only the bytes below the parser are ours: a small window on the socket that hands large values on
-without keeping them. Private names of redis-py 8 are used here and nowhere else;
+Only the bytes below the parser are ours: a :class:`Window` on the socket. Private names of redis-py
+8 are used here and nowhere else;
 ``tests/stores/test_redis_wire.py`` fails when a release moves them.
 """
 
 from __future__ import annotations
 
-import ssl
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis._parsers.resp3 import _RESP3Parser
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
-from redis.exceptions import ConnectionError, RedisError
+from redis.exceptions import ConnectionError, InvalidResponse, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from kvtransfer.stores.redis_window import Window
+
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Sequence
 
 T = TypeVar("T")
 
-# Large enough for a batch of small replies, small enough to copy its rest without a thought.
-_WINDOW_BYTES = 16 << 10
-# A value of another length than expected is read away up to here; beyond, reconnecting is cheaper.
-_DRAIN_BYTES = 16 << 20
-
 
 class WrongLengthError(RedisError):
     """A value had another length than the memory it was to fill."""
-
-
-class Window:
-    """What has arrived and not been taken, at most ``_WINDOW_BYTES`` beyond what was asked for.
-
-    Takes the place of redis-py's ``SocketBuffer``. Between ``begin`` and ``end`` all waits together
-    are bounded, however slowly the bytes come.
-    """
-
-    def __init__(self, sock: socket.socket, timeout_s: float | None) -> None:
-        self._sock = sock
-        self._deadline_s: float | None = None
-        self._timeout_s = timeout_s
-        self._arrived = bytearray()
-        self._taken = 0
-
-    def begin(self, deadline_s: float) -> None:
-        """Nothing waits beyond ``deadline_s`` of ``time.monotonic``, sending neither."""
-        self._deadline_s = deadline_s
-        self._set_timeout()
-
-    def end(self) -> None:
-        """Each wait has the connection's own timeout again."""
-        self._deadline_s = None
-        self._sock.settimeout(self._timeout_s)
-
-    def readline(self, timeout: object = None) -> bytes:
-        """The next line, without its end."""
-        while (end := self._arrived.find(b"\r\n", self._taken)) < 0:
-            self._receive()
-        line = bytes(self._arrived[self._taken : end])
-        self._taken = end + 2
-        return line
-
-    def read(self, length: int, timeout: object = None) -> bytes | None:
-        """The next ``length`` bytes; takes the line end behind them too. RESP2's null is -1."""
-        if length < 0:
-            return None
-        value = bytearray(length)
-        self.read_into(memoryview(value))
-        return bytes(value)
-
-    def read_into(self, target: memoryview) -> None:
-        """Fill ``target`` with the next bytes; takes the line end behind them too."""
-        rest = self._arrived[self._taken : self._taken + len(target)]
-        target[: len(rest)] = rest
-        self._taken += len(rest)
-        filled = len(rest)
-        while filled < len(target):
-            filled += self._wait(target[filled:])
-        if self.readline():
-            raise ConnectionError("a value is not followed by a line end")
-
-    def read_digits(self, count: int) -> bytes | None:
-        """The next ``count`` replies where all are integers of one digit; None, and all left."""
-        # No other reply is shorter, so as many bytes arrive whatever it is.
-        while len(self._arrived) - self._taken < 4 * count:
-            self._receive()
-        replies = bytes(self._arrived[self._taken : self._taken + 4 * count])
-        frame = b":" * count, b"\r" * count, b"\n" * count
-        if (replies[0::4], replies[2::4], replies[3::4]) != frame:
-            return None
-        self._taken += 4 * count
-        self.purge()
-        return replies[1::4]
-
-    def skip(self, length: int) -> None:
-        """Read ``length`` bytes and a line end away."""
-        if length > _DRAIN_BYTES:
-            raise ConnectionError(f"unexpected value of {length} bytes")
-        scratch = memoryview(bytearray(_WINDOW_BYTES))
-        while length > 0:
-            step = min(length, _WINDOW_BYTES)
-            rest = min(step, len(self._arrived) - self._taken)
-            self._taken += rest
-            length -= rest or self._wait(scratch[:step])
-        self.readline()
-
-    def peek(self) -> int:
-        """The next byte, left where it is."""
-        while self._taken == len(self._arrived):
-            self._receive()
-        return self._arrived[self._taken]
-
-    def can_read(self, timeout: float = 0) -> bool:
-        """Whether anything has arrived, or does within ``timeout`` seconds; nothing should have."""
-        if self._taken < len(self._arrived):
-            return True
-        self._sock.settimeout(timeout)
-        try:
-            self._receive_now()
-        except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
-            return False
-        finally:
-            self._sock.settimeout(self._timeout_s)
-        return True
-
-    def get_pos(self) -> int:
-        """Where ``rewind`` may go back to until ``purge``."""
-        return self._taken
-
-    def rewind(self, pos: int) -> None:
-        """Take again what was taken since ``pos``."""
-        self._taken = pos
-
-    def purge(self) -> None:
-        """Forget what was taken."""
-        del self._arrived[: self._taken]
-        self._taken = 0
-
-    def close(self) -> None:
-        """The connection is closed by its owner."""
-
-    def _receive(self) -> None:
-        self._set_timeout()
-        self._receive_now()
-
-    def _receive_now(self) -> None:
-        more = self._sock.recv(_WINDOW_BYTES)
-        if not more:
-            raise ConnectionError("Connection closed by server.")
-        self._arrived += more
-
-    def _wait(self, target: memoryview) -> int:
-        self._set_timeout()
-        received = self._sock.recv_into(target)
-        if received == 0:
-            raise ConnectionError("Connection closed by server.")
-        return received
-
-    def _set_timeout(self) -> None:
-        if self._deadline_s is not None:
-            left_s = self._deadline_s - time.monotonic()
-            if left_s <= 0:
-                raise TimeoutError("deadline passed")
-            self._sock.settimeout(left_s)
 
 
 class WireParser(_RESP3Parser):
@@ -179,7 +38,16 @@ class WireParser(_RESP3Parser):
         """See redis-py."""
         self._sock = connection._sock
         self._buffer = self.window = Window(connection._sock, connection.socket_timeout)
+        if connection.deadline_s is not None:
+            self.window.begin(connection.deadline_s)
         self.encoder = connection.encoder
+
+    def read_response(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
+        """See redis-py, whose errors are of other kinds where a line was garbled."""
+        try:
+            return super().read_response(*arguments, **options)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise InvalidResponse("a reply makes no sense") from error
 
     def read_reply(self) -> object:
         """Read one small reply, text as bytes; an error is returned, not raised."""
@@ -189,7 +57,7 @@ class WireParser(_RESP3Parser):
         """Read ``count`` replies, which have to be integers.
 
         Raises:
-            ResponseError: the first that isn't one.
+            RedisError: the first that isn't one.
         """
         digits = self.window.read_digits(count)
         if digits is not None:
@@ -198,7 +66,10 @@ class WireParser(_RESP3Parser):
         for reply in replies:
             if isinstance(reply, RedisError):
                 raise reply
-        return [int(str(reply)) for reply in replies]
+        counts = [reply for reply in replies if isinstance(reply, int)]
+        if len(counts) < count:
+            raise InvalidResponse("expected numbers only")
+        return counts
 
     def read_value_into(self, target: memoryview) -> bool | RedisError:
         """Read one reply: a string of the length of ``target`` fills it.
@@ -214,7 +85,11 @@ class WireParser(_RESP3Parser):
             if reply is None or isinstance(reply, RedisError):
                 return reply or False
             raise ConnectionError(f"expected a value, got {type(reply).__name__}")
-        length = int(self.window.readline()[1:])
+        line = self.window.readline()
+        try:
+            length = int(line[1:])
+        except ValueError as error:
+            raise InvalidResponse(f"a value of {line[1:]!r} bytes") from error
         if length == len(target):
             self.window.read_into(target)
         elif length >= 0:
@@ -229,15 +104,60 @@ class Wire:
     """Mixed into redis-py's connections."""
 
     _parser: WireParser
+    _socket_timeout: float | None
+    deadline_s: float | None = None
+    """When connecting has to be done, by ``time.monotonic``."""
 
     @property
     def parser(self) -> WireParser:
         """Takes the replies."""
         return self._parser
 
+    # redis-py asks for both before each wait: for an address, for TLS, for each answer to its
+    # greetings. So what is left is shared by all of them.
+    @property
+    def socket_timeout(self) -> float | None:
+        """What is left until the deadline; without one, redis-py's own timeout."""
+        if self.deadline_s is None:
+            return self._socket_timeout
+        left_s = self.deadline_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("deadline passed")
+        return left_s
+
+    @socket_timeout.setter
+    def socket_timeout(self, timeout_s: float | None) -> None:
+        self._socket_timeout = timeout_s
+
+    @property
+    def socket_connect_timeout(self) -> float | None:
+        """As ``socket_timeout``."""
+        return self.socket_timeout
+
+    @socket_connect_timeout.setter
+    def socket_connect_timeout(self, timeout_s: float | None) -> None:
+        self._socket_timeout = timeout_s
+
+    def disconnect(self, *args: object, **kwargs: object) -> None:
+        """Close it; it connects again in its next exchange."""
+        super().disconnect(*args, **kwargs)  # type: ignore[misc]
+
+    def is_usable(self) -> bool:
+        """Whether it is open, as far as one can see, and nothing stale has arrived."""
+        try:
+            return self.is_connected and not self._parser.window.can_read()  # type: ignore[attr-defined]
+        except (ConnectionError, OSError):
+            return False
+
+    def send_commands(self, commands: Sequence[bytes]) -> None:
+        """Send ``commands``, each packed already, in one piece."""
+        self.send([b"".join(commands)])
+
     def send(self, request: Sequence[bytes | memoryview]) -> None:
         """Send what is packed already, from where it lies."""
-        self.send_packed_command(request, check_health=False)  # type: ignore[attr-defined]
+        for part in request:
+            self._parser.window.share_deadline()
+            self.send_packed_command([part], check_health=False)  # type: ignore[attr-defined]
 
     def set_parser(self, parser_class: type) -> None:
         """Always ours; a cluster's exception classes come with ``parser_class``."""
@@ -252,8 +172,9 @@ class Wire:
                 on it would be taken for the reply to another request.
         """
         connection: Any = self
-        connection.connect()
+        self.deadline_s = deadline_s
         try:
+            connection.connect()
             window = self._parser.window
             window.begin(deadline_s)
             result = talk(self)

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING
 from kvtransfer.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _START_S = 10.0
@@ -46,7 +47,7 @@ def start_server(binary: Path, port: int | None, password: str, config: str) -> 
         StoreError: it doesn't come up; the message ends with what it said.
     """
     # A free port may be taken before we are there.
-    ports = [_free_port() for _ in range(_ATTEMPTS)] if port is None else [port]
+    ports = [free_port() for _ in range(_ATTEMPTS)] if port is None else [port]
     for candidate in ports:
         # The server writes no files; its directory is only where it would, and goes at once.
         with tempfile.TemporaryDirectory(prefix="kvtransfer-") as directory:
@@ -58,9 +59,14 @@ def start_server(binary: Path, port: int | None, password: str, config: str) -> 
 
 
 class ServerProcess:
-    """Owns a thread, the process and its log until ``end``."""
+    """Owns a thread, the process and its log until ``end``.
 
-    def __init__(self, binary: Path, port: int, config: str) -> None:
+    ``config`` is read from stdin, for that is what the default ``arguments`` say.
+    """
+
+    def __init__(
+        self, binary: Path, port: int, config: str, *, arguments: Sequence[str] = ("-",)
+    ) -> None:
         self.port = port
         self.last_words = ""
         """The end of its log, once it has ended."""
@@ -70,7 +76,7 @@ class ServerProcess:
         launched: Future[subprocess.Popen[bytes]] = Future()
         self._keeper = Thread(
             target=_launch_and_stay,
-            args=([*launch, str(binary), "-"], self._log, launched),
+            args=([*launch, str(binary), *arguments], self._log, launched),
             name="kvtransfer-embedded",
             daemon=True,
         )
@@ -124,7 +130,8 @@ def _launch_and_stay(
     child.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -9,6 +9,8 @@ from tests.connector.engine_process import Setup
 from tests.connector.tiny_model import VOCABULARY
 
 CHUNK_TOKENS = 64
+ALWAYS = 1e9
+"""A margin by which every load pays: the tiny model computes faster than anything is fetched."""
 
 
 def prompt(tokens: int, seed: int = 0) -> list[int]:
@@ -34,7 +36,8 @@ def connected(
         options: arguments of ``LLM``.
         settings: the connector's own; they go before those that all tests share.
     """
-    ours = {"chunk_size": CHUNK_TOKENS, "max_local_cpu_size": 0.05, **settings}
+    shared = {"chunk_size": CHUNK_TOKENS, "max_local_cpu_size": 0.05, "load_margin": ALWAYS}
+    ours = {**shared, **settings}
     transfer = {
         "kv_connector": "KVTransferConnector",
         "kv_role": role,

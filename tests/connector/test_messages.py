@@ -12,7 +12,7 @@ from kvtransfer.plan import Load, Plan, Report, Save
 
 
 def test_a_plan_reaches_a_worker_as_it_was():
-    plan = Plan((Load(1, "a", 2, True, (3, 4), 8),), (Save(2, "b", 0, (5,)),), True, 0.1)
+    plan = Plan((Load(1, "a", 2, True, (3, 4), 8),), (Save(2, "b", 0, (5,)),), True, 7, 0.1)
     assert pickle.loads(pickle.dumps(StepPlan(plan))).plan == plan  # as vLLM sends it
 
 

@@ -9,9 +9,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from kvtransfer.connector.pace import Pace
 from kvtransfer.connector.scheduler import Duties, SchedulerSide
 from kvtransfer.index import Index
 from kvtransfer.keys import KeyChain, chunk_keys, namespace
+from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Report
 from kvtransfer.planner import Planner, Tiling
 
@@ -60,7 +62,12 @@ class Vllm:
         self.lookup = Lookup()
         duties = Duties(loads, saves, saves_decode)
         lookup = self.lookup if loads else None
-        self.side = SchedulerSide(KeySpace(), self.planner, lookup, Tiling(CHUNK, BLOCK), duties)
+        metrics = Metrics()
+        self.now_s = 0.0
+        self.pace = Pace(1.0, metrics, lambda: self.now_s)
+        self.side = SchedulerSide(
+            KeySpace(), self.planner, lookup, self.pace, Tiling(CHUNK, BLOCK), duties, metrics
+        )
         self.next_block = 1
 
     def request(self, name, tokens):
@@ -333,6 +340,45 @@ def test_after_a_reset_nothing_cached_before_is_found(vllm):
     assert vllm.step(cached=[(running, [], 15, 1)]).saves == ()
     _, _, plan = vllm.prefill("t", TOKENS)
     assert not {save.key for save in plan.saves} & set(keys(TOKENS))
+
+
+def test_what_is_sooner_computed_than_loaded_is_refused_and_probed(vllm):
+    vllm.store(TOKENS)
+    for _ in range(2):  # a token takes a millisecond to compute, and a second to load
+        number = vllm.pace.begin_step([(1000, 0)])
+        vllm.now_s += 1.0
+        vllm.pace.end_step(number)
+    journey = vllm.pace.begin_load(0, 1, 0)
+    vllm.now_s += 1.0
+    vllm.pace.end_load(journey, failed=False)
+    vllm.side.counted()
+    request = vllm.request("r", TOKENS)
+    assert vllm.side.match(request, 0) == 0
+    vllm.side.admit(request, vllm.blocks(21), 0)
+    plan = vllm.step(new=[(request, vllm.blocks(21), 0, 21)])
+    (probe,) = plan.loads
+    assert probe.key == keys(TOKENS)[0]
+    assert probe.fetch
+    assert probe.block_ids == ()
+    counted = vllm.side.counted()
+    assert counted["refused_tokens"] == 16
+    assert counted["probed_chunks"] == 1
+    assert vllm.side.take(ended([probe])) == (set(), set())
+    assert vllm.side.match(vllm.request("s", TOKENS), 0) == 8  # what the probe has brought
+    assert vllm.step().loads == ()  # and no probe for each request
+
+
+def test_host_memory_is_used_while_the_store_is_refused(vllm):
+    vllm.hold(TOKENS[:8])
+    vllm.store(TOKENS)
+    number = vllm.pace.begin_step([(1000, 0)])
+    vllm.now_s += 1.0
+    vllm.pace.end_step(number)
+    for tier_tokens, seconds in (((0, 8), 8.0), ((8, 0), 0.001)):
+        journey = vllm.pace.begin_load(*tier_tokens, 0)
+        vllm.now_s += seconds
+        vllm.pace.end_load(journey, failed=False)
+    assert vllm.side.match(vllm.request("r", TOKENS), 0) == 8
 
 
 class AnyOrder(RuleBasedStateMachine):

@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kvtransfer.errors import StoreError
+from kvtransfer.errors import PartError, StoreError
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.guarded import GuardedStore
+from kvtransfer.stores.memory import MemoryStore
 from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD, FlakyStore, SlowStore, get
 
 
@@ -55,6 +56,22 @@ def test_a_store_that_is_down_is_left_alone_and_found_again(clock):
     clock.now_s = 1.5
     assert store.put(KEY, memoryview(PAYLOAD))
     assert get(store, KEY) == PAYLOAD
+
+
+def test_a_part_that_is_down_leaves_the_rest_in_use(clock, caplog):
+    class Half(MemoryStore):
+        def get_into(self, key, payload):
+            if key == KEY:
+                raise PartError("half://: this part is down")
+            return super().get_into(key, payload)
+
+    store = GuardedStore(Half(CHUNK, StoreSettings()), "half://", clock=clock)
+    store.put(OTHER_KEY, memoryview(PAYLOAD))
+    with caplog.at_level(logging.WARNING, "kvtransfer"):
+        assert [get(store, KEY) for _ in range(10)] == [None] * 10
+        assert get(store, OTHER_KEY) == PAYLOAD
+    assert (store.failures, store.refused) == (10, 0)
+    assert "this part is down" in caplog.text
 
 
 def test_logs_once_a_minute_with_address_and_cause_but_no_secret(clock, caplog):

@@ -53,7 +53,9 @@ def parser_on(sock):
     parser = WireParser(socket_read_size=65536)
     sock.settimeout(2.0)
     encoder = Encoder("utf-8", "strict", decode_responses=False)
-    parser.on_connect(SimpleNamespace(_sock=sock, socket_timeout=2.0, encoder=encoder))
+    parser.on_connect(
+        SimpleNamespace(_sock=sock, socket_timeout=2.0, deadline_s=None, encoder=encoder)
+    )
     return parser
 
 
@@ -112,6 +114,34 @@ def test_counts_are_read_whether_or_not_they_have_one_digit(counts, size):
         parser = parser_on(sock)
         assert parser.read_counts(len(counts)) == counts
         assert parser.read_reply() == b"OK"
+
+
+GARBLED = [
+    b"$1x\r\n",
+    b"$99999999999999\r\n",
+    b":x\r\n",
+    b"*x\r\n",
+    b"%1\r\n*0\r\n:1\r\n",
+    b"*1\r\n" * 5000,
+    b"\0\0\r\n",
+    b"HTTP/1.1 400 Bad Request\r\n",
+]
+
+
+@pytest.mark.parametrize("reply", GARBLED, ids=repr)
+def test_a_garbled_reply_is_an_error_of_the_server(reply):
+    for read in (
+        lambda parser: parser.read_reply(),
+        lambda parser: parser.read_value_into(memoryview(bytearray(10))),
+        lambda parser: parser.read_counts(1),
+    ):
+        with Far(reply) as sock, pytest.raises(redis.RedisError):
+            read(parser_on(sock))
+
+
+def test_counts_that_are_none_are_an_error_of_the_server():
+    with Far(b"+OK\r\n") as sock, pytest.raises(redis.exceptions.InvalidResponse):
+        parser_on(sock).read_counts(1)
 
 
 def test_an_error_among_the_counts_is_raised():

@@ -1,0 +1,127 @@
+"""How long steps and loads take, as the scheduler sees it, and what that says about the next load."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvtransfer.cost import Cost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from kvtransfer.metrics import Metrics
+
+HOST, STORE = "host", "store"
+# Steps of fewer tokens are decoding: they tell little of what prefill costs.
+_LEAST_TOKENS = 16
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the model computes in one step."""
+
+    number: int
+    tokens: int
+    context_tokens: int
+    """Before them, on average."""
+    began_s: float
+
+
+@dataclass(frozen=True)
+class Journey:
+    """The loads of one request, from their plan until the last has ended."""
+
+    tier: str
+    """The slowest of those it loads from."""
+    tokens: int
+    """From that tier."""
+    began_s: float
+
+
+class Pace:
+    """For the scheduler's thread; decides by :class:`kvtransfer.cost.Cost`."""
+
+    def __init__(
+        self, margin: float, metrics: Metrics, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._cost = Cost((HOST, STORE), margin)
+        self._metrics = metrics
+        self._clock = clock
+        self._steps: deque[Step] = deque()
+        self._last_end_s = 0.0
+        self._numbers = 0
+
+    def begin_step(self, parts: Iterable[tuple[int, int]]) -> int | None:
+        """A step was planned of ``(tokens, context_tokens)`` a request.
+
+        Returns:
+            Its number, which comes back with its report; None: it computes nothing.
+        """
+        parts = list(parts)
+        tokens = sum(count for count, _ in parts)
+        if not tokens:
+            return None
+        middle = sum(count * (context + count / 2) for count, context in parts) / tokens
+        context_tokens = max(0, round(middle - tokens / 2))
+        self._numbers += 1
+        self._steps.append(Step(self._numbers, tokens, context_tokens, self._clock()))
+        return self._numbers
+
+    def end_step(self, number: int) -> None:
+        """The report of step ``number`` is here; those before it sent none."""
+        now_s = self._clock()
+        while self._steps and self._steps[0].number <= number:
+            step = self._steps.popleft()
+            if step.number == number and step.tokens >= _LEAST_TOKENS:
+                # The next one may have been planned before this one began.
+                began_s = max(step.began_s, self._last_end_s)
+                self._cost.prefill.observe(step.tokens, step.context_tokens, now_s - began_s)
+        self._last_end_s = now_s
+
+    def worth(self, local_tokens: int, host_tokens: int, store_tokens: int) -> int:
+        """How many tokens behind ``local_tokens`` are loaded sooner than computed.
+
+        ``host_tokens`` are in host memory, ``store_tokens`` behind them in the store.
+        """
+        if not self._pays(HOST, host_tokens, local_tokens):
+            return 0
+        if not self._pays(STORE, store_tokens, local_tokens + host_tokens):
+            return host_tokens
+        return host_tokens + store_tokens
+
+    def begin_load(self, host_tokens: int, store_tokens: int, local_tokens: int) -> Journey:
+        """A request's loads are planned."""
+        tier, tokens = (STORE, store_tokens) if store_tokens else (HOST, host_tokens)
+        context_tokens = local_tokens + (host_tokens if store_tokens else 0)
+        for name, seconds in (
+            ("predicted_load_seconds", self._cost.load_seconds(tier, tokens)),
+            ("predicted_prefill_seconds", self._cost.prefill.seconds(tokens, context_tokens)),
+        ):
+            self._metrics.add(name, seconds or 0.0)
+        return Journey(tier, tokens, self._clock())
+
+    def end_load(self, journey: Journey, *, failed: bool) -> None:
+        """They have ended."""
+        seconds = self._clock() - journey.began_s
+        self._cost.observe_load(journey.tier, journey.tokens, seconds, failed=failed)
+        self._metrics.add("load_seconds", seconds)
+
+    def take_probe(self) -> bool:
+        """Whether to ask the store, which is refused, for one chunk, to see how fast it is now."""
+        return self._cost.take_probe(STORE, self._clock())
+
+    def begin_probe(self, tokens: int) -> Journey:
+        """It is asked."""
+        self._metrics.add("probed_chunks")
+        return Journey(STORE, tokens, self._clock())
+
+    def end_probe(self, journey: Journey, *, failed: bool) -> None:
+        """It has answered."""
+        seconds = self._clock() - journey.began_s
+        self._cost.observe_load(STORE, journey.tokens, seconds, failed=failed)
+
+    def _pays(self, tier: str, tokens: int, context_tokens: int) -> bool:
+        return tokens <= 0 or self._cost.pays(tier, tokens, context_tokens)

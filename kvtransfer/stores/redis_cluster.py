@@ -1,0 +1,149 @@
+"""Chunks in Redis Cluster, where the two halves of an entry lie on different nodes.
+
+So no MULTI spans both: a writer puts the payload first, then the record, which commits it. A reader
+that comes in between finds half an entry, which is a miss; the record's checksum tells what belongs
+together. A node that fails is a miss for its keys only.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING
+
+from redis.exceptions import RedisError
+
+from kvtransfer.errors import PartError, StoreError
+from kvtransfer.stores import redis_halves
+from kvtransfer.stores.record import ChunkRecord, whole
+from kvtransfer.stores.redis_credentials import hidden
+from kvtransfer.stores.redis_presence import present
+from kvtransfer.stores.redis_slots import Slots
+from kvtransfer.stores.redis_talk import checked, fields_of, payload_key
+from kvtransfer.stores.redis_url import read_url
+from kvtransfer.stores.redis_wire import command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from kvtransfer.layout import ChunkFormat
+    from kvtransfer.stores import StoreSettings
+    from kvtransfer.stores.redis_halves import Line
+
+_NODES_AT_ONCE = 16
+
+
+class RedisClusterStore:
+    """Payloads of one format in the cluster that ``url`` names.
+
+    ``url`` is ``redis-cluster://`` or, with TLS, ``rediss-cluster://`` with user, password, some
+    of the nodes and ``?`` options as redis-py reads them; an option there wins over ``settings``.
+
+    Raises:
+        ConfigError: the URL is malformed or has an option that redis-py doesn't know.
+    """
+
+    def __init__(self, url: str, chunk: ChunkFormat, settings: StoreSettings) -> None:
+        self._url = read_url(url, settings)
+        self._chunk = chunk
+        self._ttl_s = settings.ttl_s
+        self._slots = Slots(self._url)
+        self._threads = ThreadPoolExecutor(_NODES_AT_ONCE, "kvtransfer-cluster")
+
+    def contains(self, keys: Sequence[str]) -> list[bool]:
+        """See :class:`kvtransfer.stores.Store`; a node that fails has nothing."""
+        if not keys:
+            return []
+        names = [name for key in keys for name in (key.encode(), payload_key(key))]
+        deadline_s = self._begun()
+        try:
+            there = present(self._slots, self._threads, names, deadline_s)
+        except RedisError as error:
+            raise PartError(self._told(error)) from None
+        return [key.encode() in there and payload_key(key) in there for key in keys]
+
+    def get_into(self, key: str, payload: memoryview) -> bool:
+        """See :class:`kvtransfer.stores.Store`."""
+        target = whole(payload, self._chunk)
+        deadline_s = self._begun()
+        record, fields = self._record(key, deadline_s)
+        read = partial(redis_halves.read_payload, payload_key(key), target)
+        length, *filled = self._say(payload_key(key), read, deadline_s)
+        whole_length = length == len(target) and all(each is True for each in filled)
+        if whole_length and record is not None and record.is_of(target):
+            return True
+        if (fields, length) != ({}, 0):
+            # Perhaps a writer's that is half way: then its record stays alone, a miss, until it is
+            # put again.
+            for name in (key.encode(), payload_key(key)):
+                self._ask(name, b"UNLINK", deadline_s)
+        return False
+
+    def put(self, key: str, payload: memoryview) -> bool:
+        """See :class:`kvtransfer.stores.Store`."""
+        source = whole(payload, self._chunk)
+        deadline_s = self._begun()
+        name = payload_key(key)
+        length = self._ask(name, b"STRLEN", deadline_s, renew=True)
+        record, _ = self._record(key, deadline_s, renew=True)
+        if length == len(source) and record is not None:
+            return True
+        fields = ChunkRecord.of(key, self._chunk, source, created=int(time.time())).to_fields()
+        write = partial(redis_halves.write_payload, name, source, self._ttl_s)
+        self._say(name, write, deadline_s)
+        commit = partial(redis_halves.write_record, key.encode(), fields, self._ttl_s)
+        self._say(key.encode(), commit, deadline_s)
+        return True
+
+    def close(self) -> None:
+        """See :class:`kvtransfer.stores.Store`."""
+        self._threads.shutdown()
+        self._slots.close()
+
+    def _begun(self) -> float:
+        """The deadline of a call that begins now, once it is known which nodes there are.
+
+        Raises:
+            StoreError: that is not known.
+        """
+        deadline_s = time.monotonic() + self._url.timeout_s
+        try:
+            self._slots.wait(deadline_s)
+        except RedisError as error:
+            raise StoreError(self._told(error)) from None
+        return deadline_s
+
+    def _record(
+        self, key: str, deadline_s: float, *, renew: bool = False
+    ) -> tuple[ChunkRecord | None, object]:
+        """Of a chunk of ours under ``key``, None for anything else; and the fields as found."""
+        fields = fields_of(self._ask(key.encode(), b"HGETALL", deadline_s, renew=renew))
+        record = ChunkRecord.from_fields(fields or {})
+        ours = record is not None and record.matches(key, self._chunk)
+        return (record if ours else None), fields
+
+    def _ask(self, name: bytes, verb: bytes, deadline_s: float, *, renew: bool = False) -> object:
+        """The reply to ``verb`` about ``name``, whose time to live may begin anew."""
+        commands = [command(verb, name)]
+        if renew and self._ttl_s is not None:
+            commands.append(redis_halves.expiry(name, self._ttl_s))
+        return self._say(name, partial(redis_halves.replies_to, commands), deadline_s)[0]
+
+    def _say(
+        self, name: bytes, talk: Callable[[Line], list[object]], deadline_s: float
+    ) -> list[object]:
+        """The replies of the node that holds ``name``, None for one about a wrong type.
+
+        Raises:
+            PartError: whatever the cause; its text holds no secret.
+        """
+        try:
+            return [checked(reply) for reply in self._slots.exchange(name, talk, deadline_s)]
+        except RedisError as error:
+            raise PartError(self._told(error)) from None
+
+    def _told(self, error: Exception) -> str:
+        return f"{self._url.shown}: " + hidden(
+            f"{type(error).__name__}: {error}", self._url.secrets()
+        )

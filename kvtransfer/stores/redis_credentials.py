@@ -1,0 +1,39 @@
+"""Who we say we are to a server, without showing it to anybody else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from redis.credentials import CredentialProvider
+from redis.exceptions import AuthenticationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class PasswordFile(CredentialProvider):
+    """The password in a file, read anew for each connection: it may change meanwhile."""
+
+    def __init__(self, user: str | None, path: str) -> None:
+        self._user = user
+        self._path = path
+        self.last_password = ""
+        """As it was read for the latest connection."""
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """See redis-py."""
+        try:
+            self.last_password = Path(self._path).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            cause = getattr(error, "strerror", None) or "it is not UTF-8"
+            raise AuthenticationError(f"can't read the password in {self._path}: {cause}") from None
+        return (self._user, self.last_password) if self._user else (self.last_password,)
+
+
+def hidden(text: str, secrets: Iterable[str | None]) -> str:
+    """``text`` without any of ``secrets``: some servers and proxies echo AUTH."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    return text

@@ -1,0 +1,42 @@
+"""A store that is slower than computing is left alone, and used again once it is fast."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+
+from kvtransfer.stores.embedded import EmbeddedServer
+from tests.connector.engine_process import Request
+from tests.connector.entries import Entries
+from tests.connector.inputs import connected, prompt
+from tests.faults import proxy
+from tests.faults.proxy import Proxy
+
+pytestmark = pytest.mark.vllm
+
+REQUESTS = [Request(prompt(300, seed=seed)) for seed in range(100, 112)]
+CHUNKS = 4
+
+
+def test_a_slow_store_is_refused_for_computing(engines, model, plain):
+    right = [plain.generate(request).answers for request in REQUESTS]
+    with (
+        EmbeddedServer(64 << 20) as server,
+        closing(Entries(server.url)) as entries,
+        closing(Proxy(server.port)) as line,
+    ):
+        with engines.start(connected(model, server.url)) as writer:
+            for request in REQUESTS:
+                writer.generate(request)
+            entries.await_count(CHUNKS * len(REQUESTS))
+        line.follow(proxy.delaying_replies(0.3))
+        url = server.url.replace(f":{server.port}/", f":{line.port}/")
+        patient = {"lookup_timeout_ms": 20_000, "remote_timeout_ms": 20_000}
+        slow = connected(model, url, load_margin=1.0, save_decode=False, **patient)
+        with engines.start(slow) as reader:
+            outcomes = [reader.generate(request) for request in REQUESTS]
+    assert [outcome.answers for outcome in outcomes] == right
+    restored = [outcome.external_tokens for outcome in outcomes]
+    assert restored[0] == CHUNKS * 64  # what nobody knows is tried
+    assert restored[-4:].count(0) >= 3  # but for a chunk that a probe may have brought

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import itertools
+import time
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+from kvtransfer.config import TransferConfig
+from kvtransfer.executor import Executor
+from kvtransfer.keys import Names
+from kvtransfer.paged import PagedCaches
+from kvtransfer.plan import Load, Plan, Report, Save
+from tests.faults.arena import DEADLINE_S, SLACK_S
+from tests.faults.known import LINE, SERVER
+from tests.faults.proxy import REPLY
+
+LAYERS, BLOCKS, HEADS, BLOCK_TOKENS, CHUNK_TOKENS, DIM = 8, 10, 4, 32, 64, 64
+OUT, BACK, AGAIN = (0, 1), (4, 5), (6, 7)
+FOREVER_S = 30.0
+
+
+class Engine:
+    """Paged memory and the executor that obeys for it, at the arena's server."""
+
+    def __init__(self, arena):
+        self.layers = [torch.randn(BLOCKS, HEADS, BLOCK_TOKENS, 2 * DIM) for _ in range(LAYERS)]
+        config = TransferConfig.of(
+            remote_url=arena.url,
+            remote_timeout_ms=int(1000 * DEADLINE_S),
+            max_local_cpu_size=0.05,
+        )
+        caches = PagedCaches.split(self.layers, CHUNK_TOKENS)
+        self.nbytes = caches.chunk.nbytes
+        self.executor = Executor.open(config, caches, Names("model", 1), 0)
+        self._jobs = itertools.count()
+        self._seen = Report()
+
+    def save(self, key, blocks):
+        job = next(self._jobs)
+        self.executor.run(Plan(saves=(Save(job, key, 0, blocks),)))
+        self._until("stored", job)
+
+    def load(self, key, blocks):
+        """Whether it went well."""
+        job = next(self._jobs)
+        self.executor.run(Plan(loads=(Load(job, key, 1, True, blocks, 0),)))
+        self._until("loaded", job)
+        return job not in self._seen.failed
+
+    def blocks(self, blocks):
+        return torch.stack([layer[list(blocks)] for layer in self.layers])
+
+    def _until(self, kind, job):
+        deadline_s = time.monotonic() + FOREVER_S
+        while job not in getattr(self._seen, kind) and time.monotonic() < deadline_s:
+            self.executor.wait(FOREVER_S)
+            self._seen.add(self.executor.report())
+        assert job in getattr(self._seen, kind)
+
+
+@contextmanager
+def engine(arena):
+    running = Engine(arena)
+    try:
+        yield running
+    finally:
+        running.executor.close()
+
+
+@pytest.mark.parametrize("fault", [*SERVER, *LINE[:5]], ids=lambda fault: fault.name)
+def test_a_load_ends_well_or_as_failed_and_in_time(arena, fault):
+    key = f"{arena.fresh():032x}"
+    with engine(arena) as it:
+        expected = it.blocks(OUT)
+        it.save(key, OUT)
+        try:
+            trip = arena.proxy.trip(REPLY, it.nbytes // 2, lambda: fault.inject(arena))
+            began_s = time.monotonic()
+            went_well = it.load(key, BACK)
+            took_s = time.monotonic() - began_s
+        finally:
+            arena.proxy.untrip()
+            fault.heal(arena)
+        assert trip.sprung.is_set()
+        assert took_s < DEADLINE_S + SLACK_S
+        assert not went_well or torch.equal(it.blocks(BACK), expected)
+        other = f"{arena.fresh():032x}"
+        expected = it.blocks(BACK)
+        it.save(other, BACK)
+        assert it.load(other, AGAIN)
+        assert torch.equal(it.blocks(AGAIN), expected)

@@ -1,0 +1,78 @@
+"""Somebody listens, and never says a word: no call takes longer than it may."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from contextlib import closing
+
+import pytest
+
+from kvtransfer.errors import StoreError
+from kvtransfer.stores import StoreSettings, open_store
+from kvtransfer.testing import CHUNK, KEY, PAYLOAD, get
+from tests.stores import sentinel as sentinels
+from tests.stores.servers import redis_binary
+
+QUICK = StoreSettings(timeout_s=0.4)
+# Far more than calls may take beyond their deadline, for a busy machine; far less than two of them.
+GRACE_S = 0.35
+
+
+@pytest.fixture
+def silent():
+    """The port of a server whose backlog accepts what nobody reads."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        yield listener.getsockname()[1]
+
+
+def calls(store):
+    payload = memoryview(bytearray(PAYLOAD))
+    return (
+        lambda: store.contains([KEY]),
+        lambda: store.get_into(KEY, payload),
+        lambda: store.put(KEY, payload),
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:pw@127.0.0.1:PORT",
+        "rediss://127.0.0.1:PORT",
+        "redis-sentinel://127.0.0.1:PORT,127.0.0.1:PORT/mymaster",
+        "rediss-sentinel://127.0.0.1:PORT/mymaster",
+        "redis-cluster://127.0.0.1:PORT,localhost:PORT",
+        "rediss-cluster://127.0.0.1:PORT",
+    ],
+)
+def test_it_is_given_up_in_time(silent, url):
+    with closing(open_store(url.replace("PORT", str(silent)), CHUNK, QUICK)) as store:
+        for call in calls(store):
+            began_s = time.monotonic()
+            with pytest.raises(StoreError):
+                call()
+            assert time.monotonic() - began_s < QUICK.timeout_s + GRACE_S
+
+
+def test_a_master_that_stops_is_given_up_in_time_and_taken_up_again(tmp_path):
+    with (
+        sentinels.running(redis_binary(), tmp_path) as stack,
+        closing(open_store(stack.url, CHUNK, QUICK)) as store,
+    ):
+        store.put(KEY, memoryview(PAYLOAD))
+        stopped = [stack.master, *stack.sentinels]  # so nobody fails over
+        for each in stopped:
+            os.kill(each.pid, signal.SIGSTOP)
+        try:
+            for call in calls(store):
+                began_s = time.monotonic()
+                with pytest.raises(StoreError):
+                    call()
+                assert time.monotonic() - began_s < QUICK.timeout_s + GRACE_S
+        finally:
+            for each in stopped:
+                os.kill(each.pid, signal.SIGCONT)
+        assert get(store, KEY) == PAYLOAD
