@@ -103,6 +103,7 @@ class SchedulerSide:
         """A request has come: begin to find out what the store holds of it."""
         tracked = Tracked(request, self._key_space.chain(request, self._epoch))
         self._requests[request.request_id] = tracked
+        self._planner.index.note_request(tracked.keys)
         keys = [key for key in tracked.keys if key not in self._planner.index]
         if self._lookup is not None and keys:
             self._lookup.ask(request.request_id, keys)

@@ -86,7 +86,7 @@ class Planner:
             ConfigError: host memory doesn't hold one chunk.
         """
         put = config.remote_url is not None
-        index = Index(slots(config, chunk))
+        index = Index(slots(config, chunk), config.eviction_policy)
         return cls(index, ranks=ranks, keep=config.local_cpu, put=put)
 
     def __init__(self, index: Index, *, ranks: int, keep: bool, put: bool) -> None:
@@ -147,11 +147,14 @@ class Planner:
             self.index.unpin(slot)
         return jobs
 
-    def save(self, key: str, block_ids: Sequence[int]) -> Save | None:
-        """The job that copies ``block_ids`` out; None when the chunk is held or no slot is free."""
+    def save(self, key: str, block_ids: Sequence[int], after: str | None = None) -> Save | None:
+        """The job that copies ``block_ids`` out; None when the chunk is held or no slot is free.
+
+        ``after`` is the chunk before it, where it was no part of its request as that came.
+        """
         if key in self.index:
             return None
-        slot = self.index.claim(key)
+        slot = self.index.claim(key, after)
         if slot is None:
             return None
         job = next(self._numbers)

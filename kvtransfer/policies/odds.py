@@ -138,9 +138,7 @@ class Odds:
         slot = slots.get(key)
         return self._ghosts.get(key) if slot is None else self._runs[slot]
 
-    def _take_over(
-        self, run: Run, old: Run, keys: Sequence[str], slots: Mapping[str, int]
-    ) -> None:
+    def _take_over(self, run: Run, old: Run, keys: Sequence[str], slots: Mapping[str, int]) -> None:
         self._lines.note_asked(old, len(keys))
         for key in keys:
             slot = slots.get(key)

@@ -27,8 +27,8 @@ def optimal_hits(requests: Sequence[Sequence[Hashable]], slots: int) -> int:
                 held[key] = rank = (-use, -depth)
                 heappush(latest, (*rank, key))
         while len(held) > slots:
-            *rank, key = heappop(latest)
-            if held.get(key) == tuple(rank):
+            use, depth, key = heappop(latest)
+            if held.get(key) == (use, depth):
                 del held[key]
     return hits
 
