@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from itertools import count
 
 _SMALL_SHARE = 0.1
 _MOST_USES = 3
@@ -16,7 +17,6 @@ class S3FIFO:
         self._ghost_room = slots - self._small_room
         self._small: deque[int] = deque()
         self._main: deque[int] = deque()
-        self._small_size = 0
         self._gone: OrderedDict[str, None] = OrderedDict()
         self._keys: dict[int, str] = {}
         self._uses: dict[int, int] = {}
@@ -45,22 +45,21 @@ class S3FIFO:
     def evict(self):
         if not self._resting:
             return None
-        while True:
-            is_small = len(self._small) >= self._small_room or not self._main
+        patience = (_MOST_USES + 1) * len(self._main)  # then all of the long line is in use
+        for tried in count():
+            is_full = len(self._small) >= self._small_room or tried > patience
+            is_small = not self._main or (is_full and bool(self._small))
             slot = (self._small if is_small else self._main).popleft()
-            if is_small and self._uses[slot] > 0:
+            if slot not in self._resting:
                 self._main.append(slot)
-                self._uses[slot] = 0
-            elif slot not in self._resting:
-                (self._small if is_small else self._main).append(slot)
-            elif not is_small and self._uses[slot] > 0:
-                self._main.append(slot)
-                self._uses[slot] -= 1
-            else:
+            elif self._uses[slot] == 0:
                 if is_small:
                     self._remember(self._keys[slot])
                 self._resting.remove(slot)
                 return slot
+            else:
+                self._uses[slot] = 0 if is_small else self._uses[slot] - 1
+                self._main.append(slot)
 
     def drop(self, slot):
         line = self._small if slot in self._small else self._main
