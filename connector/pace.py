@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kvtransfer.cost import Cost
+from kvtransfer.cost import Cost, Line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 HOST, STORE = "host", "store"
 # Steps of fewer tokens are decoding: they tell little of what prefill costs.
 _LEAST_TOKENS = 16
+# A load that takes so many times as long as it may be expected to is given up.
+_PATIENCE = 2.0
+_LEAST_PATIENCE_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,11 @@ class Pace:
     def __init__(
         self, margin: float, metrics: Metrics, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        self._margin = margin
         self._cost = Cost((HOST, STORE), margin)
         self._metrics = metrics
         self._clock = clock
+        self._answer_s = Line(from_zero=False)
         self._steps: deque[Step] = deque()
         self._last_end_s = 0.0
         self._numbers = 0
@@ -81,16 +87,40 @@ class Pace:
                 self._cost.prefill.observe(step.tokens, step.context_tokens, now_s - began_s)
         self._last_end_s = now_s
 
-    def worth(self, local_tokens: int, host_tokens: int, store_tokens: int) -> int:
+    def worth(
+        self, local_tokens: int, host_tokens: int, store_tokens: int, wait_s: float = 0.0
+    ) -> int:
         """How many tokens behind ``local_tokens`` are loaded sooner than computed.
 
-        ``host_tokens`` are in host memory, ``store_tokens`` behind them in the store.
+        Args:
+            local_tokens: need no load.
+            host_tokens: are in host memory.
+            store_tokens: are in the store, behind those.
+            wait_s: before a load from the store can begin.
         """
         if not self._pays(HOST, host_tokens, local_tokens):
             return 0
-        if not self._pays(STORE, store_tokens, local_tokens + host_tokens):
+        if not self._pays(STORE, store_tokens, local_tokens + host_tokens, wait_s):
             return host_tokens
         return host_tokens + store_tokens
+
+    def observe_answers(self, seconds: Iterable[float]) -> None:
+        """So long each took the store to tell what it holds."""
+        for answer_s in seconds:
+            self._answer_s.observe(0, answer_s)
+
+    def answer_s(self, waited_s: float) -> float:
+        """How much longer an answer will take that was waited for so long."""
+        expected_s = self._answer_s.at(0) or 0.0
+        # One that is late is as late again, as far as anybody knows.
+        return expected_s - waited_s if waited_s <= expected_s else waited_s
+
+    def patience_s(self, tokens: int, context_tokens: int) -> float:
+        """How long to wait for a load of ``tokens`` behind ``context_tokens``, once it is begun."""
+        compute_s = self._cost.prefill.seconds(tokens, context_tokens)
+        if compute_s is None:
+            return math.inf
+        return max(_LEAST_PATIENCE_S, _PATIENCE * self._margin * compute_s)
 
     def begin_load(self, host_tokens: int, store_tokens: int, local_tokens: int) -> Journey:
         """A request's loads are planned."""
@@ -113,6 +143,10 @@ class Pace:
         """Whether to ask the store, which is refused, for one chunk, to see how fast it is now."""
         return self._cost.take_probe(STORE, self._clock())
 
+    def take_trial(self) -> bool:
+        """Whether a request is to load from host memory, which is refused, to see the same."""
+        return self._cost.take_probe(HOST, self._clock())
+
     def begin_probe(self, tokens: int) -> Journey:
         """It is asked."""
         self._metrics.add("probed_chunks")
@@ -123,5 +157,5 @@ class Pace:
         seconds = self._clock() - journey.began_s
         self._cost.observe_load(STORE, journey.tokens, seconds, failed=failed)
 
-    def _pays(self, tier: str, tokens: int, context_tokens: int) -> bool:
-        return tokens <= 0 or self._cost.pays(tier, tokens, context_tokens)
+    def _pays(self, tier: str, tokens: int, context_tokens: int, wait_s: float = 0.0) -> bool:
+        return tokens <= 0 or self._cost.pays(tier, tokens, context_tokens, wait_s)

@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING
 from kvtransfer.lookup import Lookup
 from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Load, Plan, Report, Save
-from kvtransfer.planner import Planner, Target
+from kvtransfer.planner import Planner
 
+from .ahead import Ahead
+from .hasher import Hasher
 from .key_space import KeySpace
+from .offers import Offers
 from .pace import Pace
 from .tracked import Tracked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence, Set
+    from collections.abc import Iterator, Sequence
 
     from vllm.config import VllmConfig
     from vllm.v1.core.sched.output import SchedulerOutput
@@ -28,7 +31,6 @@ if TYPE_CHECKING:
     from kvtransfer.config import TransferConfig
     from kvtransfer.planner import Tiling
 
-    from .pace import Journey
     from .vllm_facts import ModelFacts
 
 # While nothing is computed, a worker waits so long for a load or an answer instead of returning
@@ -83,30 +85,36 @@ class SchedulerSide:
     ) -> None:
         self._key_space = key_space
         self._planner = planner
-        self._lookup = lookup
+        self._offers = Offers(planner, lookup, pace, tiling)
+        self._ahead = Ahead(planner, self._offers, pace, tiling, metrics)
         self._pace = pace
         self._tiling = tiling
         self._duties = duties
         self._metrics = metrics
         self._epoch = ""
         self._requests: dict[str, Tracked] = {}
+        self._hasher = Hasher()
         self._owners: dict[int, Tracked] = {}
         """By job, until its blocks are the request's own again."""
         self._copying: dict[int, tuple[int, ...]] = {}
         """Blocks by save job, until they have been copied out."""
-        self._probes: dict[int, Journey] = {}
-        """By job: loads that are for no request."""
+        self._busy_blocks: dict[int, int] = {}
+        """How many of those jobs a block is in."""
+        self._held: set[str] = set()
+        """Finished requests whose blocks vLLM keeps until they have been copied out."""
         self._planned: list[Load] = []
         self._reuses_blocks = False
 
     def track(self, request: Request) -> None:
         """A request has come: begin to find out what the store holds of it."""
-        tracked = Tracked(request, self._key_space.chain(request, self._epoch))
-        self._requests[request.request_id] = tracked
-        self._planner.index.note_request(tracked.keys)
-        keys = [key for key in tracked.keys if key not in self._planner.index]
-        if self._lookup is not None and keys:
-            self._lookup.ask(request.request_id, keys)
+        request_id, chain = request.request_id, self._key_space.chain(request, self._epoch)
+        tracked = self._requests[request_id] = Tracked(request, chain)
+        if chain is not None:
+            tracked.hashing = self._hasher.begin(chain, request.all_token_ids)
+        if tracked.is_hashed():
+            tracked.note(self._planner.index)
+            self._offers.ask(request_id, tracked.keys)
+        self._ahead.enqueue(tracked)
 
     def match(self, request: Request, local_tokens: int) -> int | None:
         """Tokens beyond ``local_tokens`` that a load could bring; None: ask again."""
@@ -114,24 +122,19 @@ class SchedulerSide:
             self.track(request)
         tracked = self._requests[request.request_id]
         tracked.local_tokens = local_tokens
+        self._ahead.dequeue(request.request_id)
+        if not tracked.is_hashed():
+            return None
+        tracked.note(self._planner.index)
         if not (self._duties.loads and tracked.loads):
             return 0
-        first = local_tokens // self._tiling.chunk_tokens
-        keys = tracked.keys[first:]
-        held = self._planner.held(keys)
-        beyond = keys[held:]
-        stored = self._stored(request.request_id, beyond) if beyond else frozenset()
-        if stored is None:
+        offer = self._offers.make(request.request_id, tracked.keys, local_tokens)
+        if offer is None:
             return None
-        chunks = self._planner.loadable(keys, stored)
-        host_tokens, tokens = (
-            max(0, (first + count) * self._tiling.chunk_tokens - local_tokens)
-            for count in (min(held, chunks), chunks)
-        )
-        worth = self._pace.worth(local_tokens, host_tokens, tokens - host_tokens)
-        if worth < tokens:
-            self._probe(keys[held])
-        tracked.refused_tokens = tokens - worth
+        worth = offer.worth_tokens
+        if not worth and offer.host_tokens and self._pace.take_trial():
+            worth = offer.host_tokens
+        tracked.refused_tokens = offer.tokens - worth
         return worth
 
     def admit(self, request: Request, block_ids: Sequence[int], external_tokens: int) -> None:
@@ -146,7 +149,9 @@ class SchedulerSide:
         end_tokens = skip_tokens + external_tokens
         keys = tracked.keys[: -(-end_tokens // self._tiling.chunk_tokens)]
         targets = self._tiling.targets(keys, block_ids, skip_tokens)
-        loads = self._planner.load(targets)
+        within_s = self._pace.patience_s(external_tokens, skip_tokens)
+        shares = any(self._planner.is_on_its_way(target.key) for target in targets)
+        loads = self._planner.load(targets, within_s)
         assert len(loads) == len(targets), "match promised what there is no room for"
         self._planned += loads
         for load in loads:
@@ -155,7 +160,10 @@ class SchedulerSide:
             self._note_reuse(load.block_ids)
         fetched_tokens = sum(self._tokens(load) for load in loads if load.fetch)
         tracked.host_tokens = external_tokens - fetched_tokens
-        tracked.journey = self._pace.begin_load(tracked.host_tokens, fetched_tokens, skip_tokens)
+        if not shares:  # the part of others tells nothing of how long the whole takes
+            tracked.journey = self._pace.begin_load(
+                tracked.host_tokens, fetched_tokens, skip_tokens
+            )
         self._metrics.add("store_hit_tokens", fetched_tokens)
         self._metrics.add("host_hit_tokens", tracked.host_tokens)
 
@@ -163,21 +171,23 @@ class SchedulerSide:
         """The jobs of the step that ``output`` describes."""
         saves: list[Save] = []
         parts: list[tuple[int, int]] = []
-        for tracked, computed_tokens, written in self._progress(output):
-            scheduled_tokens = output.num_scheduled_tokens[tracked.request.request_id]
-            parts.append((scheduled_tokens, computed_tokens - scheduled_tokens))
-            self._note_reuse(written)
+        for tracked, context_tokens in self._progress(output):
+            tokens = output.num_scheduled_tokens[tracked.request.request_id]
+            parts.append((tokens, context_tokens))
             if self._duties.saves:
-                saves += self._save(tracked, computed_tokens)
+                saves += self._save(tracked, context_tokens + tokens)
         plan = Plan(
-            tuple(self._planned),
+            (*self._planned, *self._ahead.plan()),
             tuple(saves),
             self._reuses_blocks,
             self._pace.begin_step(parts),
             self._patience_s(output),
         )
         self._planned, self._reuses_blocks = [], False
-        self._copying.update({save.job: save.block_ids for save in saves})
+        for save in saves:
+            self._copying[save.job] = save.block_ids
+            for block in save.block_ids:
+                self._busy_blocks[block] = self._busy_blocks.get(block, 0) + 1
         return plan
 
     def take(self, report: Report, step: int | None = None) -> tuple[set[str], set[str]]:
@@ -201,12 +211,15 @@ class SchedulerSide:
         """
         tracked = self._requests[request.request_id]
         tracked.is_finished = True
-        if self._lookup is not None:
-            self._lookup.forget(request.request_id)
-        tracked.holds_blocks = bool(tracked.copying) and not tracked.loading
-        if not tracked.loading and not tracked.holds_blocks:
-            del self._requests[request.request_id]
-        return tracked.holds_blocks
+        self._ahead.dequeue(request.request_id)
+        self._offers.forget(request.request_id)
+        if tracked.loading:
+            return False
+        if tracked.copying:
+            self._held.add(request.request_id)
+            return True
+        del self._requests[request.request_id]
+        return False
 
     def host_tokens(self, request: Request) -> int:
         """How many of the tokens to load for ``request`` host memory held."""
@@ -215,7 +228,7 @@ class SchedulerSide:
     @property
     def holds_blocks(self) -> bool:
         """Whether blocks of finished requests are still to be freed."""
-        return any(tracked.holds_blocks for tracked in self._requests.values())
+        return bool(self._held)
 
     def reset(self) -> None:
         """The weights may have changed: nothing cached so far, here or in the store, is good.
@@ -230,61 +243,54 @@ class SchedulerSide:
     def counted(self) -> dict[str, float]:
         """Amounts by counter since the last call."""
         self._metrics.add("evicted_chunks", self._planner.index.take_evictions())
-        if self._lookup is not None:
-            self._metrics.add("lookup_late", self._lookup.take_late())
+        self._metrics.add("lookup_late", self._offers.take_late())
         return self._metrics.take()
 
     def close(self) -> None:
         """End the lookups."""
-        if self._lookup is not None:
-            self._lookup.close()
+        self._hasher.close()
+        self._offers.close()
 
-    def _probe(self, key: str) -> None:
-        """Fetch ``key``, which nobody waits for, when it is time to see whether that got faster."""
-        if self._pace.take_probe():
-            for load in self._planner.load([Target(key)]):
-                self._planned.append(load)
-                self._probes[load.job] = self._pace.begin_probe(self._tiling.chunk_tokens)
-
-    def _stored(self, request_id: str, keys: Sequence[str]) -> Set[str] | None:
-        if self._lookup is None:
-            return frozenset()
-        if not self._lookup.asked(request_id):
-            self._lookup.ask(request_id, keys)
-        return self._lookup.answer(request_id)
-
-    def _progress(self, output: SchedulerOutput) -> Iterator[tuple[Tracked, int, Sequence[int]]]:
-        """For each scheduled request: its computed tokens after the step, the blocks it writes."""
+    def _progress(self, output: SchedulerOutput) -> Iterator[tuple[Tracked, int]]:
+        """Each scheduled request, with its blocks of the step, and its tokens computed before."""
+        block_tokens = self._tiling.block_tokens
         for new in output.scheduled_new_reqs:
             tracked = self._requests[new.req_id]
             tracked.block_ids = list(new.block_ids[0])
-            yield self._step(tracked, output, new.num_computed_tokens)
+            self._note_reuse(tracked.block_ids[new.num_computed_tokens // block_tokens :])
+            yield tracked, new.num_computed_tokens
         cached = output.scheduled_cached_reqs
-        for i, request_id in enumerate(cached.req_ids):
-            tracked, new_blocks = self._requests[request_id], cached.new_block_ids[i]
+        for request_id, blocks, computed_tokens in zip(
+            cached.req_ids, cached.new_block_ids, cached.num_computed_tokens, strict=True
+        ):
+            tracked = self._requests[request_id]
             if request_id in cached.resumed_req_ids:
                 tracked.block_ids = []
-            tracked.block_ids += new_blocks[0] if new_blocks else []
-            yield self._step(tracked, output, cached.num_computed_tokens[i])
+            if blocks:
+                # What it writes is new to it, or was so in an earlier step and seen to then.
+                tracked.block_ids += blocks[0]
+                self._note_reuse(blocks[0])
+            yield tracked, computed_tokens
 
-    def _step(
-        self, tracked: Tracked, output: SchedulerOutput, computed_tokens: int
-    ) -> tuple[Tracked, int, Sequence[int]]:
-        scheduled_tokens = output.num_scheduled_tokens[tracked.request.request_id]
-        written = tracked.block_ids[computed_tokens // self._tiling.block_tokens :]
-        return tracked, computed_tokens + scheduled_tokens, written
-
-    def _save(self, tracked: Tracked, computed_tokens: int) -> Iterator[Save]:
+    def _save(self, tracked: Tracked, computed_tokens: int) -> list[Save]:
+        chunk_tokens = self._tiling.chunk_tokens
+        if computed_tokens // chunk_tokens <= tracked.saved_chunks:
+            return []  # most often so, while it decodes
         # Drafted tokens are computed too, but have no place among the ids until accepted.
         request = tracked.request
         known = len(request.all_token_ids)
         tokens = min(
             computed_tokens, known if self._duties.saves_decode else request.num_prompt_tokens
         )
-        stored = self._known_to_be_stored(request.request_id)
-        keys = tracked.keys[: tokens // self._tiling.chunk_tokens]
-        for chunk in range(tracked.saved_chunks, len(keys)):
-            key = keys[chunk]
+        first, end = tracked.saved_chunks, tokens // chunk_tokens
+        if end <= first:
+            return []
+        tracked.saved_chunks = end
+        return list(self._save_chunks(tracked, first, tracked.keys[first:end]))
+
+    def _save_chunks(self, tracked: Tracked, first: int, keys: Sequence[str]) -> Iterator[Save]:
+        stored = self._offers.known(tracked.request.request_id)
+        for chunk, key in enumerate(keys, first):
             if key in stored or key in self._planner.index:
                 continue
             save = self._planner.save(key, self._tiling.blocks(chunk, tracked.block_ids))
@@ -294,42 +300,33 @@ class SchedulerSide:
             tracked.copying.add(save.job)
             self._owners[save.job] = tracked
             yield save
-        tracked.saved_chunks = max(tracked.saved_chunks, len(keys))
-
-    def _known_to_be_stored(self, request_id: str) -> Set[str]:
-        if self._lookup is None or not self._lookup.asked(request_id):
-            return frozenset()
-        return self._lookup.answer(request_id) or frozenset()
 
     def _tokens(self, load: Load) -> int:
         return len(load.block_ids) * self._tiling.block_tokens
 
     def _note_reuse(self, block_ids: Sequence[int]) -> None:
         """``block_ids`` will be written: not before they have been copied out."""
-        if self._copying and not self._reuses_blocks:
-            busy = set().union(*self._copying.values())
-            self._reuses_blocks = not busy.isdisjoint(block_ids)
+        if self._busy_blocks and not self._reuses_blocks:
+            self._reuses_blocks = not self._busy_blocks.keys().isdisjoint(block_ids)
 
     def _patience_s(self, output: SchedulerOutput) -> float:
         if output.total_num_scheduled_tokens:
             return 0.0
         if self._planner.is_loading:
             return _LOAD_PATIENCE_S
-        awaited = self._copying or (self._lookup is not None and self._lookup.is_waiting)
+        awaited = self._copying or self._hasher.is_busy or self._offers.is_waiting
         return _ANSWER_PATIENCE_S if awaited else 0.0
 
     def _end_load(self, job: int, *, failed: bool) -> str | None:
         """Returns the request that has nothing left to load."""
-        if job in self._probes:
-            self._pace.end_probe(self._probes.pop(job), failed=failed)
+        if self._ahead.end(job, failed=failed):
             return None
         tracked = self._owners.pop(job)
         tracked.loading.discard(job)
         request_id: str = tracked.request.request_id
         if failed:
             tracked.loads = False
-            if self._lookup is not None:
-                self._lookup.forget(request_id)  # what it told is not so
+            self._offers.forget(request_id)  # what it told is not so
         if tracked.loading:
             return None
         if tracked.journey is not None:
@@ -343,9 +340,13 @@ class SchedulerSide:
         """Returns the finished request whose last blocks this has freed."""
         tracked = self._owners.pop(job)
         tracked.copying.discard(job)
-        del self._copying[job]
-        if tracked.copying or not tracked.holds_blocks:
-            return None
+        for block in self._copying.pop(job):
+            others = self._busy_blocks.pop(block) - 1
+            if others:
+                self._busy_blocks[block] = others
         request_id: str = tracked.request.request_id
+        if tracked.copying or request_id not in self._held:
+            return None
+        self._held.discard(request_id)
         del self._requests[request_id]
         return request_id

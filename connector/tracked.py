@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from vllm.v1.request import Request
 
+    from kvtransfer.index import Index
     from kvtransfer.keys import KeyChain
 
     from .pace import Journey
@@ -20,6 +23,8 @@ class Tracked:
     request: Request
     chain: KeyChain | None
     """None: it is not cached."""
+    hashing: Future[None] | None = None
+    """Whatever hashes ``chain`` beside our thread."""
     block_ids: list[int] = field(default_factory=list)
     local_tokens: int = 0
     """Found in vLLM's own cache when we were last asked."""
@@ -36,8 +41,20 @@ class Tracked:
     loads: bool = True
     """Until one has failed: what failed once is recomputed, not tried for ever."""
     is_finished: bool = False
-    holds_blocks: bool = False
-    """It is finished, and vLLM waits until its blocks have been copied out."""
+    is_noted: bool = False
+
+    def is_hashed(self) -> bool:
+        """Whether ``keys`` may be asked for: nobody else is at the chain any more."""
+        if self.hashing is not None and self.hashing.done():
+            self.hashing.result()
+            self.hashing = None
+        return self.hashing is None
+
+    def note(self, index: Index) -> None:
+        """Tell ``index`` of the request, once; it is hashed."""
+        if not self.is_noted:
+            index.note_request(self.keys)
+            self.is_noted = True
 
     @property
     def keys(self) -> list[str]:

@@ -110,8 +110,8 @@ class Cost:
         """How long ``tokens`` would take from ``tier``; None: nobody knows."""
         return self._tiers[tier].load_s.at(tokens)
 
-    def pays(self, tier: str, tokens: int, context_tokens: int) -> bool:
-        """Whether to load ``tokens`` behind ``context_tokens`` from ``tier``.
+    def pays(self, tier: str, tokens: int, context_tokens: int, wait_s: float = 0.0) -> bool:
+        """Whether to load ``tokens`` behind ``context_tokens`` from ``tier``, in ``wait_s``.
 
         What is not known is tried. A tier that lost is used again only once it is clearly better.
         """
@@ -121,7 +121,7 @@ class Cost:
         if load_s is None or compute_s is None:
             return True
         limit_s = compute_s * self._margin * (_HYSTERESIS if state.is_refused else 1.0)
-        was_refused, state.is_refused = state.is_refused, load_s > limit_s
+        was_refused, state.is_refused = state.is_refused, wait_s + load_s > limit_s
         if was_refused and not state.is_refused:
             state.probe_s = _FIRST_PROBE_S
         return not state.is_refused

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from threading import Condition
@@ -22,10 +21,12 @@ from kvtransfer.index import slots
 from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Report
 from kvtransfer.stores.guarded import open_guarded
+from kvtransfer.turns import Turns
 from kvtransfer.write_behind import WriteBehind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from kvtransfer.config import TransferConfig
     from kvtransfer.device import Device, Event
@@ -51,7 +52,7 @@ class Limits:
     waiting_puts: int
     """Chunks that wait to be put; one more drops the oldest."""
     load_s: float
-    """A fetch that has not begun so long after its plan is given up."""
+    """A fetch that has not begun so long after its plan is given up, if not sooner."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class Executor:
                 URL is malformed.
         """
         device = open_device(caches.planes[0].device)
-        store = open_guarded(config, caches.chunk)
+        metrics = Metrics()
+        store = open_guarded(config, caches.chunk, metrics)
         pool = HostPool(device, caches.chunk, slots(config, caches.chunk))
         tiers = Tiers(
             Copier.open(caches, pool, device), pool, device, store, partial(names.shard, rank)
@@ -89,13 +91,13 @@ class Executor:
             waiting_puts=config.max_pending_puts,
             load_s=config.load_timeout_ms / 1000,
         )
-        return cls(tiers, limits, Metrics())
+        return cls(tiers, limits, metrics)
 
     def __init__(self, tiers: Tiers, limits: Limits, metrics: Metrics) -> None:
         self.metrics = metrics
         self._tiers = tiers
         self._limits = limits
-        self._fetches = ThreadPoolExecutor(limits.fetches, "kvtransfer-fetch")
+        self._fetches: Turns[bool] = Turns(limits.fetches, "kvtransfer-fetch")
         self._puts = WriteBehind(self._put, self._drop_put, limits.waiting_puts, "kvtransfer-put")
         self._fetched: dict[int, Future[bool]] = {}
         """By slot, where a fetch filled it last."""
@@ -140,7 +142,7 @@ class Executor:
 
     def close(self) -> None:
         """End: fetches and copies under way first, then what ten seconds allow of the puts."""
-        self._fetches.shutdown(cancel_futures=True)
+        self._fetches.close()
         self._tiers.copier.close()
         self._puts.close(_DRAIN_S)
         if self._tiers.store is not None:
@@ -148,9 +150,10 @@ class Executor:
 
     def _load(self, load: Load, computed: Event) -> None:
         if load.fetch:
-            deadline_s = time.monotonic() + self._limits.load_s
+            deadline_s = time.monotonic() + min(self._limits.load_s, load.within_s)
             self._copied.pop(load.slot, None)
-            self._fetched[load.slot] = self._fetches.submit(self._fetch, load, deadline_s)
+            fetch = partial(self._fetch, load, deadline_s)
+            self._fetched[load.slot] = self._fetches.submit(load.turn, fetch)
         filling = self._fetched.get(load.slot)
         if filling is None:
             self._copy_in(load, computed)

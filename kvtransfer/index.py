@@ -57,6 +57,15 @@ class Index:
         return len(self._slots)
 
     @property
+    def slots(self) -> int:
+        """How many there are."""
+        return len(self._pins)
+
+    def slot(self, key: str) -> int:
+        """Where ``key`` is, which is held."""
+        return self._slots[key]
+
+    @property
     def room(self) -> int:
         """Chunks that could be claimed now."""
         return len(self._free) + self._idle

@@ -7,6 +7,7 @@ on until it has set its answer, which it does once.
 from __future__ import annotations
 
 import time
+from collections import deque
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from kvtransfer.keys import Names
     from kvtransfer.layout import ChunkFormat
     from kvtransfer.stores import Store
+
+
+_REMEMBERED = 64
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,10 @@ class Lookup:
         timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.found: str | None = None
+        """A key that the store was last seen to hold."""
         self._late = 0
+        self._answer_s: deque[float] = deque(maxlen=_REMEMBERED)
         self._store = store
         self._names = names
         self._timeout_s = timeout_s
@@ -84,6 +91,10 @@ class Lookup:
             return None
         return self._give_up(request_id, question)
 
+    def waited_s(self, request_id: str) -> float:
+        """For how long ``request_id``, which has asked, could have had its answer."""
+        return self._clock() - self._questions[request_id].asked_s
+
     @property
     def is_waiting(self) -> bool:
         """Whether any question is open."""
@@ -100,6 +111,10 @@ class Lookup:
     def forget(self, request_id: str) -> None:
         """The request asks no more."""
         self._questions.pop(request_id, None)
+
+    def take_answer_seconds(self) -> list[float]:
+        """How long the last answers took, of those since the last call; awaited or not."""
+        return [self._answer_s.popleft() for _ in range(len(self._answer_s))]
 
     def take_late(self) -> int:
         """How many questions were given up since the last call."""
@@ -127,7 +142,10 @@ class Lookup:
     def _answer_all(self) -> None:
         with closing(self._store):
             while (question := self._queue.get()) is not None:
-                question.answer.set_result(self._find(question))
+                found = self._find(question)
+                self.found = next(iter(found), self.found)
+                self._answer_s.append(self._clock() - question.asked_s)
+                question.answer.set_result(found)
 
     def _find(self, question: _Question) -> Set[str]:
         if self._clock() - question.asked_s >= self._timeout_s:

@@ -6,6 +6,7 @@ on its own shard, so reports are summed over ranks.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 
@@ -23,6 +24,10 @@ class Load:
     """The manager's blocks to fill, in token order; none: the chunk stays in the slot."""
     first_token: int = 0
     """Token of the chunk with which the first block begins."""
+    turn: int = 0
+    """Of the fetches that wait, the lowest goes first."""
+    within_s: float = math.inf
+    """A fetch that has not begun so long after its plan is given up."""
 
 
 @dataclass(frozen=True)

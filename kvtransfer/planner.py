@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -63,11 +64,12 @@ class Settled:
     """Those of the above that failed on some rank."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Pending:
     slot: int
     ranks: int
     """Still to report."""
+    fetch: bool = False
     failed: bool = False
 
 
@@ -85,7 +87,7 @@ class Planner:
         Raises:
             ConfigError: host memory doesn't hold one chunk.
         """
-        put = config.remote_url is not None
+        put = config.has_stores
         index = Index(slots(config, chunk), config.eviction_policy)
         return cls(index, ranks=ranks, keep=config.local_cpu, put=put)
 
@@ -95,6 +97,9 @@ class Planner:
         self._keep = keep
         self._put = put
         self._numbers = itertools.count()
+        self._ended_fetches = 0
+        self._fetching: set[int] = set()
+        """Slots."""
         self._loads: dict[int, _Pending] = {}
         self._copies: dict[int, _Pending] = {}
         self._puts: dict[int, _Pending] = {}
@@ -103,6 +108,15 @@ class Planner:
     def is_loading(self) -> bool:
         """Whether a load is under way."""
         return bool(self._loads)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether a chunk, once in host memory, may serve later requests."""
+        return self._keep
+
+    def is_on_its_way(self, key: str) -> bool:
+        """Whether ``key`` is held, or will be: it is still being fetched."""
+        return key in self.index and self.index.slot(key) in self._fetching
 
     def held(self, keys: Sequence[str]) -> int:
         """How many of ``keys``, from the first on, host memory holds."""
@@ -126,12 +140,13 @@ class Planner:
                 room -= 1
         return len(keys)
 
-    def load(self, targets: Sequence[Target]) -> list[Load]:
+    def load(self, targets: Sequence[Target], within_s: float = math.inf) -> list[Load]:
         """A job for each target, as many as there is room for; ``loadable`` says how many.
 
         Chunks that host memory holds, or that are on their way there, are not fetched again.
         """
         held = {t.key: self.index.pin(t.key) for t in targets if t.key in self.index}
+        turn = self._turn(len(targets) - len(held))
         jobs = []
         for target in targets:
             slot = held.pop(target.key, None)
@@ -141,11 +156,22 @@ class Planner:
             if slot is None:
                 break
             job = next(self._numbers)
-            self._loads[job] = _Pending(slot, self._ranks)
-            jobs.append(Load(job, target.key, slot, fetch, target.block_ids, target.first_token))
+            self._loads[job] = _Pending(slot, self._ranks, fetch)
+            if fetch:
+                self._fetching.add(slot)
+            blocks, first = target.block_ids, target.first_token
+            jobs.append(Load(job, target.key, slot, fetch, blocks, first, turn, within_s))
         for slot in held.values():
             self.index.unpin(slot)
         return jobs
+
+    def _turn(self, fetches: int) -> int:
+        """When ``fetches`` more would end if everyone who waits got the same share of the wire.
+
+        Who would end first goes first, so a short load overtakes a long one, which is overtaken
+        less the longer it waits (Demers, Keshav and Shenker, SIGCOMM 1989).
+        """
+        return self._ended_fetches + fetches
 
     def save(self, key: str, block_ids: Sequence[int], after: str | None = None) -> Save | None:
         """The job that copies ``block_ids`` out; None when the chunk is held or no slot is free.
@@ -175,10 +201,16 @@ class Planner:
                 ended.append(job)
                 if jobs[job].failed:
                     settled.failed.add(job)
+                self._end_fetch(jobs[job])
                 self._release(jobs.pop(job))
         for job in _ended(self._puts, report.stored, set()):
             self._release(self._puts.pop(job))
         return settled
+
+    def _end_fetch(self, pending: _Pending) -> None:
+        if pending.fetch:
+            self._fetching.discard(pending.slot)
+            self._ended_fetches += 1
 
     def _release(self, pending: _Pending) -> None:
         if pending.failed or not self._keep:

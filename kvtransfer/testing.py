@@ -155,6 +155,16 @@ class StoreContract:
             assert store.contains([KEY]) == [False]
             assert (backing.payload(KEY), backing.fields(KEY)) == (None, None)
 
+    def test_a_hit_renews_an_entry_where_that_is_wanted(self, backing: Backing) -> None:
+        settings = StoreSettings(ttl_s=100, refresh_ttl=True)
+        with closing(backing.open(CHUNK, settings)) as store:
+            store.put(KEY, memoryview(PAYLOAD))
+            for _ in range(3):
+                backing.elapse(60)
+                assert get(store, KEY) == PAYLOAD
+            backing.elapse(120)
+            assert get(store, KEY) is None
+
     def test_without_ttl_an_entry_stays(self, store: Store, backing: Backing) -> None:
         store.put(KEY, memoryview(PAYLOAD))
         backing.elapse(10**6)

@@ -218,13 +218,37 @@ def test_closing_hands_waiting_chunks_to_the_store():
     assert it.inner.contains([Names("m", 1).shard(0, key) for key in (A, B, C)]) == [True] * 3
 
 
+def test_a_fetch_that_its_plan_has_no_more_patience_for_is_given_up():
+    with bench() as it:
+        job = next(it.jobs)
+        it.executor.run(Plan(loads=(Load(job, A, 0, True, (1, 2), within_s=-1.0),)))
+        it.until("loaded", job)
+        assert it.reports.failed == {job}
+
+
+def test_fetches_go_in_their_turn():
+    it = Bench(fetches=1)
+    it.gate.open.clear()
+    it.load(A, 0, 1, 2, fetch=True)
+    assert it.gate.busy.wait(FOREVER_S)
+    late, soon = (
+        Load(next(it.jobs), key, slot, True, (), turn=turn)
+        for key, slot, turn in ((B, 1, 9), (C, 2, 3))
+    )
+    it.executor.run(Plan(loads=(late, soon)))
+    it.gate.open.set()
+    it.until("loaded", soon.job, late.job)
+    assert list(it.reports.loaded)[-2:] == [soon.job, late.job]
+    it.executor.close()
+
+
 def test_closing_while_fetching_fails_what_has_not_begun():
     it = Bench(fetches=1)
     it.gate.open.clear()
     first = it.load(A, 0, 1, 2, fetch=True)
     assert it.gate.busy.wait(FOREVER_S)
     second = it.load(B, 1, 3, 4, fetch=True)
-    it.executor._fetches.shutdown(wait=False, cancel_futures=True)
+    it.executor._fetches.cancel()
     it.gate.open.set()
     it.executor.close()
     it.reports.add(it.executor.report())

@@ -115,3 +115,13 @@ def test_a_base_key_is_read_back(model_name, world_size, worker_id):
 def test_a_plain_name_is_left_as_it_is():
     assert base_key("org/Model-1.5_b", 2, 1, "ab") == "org/Model-1.5_b@2@1@ab"
     assert Names("m", 2).shards("ab") == ["m@2@0@ab", "m@2@1@ab"]
+
+
+@given(st.integers(0, 40), st.integers(1, 9))
+def test_a_chain_advanced_in_pieces_is_the_same(tokens, most_chunks):
+    chain, ids = KeyChain(4, namespace=b"n"), list(range(tokens))
+    pieces = 1
+    while not chain.advance(ids, most_chunks):
+        pieces += 1
+    assert chain.extend(ids) == chunk_keys(ids, 4, namespace=b"n")
+    assert pieces == max(1, -(-(tokens // 4) // most_chunks))

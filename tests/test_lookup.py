@@ -82,6 +82,7 @@ def test_a_late_answer_counts_as_misses_and_stays_so(clock):
     store.open.clear()
     lookup = Lookup(store, NAMES.shards, 1.0, clock)
     lookup.ask("r", ["a"])
+    assert store.busy.wait(10)
     clock.now_s = 1.0
     assert lookup.answer("r") == set()
     store.open.set()
@@ -116,3 +117,19 @@ def test_who_may_wait_waits_no_longer_than_that():
 
 def test_without_a_store_there_is_none():
     assert Lookup.open(TransferConfig.of(), CHUNK, NAMES) is None
+
+
+def test_how_long_answers_took_is_told_once(clock):
+    store = AskedStore("m@2@0@a", "m@2@1@a")
+    store.open.clear()
+    lookup = Lookup(store, NAMES.shards, 1.0, clock)
+    lookup.ask("r", ["a"])
+    clock.now_s += 0.25
+    assert lookup.waited_s("r") == 0.25
+    assert lookup.take_answer_seconds() == []
+    store.open.set()
+    awaited(lookup, "r")
+    assert lookup.take_answer_seconds() == [0.25]
+    assert lookup.take_answer_seconds() == []
+    assert lookup.found == "a"
+    lookup.close()

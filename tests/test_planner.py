@@ -148,3 +148,24 @@ def test_reports_of_ranks_add_up():
     assert total == Report({1: 2, 3: 1}, {2: 1}, {2: 1}, {1, 3})
     assert total
     assert not Report()
+
+
+def test_a_short_load_overtakes_a_long_one_but_not_for_ever():
+    plans = planner(slots=20)
+    long = load(plans, *(f"long{i}" for i in range(6)))
+    turns = []
+    for i in range(8):
+        (short,) = load(plans, f"short{i}")
+        turns.append(short.turn)
+        settle(plans, loaded={short.job: RANKS})
+    assert {job.turn for job in long} == {6}
+    assert turns[0] < 6 < turns[-1]
+
+
+def test_a_chunk_is_on_its_way_until_its_fetch_has_ended():
+    plans = planner()
+    (fetch,) = load(plans, "a")
+    assert plans.is_on_its_way("a")
+    assert not plans.is_on_its_way("b")
+    settle(plans, loaded={fetch.job: RANKS})
+    assert not plans.is_on_its_way("a")

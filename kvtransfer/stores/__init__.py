@@ -54,12 +54,19 @@ class StoreSettings:
 
     ttl_s: int | None = None
     """Seconds that an entry lives after it was last put; None: until the store evicts it."""
+    refresh_ttl: bool = False
+    """A hit, too, gives an entry another ``ttl_s``."""
     timeout_s: float = 2.0
     """Longest that a call takes, waiting for a connection and connecting included."""
     connections: int = 4
     """Calls that may be under way at once; in a cluster, at each node."""
     password_file: str | None = None
     """Where the password stands that the URL doesn't have; read for each connection."""
+
+    @property
+    def hit_ttl_s(self) -> int | None:
+        """Seconds that an entry lives after a hit; None: as long as it would have without."""
+        return self.ttl_s if self.refresh_ttl else None
 
     def __post_init__(self) -> None:
         if self.ttl_s is not None and self.ttl_s < 1:
@@ -89,6 +96,10 @@ def open_store(url: str, chunk: ChunkFormat, settings: StoreSettings) -> Store:
         from kvtransfer.stores.embedded_store import EmbeddedStore
 
         return EmbeddedStore(url, chunk, settings)
+    if scheme == "disk":
+        from kvtransfer.stores.disk import DiskStore
+
+        return DiskStore.open(url, chunk, settings)
     if scheme == "memory" and not rest:
         from kvtransfer.stores.memory import MemoryStore
 
@@ -96,5 +107,5 @@ def open_store(url: str, chunk: ChunkFormat, settings: StoreSettings) -> Store:
     raise ConfigError(
         f"no store at {masked(url)!r}: write redis://host:6379/0, rediss://host:6379/0, "
         "unix:///path/to/socket, redis-sentinel://host:26379/service, redis-cluster://host:6379, "
-        "embedded:// or memory://"
+        "embedded://, disk:///path or memory://"
     )

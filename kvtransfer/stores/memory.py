@@ -46,6 +46,7 @@ class MemoryStore:
     ) -> None:
         self._chunk = chunk
         self._ttl_s = settings.ttl_s
+        self._hit_ttl_s = settings.hit_ttl_s
         self._shelf = Shelf() if shelf is None else shelf
         self._clock = clock
 
@@ -63,6 +64,7 @@ class MemoryStore:
             fields = self._shelf.records.get(key)
             if held is not None and is_intact(key, self._chunk, fields, held):
                 target[:] = held
+                self._live_on(key, self._hit_ttl_s)
                 return True
             self._shelf.remove(key)
         return False
@@ -75,12 +77,15 @@ class MemoryStore:
                 record = ChunkRecord.of(key, self._chunk, source, created=int(time.time()))
                 self._shelf.records[key] = record.to_fields()
                 self._shelf.payloads[key] = bytes(source)
-            if self._ttl_s is not None:
-                self._shelf.expiries_s[key] = self._clock() + self._ttl_s
+            self._live_on(key, self._ttl_s)
         return True
 
     def close(self) -> None:
         """See :class:`kvtransfer.stores.Store`."""
+
+    def _live_on(self, key: str, ttl_s: int | None) -> None:
+        if ttl_s is not None:
+            self._shelf.expiries_s[key] = self._clock() + ttl_s
 
     def _has_both_halves(self, key: str) -> bool:
         self._expire(key)

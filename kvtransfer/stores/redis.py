@@ -49,6 +49,7 @@ class RedisStore:
         self._url = read_url(url, settings)
         self._chunk = chunk
         self._ttl_s = settings.ttl_s
+        self._hit_ttl_s = settings.hit_ttl_s
         self._node = _node(self._url)
 
     def contains(self, keys: Sequence[str]) -> list[bool]:
@@ -62,7 +63,8 @@ class RedisStore:
         """See :class:`kvtransfer.stores.Store`."""
         target = whole(payload, self._chunk)
         deadline_s = self._deadline_s()
-        found = self._exchange(partial(redis_talk.read_entry, key, target), deadline_s)
+        read = partial(redis_talk.read_entry, key, target, self._hit_ttl_s)
+        found = self._exchange(read, deadline_s)
         record = self._record(key, found)
         if found.filled and record is not None and record.is_of(target):
             return True

@@ -48,6 +48,7 @@ class RedisClusterStore:
         self._url = read_url(url, settings)
         self._chunk = chunk
         self._ttl_s = settings.ttl_s
+        self._hit_ttl_s = settings.hit_ttl_s
         self._slots = Slots(self._url)
         self._threads = ThreadPoolExecutor(_NODES_AT_ONCE, "kvtransfer-cluster")
 
@@ -67,8 +68,8 @@ class RedisClusterStore:
         """See :class:`kvtransfer.stores.Store`."""
         target = whole(payload, self._chunk)
         deadline_s = self._begun()
-        record, fields = self._record(key, deadline_s)
-        read = partial(redis_halves.read_payload, payload_key(key), target)
+        record, fields = self._record(key, deadline_s, self._hit_ttl_s)
+        read = partial(redis_halves.read_payload, payload_key(key), target, self._hit_ttl_s)
         length, *filled = self._say(payload_key(key), read, deadline_s)
         whole_length = length == len(target) and all(each is True for each in filled)
         if whole_length and record is not None and record.is_of(target):
@@ -85,8 +86,8 @@ class RedisClusterStore:
         source = whole(payload, self._chunk)
         deadline_s = self._begun()
         name = payload_key(key)
-        length = self._ask(name, b"STRLEN", deadline_s, renew=True)
-        record, _ = self._record(key, deadline_s, renew=True)
+        length = self._ask(name, b"STRLEN", deadline_s, self._ttl_s)
+        record, _ = self._record(key, deadline_s, self._ttl_s)
         if length == len(source) and record is not None:
             return True
         fields = ChunkRecord.of(key, self._chunk, source, created=int(time.time())).to_fields()
@@ -115,19 +116,17 @@ class RedisClusterStore:
         return deadline_s
 
     def _record(
-        self, key: str, deadline_s: float, *, renew: bool = False
+        self, key: str, deadline_s: float, ttl_s: int | None
     ) -> tuple[ChunkRecord | None, object]:
         """Of a chunk of ours under ``key``, None for anything else; and the fields as found."""
-        fields = fields_of(self._ask(key.encode(), b"HGETALL", deadline_s, renew=renew))
+        fields = fields_of(self._ask(key.encode(), b"HGETALL", deadline_s, ttl_s))
         record = ChunkRecord.from_fields(fields or {})
         ours = record is not None and record.matches(key, self._chunk)
         return (record if ours else None), fields
 
-    def _ask(self, name: bytes, verb: bytes, deadline_s: float, *, renew: bool = False) -> object:
+    def _ask(self, name: bytes, verb: bytes, deadline_s: float, ttl_s: int | None = None) -> object:
         """The reply to ``verb`` about ``name``, whose time to live may begin anew."""
-        commands = [command(verb, name)]
-        if renew and self._ttl_s is not None:
-            commands.append(redis_halves.expiry(name, self._ttl_s))
+        commands = [command(verb, name), *redis_halves.life(name, ttl_s)]
         return self._say(name, partial(redis_halves.replies_to, commands), deadline_s)[0]
 
     def _say(

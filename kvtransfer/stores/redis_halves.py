@@ -86,11 +86,12 @@ def replies_to(commands: Sequence[bytes], line: Line) -> list[object]:
     return [line.parser.read_reply() for _ in commands]
 
 
-def read_payload(name: bytes, target: memoryview, line: Line) -> list[object]:
+def read_payload(name: bytes, target: memoryview, ttl_s: int | None, line: Line) -> list[object]:
     """Its length, then for each slice of ``target`` True where it was filled."""
     parts = slices(name, target)
-    line.send_commands([command(b"STRLEN", name), *[ask for ask, _ in parts[:SLICES_UNDER_WAY]]])
-    replies = [line.parser.read_reply()]
+    head = [command(b"STRLEN", name), *life(name, ttl_s)]
+    line.send_commands([*head, *[ask for ask, _ in parts[:SLICES_UNDER_WAY]]])
+    replies = [line.parser.read_reply() for _ in head][:1]
     for i, (_, part) in enumerate(parts):
         replies.append(line.parser.read_value_into(part))
         if i + SLICES_UNDER_WAY < len(parts):
@@ -100,14 +101,14 @@ def read_payload(name: bytes, target: memoryview, line: Line) -> list[object]:
 
 def write_payload(name: bytes, payload: memoryview, ttl_s: int | None, line: Line) -> list[object]:
     """OK; ``payload`` is sent from where it lies."""
-    life = [] if ttl_s is None else [b"EX", b"%d" % ttl_s]
+    options = [] if ttl_s is None else [b"EX", b"%d" % ttl_s]
     head = b"*%d\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n" % (
-        3 + len(life),
+        3 + len(options),
         len(name),
         name,
         len(payload),
     )
-    tail = b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in life])
+    tail = b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in options])
     line.send([head, payload, b"\r\n" + tail])
     return [line.parser.read_reply()]
 
@@ -117,16 +118,15 @@ def write_record(
 ) -> list[object]:
     """The record, whatever was there, in one MULTI."""
     record = [part.encode() for part in chain.from_iterable(fields.items())]
-    life = [] if ttl_s is None else [expiry(name, ttl_s)]
-    put = [command(b"UNLINK", name), command(b"HSET", name, *record), *life]
+    put = [command(b"UNLINK", name), command(b"HSET", name, *record), *life(name, ttl_s)]
     replies = replies_to([command(b"MULTI"), *put, command(b"EXEC")], line)
     done = replies[-1] if isinstance(replies[-1], list) else []
     return [*replies, *done]
 
 
-def expiry(name: bytes, ttl_s: int) -> bytes:
-    """The command that gives ``name`` another ``ttl_s``."""
-    return command(b"EXPIRE", name, b"%d" % ttl_s)
+def life(name: bytes, ttl_s: int | None) -> list[bytes]:
+    """The command that gives ``name`` another ``ttl_s``; none without."""
+    return [] if ttl_s is None else [command(b"EXPIRE", name, b"%d" % ttl_s)]
 
 
 def redirection(replies: Sequence[object]) -> AskError | None:

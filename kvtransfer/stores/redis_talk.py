@@ -59,13 +59,16 @@ def _exists(key: bytes) -> bytes:
     )
 
 
-def read_entry(key: str, target: memoryview, wire: Wire) -> Found:
-    """The entry of ``key``, with its payload in ``target``."""
+def read_entry(key: str, target: memoryview, ttl_s: int | None, wire: Wire) -> Found:
+    """The entry of ``key``, with its payload in ``target``; its time to live begins anew."""
     name = payload_key(key)
     parts = slices(name, target)
-    head = [command(b"HGETALL", key.encode()), command(b"STRLEN", name)]
+    renewals = [] if ttl_s is None else _expiries(key, ttl_s)
+    head = [command(b"HGETALL", key.encode()), command(b"STRLEN", name), *renewals]
     wire.send_commands([*head, *[ask for ask, _ in parts[:SLICES_UNDER_WAY]]])
     fields, length = _fields(wire), _length(wire)
+    for _ in renewals:
+        _checked(wire)
     filled = length == len(target)
     for i, (_, part) in enumerate(parts):
         filled &= wire.parser.read_value_into(part) is True

@@ -28,9 +28,20 @@ class Lookup:
         self.stored = set()
         self.questions = {}
         self.answers = True
+        self.found = None
+        self.answer_s = []
+        self.waits_s = 0.0
 
     def ask(self, request_id, keys):
         self.questions[request_id] = set(keys)
+        self.found = next(iter(self.stored & set(keys)), self.found)
+
+    def take_answer_seconds(self):
+        taken, self.answer_s = self.answer_s, []
+        return taken
+
+    def waited_s(self, request_id):
+        return self.waits_s
 
     def asked(self, request_id):
         return request_id in self.questions
@@ -198,6 +209,18 @@ def test_nothing_is_said_until_the_store_has_answered(vllm):
     assert vllm.side.match(request, 0) == 16
 
 
+def test_a_long_prompt_is_hashed_beside_the_schedulers_thread(vllm):
+    tokens = list(range(100 * CHUNK))
+    vllm.store(tokens)
+    request = vllm.request("r", tokens)
+    assert not vllm.lookup.asked("r")
+    assert 0 < vllm.step().patience_s < 0.01
+    while (found := vllm.side.match(request, 0)) is None:
+        pass  # the thread is at it
+    assert found == 8 * CHUNK  # as many as there are slots
+    assert not vllm.side.finish(vllm.request("s", tokens))
+
+
 def test_host_memory_alone_answers_at_once(vllm):
     vllm.hold(TOKENS)
     vllm.lookup.answers = False
@@ -357,15 +380,35 @@ def test_what_is_sooner_computed_than_loaded_is_refused_and_probed(vllm):
     vllm.side.admit(request, vllm.blocks(21), 0)
     plan = vllm.step(new=[(request, vllm.blocks(21), 0, 21)])
     (probe,) = plan.loads
-    assert probe.key == keys(TOKENS)[0]
+    assert probe.key in keys(TOKENS)
     assert probe.fetch
     assert probe.block_ids == ()
     counted = vllm.side.counted()
     assert counted["refused_tokens"] == 16
     assert counted["probed_chunks"] == 1
     assert vllm.side.take(ended([probe])) == (set(), set())
-    assert vllm.side.match(vllm.request("s", TOKENS), 0) == 8  # what the probe has brought
-    assert vllm.step().loads == ()  # and no probe for each request
+    assert vllm.side.match(vllm.request("s", range(16)), 0) == 0
+    assert vllm.step().loads == ()  # no probe for each request
+
+
+def test_an_answer_that_comes_too_late_to_pay_is_not_awaited(vllm):
+    vllm.store(TOKENS)
+    number = vllm.pace.begin_step([(1000, 0)])
+    vllm.now_s += 1.0
+    vllm.pace.end_step(number)
+    journey = vllm.pace.begin_load(0, 16, 0)
+    vllm.now_s += 0.001
+    vllm.pace.end_load(journey, failed=False)
+    vllm.lookup.answers = False
+    vllm.lookup.answer_s = [0.001]
+    request = vllm.request("r", TOKENS)
+    assert vllm.side.match(request, 0) is None
+    vllm.lookup.waits_s = 0.3  # it is late, and nobody knows by how much
+    assert vllm.side.match(request, 0) == 0
+    vllm.lookup.answers = True
+    vllm.lookup.waits_s = 0.0
+    vllm.now_s += 10
+    assert vllm.side.match(vllm.request("s", TOKENS), 0) == 16
 
 
 def test_host_memory_is_used_while_the_store_is_refused(vllm):
@@ -379,6 +422,71 @@ def test_host_memory_is_used_while_the_store_is_refused(vllm):
         vllm.now_s += seconds
         vllm.pace.end_load(journey, failed=False)
     assert vllm.side.match(vllm.request("r", TOKENS), 0) == 8
+
+
+def test_a_request_tries_host_memory_once_in_a_while_when_it_is_refused(vllm):
+    vllm.hold(TOKENS)
+    number = vllm.pace.begin_step([(1000, 0)])
+    vllm.now_s += 1.0
+    vllm.pace.end_step(number)
+    journey = vllm.pace.begin_load(8, 0, 0)
+    vllm.now_s += 8.0
+    vllm.pace.end_load(journey, failed=False)
+    found = [vllm.side.match(vllm.request(name, TOKENS[:16]), 0) for name in "abc"]
+    assert found == [16, 0, 0]
+
+
+def test_what_waits_in_line_is_fetched_ahead_and_then_loaded_from_host_memory(vllm):
+    vllm.store(TOKENS)
+    waiting = vllm.request("waiting", TOKENS)
+    fetched = []
+    for _ in range(3):  # a quarter of eight slots at once
+        fetched += vllm.step().loads
+    assert [(load.key, load.fetch, load.block_ids) for load in fetched] == [
+        (key, True, ()) for key in keys(TOKENS)
+    ]
+    assert vllm.side.counted()["prefetched_chunks"] == 2
+    assert vllm.side.take(ended(fetched)) == (set(), set())
+    assert vllm.side.match(waiting, 0) == 16
+    vllm.side.admit(waiting, vllm.blocks(16), 16)
+    assert [load.fetch for load in vllm.step().loads] == [False, False]
+    assert vllm.side.host_tokens(waiting) == 16
+
+
+def test_a_load_may_begin_before_what_was_fetched_ahead_has_come(vllm):
+    vllm.store(TOKENS)
+    waiting = vllm.request("waiting", TOKENS)
+    ahead = vllm.step().loads
+    assert vllm.side.match(waiting, 0) == 16
+    vllm.side.admit(waiting, vllm.blocks(16), 16)
+    loads = vllm.step().loads
+    assert vllm.side.take(ended(ahead, failed=ahead[:1])) == (set(), set())
+    assert vllm.side.take(ended(loads, failed=loads[:1])) == ({"waiting"}, set())
+    assert vllm.planner.index.room == 8
+
+
+def test_nothing_is_fetched_ahead_where_nothing_is_kept():
+    vllm = Vllm(keep=False)
+    vllm.store(TOKENS)
+    vllm.request("waiting", TOKENS)
+    assert vllm.step().loads == ()
+
+
+def test_a_request_that_has_gone_from_the_line_is_not_fetched_for(vllm):
+    vllm.store(TOKENS)
+    assert not vllm.side.finish(vllm.request("waiting", TOKENS))
+    assert vllm.step().loads == ()
+
+
+def test_a_load_is_given_up_after_twice_the_time_it_was_worth(vllm):
+    vllm.store(TOKENS)
+    number = vllm.pace.begin_step([(1000, 0)])
+    vllm.now_s += 100.0
+    vllm.pace.end_step(number)
+    request = vllm.request("r", TOKENS)
+    assert vllm.side.match(request, 0) == 16
+    vllm.side.admit(request, vllm.blocks(16), 16)
+    assert [load.within_s for load in vllm.step().loads] == [pytest.approx(3.2)] * 2
 
 
 class AnyOrder(RuleBasedStateMachine):
