@@ -112,6 +112,7 @@ class SchedulerSide:
         if chain is not None:
             tracked.hashing = self._hasher.begin(chain, request.all_token_ids)
         if tracked.hashing is None:
+            tracked.note(self._planner.index)
             self._offers.ask(request_id, tracked.keys)
         else:
             self._offers.ask_when_known(request_id, tracked.hashing)
@@ -126,6 +127,7 @@ class SchedulerSide:
         self._ahead.dequeue(request.request_id)
         if not tracked.is_hashed():
             return None
+        tracked.note(self._planner.index)
         if not (self._duties.loads and tracked.loads):
             return 0
         offer = self._offers.make(request.request_id, tracked.keys, local_tokens)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from kvtransfer.config_sources import Value, environment, yaml_file
 from kvtransfer.errors import ConfigError
+from kvtransfer.policies import POLICIES
 from kvtransfer.urls import masked
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class TransferConfig(BaseModel):
     """Chunks that wait to be written to the store; one more drops the oldest."""
     save_decode: bool = True
     """Cache generated tokens too, not only prompts."""
-    eviction_policy: str = "lru"
+    eviction_policy: str = "odds"
     """What leaves host memory first."""
     model_name: Annotated[Name, Field(min_length=1)] | None = None
     """In place of the model's own name in the store's keys."""
@@ -136,8 +137,8 @@ class TransferConfig(BaseModel):
     @field_validator("eviction_policy")
     @classmethod
     def _knows_policy(cls, name: str) -> str:
-        if name.lower() != "lru":
-            raise ValueError("only 'lru' is known")
+        if name.lower() not in POLICIES:
+            raise ValueError(f"known are {', '.join(POLICIES)}")
         return name.lower()
 
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:

@@ -64,7 +64,7 @@ class Settled:
     """Those of the above that failed on some rank."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Pending:
     slot: int
     ranks: int
@@ -88,7 +88,7 @@ class Planner:
             ConfigError: host memory doesn't hold one chunk.
         """
         put = config.has_stores
-        index = Index(slots(config, chunk))
+        index = Index(slots(config, chunk), config.eviction_policy)
         return cls(index, ranks=ranks, keep=config.local_cpu, put=put)
 
     def __init__(self, index: Index, *, ranks: int, keep: bool, put: bool) -> None:
@@ -173,11 +173,14 @@ class Planner:
         """
         return self._ended_fetches + fetches
 
-    def save(self, key: str, block_ids: Sequence[int]) -> Save | None:
-        """The job that copies ``block_ids`` out; None when the chunk is held or no slot is free."""
+    def save(self, key: str, block_ids: Sequence[int], after: str | None = None) -> Save | None:
+        """The job that copies ``block_ids`` out; None when the chunk is held or no slot is free.
+
+        ``after`` is the chunk before it, where it was no part of its request as that came.
+        """
         if key in self.index:
             return None
-        slot = self.index.claim(key)
+        slot = self.index.claim(key, after)
         if slot is None:
             return None
         job = next(self._numbers)

@@ -105,6 +105,7 @@ class KVTransfer:
             skip_tokens: so many tokens, whole blocks, are in their blocks already.
         """
         keys = self._keys(token_ids)
+        self._planner.index.note_request(keys)
         hits = self._loadable(keys)
         targets = self._tiling.targets(keys[:hits], block_ids, skip_tokens)
         return self._start_loads(targets)
@@ -115,9 +116,12 @@ class KVTransfer:
         Done means that the blocks may be written again; the store gets the chunks later, at the
         latest in ``close``.
         """
+        keys = self._keys(token_ids)
         jobs = [
-            self._planner.save(key, self._tiling.blocks(chunk, block_ids))
-            for chunk, key in enumerate(self._keys(token_ids))
+            self._planner.save(
+                key, self._tiling.blocks(chunk, block_ids), keys[chunk - 1] if chunk else None
+            )
+            for chunk, key in enumerate(keys)
         ]
         saves = tuple(job for job in jobs if job is not None)
         self._executor.run(Plan(saves=saves))
