@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fix bench gpu soak clean
+.PHONY: help install demo test check fix bench gpu soak talks clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -45,6 +45,9 @@ gpu: ## all that only a GPU can show (PYTHON=... has torch and Triton; installs 
 
 soak: $(STAMP) ## faults at random for ten minutes (ARGS="--faults N --seed N --json FILE")
 	$(BIN)/python -m tests.faults.soak $(ARGS)
+
+talks: $(STAMP) ## a thousand turns of talk over every tier (ARGS="--rounds N --seed N --json FILE")
+	$(BIN)/python -m tests.connector.talks $(ARGS)
 
 clean: ## remove .venv and what the tools left behind
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

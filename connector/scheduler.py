@@ -111,8 +111,10 @@ class SchedulerSide:
         tracked = self._requests[request_id] = Tracked(request, chain)
         if chain is not None:
             tracked.hashing = self._hasher.begin(chain, request.all_token_ids)
-        if tracked.is_hashed():
+        if tracked.hashing is None:
             self._offers.ask(request_id, tracked.keys)
+        else:
+            self._offers.ask_when_known(request_id, tracked.hashing)
         self._ahead.enqueue(tracked)
 
     def match(self, request: Request, local_tokens: int) -> int | None:

@@ -87,7 +87,7 @@ class Planner:
         Raises:
             ConfigError: host memory doesn't hold one chunk.
         """
-        put = config.remote_url is not None
+        put = config.has_stores
         index = Index(slots(config, chunk))
         return cls(index, ranks=ranks, keep=config.local_cpu, put=put)
 

@@ -67,6 +67,18 @@ def test_another_process_finds_it_in_the_store_and_prefetches(server):
         assert same(others, range(6), layers, range(6))
 
 
+def test_a_folder_alone_keeps_it_over_a_restart(tmp_path):
+    folder = {"local_storage": str(tmp_path), "max_local_storage_size": 0.001}
+    layers, caches = paged()
+    with opened(caches, **folder) as kv:
+        assert kv.save(TOKENS, range(8)).wait() == 24
+    others, other_caches = paged()
+    with opened(other_caches, **folder) as kv:
+        assert kv.lookup(TOKENS) == 24
+        assert kv.load(TOKENS, range(8)).wait(10) == 24
+        assert same(others, range(6), layers, range(6))
+
+
 @pytest.mark.parametrize(
     "difference", [{"facts": {"weights": "other"}}, {"namespace": "other"}, {"model_name": "n"}]
 )

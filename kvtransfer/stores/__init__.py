@@ -105,6 +105,10 @@ def open_store(url: str, chunk: ChunkFormat, settings: StoreSettings) -> Store:
         from kvtransfer.stores.embedded_store import EmbeddedStore
 
         return EmbeddedStore(url, chunk, settings)
+    if scheme == "disk":
+        from kvtransfer.stores.disk import DiskStore
+
+        return DiskStore.open(url, chunk, settings)
     if scheme == "memory" and not rest:
         from kvtransfer.stores.memory import MemoryStore
 
@@ -112,5 +116,5 @@ def open_store(url: str, chunk: ChunkFormat, settings: StoreSettings) -> Store:
     raise ConfigError(
         f"no store at {masked(url)!r}: write redis://host:6379/0, rediss://host:6379/0, "
         "unix:///path/to/socket, redis-sentinel://host:26379/service, redis-cluster://host:6379, "
-        "embedded:// or memory://"
+        "embedded://, disk:///path or memory://"
     )

@@ -8,8 +8,11 @@ from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from kvtransfer.errors import PartError, StoreError
+from kvtransfer.metrics import Metrics
 from kvtransfer.stores import Parted, StoreSettings, open_store
 from kvtransfer.stores.breaker import Breaker
+from kvtransfer.stores.disk import DiskStore
+from kvtransfer.stores.tiered import Tier, TieredStore
 from kvtransfer.urls import masked
 
 if TYPE_CHECKING:
@@ -17,7 +20,6 @@ if TYPE_CHECKING:
 
     from kvtransfer.config import TransferConfig
     from kvtransfer.layout import ChunkFormat
-    from kvtransfer.metrics import Metrics
     from kvtransfer.stores import Store
 
 T = TypeVar("T")
@@ -28,19 +30,17 @@ _LOG_EVERY_S = 60.0
 
 def open_guarded(
     config: TransferConfig, chunk: ChunkFormat, metrics: Metrics | None = None
-) -> GuardedStore | None:
-    """The store that ``config`` names, None where it names none; connects when first used.
+) -> TieredStore | None:
+    """The stores that ``config`` names, None where it names none; each connects when first used.
 
     Args:
-        config: the URL, and what bounds its use.
+        config: the folder, the URL, and what bounds them.
         chunk: what every payload is.
-        metrics: shows whether it is left alone.
+        metrics: told which tier served, and shows which are left alone.
 
     Raises:
-        ConfigError: the URL is malformed.
+        ConfigError: the URL is malformed, or the folder has no size.
     """
-    if config.remote_url is None:
-        return None
     settings = StoreSettings(
         ttl_s=config.ttl_s,
         refresh_ttl=config.refresh_ttl,
@@ -48,13 +48,21 @@ def open_guarded(
         connections=config.remote_connections + 1,  # all fetch at once, and one puts
         password_file=config.remote_password_file,
     )
-    store = open_store(config.remote_url, chunk, settings)
-    # A replica takes over within seconds, and to notice that shouldn't take much longer.
-    breaker = Breaker(longest_rest_s=1.0) if "-sentinel://" in config.remote_url else Breaker()
-    guarded = GuardedStore(store, config.remote_url, breaker=breaker)
-    if metrics is not None:
-        metrics.watch("open_breakers", guarded.open_breakers)
-    return guarded
+    metrics = metrics or Metrics()
+    stores: dict[str, GuardedStore] = {}
+    if config.local_storage is not None:
+        limit_bytes = int(config.max_local_storage_size * 2**30)
+        disk = DiskStore(config.local_storage, chunk, settings, limit_bytes=limit_bytes)
+        stores["disk"] = GuardedStore(disk, disk.address)
+    if config.remote_url is not None:
+        remote = open_store(config.remote_url, chunk, settings)
+        # A replica takes over within seconds; to notice that shouldn't take much longer.
+        breaker = Breaker(longest_rest_s=1.0) if "-sentinel://" in config.remote_url else Breaker()
+        stores["remote"] = GuardedStore(remote, config.remote_url, breaker=breaker)
+    for store in stores.values():
+        metrics.watch("open_breakers", store.open_breakers)
+    tiers = [Tier(name, store) for name, store in stores.items()]
+    return TieredStore(tiers, chunk, metrics) if tiers else None
 
 
 class GuardedStore:
