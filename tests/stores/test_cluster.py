@@ -14,8 +14,8 @@ from redis.crc import key_slot
 
 from kvtransfer.config import TransferConfig
 from kvtransfer.errors import ConfigError, PartError, StoreError
-from kvtransfer.metrics import Metrics
 from kvtransfer.keys import base_key
+from kvtransfer.metrics import Metrics
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.guarded import open_guarded
 from kvtransfer.stores.redis_slots import Slots
