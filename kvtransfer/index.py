@@ -6,6 +6,7 @@ is for a policy to say, see :mod:`kvtransfer.policies`.
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from kvtransfer.errors import ConfigError
@@ -55,6 +56,10 @@ class Index:
 
     def __len__(self) -> int:
         return len(self._slots)
+
+    def leading(self, keys: Sequence[str]) -> int:
+        """How many of ``keys``, from the first on, are held."""
+        return sum(1 for _ in takewhile(self._slots.__contains__, keys))
 
     @property
     def slots(self) -> int:

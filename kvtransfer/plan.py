@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Load:
+class Load(NamedTuple):
     """Bring a chunk into blocks, or only into its slot."""
 
     job: int

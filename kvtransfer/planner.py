@@ -120,7 +120,7 @@ class Planner:
 
     def held(self, keys: Sequence[str]) -> int:
         """How many of ``keys``, from the first on, host memory holds."""
-        return sum(1 for _ in itertools.takewhile(self.index.__contains__, keys))
+        return self.index.leading(keys)
 
     def loadable(self, keys: Sequence[str], stored: Container[str]) -> int:
         """How many of ``keys``, from the first on, ``load`` could bring now.

@@ -8,6 +8,7 @@ from kvtransfer.policies.worth import AGES, STEPS, WorthTable
 
 _TURNS = 6
 _KINDS = _TURNS * 4
+_REQUESTS_A_LESSON = 4
 
 
 class Run:
@@ -65,7 +66,9 @@ class RunLines:
         self._requests += 1
         self.now += chunks
         self._grow_older()
-        self._table.learn(self._requests % _KINDS)
+        lesson, rest = divmod(self._requests, _REQUESTS_A_LESSON)
+        if rest == 0:
+            self._table.learn(lesson % _KINDS)
         self._next_line = None
 
     def enter(self, run: Run) -> None:

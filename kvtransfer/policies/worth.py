@@ -19,7 +19,7 @@ _LENGTHS = (_FIRST_STEP, *(end - begin for begin, end in pairwise(AGES)), AGES[-
 
 # So many chunks of a class must have been seen for its own record to outweigh that of all classes.
 _TRUST_CHUNKS = 40.0
-_FORGET = 0.995
+_FORGET = 0.98
 
 
 class WorthTable:
