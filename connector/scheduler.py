@@ -184,6 +184,7 @@ class SchedulerSide:
             self._reuses_blocks,
             self._pace.begin_step(parts),
             self._patience_s(output),
+            tuple(self._planner.put_leaving()),
         )
         self._planned, self._reuses_blocks = [], False
         for save in saves:
@@ -245,6 +246,7 @@ class SchedulerSide:
     def counted(self) -> dict[str, float]:
         """Amounts by counter since the last call."""
         self._metrics.add("evicted_chunks", self._planner.index.take_evictions())
+        self._metrics.add("put_lost_chunks", self._planner.take_lost())
         self._metrics.add("lookup_late", self._offers.take_late())
         return self._metrics.take()
 

@@ -42,9 +42,9 @@ class WorkerSide:
             self._executor.finish_copies()
 
     def load(self, plan: Plan) -> None:
-        """Begin the step's loads."""
+        """Begin the step's loads, and put what leaves host memory."""
         self._loading.update({load.job: load.block_ids for load in plan.loads})
-        self._executor.run(Plan(loads=plan.loads))
+        self._executor.run(Plan(loads=plan.loads, puts=plan.puts))
 
     def save(self, plan: Plan) -> None:
         """Begin the step's saves; the model's work of the step has been launched."""

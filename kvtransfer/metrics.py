@@ -28,6 +28,7 @@ COUNTERS = {
     "put_bytes": "Bytes handed to the store.",
     "put_failed_chunks": "Chunks that the store did not take.",
     "put_dropped_chunks": "Chunks not offered to the store because too many were waiting.",
+    "put_lost_chunks": "Chunks that left host memory before they could be written back.",
     "save_skipped_chunks": "Chunks not saved because no slot of host memory was free.",
     "evicted_chunks": "Chunks that left host memory to make room.",
     "lookup_late": "Requests that did not wait for the store's answer.",
