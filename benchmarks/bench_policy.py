@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.bench_policy [--trace FILE] [--json FILE]``. ``conversation/5%`` is the share
 of chunks served by leading runs with host memory for 5 % of the trace's distinct chunks; ``made``
-is the same for a load of chats and questions on documents, see :mod:`benchmarks.workloads`.
+is the same for a load of chats and questions on documents, see :mod:`benchmarks.workloads`;
+``remote/host 20%`` is what an admission filter at the store's boundary saves and costs.
 FILE is Mooncake's ``FAST25-release/traces/conversation_trace.jsonl``.
 """
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 TRACE = ROOT.parent / "shared" / "traces" / "mooncake_conversation.jsonl"
 PERCENTS = (1, 2, 5, 10, 20)
 IMPLS = {"kvtransfer": "odds", "lru": "lru", "arc": "arc", "s3fifo": "s3fifo"}
+ADMIT_CHANCE = 0.05
 CHUNKS = 512  # of a request of 128k tokens
 MILLION = 1_000_000
 
@@ -53,6 +55,21 @@ def hits_of(requests: Sequence[Sequence[str]], policy: str, slots: int) -> int:
     """Chunks that host memory alone serves."""
     hierarchy = Hierarchy(Sizes(slots), policy)
     return sum(hierarchy.serve(keys).total() for keys in requests)
+
+
+def admission_rows(requests: Sequence[Sequence[str]]) -> Iterator[Row]:
+    """A store with room for all: the share of distinct chunks written to it, and the hit rate."""
+    distinct = len({key for keys in requests for key in keys})
+    asked = sum(map(len, requests))
+    for percent in (5, 10, 20, 30):
+        for impl, chance in (("kvtransfer", None), ("admission", ADMIT_CHANCE)):
+            sizes = Sizes(host=distinct * percent // 100, remote=distinct)
+            tiers = Hierarchy(sizes, "odds", chance)
+            rate = sum(tiers.serve(keys).total() for keys in requests) / asked
+            share = tiers.written["remote"] / distinct
+            case = f"remote/host {percent}%"
+            yield Row("policy", f"{case}/hits", impl, rate, "hit rate", (rate, rate), len(requests))
+            yield Row("policy", f"{case}/written", impl, share, "share", (share, share), 1)
 
 
 def speed_rows(rounds: int = 200) -> Iterator[Row]:
@@ -133,6 +150,7 @@ def main() -> int:
     made = [[str(id_) for id_ in ids] for ids in chats_and_documents()]
     rows = [*speed_rows(), fill_rate_row(), *memory_rows()]
     rows += [*rate_rows("conversation", conversation), *rate_rows("made", made)]
+    rows += sorted(admission_rows(conversation), key=lambda row: row.case)
     print_table(rows, baseline="kvtransfer")
     if options.json:
         append_rows(options.json, rows)

@@ -61,6 +61,9 @@ class S3FIFO:
                 self._uses[slot] = 0 if is_small else self._uses[slot] - 1
                 self._main.append(slot)
 
+    def chance(self, key):
+        return 1.0
+
     def drop(self, slot):
         line = self._small if slot in self._small else self._main
         line.remove(slot)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,16 @@ if TYPE_CHECKING:
 
 _FILE_WIDTH = 120
 
+_ADMIT = (
+    "write to disk and remote only what leaves host memory with at least this learned chance to be "
+    "asked for again, 0.05 say; default: all that is computed, at once"
+)
+
 _EPILOG = """\
 TRACE is a .jsonl file of objects with input_length and hash_ids (Mooncake's traces) or tokens and
 hashes, or a .csv file with columns tokens and hashes (separated by spaces). A hash stands for a
 chunk and all before it. Sizes are GiB, or shares of the distinct chunks of the trace: 5%. Disk and
-remote evict by last use, and are written whatever is computed.
+remote evict by last use.
 
   kvtransfer simulate trace.jsonl --host 64,128,256 --disk 0,2000 --policy odds,lru --plot sizes.svg
 """
@@ -68,8 +74,9 @@ def _simulate(options: argparse.Namespace) -> None:
     count = len(sizes) * len(options.policy)
     with Progress(transient=True, console=Console(stderr=True)) as progress:
         task = progress.add_task(f"{count} configurations", total=count * len(requests))
+        advance = partial(progress.advance, task)
         outcomes = list(
-            replayed(requests, sizes, options.policy, machine, lambda: progress.advance(task))
+            replayed(requests, sizes, options.policy, machine, advance, options.admit_chance)
         )
     console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
     console.print(table(outcomes, machine), LEGEND, sep="\n\n", highlight=False)
@@ -92,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--disk", type=_sizes, default="0", help="sizes; default: none")
     add("--remote", type=_sizes, default="0", help="sizes; default: none")
     add("--policy", type=_policies, default="odds,lru,arc", help="default: %(default)s")
+    add("--admit-chance", type=float, metavar="P", help=_ADMIT)
     add("--plot", type=_picture, metavar="FILE", help="draw the curve: .png or .svg")
     add("--chunk-tokens", type=int, default=512, help="of a hash; default: %(default)s")
     add("--token-bytes", type=int, default=131072, help="of the cache; default: %(default)s")

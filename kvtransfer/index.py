@@ -106,6 +106,10 @@ class Index:
             self._pins[slot] = 1
         return slot
 
+    def chance(self, key: str) -> float:
+        """That ``key``, just evicted, is asked for again, as far as the policy knows."""
+        return self._policy.chance(key)
+
     def pin(self, key: str) -> int:
         """Keep the slot of ``key``, which is held, until ``unpin``; returns it."""
         slot = self._slots[key]

@@ -41,6 +41,9 @@ class Policy(Protocol):
     def evict(self) -> int | None:
         """The resting slot whose chunk goes next, which is gone from here on; None: none rests."""
 
+    def chance(self, key: str) -> float:
+        """That ``key``, just evicted, is asked for again; 1 where nothing is known."""
+
     def drop(self, slot: int) -> None:
         """The chunk in ``slot``, at rest or not, is no good."""
 

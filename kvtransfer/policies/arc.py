@@ -64,6 +64,10 @@ class ARC:
         self._leave(slot)
         return slot
 
+    def chance(self, key: str) -> float:
+        """Not learned."""
+        return 1.0
+
     def drop(self, slot: int) -> None:
         """Out of its line, no ghost."""
         self._line(slot).pop(slot, None)

@@ -34,6 +34,10 @@ class LRU:
         """The first in the line."""
         return self._resting.popitem(last=False)[0] if self._resting else None
 
+    def chance(self, key: str) -> float:
+        """Not learned."""
+        return 1.0
+
     def drop(self, slot: int) -> None:
         """Out of the line, if it is there."""
         self._resting.pop(slot, None)

@@ -89,6 +89,11 @@ class Odds:
         self._bury(run, self._keys[slot], self._depths[slot])
         return slot
 
+    def chance(self, key: str) -> float:
+        """Of its kind and age, as long as it is remembered."""
+        run = self._ghosts.get(key)
+        return 1.0 if run is None else self._lines.chance(run)
+
     def drop(self, slot: int) -> None:
         """Forgotten without a ghost."""
         run = self._run(slot)

@@ -93,6 +93,10 @@ class RunLines:
         """``chunks`` of the run have been asked for again."""
         self._table.asked(run.kind, run.step, chunks)
 
+    def chance(self, run: Run) -> float:
+        """That a chunk of the run is asked for again."""
+        return self._table.ever[run.kind][run.step]
+
     def line_up(self, run: Run) -> None:
         """The run has resting chunks from now on."""
         self._lines[run.kind][run.step][run] = None

@@ -9,7 +9,8 @@ first where each may turn out useful at a time of its own.
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from operator import mul
 
 _FIRST_STEP = 64
 STEPS = 16
@@ -29,6 +30,8 @@ class WorthTable:
         self._came = [[0.0] * STEPS for _ in range(classes)]
         self._asked = [[0.0] * STEPS for _ in range(classes)]
         self.worth = [self._worth([0.001] * STEPS) for _ in range(classes)]
+        self.ever = [[1.0] * STEPS for _ in range(classes)]
+        """The chance to be asked for again at that age or any later one."""
 
     def came(self, kind: int, step: int, chunks: int) -> None:
         """``chunks`` of class ``kind`` have reached the age of ``step``."""
@@ -47,12 +50,13 @@ class WorthTable:
             )
         ]
         came, asked = self._came[kind], self._asked[kind]
-        self.worth[kind] = self._worth(
-            [
-                min(1.0, (asked[step] + _TRUST_CHUNKS * chance) / (came[step] + _TRUST_CHUNKS))
-                for step, chance in enumerate(everyone)
-            ]
-        )
+        chances = [
+            min(1.0, (asked[step] + _TRUST_CHUNKS * chance) / (came[step] + _TRUST_CHUNKS))
+            for step, chance in enumerate(everyone)
+        ]
+        self.worth[kind] = self._worth(chances)
+        never = list(accumulate((1.0 - chance for chance in reversed(chances)), mul))
+        self.ever[kind] = [1.0 - left for left in reversed(never)]
         self._came[kind] = [_FORGET * count for count in came]
         self._asked[kind] = [_FORGET * count for count in asked]
 

@@ -75,8 +75,12 @@ def replayed(
     policies: Sequence[str],
     machine: Machine,
     advance: Callable[[], object] = lambda: None,
+    admit_chance: float | None = None,
 ) -> Iterator[Outcome]:
-    """Every size under every policy; ``advance`` is called once a request."""
+    """Every size under every policy; ``advance`` is called once a request.
+
+    ``admit_chance`` is that of :class:`kvtransfer.simulate.replay.Hierarchy`.
+    """
 
     @cache
     def optimal_rate(slots: int) -> float:
@@ -85,17 +89,21 @@ def replayed(
 
     for size in sizes:
         for policy in policies:
-            outcome = _replay(requests, Outcome(size, policy), machine, advance)
+            outcome, tiers = Outcome(size, policy), Hierarchy(size, policy, admit_chance)
+            _replay(requests, tiers, outcome, machine, advance)
             outcome.optimal_rate = optimal_rate(size.total)
             yield outcome
 
 
 def _replay(
-    requests: Sequence[Request], outcome: Outcome, machine: Machine, advance: Callable[[], object]
-) -> Outcome:
-    hierarchy = Hierarchy(outcome.sizes, outcome.policy)
+    requests: Sequence[Request],
+    tiers: Hierarchy,
+    outcome: Outcome,
+    machine: Machine,
+    advance: Callable[[], object],
+) -> None:
     for request in requests:
-        hits = hierarchy.serve(request.keys)
+        hits = tiers.serve(request.keys)
         outcome.requests += 1
         outcome.chunks += len(request.keys)
         outcome.tokens += request.tokens
@@ -103,8 +111,7 @@ def _replay(
         outcome.saved_tokens += machine.saved_tokens(hits, request.tokens)
         outcome.saved_s += machine.saved_s(hits, request.tokens)
         advance()
-    outcome.written = hierarchy.written
-    return outcome
+    outcome.written = tiers.written
 
 
 def grid(host: Sequence[int], disk: Sequence[int], remote: Sequence[int]) -> list[Sizes]:

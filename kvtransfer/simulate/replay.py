@@ -32,10 +32,14 @@ class Sizes:
 class Hierarchy:
     """Host memory under ``policy``, disk and store behind it, which evict by last use.
 
-    What is computed is written to every tier; what is found behind host memory gets there.
+    What is found behind host memory gets there. What is computed is written to every tier at once;
+    with ``admit_chance`` only when it leaves host memory, and only if it is asked for again with
+    such a chance, as far as the policy knows.
     """
 
-    def __init__(self, sizes: Sizes, policy: str) -> None:
+    def __init__(self, sizes: Sizes, policy: str, admit_chance: float | None = None) -> None:
+        self._admit_chance = admit_chance
+        self._in_slot: dict[int, str] = {}
         self._host = Index(sizes.host, policy)
         behind = {DISK: sizes.disk, REMOTE: sizes.remote}
         self._behind = {tier: Index(slots, "lru") for tier, slots in behind.items() if slots}
@@ -50,9 +54,8 @@ class Hierarchy:
             if tier != HOST:
                 _use(self._behind[tier], key)
         self._bring(keys, len(found))
-        for tier, index in self._behind.items():
-            for key in keys[len(found) :]:
-                self.written[tier] += _put(index, key)
+        if self._admit_chance is None:
+            self._write(keys[len(found) :])
         return Counter(found)
 
     def _tier_of(self, key: str) -> str:
@@ -73,8 +76,22 @@ class Hierarchy:
                 break
             self.written[HOST] += 1
             taken.append(slot)
+            self._replace(slot, key)
         for slot in taken:
             host.unpin(slot)
+
+    def _replace(self, slot: int, key: str) -> None:
+        gone = self._in_slot.get(slot)
+        self._in_slot[slot] = key
+        if gone is None or self._admit_chance is None:
+            return
+        if self._host.chance(gone) >= self._admit_chance:
+            self._write([gone])
+
+    def _write(self, keys: Sequence[str]) -> None:
+        for tier, index in self._behind.items():
+            for key in keys:
+                self.written[tier] += _put(index, key)
 
 
 def _use(index: Index, key: str) -> None:

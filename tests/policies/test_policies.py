@@ -113,6 +113,18 @@ def test_what_is_remembered_of_evicted_chunks_is_bounded(monkeypatch):
     assert len(policy._ghosts) == sum(len(run.gone) for run in policy._lossy)
 
 
+def test_the_chance_of_return_is_learned():
+    index = Index(30, "odds")
+    for number in range(2000):
+        serve(index, [f"new{number}", f"end{number}"])
+        if number >= 40:
+            old = number - 40 if number % 2 else number % 7
+            serve(index, [f"new{old}", f"more{number}"])
+    assert "new1001" not in index
+    assert 0.0 < index.chance("new1001") < 0.9
+    assert Index(30, "lru").chance("new1001") == 1.0
+
+
 @pytest.mark.parametrize("policy", [*POLICIES.values(), S3FIFO])
 def test_every_resting_slot_goes_once_and_then_none(policy):
     it = policy(5)

@@ -54,6 +54,22 @@ def test_each_tier_serves_what_those_before_it_lack():
     assert tiers.written["remote"] == 8
 
 
+def test_what_is_admitted_is_written_as_it_leaves_host_memory():
+    tiers = Hierarchy(Sizes(host=2, remote=8), "lru", admit_chance=0.05)
+    tiers.serve("ab")
+    assert tiers.written["remote"] == 0
+    tiers.serve("xy")
+    assert tiers.written["remote"] == 2
+    assert tiers.serve("ab") == Counter(remote=2)
+
+
+def test_what_never_comes_again_is_not_admitted():
+    tiers = Hierarchy(Sizes(host=50, remote=100_000), "odds", admit_chance=0.05)
+    for number in range(3000):
+        tiers.serve([f"{number}.{i}" for i in range(10)])
+    assert 0 < tiers.written["remote"] < 0.2 * 30_000
+
+
 def test_a_hit_counts_only_behind_hits():
     tiers = Hierarchy(Sizes(host=4), "lru")
     tiers.serve("bc")
