@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -57,11 +56,11 @@ class Restoring:
 
     def fetch(self) -> None:
         """Into the slots."""
-        self._load([replace(load, block_ids=()) for load in self._fill])
+        self._load([load._replace(block_ids=()) for load in self._fill])
 
     def copy(self) -> None:
         """From the slots."""
-        self._load([replace(load, fetch=False) for load in self._fill])
+        self._load([load._replace(fetch=False) for load in self._fill])
 
     def restore(self) -> None:
         """From the store into blocks."""
@@ -84,7 +83,7 @@ class Restoring:
         return tuple(range(first, first + BLOCKS_PER_CHUNK))
 
     def _load(self, loads: Sequence[Load]) -> None:
-        ours = tuple(replace(load, job=next(self._jobs)) for load in loads)
+        ours = tuple(load._replace(job=next(self._jobs)) for load in loads)
         failed = self._run(Plan(loads=ours), "loaded").failed
         if failed:
             raise SystemExit(f"bench_pipeline: {len(failed)} of {len(loads)} loads failed")
