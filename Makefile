@@ -43,8 +43,10 @@ bench: $(STAMP) ## time to first token: cold, restored, local hit (JSON=FILE app
 gpu: ## all that only a GPU can show (PYTHON=... has torch and Triton; installs nothing)
 	@PYTHONPATH=. $(or $(PYTHON),python3) -m benchmarks.gpu
 
-soak: $(STAMP) ## faults at random for ten minutes (ARGS="--faults N --seed N --json FILE")
+soak: $(STAMP) ## faults at random, in a store and under a whole vLLM, and hours of requests: half an hour
 	$(BIN)/python -m tests.faults.soak $(ARGS)
+	$(BIN)/python -m tests.connector.soak_engine $(ENGINE_ARGS)
+	$(BIN)/python -m tests.connector.soak_hours $(HOURS_ARGS)
 
 talks: $(STAMP) ## a thousand turns of talk over every tier (ARGS="--rounds N --seed N --json FILE")
 	$(BIN)/python -m tests.connector.talks $(ARGS)

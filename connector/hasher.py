@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from kvtransfer.keys import KeyChain
 
-_PIECE_CHUNKS = 8
+_PIECE_TOKENS = 2048
 # Python's interpreter lock changes hands only every 5 ms unless it is let go of.
 _BREAK_S = 0.00002
 
@@ -25,18 +25,18 @@ class Hasher:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "kvtransfer-hash")
-        self._last: Future[None] | None = None
+        self._last: Future[list[str]] | None = None
 
     @property
     def is_busy(self) -> bool:
         """Whether a prompt is being hashed."""
         return self._last is not None and not self._last.done()
 
-    def begin(self, chain: KeyChain, token_ids: Sequence[int]) -> Future[None] | None:
+    def begin(self, chain: KeyChain, token_ids: Sequence[int]) -> Future[list[str]] | None:
         """Extend ``chain`` over ``token_ids``; None: that is done already, as they are few."""
-        if chain.advance(token_ids, _PIECE_CHUNKS):
+        if chain.advance(token_ids, _PIECE_TOKENS) is not None:
             return None
-        self._last = self._thread.submit(_extend, chain, token_ids)
+        self._last = self._thread.submit(_keys, chain, token_ids)
         return self._last
 
     def close(self) -> None:
@@ -44,6 +44,7 @@ class Hasher:
         self._thread.shutdown(cancel_futures=True)
 
 
-def _extend(chain: KeyChain, token_ids: Sequence[int]) -> None:
-    while not chain.advance(token_ids, _PIECE_CHUNKS):
+def _keys(chain: KeyChain, token_ids: Sequence[int]) -> list[str]:
+    while (keys := chain.advance(token_ids, _PIECE_TOKENS)) is None:
         time.sleep(_BREAK_S)
+    return list(keys)

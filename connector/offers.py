@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence, Set
+    from concurrent.futures import Future
 
     from kvtransfer.lookup import Lookup
     from kvtransfer.planner import Planner, Tiling
@@ -39,6 +40,11 @@ class Offers:
         missing = [key for key in keys if key not in self._planner.index]
         if self._lookup is not None and missing:
             self._lookup.ask(request_id, missing)
+
+    def ask_when_known(self, request_id: str, keys: Future[list[str]]) -> None:
+        """The same of ``keys`` that another thread is still working out, held or not."""
+        if self._lookup is not None:
+            self._lookup.ask_when_known(request_id, keys)
 
     def is_answered(self, request_id: str, keys: Sequence[str]) -> bool:
         """Whether it is known what the store holds of the request's ``keys``; asks for it."""

@@ -111,9 +111,11 @@ class SchedulerSide:
         tracked = self._requests[request_id] = Tracked(request, chain)
         if chain is not None:
             tracked.hashing = self._hasher.begin(chain, request.all_token_ids)
-        if tracked.is_hashed():
+        if tracked.hashing is None:
             tracked.note(self._planner.index)
             self._offers.ask(request_id, tracked.keys)
+        else:
+            self._offers.ask_when_known(request_id, tracked.hashing)
         self._ahead.enqueue(tracked)
 
     def match(self, request: Request, local_tokens: int) -> int | None:
@@ -182,6 +184,7 @@ class SchedulerSide:
             self._reuses_blocks,
             self._pace.begin_step(parts),
             self._patience_s(output),
+            tuple(self._planner.put_leaving()),
         )
         self._planned, self._reuses_blocks = [], False
         for save in saves:
@@ -243,6 +246,7 @@ class SchedulerSide:
     def counted(self) -> dict[str, float]:
         """Amounts by counter since the last call."""
         self._metrics.add("evicted_chunks", self._planner.index.take_evictions())
+        self._metrics.add("put_lost_chunks", self._planner.take_lost())
         self._metrics.add("lookup_late", self._offers.take_late())
         return self._metrics.take()
 

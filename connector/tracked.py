@@ -23,7 +23,7 @@ class Tracked:
     request: Request
     chain: KeyChain | None
     """None: it is not cached."""
-    hashing: Future[None] | None = None
+    hashing: Future[list[str]] | None = None
     """Whatever hashes ``chain`` beside our thread."""
     block_ids: list[int] = field(default_factory=list)
     local_tokens: int = 0

@@ -66,6 +66,8 @@ class TransferConfig(BaseModel):
     """A fetch that has not begun after this is given up."""
     load_margin: Annotated[float, Field(gt=0)] = 1.1
     """A load may be expected to take so many times as long as computing its tokens."""
+    write_policy: str = "write_through"
+    """When stores get a chunk: when it is saved, or as it leaves host memory."""
     max_pending_puts: Count = 64
     """Chunks that wait to be written to the store; one more drops the oldest."""
     save_decode: bool = True
@@ -132,6 +134,13 @@ class TransferConfig(BaseModel):
     def _knows_serde(cls, name: str) -> str:
         if name != "naive":
             raise ValueError("only 'naive' is known")
+        return name
+
+    @field_validator("write_policy")
+    @classmethod
+    def _knows_write_policy(cls, name: str) -> str:
+        if name not in ("write_through", "write_back"):
+            raise ValueError("write write_through or write_back")
         return name
 
     @field_validator("eviction_policy")

@@ -71,6 +71,11 @@ class Index:
         return self._slots[key]
 
     @property
+    def free(self) -> int:
+        """Slots that hold nothing."""
+        return len(self._free)
+
+    @property
     def room(self) -> int:
         """Chunks that could be claimed now."""
         return len(self._free) + self._idle
@@ -122,13 +127,23 @@ class Index:
         if self._pins[slot] == 0:
             self._let_go(slot)
 
+    def leave(self) -> tuple[int, str] | None:
+        """Forget the chunk that goes next: its slot, pinned once, and its key; None: all pinned."""
+        slot = self._policy.evict()
+        if slot is None:
+            return None
+        key = self._vacated(slot)
+        self._pins[slot] = 1
+        return slot, key
+
     def forget(self, slot: int) -> None:
         """Don't find the chunk in ``slot`` any more."""
         key = self._keys[slot]
         if key is None:
             return
         self._policy.drop(slot)
-        self._vacate(slot, key)
+        del self._slots[key]
+        self._keys[slot] = None
         if self._pins[slot] == 0:
             self._idle -= 1
             self._free.append(slot)
@@ -154,13 +169,15 @@ class Index:
         slot = self._policy.evict()
         if slot is None:
             return None
-        key = self._keys[slot]
-        assert key is not None, f"the policy evicts slot {slot}, which holds nothing"
-        self._vacate(slot, key)
-        self._idle -= 1
-        self._evictions += 1
+        self._vacated(slot)
         return slot
 
-    def _vacate(self, slot: int, key: str) -> None:
+    def _vacated(self, slot: int) -> str:
+        """The key that the policy takes from ``slot``."""
+        key = self._keys[slot]
+        assert key is not None, f"the policy evicts slot {slot}, which holds nothing"
         del self._slots[key]
         self._keys[slot] = None
+        self._idle -= 1
+        self._evictions += 1
+        return key

@@ -74,17 +74,17 @@ class KeyChain:
         self.advance(token_ids, len(token_ids))
         return self._keys
 
-    def advance(self, token_ids: Sequence[int], most_chunks: int) -> bool:
-        """Hash at most so many chunks more; True where no whole one is left."""
+    def advance(self, token_ids: Sequence[int], most_tokens: int) -> list[str] | None:
+        """Hash at most so many tokens more, one chunk at least; the keys once all are known."""
         begin = len(self._keys) * self._chunk_tokens
         left = (len(token_ids) - begin) // self._chunk_tokens
-        count = min(left, most_chunks)
+        count = min(left, max(1, most_tokens // self._chunk_tokens))
         if count > 0:
             hashed = _little_endian(token_ids[begin : begin + count * self._chunk_tokens])
             chunk_bytes = 4 * self._chunk_tokens
             for start in range(0, len(hashed), chunk_bytes):
                 self._append(hashed[start : start + chunk_bytes])
-        return count == left
+        return self._keys if count == left else None
 
     def _append(self, token_bytes: bytes) -> None:
         chain = hashlib.sha256(self._parent + token_bytes)

@@ -1,7 +1,7 @@
 """Which chunks does the store hold? Asked in the background, remembered for each request.
 
 Threads: the caller's owns the questions' table; the one that asks owns a question from the queue
-on until it has set its answer, which it does once.
+on until it has set its answer, which it does once. Who works out keys puts them in the queue.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ _REMEMBERED = 64
 
 @dataclass(frozen=True)
 class _Question:
-    keys: list[str]
     asked_s: float
     answer: Future[Set[str]] = field(default_factory=Future)
 
@@ -70,13 +69,23 @@ class Lookup:
         self._timeout_s = timeout_s
         self._clock = clock
         self._questions: dict[str, _Question] = {}
-        self._queue: SimpleQueue[_Question | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[_Question, Sequence[str]] | None] = SimpleQueue()
         self._thread = Thread(target=self._answer_all, name="kvtransfer-lookup", daemon=True)
         self._thread.start()
 
     def ask(self, request_id: str, keys: Sequence[str]) -> None:
         """Begin to find out about ``keys``; a request that has asked already asks anew."""
         self._questions[request_id] = self._put(keys)
+
+    def ask_when_known(self, request_id: str, keys: Future[list[str]]) -> None:
+        """The same about ``keys`` that another thread is still working out."""
+        question = self._questions[request_id] = _Question(self._clock())
+
+        def put(known: Future[list[str]]) -> None:
+            if not known.cancelled():
+                self._queue.put((question, known.result()))
+
+        keys.add_done_callback(put)
 
     def asked(self, request_id: str) -> bool:
         """Whether ``request_id`` has asked and not been forgotten."""
@@ -127,30 +136,31 @@ class Lookup:
         self._thread.join()
 
     def _put(self, keys: Sequence[str]) -> _Question:
-        question = _Question(list(keys), self._clock())
-        self._queue.put(question)
+        question = _Question(self._clock())
+        self._queue.put((question, list(keys)))
         return question
 
     def _give_up(self, request_id: str, question: _Question) -> Set[str]:
         self._late += 1
         # Another one in its place: the thread may yet answer this.
-        given_up = _Question([], question.asked_s)
+        given_up = _Question(question.asked_s)
         given_up.answer.set_result(frozenset())
         self._questions[request_id] = given_up
         return frozenset()
 
     def _answer_all(self) -> None:
         with closing(self._store):
-            while (question := self._queue.get()) is not None:
-                found = self._find(question)
+            while (asked := self._queue.get()) is not None:
+                question, keys = asked
+                found = self._find(question, keys)
                 self.found = next(iter(found), self.found)
                 self._answer_s.append(self._clock() - question.asked_s)
                 question.answer.set_result(found)
 
-    def _find(self, question: _Question) -> Set[str]:
+    def _find(self, question: _Question, keys: Sequence[str]) -> Set[str]:
         if self._clock() - question.asked_s >= self._timeout_s:
             return frozenset()  # nobody waits any more
-        shards = {key: self._names(key) for key in question.keys}
+        shards = {key: self._names(key) for key in keys}
         asked = list(chain.from_iterable(shards.values()))
         held = dict(zip(asked, self._store.contains(asked), strict=True))
         return {key for key, names in shards.items() if all(held[name] for name in names)}

@@ -1,3 +1,5 @@
+from concurrent.futures import Future
+from contextlib import closing
 from threading import Event
 
 import pytest
@@ -75,6 +77,17 @@ def test_nothing_is_known_until_the_store_answers(clock):
     lookup.forget("r")
     assert not lookup.asked("r")
     lookup.close()
+
+
+def test_keys_may_be_known_later(clock):
+    store, keys = AskedStore("m@2@0@a", "m@2@1@a"), Future()
+    with closing(Lookup(store, NAMES.shards, 1.0, clock)) as lookup:
+        lookup.ask_when_known("r", keys)
+        assert lookup.asked("r")
+        assert lookup.is_waiting
+        assert lookup.answer("r") is None
+        keys.set_result(["a", "b"])
+        assert awaited(lookup, "r") == {"a"}
 
 
 def test_a_late_answer_counts_as_misses_and_stays_so(clock):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from kvtransfer.errors import ConfigError
 from kvtransfer.urls import masked
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from kvtransfer.layout import ChunkFormat
 
-__all__ = ["Store", "StoreSettings", "open_store"]
+__all__ = ["Parted", "Store", "StoreSettings", "open_store"]
 
 
 class Store(Protocol):
@@ -45,6 +45,15 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Give back what the store holds open; no other call may be running or follow."""
+        ...
+
+
+@runtime_checkable
+class Parted(Protocol):
+    """A store of several parts, some of which may be left alone while the others serve."""
+
+    def parts_left_alone(self) -> int:
+        """How many there are just now."""
         ...
 
 

@@ -22,6 +22,8 @@ OTHER = Request(prompt(300, seed=2))
 SAVED_CHUNKS = 9
 IMPATIENT = {"lookup_timeout_ms": 300, "load_timeout_ms": 600, "remote_timeout_ms": 300}
 PASSWORD = "t0ps3cret"
+SOON_S = 30.0
+"""More than the ten seconds that puts are given, on a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +145,42 @@ def test_a_request_aborted_while_it_loads(stalled, plain):
     assert outcome.answers == [[], *plain.generate(OTHER).answers]
     assert engine.reset(), "blocks were lost"
     assert engine.generate(REQUEST).answers == plain.generate(REQUEST).answers
+
+
+@pytest.mark.parametrize("connector", [False, True], ids=["cache", "connector"])
+def test_a_reset_while_a_request_loads(stalled, server, plain, connector):
+    engine, _ = stalled
+    assert not engine.reset(connector=connector)
+    os.kill(server.pid, signal.SIGCONT)
+    outcome = engine.run()
+    assert outcome.answers == plain.generate(REQUEST).answers
+    assert engine.reset(), "blocks were lost"
+    assert engine.generate(REQUEST).answers == outcome.answers
+
+
+def test_an_engine_that_is_closed_while_it_loads(stalled):
+    engine, _ = stalled
+    began_s = time.monotonic()
+    engine.close()
+    assert time.monotonic() - began_s < SOON_S
+
+
+def test_what_was_computed_is_in_the_store_when_an_engine_has_been_closed(
+    engines, model, server, entries
+):
+    requests = [Request(prompt(600, seed=seed), answer_tokens=64) for seed in range(10, 14)]
+    with engines.start(connected(model, server.url)) as engine:
+        engine.generate(*requests)
+    assert len(entries.keys()) == 4 * 10  # of 600 + 63 tokens each
+
+
+def test_an_engine_is_closed_soon_though_its_saves_cannot_be(engines, model, server):
+    requests = [Request(prompt(600, seed=seed)) for seed in range(10, 14)]
+    with engines.start(connected(model, server.url, **IMPATIENT)) as engine, stopped(server):
+        engine.generate(*requests)
+        began_s = time.monotonic()
+        engine.close()
+        assert time.monotonic() - began_s < SOON_S
 
 
 @pytest.mark.parametrize("end", [Engine.close, Engine.kill], ids=["closed", "killed"])

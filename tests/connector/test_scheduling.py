@@ -26,6 +26,26 @@ def test_preempted_requests_go_on_where_they_were(engines, model, server, plain)
             assert engine.reset(), "blocks were lost"
 
 
+def test_requests_preempted_between_the_parts_of_their_prefill(engines, model, server, plain):
+    requests = [Request(prompt(420, seed=seed), answer_tokens=60) for seed in range(40, 44)]
+    right = plain.generate(*requests).answers
+    few_at_once = {**TIGHT, "max_num_batched_tokens": 96, "enable_chunked_prefill": True}
+    with engines.start(connected(model, server.url, options=few_at_once)) as engine:
+        for _ in ("saving", "restoring"):
+            outcome = engine.generate(*requests)
+            assert outcome.preemptions > 0
+            assert outcome.answers == right
+            assert engine.reset(), "blocks were lost"
+
+
+def test_a_chunk_that_several_requests_compute_is_saved_once(engines, model, server, entries):
+    shared = prompt(320, seed=50)
+    requests = [Request(shared), Request(shared), Request(shared + prompt(70, seed=51))]
+    with engines.start(connected(model, server.url)) as engine:
+        engine.generate(*requests)
+    assert entries.calls("hset") == len(entries.keys()) == 5 + 1
+
+
 def test_chunks_smaller_than_what_is_computed_in_a_step(engines, model, server, plain):
     requests = [Request(prompt(500, seed=seed), answer_tokens=40) for seed in range(5, 9)]
     right = plain.generate(*requests).answers
