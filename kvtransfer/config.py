@@ -68,6 +68,8 @@ class TransferConfig(BaseModel):
     """A load may be expected to take so many times as long as computing its tokens."""
     write_policy: str = "write_through"
     """When stores get a chunk: when it is saved, or as it leaves host memory."""
+    admit_chance: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """What leaves is written back only if it returns with such a learned chance."""
     max_pending_puts: Count = 64
     """Chunks that wait to be written to the store; one more drops the oldest."""
     save_decode: bool = True

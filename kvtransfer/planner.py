@@ -86,6 +86,7 @@ class Planner:
         keep: False: a slot is only a way station, whose chunk is forgotten once its jobs are done.
         put: there is a store.
         margin: slots to keep free by putting what leaves them; 0: chunks are put when saved.
+        admit_chance: what leaves is put only if it is asked for again with such a chance.
     """
 
     @classmethod
@@ -98,14 +99,31 @@ class Planner:
         index = Index(slots(config, chunk), config.eviction_policy)
         later = config.write_policy == "write_back" and config.local_cpu
         margin = min(config.max_pending_puts, -(-index.slots // _MARGIN_SHARE)) if later else 0
-        return cls(index, ranks=ranks, keep=config.local_cpu, put=config.has_stores, margin=margin)
+        return cls(
+            index,
+            ranks=ranks,
+            keep=config.local_cpu,
+            put=config.has_stores,
+            margin=margin,
+            admit_chance=config.admit_chance,
+        )
 
-    def __init__(self, index: Index, *, ranks: int, keep: bool, put: bool, margin: int = 0) -> None:
+    def __init__(
+        self,
+        index: Index,
+        *,
+        ranks: int,
+        keep: bool,
+        put: bool,
+        margin: int = 0,
+        admit_chance: float = 0.0,
+    ) -> None:
         self.index = index
         self._ranks = ranks
         self._keep = keep
         self._put = put
         self._margin = margin
+        self._admit_chance = admit_chance
         self._unput: dict[int, str] = {}
         """Chunks that no store was given, by slot."""
         self._lost = 0
@@ -221,7 +239,12 @@ class Planner:
             left = self.index.leave()
             if left is None:
                 break
-            puts += self._put_later(*left)
+            slot, key = left
+            if self.index.chance(key) < self._admit_chance:
+                self._unput.pop(slot, None)
+                self.index.unpin(slot)
+            else:
+                puts += self._put_later(slot, key)
         return puts
 
     def put_rest(self, most: int) -> list[Put]:

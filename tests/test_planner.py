@@ -227,3 +227,22 @@ def test_at_the_end_all_that_is_left_is_put():
     assert [put.key for put in plans.put_rest(9)] == ["b"]
     assert plans.put_rest(9) == []
     assert plans.is_putting
+
+
+def test_what_is_unlikely_to_come_again_is_not_written_back():
+    put = {}
+    for chance in (0.0, 0.05):
+        index = Index(40, "odds")
+        plans = Planner(index, ranks=1, keep=True, put=True, margin=4, admit_chance=chance)
+        put[chance] = 0
+        for number in range(2000):
+            keys = [f"{number}.{i}" for i in range(4)]
+            index.note_request(keys)
+            for key in keys:
+                plans.settle(Report(copied={plans.save(key, [0]).job: 1}))
+            jobs = plans.put_leaving()
+            put[chance] += len(jobs)
+            plans.settle(Report(stored={job.job: 1 for job in jobs}))
+            assert index.free >= 4
+    assert put[0.0] == 8000 - len(index)
+    assert put[0.05] < 0.2 * put[0.0]
