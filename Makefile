@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fix bench gpu soak clean
+.PHONY: help install demo test check fix bench gpu soak talks clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -47,6 +47,9 @@ soak: $(STAMP) ## faults at random, in a store and under a whole vLLM, and hours
 	$(BIN)/python -m tests.faults.soak $(ARGS)
 	$(BIN)/python -m tests.connector.soak_engine $(ENGINE_ARGS)
 	$(BIN)/python -m tests.connector.soak_hours $(HOURS_ARGS)
+
+talks: $(STAMP) ## a thousand turns of talk over every tier (ARGS="--rounds N --seed N --json FILE")
+	$(BIN)/python -m tests.connector.talks $(ARGS)
 
 clean: ## remove .venv and what the tools left behind
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

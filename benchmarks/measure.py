@@ -81,6 +81,11 @@ def seconds_row(bench: str, case: str, impl: str, seconds: Sequence[float], nbyt
     return _row(bench, case, impl, seconds, "s", nbytes, None)
 
 
+def ratio_row(bench: str, case: str, impl: str, ratios: Sequence[float]) -> Row:
+    """One time over another, a pair a repetition."""
+    return _row(bench, case, impl, ratios, "x", 0, None)
+
+
 def quantiles(values: Sequence[float]) -> tuple[float, float]:
     """The values at 20 % and 80 %, as they were measured."""
     ordered = sorted(values)

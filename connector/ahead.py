@@ -72,7 +72,10 @@ class Ahead:
     def _prefetch(self) -> list[Load]:
         """For one request a step: the scheduler's thread has other things to do."""
         for request_id, tracked in islice(self._line.items(), _LOOK_AHEAD):
-            if tracked.is_hashed() and self._offers.is_answered(request_id, tracked.keys):
+            if not tracked.is_hashed():
+                continue
+            tracked.note(self._planner.index)
+            if self._offers.is_answered(request_id, tracked.keys):
                 del self._line[request_id]
                 offer = self._offers.make(request_id, tracked.keys, 0)
                 chunks = 0 if offer is None else offer.worth_tokens // self._tiling.chunk_tokens

@@ -112,6 +112,7 @@ class SchedulerSide:
         if chain is not None:
             tracked.hashing = self._hasher.begin(chain, request.all_token_ids)
         if tracked.hashing is None:
+            tracked.note(self._planner.index)
             self._offers.ask(request_id, tracked.keys)
         else:
             self._offers.ask_when_known(request_id, tracked.hashing)
@@ -126,6 +127,7 @@ class SchedulerSide:
         self._ahead.dequeue(request.request_id)
         if not tracked.is_hashed():
             return None
+        tracked.note(self._planner.index)
         if not (self._duties.loads and tracked.loads):
             return 0
         offer = self._offers.make(request.request_id, tracked.keys, local_tokens)
@@ -182,6 +184,7 @@ class SchedulerSide:
             self._reuses_blocks,
             self._pace.begin_step(parts),
             self._patience_s(output),
+            tuple(self._planner.put_leaving()),
         )
         self._planned, self._reuses_blocks = [], False
         for save in saves:
@@ -243,6 +246,7 @@ class SchedulerSide:
     def counted(self) -> dict[str, float]:
         """Amounts by counter since the last call."""
         self._metrics.add("evicted_chunks", self._planner.index.take_evictions())
+        self._metrics.add("put_lost_chunks", self._planner.take_lost())
         self._metrics.add("lookup_late", self._offers.take_late())
         return self._metrics.take()
 

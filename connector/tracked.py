@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from vllm.v1.request import Request
 
+    from kvtransfer.index import Index
     from kvtransfer.keys import KeyChain
 
     from .pace import Journey
@@ -40,6 +41,7 @@ class Tracked:
     loads: bool = True
     """Until one has failed: what failed once is recomputed, not tried for ever."""
     is_finished: bool = False
+    is_noted: bool = False
 
     def is_hashed(self) -> bool:
         """Whether ``keys`` may be asked for: nobody else is at the chain any more."""
@@ -47,6 +49,12 @@ class Tracked:
             self.hashing.result()
             self.hashing = None
         return self.hashing is None
+
+    def note(self, index: Index) -> None:
+        """Tell ``index`` of the request, once; it is hashed."""
+        if not self.is_noted:
+            index.note_request(self.keys)
+            self.is_noted = True
 
     @property
     def keys(self) -> list[str]:

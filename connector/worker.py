@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kvtransfer.executor import Executor
 from kvtransfer.plan import Plan, Report
@@ -34,6 +34,7 @@ class WorkerSide:
         self._loading: dict[int, tuple[int, ...]] = {}
         """Blocks by load job, until it has ended."""
         self._report = Report()
+        self._executor.metrics.watch("loading_chunks", self._loading.__len__)
 
     def before_writes(self, plan: Plan) -> None:
         """Nothing has been written in this step so far, neither by the model nor by us."""
@@ -41,9 +42,9 @@ class WorkerSide:
             self._executor.finish_copies()
 
     def load(self, plan: Plan) -> None:
-        """Begin the step's loads."""
+        """Begin the step's loads, and put what leaves host memory."""
         self._loading.update({load.job: load.block_ids for load in plan.loads})
-        self._executor.run(Plan(loads=plan.loads))
+        self._executor.run(Plan(loads=plan.loads, puts=plan.puts))
 
     def save(self, plan: Plan) -> None:
         """Begin the step's saves; the model's work of the step has been launched."""
@@ -61,8 +62,8 @@ class WorkerSide:
         """What ``take_report`` saw."""
         return self._report
 
-    def counted(self) -> dict[str, float]:
-        """Amounts by counter since the last call."""
+    def counted(self) -> dict[str, Any]:
+        """Amounts by metric since the last call."""
         return self._executor.metrics.take()
 
     def close(self) -> None:

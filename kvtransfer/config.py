@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from kvtransfer.config_sources import Value, environment, yaml_file
 from kvtransfer.errors import ConfigError
+from kvtransfer.policies import POLICIES
 from kvtransfer.urls import masked
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _SCHEMES = (
     "redis://", "rediss://", "unix://", "redis-sentinel://", "rediss-sentinel://",
-    "redis-cluster://", "rediss-cluster://", "embedded://", "memory://",
+    "redis-cluster://", "rediss-cluster://", "embedded://", "disk://", "memory://",
 )  # fmt: skip
 
 Count = Annotated[int, Field(ge=1)]
@@ -41,10 +42,10 @@ class TransferConfig(BaseModel):
     """Keep chunks in host memory; otherwise it is only a way station."""
     max_local_cpu_size: Gibibytes = 5.0
     """Host memory, in GiB, of each worker."""
-    local_storage: None = None
-    """Folder of the disk tier, which this version doesn't have."""
-    max_local_storage_size: Annotated[float, Field(ge=0, le=0)] = 0.0
-    """GiB of the disk tier."""
+    local_storage: str | None = None
+    """Folder of the disk tier; all engines of a machine may share it."""
+    max_local_storage_size: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """GiB that the folder may hold, whoever wrote them."""
     remote_url: str | None = None
     """Store shared by all engines."""
     remote_password_file: Annotated[str, Field(min_length=1)] | None = None
@@ -65,11 +66,13 @@ class TransferConfig(BaseModel):
     """A fetch that has not begun after this is given up."""
     load_margin: Annotated[float, Field(gt=0)] = 1.1
     """A load may be expected to take so many times as long as computing its tokens."""
+    write_policy: str = "write_through"
+    """When stores get a chunk: when it is saved, or as it leaves host memory."""
     max_pending_puts: Count = 64
     """Chunks that wait to be written to the store; one more drops the oldest."""
     save_decode: bool = True
     """Cache generated tokens too, not only prompts."""
-    eviction_policy: str = "lru"
+    eviction_policy: str = "odds"
     """What leaves host memory first."""
     model_name: Annotated[Name, Field(min_length=1)] | None = None
     """In place of the model's own name in the store's keys."""
@@ -105,16 +108,26 @@ class TransferConfig(BaseModel):
         values = {name: Value(value, name) for name, value in settings.items()}
         return cls._checked(values, cls.model_validate)
 
+    @property
+    def has_stores(self) -> bool:
+        """Whether there is a tier beyond host memory."""
+        return self.local_storage is not None or self.remote_url is not None
+
     @field_validator("remote_url")
     @classmethod
     def _knows_scheme(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(_SCHEMES):
             raise ValueError(
                 "write redis://host:6379/0, rediss://host:6379/0, unix:///path/to/socket, "
-                "redis-sentinel://host:26379/service, redis-cluster://host:6379, embedded:// "
-                "or memory://"
+                "redis-sentinel://host:26379/service, redis-cluster://host:6379, embedded://, "
+                "disk:///path or memory://"
             )
         return url
+
+    @field_validator("local_storage")
+    @classmethod
+    def _names_a_folder(cls, path: str | None) -> str | None:
+        return None if path is None else path.removeprefix("file://")  # as LMCache writes it
 
     @field_validator("remote_serde")
     @classmethod
@@ -123,11 +136,18 @@ class TransferConfig(BaseModel):
             raise ValueError("only 'naive' is known")
         return name
 
+    @field_validator("write_policy")
+    @classmethod
+    def _knows_write_policy(cls, name: str) -> str:
+        if name not in ("write_through", "write_back"):
+            raise ValueError("write write_through or write_back")
+        return name
+
     @field_validator("eviction_policy")
     @classmethod
     def _knows_policy(cls, name: str) -> str:
-        if name.lower() != "lru":
-            raise ValueError("only 'lru' is known")
+        if name.lower() not in POLICIES:
+            raise ValueError(f"known are {', '.join(POLICIES)}")
         return name.lower()
 
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
@@ -177,7 +197,6 @@ _WANTED = {
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "string_type": "a text",
-    "none_required": "unset: this version has no disk tier",
     "finite_number": "a finite number",
     "string_too_short": "a text that isn't empty",
 }
@@ -188,9 +207,7 @@ def _sentence(value: Value, name: str, error: ErrorDetails) -> str:
     said = f"{value.source}={shown}" if value.source == name else f"{value.source} ({shown})"
     kind, context = error["type"], error.get("ctx", {})
     bounds = {"greater_than_equal": "at least {ge}", "greater_than": "more than {gt}"}
-    if name == "max_local_storage_size":
-        wanted = _WANTED["none_required"]
-    elif kind in bounds:
+    if kind in bounds:
         wanted = bounds[kind].format(**context)
     elif kind == "less_than_equal":
         wanted = f"at most {context['le']}"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from kvtransfer.device import Device, Event
     from kvtransfer.keys import Names
     from kvtransfer.paged import PagedCaches
-    from kvtransfer.plan import Load, Plan, Save
+    from kvtransfer.plan import Load, Plan, Put, Save
     from kvtransfer.stores import Store
 
 Job = TypeVar("Job")
@@ -80,7 +80,8 @@ class Executor:
                 URL is malformed.
         """
         device = open_device(caches.planes[0].device)
-        store = open_guarded(config, caches.chunk)
+        metrics = Metrics()
+        store = open_guarded(config, caches.chunk, metrics)
         pool = HostPool(device, caches.chunk, slots(config, caches.chunk))
         tiers = Tiers(
             Copier.open(caches, pool, device), pool, device, store, partial(names.shard, rank)
@@ -90,7 +91,7 @@ class Executor:
             waiting_puts=config.max_pending_puts,
             load_s=config.load_timeout_ms / 1000,
         )
-        return cls(tiers, limits, Metrics())
+        return cls(tiers, limits, metrics)
 
     def __init__(self, tiers: Tiers, limits: Limits, metrics: Metrics) -> None:
         self.metrics = metrics
@@ -98,6 +99,8 @@ class Executor:
         self._limits = limits
         self._fetches: Turns[bool] = Turns(limits.fetches, "kvtransfer-fetch")
         self._puts = WriteBehind(self._put, self._drop_put, limits.waiting_puts, "kvtransfer-put")
+        metrics.watch("waiting_fetches", self._fetches.__len__)
+        metrics.watch("waiting_puts", self._puts.__len__)
         self._fetched: dict[int, Future[bool]] = {}
         """By slot, where a fetch filled it last."""
         self._copied: dict[int, Event] = {}
@@ -109,6 +112,8 @@ class Executor:
 
     def run(self, plan: Plan) -> None:
         """Begin the jobs of ``plan``, after what the model has launched so far."""
+        for put in plan.puts:
+            self._puts.offer((put, self._copied[put.slot]))
         if plan.loads or plan.saves:
             computed = self._tiers.device.compute_event()
             for load in plan.loads:
@@ -193,10 +198,10 @@ class Executor:
         self._copied[save.slot] = event
         with self._news:
             self._copies_out.append((save, event))
-        if self._tiers.store is not None:
+        if save.put and self._tiers.store is not None:
             self._puts.offer((save, event))
 
-    def _put(self, job: tuple[Save, Event]) -> None:
+    def _put(self, job: tuple[Save | Put, Event]) -> None:
         (save, copied), store = job, self._tiers.store
         copied.wait()
         if store is not None and copied.error is None:
@@ -207,11 +212,11 @@ class Executor:
             self.metrics.add("put_failed_chunks", not taken)
         self._end_put(save)
 
-    def _drop_put(self, job: tuple[Save, Event]) -> None:
+    def _drop_put(self, job: tuple[Save | Put, Event]) -> None:
         self.metrics.add("put_dropped_chunks")
         self._end_put(job[0])
 
-    def _end_put(self, save: Save) -> None:
+    def _end_put(self, save: Save | Put) -> None:
         with self._news:
             self._ended.stored[save.job] = 1
 

@@ -1,16 +1,20 @@
 """Which chunk is in which slot of host memory, whose slot it is, and which goes first for another.
 
-Pure bookkeeping, for one thread: the slots' memory is elsewhere, on every rank.
+Pure bookkeeping, for one thread: the slots' memory is elsewhere, on every rank. What goes first
+is for a policy to say, see :mod:`kvtransfer.policies`.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from kvtransfer.errors import ConfigError
+from kvtransfer.policies import open_policy
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kvtransfer.config import TransferConfig
     from kvtransfer.layout import ChunkFormat
 
@@ -34,16 +38,17 @@ class Index:
     """``slots`` slots, numbered from 0.
 
     A slot is free, or holds a chunk: pinned while a job uses it, otherwise idle and evicted when
-    another chunk needs room, least recently used first. A forgotten chunk is no longer found; its
+    another chunk needs room, in the order of ``policy``. A forgotten chunk is no longer found; its
     slot is free once nothing pins it.
     """
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, policy: str = "odds") -> None:
+        self._policy = open_policy(policy, slots)
         self._free = list(range(slots - 1, -1, -1))
         self._slots: dict[str, int] = {}
         self._keys: list[str | None] = [None] * slots
         self._pins = [0] * slots
-        self._idle: OrderedDict[int, None] = OrderedDict()  # least recently used first
+        self._idle = 0
         self._evictions = 0
 
     def __contains__(self, key: str) -> bool:
@@ -51,6 +56,10 @@ class Index:
 
     def __len__(self) -> int:
         return len(self._slots)
+
+    def leading(self, keys: Sequence[str]) -> int:
+        """How many of ``keys``, from the first on, are held."""
+        return sum(1 for _ in takewhile(self._slots.__contains__, keys))
 
     @property
     def slots(self) -> int:
@@ -62,30 +71,52 @@ class Index:
         return self._slots[key]
 
     @property
+    def free(self) -> int:
+        """Slots that hold nothing."""
+        return len(self._free)
+
+    @property
     def room(self) -> int:
         """Chunks that could be claimed now."""
-        return len(self._free) + len(self._idle)
+        return len(self._free) + self._idle
 
     def is_idle(self, key: str) -> bool:
         """Whether ``key`` is held by a slot that counts as room."""
-        return self._slots.get(key) in self._idle
+        slot = self._slots.get(key)
+        return slot is not None and self._pins[slot] == 0
 
-    def claim(self, key: str) -> int | None:
-        """A slot, pinned once, for ``key`` which is not held; None when all are pinned."""
+    def note_request(self, keys: Sequence[str]) -> None:
+        """A request for ``keys``, in the order of their tokens, has come; once for each request."""
+        self._policy.note_request(keys, self._slots)
+
+    def claim(self, key: str, after: str | None = None) -> int | None:
+        """A slot, pinned once, for ``key`` which is not held; None when all are pinned.
+
+        Args:
+            key: the chunk.
+            after: the chunk before it.
+        """
         if key in self._slots:
             raise ValueError(f"{key} already has slot {self._slots[key]}")
         slot = self._free.pop() if self._free else self._evict()
         if slot is not None:
+            self._policy.add(slot, key, None if after is None else self._slots.get(after))
             self._slots[key] = slot
             self._keys[slot] = key
             self._pins[slot] = 1
         return slot
 
+    def chance(self, key: str) -> float:
+        """That ``key``, just evicted, is asked for again, as far as the policy knows."""
+        return self._policy.chance(key)
+
     def pin(self, key: str) -> int:
         """Keep the slot of ``key``, which is held, until ``unpin``; returns it."""
         slot = self._slots[key]
+        if self._pins[slot] == 0:
+            self._policy.use(slot)
+            self._idle -= 1
         self._pins[slot] += 1
-        self._idle.pop(slot, None)
         return slot
 
     def unpin(self, slot: int) -> None:
@@ -96,15 +127,25 @@ class Index:
         if self._pins[slot] == 0:
             self._let_go(slot)
 
+    def leave(self) -> tuple[int, str] | None:
+        """Forget the chunk that goes next: its slot, pinned once, and its key; None: all pinned."""
+        slot = self._policy.evict()
+        if slot is None:
+            return None
+        key = self._vacated(slot)
+        self._pins[slot] = 1
+        return slot, key
+
     def forget(self, slot: int) -> None:
         """Don't find the chunk in ``slot`` any more."""
         key = self._keys[slot]
         if key is None:
             return
+        self._policy.drop(slot)
         del self._slots[key]
         self._keys[slot] = None
-        if slot in self._idle:
-            del self._idle[slot]
+        if self._pins[slot] == 0:
+            self._idle -= 1
             self._free.append(slot)
 
     def clear(self) -> None:
@@ -121,11 +162,22 @@ class Index:
         if self._keys[slot] is None:
             self._free.append(slot)
         else:
-            self._idle[slot] = None
+            self._idle += 1
+            self._policy.rest(slot)
 
     def _evict(self) -> int | None:
-        if not self._idle:
+        slot = self._policy.evict()
+        if slot is None:
             return None
-        self.forget(next(iter(self._idle)))
+        self._vacated(slot)
+        return slot
+
+    def _vacated(self, slot: int) -> str:
+        """The key that the policy takes from ``slot``."""
+        key = self._keys[slot]
+        assert key is not None, f"the policy evicts slot {slot}, which holds nothing"
+        del self._slots[key]
+        self._keys[slot] = None
+        self._idle -= 1
         self._evictions += 1
-        return self._free.pop()
+        return key

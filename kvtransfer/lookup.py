@@ -80,7 +80,12 @@ class Lookup:
     def ask_when_known(self, request_id: str, keys: Future[list[str]]) -> None:
         """The same about ``keys`` that another thread is still working out."""
         question = self._questions[request_id] = _Question(self._clock())
-        keys.add_done_callback(lambda known: self._queue.put((question, known.result())))
+
+        def put(known: Future[list[str]]) -> None:
+            if not known.cancelled():
+                self._queue.put((question, known.result()))
+
+        keys.add_done_callback(put)
 
     def asked(self, request_id: str) -> bool:
         """Whether ``request_id`` has asked and not been forgotten."""

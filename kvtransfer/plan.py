@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Load:
+class Load(NamedTuple):
     """Bring a chunk into blocks, or only into its slot."""
 
     job: int
@@ -32,12 +32,23 @@ class Load:
 
 @dataclass(frozen=True)
 class Save:
-    """Copy whole blocks into a slot, and put what is there into the store."""
+    """Copy whole blocks into a slot."""
 
     job: int
     key: str
     slot: int
     block_ids: tuple[int, ...]
+    put: bool = True
+    """Put what is there into the store, too."""
+
+
+@dataclass(frozen=True)
+class Put:
+    """Put into the store what an earlier save has left in a slot."""
+
+    job: int
+    key: str
+    slot: int
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,7 @@ class Plan:
     """Number of the step, to be reported with what it brought; None: nothing is computed in it."""
     patience_s: float = 0.0
     """Nothing is computed in this step: wait so long for something to report."""
+    puts: tuple[Put, ...] = ()
 
 
 @dataclass
@@ -62,7 +74,7 @@ class Report:
     copied: dict[int, int] = field(default_factory=dict)
     """Saves whose blocks are free again and whose slot holds the chunk."""
     stored: dict[int, int] = field(default_factory=dict)
-    """Saves that no longer need their slot: put, failed or dropped."""
+    """Saves and puts that no longer need their slot: put, failed or dropped."""
     failed: set[int] = field(default_factory=set)
     """Loads and copies, also counted above, that did not bring the bytes."""
 

@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kvtransfer.index import Index, slots
-from kvtransfer.plan import Load, Report, Save
+from kvtransfer.plan import Load, Put, Report, Save
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
     from kvtransfer.config import TransferConfig
     from kvtransfer.layout import ChunkFormat
+
+
+# What is written back as it leaves may take this part of host memory.
+_MARGIN_SHARE = 16
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Settled:
     """Those of the above that failed on some rank."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Pending:
     slot: int
     ranks: int
@@ -76,8 +80,12 @@ class _Pending:
 class Planner:
     """Plans jobs for ``ranks`` obeying sides over the slots of ``index``, which it owns.
 
-    With ``keep`` false a slot is only a way station: its chunk is forgotten once its jobs are
-    done, and never serves a later request.
+    Args:
+        index: which chunk is where.
+        ranks: how many obey.
+        keep: False: a slot is only a way station, whose chunk is forgotten once its jobs are done.
+        put: there is a store.
+        margin: slots to keep free by putting what leaves them; 0: chunks are put when saved.
     """
 
     @classmethod
@@ -87,15 +95,20 @@ class Planner:
         Raises:
             ConfigError: host memory doesn't hold one chunk.
         """
-        put = config.remote_url is not None
-        index = Index(slots(config, chunk))
-        return cls(index, ranks=ranks, keep=config.local_cpu, put=put)
+        index = Index(slots(config, chunk), config.eviction_policy)
+        later = config.write_policy == "write_back" and config.local_cpu
+        margin = min(config.max_pending_puts, -(-index.slots // _MARGIN_SHARE)) if later else 0
+        return cls(index, ranks=ranks, keep=config.local_cpu, put=config.has_stores, margin=margin)
 
-    def __init__(self, index: Index, *, ranks: int, keep: bool, put: bool) -> None:
+    def __init__(self, index: Index, *, ranks: int, keep: bool, put: bool, margin: int = 0) -> None:
         self.index = index
         self._ranks = ranks
         self._keep = keep
         self._put = put
+        self._margin = margin
+        self._unput: dict[int, str] = {}
+        """Chunks that no store was given, by slot."""
+        self._lost = 0
         self._numbers = itertools.count()
         self._ended_fetches = 0
         self._fetching: set[int] = set()
@@ -110,6 +123,11 @@ class Planner:
         return bool(self._loads)
 
     @property
+    def is_putting(self) -> bool:
+        """Whether a chunk is on its way to the store."""
+        return bool(self._puts)
+
+    @property
     def keeps(self) -> bool:
         """Whether a chunk, once in host memory, may serve later requests."""
         return self._keep
@@ -120,7 +138,7 @@ class Planner:
 
     def held(self, keys: Sequence[str]) -> int:
         """How many of ``keys``, from the first on, host memory holds."""
-        return sum(1 for _ in itertools.takewhile(self.index.__contains__, keys))
+        return self.index.leading(keys)
 
     def loadable(self, keys: Sequence[str], stored: Container[str]) -> int:
         """How many of ``keys``, from the first on, ``load`` could bring now.
@@ -152,7 +170,7 @@ class Planner:
             slot = held.pop(target.key, None)
             fetch = slot is None
             if slot is None:
-                slot = self.index.claim(target.key)
+                slot = self._claim(target.key)
             if slot is None:
                 break
             job = next(self._numbers)
@@ -173,19 +191,66 @@ class Planner:
         """
         return self._ended_fetches + fetches
 
-    def save(self, key: str, block_ids: Sequence[int]) -> Save | None:
-        """The job that copies ``block_ids`` out; None when the chunk is held or no slot is free."""
+    def save(self, key: str, block_ids: Sequence[int], after: str | None = None) -> Save | None:
+        """The job that copies ``block_ids`` out; None when the chunk is held or no slot is free.
+
+        ``after`` is the chunk before it, where it was no part of its request as that came.
+        """
         if key in self.index:
             return None
-        slot = self.index.claim(key)
+        slot = self._claim(key, after)
         if slot is None:
             return None
         job = next(self._numbers)
         self._copies[job] = _Pending(slot, self._ranks)
-        if self._put:
+        put = self._put and not self._margin
+        if put:
             self.index.pin(key)
             self._puts[job] = _Pending(slot, self._ranks)
-        return Save(job, key, slot, tuple(block_ids))
+        elif self._put:
+            self._unput[slot] = key
+        return Save(job, key, slot, tuple(block_ids), put)
+
+    def put_leaving(self) -> list[Put]:
+        """Jobs that put what leaves host memory next, so that room is made before it is needed.
+
+        A chunk that leaves is no longer found here, nor in the store until it is put.
+        """
+        puts: list[Put] = []
+        while self.index.free + len(self._puts) < self._margin:
+            left = self.index.leave()
+            if left is None:
+                break
+            puts += self._put_later(*left)
+        return puts
+
+    def put_rest(self, most: int) -> list[Put]:
+        """Jobs that put some of what no store was given yet, for the end."""
+        rest = [key for slot, key in self._unput.items() if self._holds(slot, key)]
+        return [job for key in rest[:most] for job in self._put_later(self.index.pin(key), key)]
+
+    def take_lost(self) -> int:
+        """How many chunks were never put, since the last call: room was needed at once."""
+        taken, self._lost = self._lost, 0
+        return taken
+
+    def _holds(self, slot: int, key: str) -> bool:
+        return key in self.index and self.index.slot(key) == slot
+
+    def _claim(self, key: str, after: str | None = None) -> int | None:
+        slot = self.index.claim(key, after)
+        if slot is not None and self._unput.pop(slot, None) is not None:
+            self._lost += 1
+        return slot
+
+    def _put_later(self, slot: int, key: str) -> list[Put]:
+        """``slot`` is pinned until its chunk is put, if no store has it."""
+        if self._unput.pop(slot, None) != key:
+            self.index.unpin(slot)
+            return []
+        job = next(self._numbers)
+        self._puts[job] = _Pending(slot, self._ranks)
+        return [Put(job, key, slot)]
 
     def settle(self, report: Report) -> Settled:
         """Take in what one or more ranks report; what all have ended gives up its slot."""
@@ -210,6 +275,8 @@ class Planner:
             self._ended_fetches += 1
 
     def _release(self, pending: _Pending) -> None:
+        if pending.failed:
+            self._unput.pop(pending.slot, None)
         if pending.failed or not self._keep:
             self.index.forget(pending.slot)
         self.index.unpin(pending.slot)

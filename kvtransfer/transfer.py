@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 
     from kvtransfer.config import TransferConfig
     from kvtransfer.paged import PagedCaches
+    from kvtransfer.plan import Load, Save
 
 _POLL_S = 0.05
+# When closing, for what is to be written back.
+_DRAIN_S = 10.0
+_PUTS_AT_ONCE = 4
 
 
 class KVTransfer:
@@ -105,6 +109,7 @@ class KVTransfer:
             skip_tokens: so many tokens, whole blocks, are in their blocks already.
         """
         keys = self._keys(token_ids)
+        self._planner.index.note_request(keys)
         hits = self._loadable(keys)
         targets = self._tiling.targets(keys[:hits], block_ids, skip_tokens)
         return self._start_loads(targets)
@@ -115,16 +120,20 @@ class KVTransfer:
         Done means that the blocks may be written again; the store gets the chunks later, at the
         latest in ``close``.
         """
+        keys = self._keys(token_ids)
         jobs = [
-            self._planner.save(key, self._tiling.blocks(chunk, block_ids))
-            for chunk, key in enumerate(self._keys(token_ids))
+            self._planner.save(
+                key, self._tiling.blocks(chunk, block_ids), keys[chunk - 1] if chunk else None
+            )
+            for chunk, key in enumerate(keys)
         ]
         saves = tuple(job for job in jobs if job is not None)
-        self._executor.run(Plan(saves=saves))
+        self._run(saves=saves)
         return self._transfer({save.job: self._tiling.chunk_tokens for save in saves})
 
     def close(self) -> None:
         """Finish what is under way, give what time allows to the store, free host memory."""
+        self._put_rest(time.monotonic() + _DRAIN_S)
         self._executor.close()
         if self._lookup is not None:
             self._lookup.close()
@@ -151,9 +160,24 @@ class KVTransfer:
 
     def _start_loads(self, targets: Sequence[Target]) -> Transfer:
         loads = self._planner.load(targets)
-        self._executor.run(Plan(loads=tuple(loads)))
+        self._run(loads=tuple(loads))
         chunk_tokens = self._tiling.chunk_tokens
         return self._transfer({load.job: chunk_tokens - load.first_token for load in loads})
+
+    def _put_rest(self, deadline_s: float) -> None:
+        """What is written back only as it leaves, a few at once, for else the first are dropped."""
+        while time.monotonic() < deadline_s:
+            self._take_reports(0.0)
+            puts = self._planner.put_rest(_PUTS_AT_ONCE)
+            if not puts:
+                return
+            self._executor.run(Plan(puts=tuple(puts)))
+            while self._planner.is_putting and time.monotonic() < deadline_s:
+                self._take_reports(_POLL_S)
+
+    def _run(self, loads: tuple[Load, ...] = (), saves: tuple[Save, ...] = ()) -> None:
+        puts = tuple(self._planner.put_leaving())
+        self._executor.run(Plan(loads=loads, saves=saves, puts=puts))
 
     def _transfer(self, jobs: dict[int, int]) -> Transfer:
         transfer = Transfer(self._take_reports, jobs)

@@ -50,6 +50,10 @@ class Turns(Generic[T]):
         self._calls.put(call)
         return call.result
 
+    def __len__(self) -> int:
+        """Calls that wait for their turn."""
+        return self._calls.qsize()
+
     def cancel(self) -> None:
         """Call nothing that has not begun."""
         with suppress(Empty):

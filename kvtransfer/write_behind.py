@@ -42,6 +42,10 @@ class WriteBehind(Generic[T]):
         if oldest is not None:
             self._drop(oldest)
 
+    def __len__(self) -> int:
+        """Items that wait."""
+        return len(self._waiting)
+
     def close(self, drain_s: float) -> None:
         """Write what waits for at most ``drain_s``, drop the rest, and end after the last write."""
         with self._change:

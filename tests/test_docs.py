@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "docs/design.md", "docs/redis.md", "CONTRIBUTING.md"]
+PAGES = [
+    "README.md",
+    "docs/design.md",
+    "docs/redis.md",
+    "docs/recipes.md",
+    "docs/metrics.md",
+    "CONTRIBUTING.md",
+]
 
 PLACE = re.compile(r"[\w.-]+(?:/[\w.-]+)*/[\w.-]*|[\w-]+\.(?:py|md|toml|yaml)")
 FOLDERS = (

@@ -179,12 +179,14 @@ def test_too_many_waiting_puts_lose_the_oldest_and_say_so():
         assert it.gate.busy.wait(FOREVER_S)
         dropped, kept = it.save(B, 1, 2, 3), it.save(C, 2, 4, 5)
         it.until("stored", dropped)
+        counted = it.executor.metrics.take()
+        assert (counted["put_dropped_chunks"], counted["waiting_puts"]) == (1, 1)
         it.gate.open.set()
         it.until("stored", first, kept)
         it.until("copied", first, dropped, kept)
         names = [Names("m", 1).shard(0, key) for key in (A, B, C)]
         assert it.inner.contains(names) == [True, False, True]
-        assert it.executor.metrics.take()["put_dropped_chunks"] == 1
+        assert it.executor.metrics.take()["waiting_puts"] == 0
 
 
 def test_blocks_may_be_written_once_copies_are_finished():
@@ -236,6 +238,7 @@ def test_fetches_go_in_their_turn():
         for key, slot, turn in ((B, 1, 9), (C, 2, 3))
     )
     it.executor.run(Plan(loads=(late, soon)))
+    assert it.executor.metrics.take()["waiting_fetches"] == 2
     it.gate.open.set()
     it.until("loaded", soon.job, late.job)
     assert list(it.reports.loaded)[-2:] == [soon.job, late.job]

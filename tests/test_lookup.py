@@ -95,6 +95,7 @@ def test_a_late_answer_counts_as_misses_and_stays_so(clock):
     store.open.clear()
     lookup = Lookup(store, NAMES.shards, 1.0, clock)
     lookup.ask("r", ["a"])
+    assert store.busy.wait(10)
     clock.now_s = 1.0
     assert lookup.answer("r") == set()
     store.open.set()

@@ -169,3 +169,61 @@ def test_a_chunk_is_on_its_way_until_its_fetch_has_ended():
     assert not plans.is_on_its_way("b")
     settle(plans, loaded={fetch.job: RANKS})
     assert not plans.is_on_its_way("a")
+
+
+def saved(plans, *keys):
+    """Save chunks, and let the copies end."""
+    jobs = [plans.save(key, (1,)) for key in keys]
+    settle(plans, copied={job.job: RANKS for job in jobs if job})
+    return jobs
+
+
+def write_back(slots=4, margin=1):
+    return Planner(Index(slots, "lru"), ranks=RANKS, keep=True, put=True, margin=margin)
+
+
+def test_written_back_is_what_leaves_and_no_store_has():
+    plans = write_back()
+    assert [job.put for job in saved(plans, "a", "b", "c")] == [False] * 3
+    assert plans.put_leaving() == []  # one slot is free
+    hold(plans, "fetched")
+    (put,) = plans.put_leaving()
+    assert put.key == "a"
+    assert plans.put_leaving() == []  # its slot is as good as free
+    assert "a" not in plans.index
+    assert plans.index.room == 3
+    settle(plans, stored={put.job: RANKS})
+    assert plans.index.free == 1
+    saved(plans, "d")
+    assert [put.key for put in plans.put_leaving()] == ["b"]
+
+
+def test_what_the_store_gave_is_not_written_back():
+    plans = write_back()
+    hold(plans, "a", "b", "c", "d")
+    assert plans.put_leaving() == []
+    assert plans.index.free == 1
+
+
+def test_what_has_to_leave_at_once_is_lost_and_counted():
+    plans = write_back()
+    saved(plans, "a", "b", "c", "d")
+    saved(plans, "e")
+    assert (plans.take_lost(), plans.take_lost()) == (1, 0)
+
+
+def test_a_copy_that_failed_is_not_written_back():
+    plans = write_back()
+    save = plans.save("a", (1,))
+    settle(plans, copied={save.job: RANKS}, failed={save.job})
+    assert plans.put_rest(9) == []
+
+
+def test_at_the_end_all_that_is_left_is_put():
+    plans = write_back()
+    saved(plans, "a", "b")
+    hold(plans, "fetched")
+    assert [put.key for put in plans.put_rest(1)] == ["a"]
+    assert [put.key for put in plans.put_rest(9)] == ["b"]
+    assert plans.put_rest(9) == []
+    assert plans.is_putting

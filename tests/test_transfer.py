@@ -67,6 +67,34 @@ def test_another_process_finds_it_in_the_store_and_prefetches(server):
         assert same(others, range(6), layers, range(6))
 
 
+def test_what_is_written_back_is_in_the_store_once_it_has_left_or_at_the_end(server):
+    layers, caches = paged()
+    size = 4.5 * caches.chunk.nbytes / 2**30  # two requests' chunks don't fit
+    later = {"write_policy": "write_back", "namespace": "later", "remote_url": server.url}
+    other_tokens = [7, *TOKENS]
+    with opened(caches, max_local_cpu_size=size, **later) as kv:
+        assert kv.save(TOKENS, range(8)).wait() == 24
+        for _ in range(3):  # what has left makes room
+            kv.save(other_tokens, range(8)).wait()
+    others, other_caches = paged()
+    with opened(other_caches, **later) as kv:
+        assert kv.lookup(other_tokens) == 24
+        assert kv.load(other_tokens, range(8)).wait() == 24
+        assert same(others, range(6), layers, range(6))
+
+
+def test_a_folder_alone_keeps_it_over_a_restart(tmp_path):
+    folder = {"local_storage": str(tmp_path), "max_local_storage_size": 0.001}
+    layers, caches = paged()
+    with opened(caches, **folder) as kv:
+        assert kv.save(TOKENS, range(8)).wait() == 24
+    others, other_caches = paged()
+    with opened(other_caches, **folder) as kv:
+        assert kv.lookup(TOKENS) == 24
+        assert kv.load(TOKENS, range(8)).wait(10) == 24
+        assert same(others, range(6), layers, range(6))
+
+
 @pytest.mark.parametrize(
     "difference", [{"facts": {"weights": "other"}}, {"namespace": "other"}, {"model_name": "n"}]
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from kvtransfer.errors import ConfigError
 from kvtransfer.urls import masked
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from kvtransfer.layout import ChunkFormat
 
-__all__ = ["Store", "StoreSettings", "open_store"]
+__all__ = ["Parted", "Store", "StoreSettings", "open_store"]
 
 
 class Store(Protocol):
@@ -45,6 +45,15 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Give back what the store holds open; no other call may be running or follow."""
+        ...
+
+
+@runtime_checkable
+class Parted(Protocol):
+    """A store of several parts, some of which may be left alone while the others serve."""
+
+    def parts_left_alone(self) -> int:
+        """How many there are just now."""
         ...
 
 
@@ -96,6 +105,10 @@ def open_store(url: str, chunk: ChunkFormat, settings: StoreSettings) -> Store:
         from kvtransfer.stores.embedded_store import EmbeddedStore
 
         return EmbeddedStore(url, chunk, settings)
+    if scheme == "disk":
+        from kvtransfer.stores.disk import DiskStore
+
+        return DiskStore.open(url, chunk, settings)
     if scheme == "memory" and not rest:
         from kvtransfer.stores.memory import MemoryStore
 
@@ -103,5 +116,5 @@ def open_store(url: str, chunk: ChunkFormat, settings: StoreSettings) -> Store:
     raise ConfigError(
         f"no store at {masked(url)!r}: write redis://host:6379/0, rediss://host:6379/0, "
         "unix:///path/to/socket, redis-sentinel://host:26379/service, redis-cluster://host:6379, "
-        "embedded:// or memory://"
+        "embedded://, disk:///path or memory://"
     )

@@ -8,8 +8,11 @@ from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from kvtransfer.errors import PartError, StoreError
-from kvtransfer.stores import StoreSettings, open_store
+from kvtransfer.metrics import Metrics
+from kvtransfer.stores import Parted, StoreSettings, open_store
 from kvtransfer.stores.breaker import Breaker
+from kvtransfer.stores.disk import DiskStore
+from kvtransfer.stores.tiered import Tier, TieredStore
 from kvtransfer.urls import masked
 
 if TYPE_CHECKING:
@@ -25,14 +28,19 @@ _LOG = logging.getLogger("kvtransfer")
 _LOG_EVERY_S = 60.0
 
 
-def open_guarded(config: TransferConfig, chunk: ChunkFormat) -> GuardedStore | None:
-    """The store that ``config`` names, None where it names none; connects when first used.
+def open_guarded(
+    config: TransferConfig, chunk: ChunkFormat, metrics: Metrics | None = None
+) -> TieredStore | None:
+    """The stores that ``config`` names, None where it names none; each connects when first used.
+
+    Args:
+        config: the folder, the URL, and what bounds them.
+        chunk: what every payload is.
+        metrics: told which tier served, and shows which are left alone.
 
     Raises:
-        ConfigError: the URL is malformed.
+        ConfigError: the URL is malformed, or the folder has no size.
     """
-    if config.remote_url is None:
-        return None
     settings = StoreSettings(
         ttl_s=config.ttl_s,
         refresh_ttl=config.refresh_ttl,
@@ -40,10 +48,21 @@ def open_guarded(config: TransferConfig, chunk: ChunkFormat) -> GuardedStore | N
         connections=config.remote_connections + 1,  # all fetch at once, and one puts
         password_file=config.remote_password_file,
     )
-    store = open_store(config.remote_url, chunk, settings)
-    # A replica takes over within seconds, and to notice that shouldn't take much longer.
-    breaker = Breaker(longest_rest_s=1.0) if "-sentinel://" in config.remote_url else Breaker()
-    return GuardedStore(store, config.remote_url, breaker=breaker)
+    metrics = metrics or Metrics()
+    stores: dict[str, GuardedStore] = {}
+    if config.local_storage is not None:
+        limit_bytes = int(config.max_local_storage_size * 2**30)
+        disk = DiskStore(config.local_storage, chunk, settings, limit_bytes=limit_bytes)
+        stores["disk"] = GuardedStore(disk, disk.address)
+    if config.remote_url is not None:
+        remote = open_store(config.remote_url, chunk, settings)
+        # A replica takes over within seconds; to notice that shouldn't take much longer.
+        breaker = Breaker(longest_rest_s=1.0) if "-sentinel://" in config.remote_url else Breaker()
+        stores["remote"] = GuardedStore(remote, config.remote_url, breaker=breaker)
+    for store in stores.values():
+        metrics.watch("open_breakers", store.open_breakers)
+    tiers = [Tier(name, store) for name, store in stores.items()]
+    return TieredStore(tiers, chunk, metrics) if tiers else None
 
 
 class GuardedStore:
@@ -86,6 +105,11 @@ class GuardedStore:
     def put(self, key: str, payload: memoryview) -> bool:
         """See :class:`kvtransfer.stores.Store`; False, a dropped chunk, when the store fails."""
         return self._ask(lambda: self._store.put(key, payload), False)
+
+    def open_breakers(self) -> int:
+        """How many of its breakers are open: its own, and those of the store's parts."""
+        parts = self._store.parts_left_alone() if isinstance(self._store, Parted) else 0
+        return self._breaker.is_open + parts
 
     def close(self) -> None:
         """See :class:`kvtransfer.stores.Store`."""

@@ -97,6 +97,10 @@ class RedisClusterStore:
         self._say(key.encode(), commit, deadline_s)
         return True
 
+    def parts_left_alone(self) -> int:
+        """See :class:`kvtransfer.stores.Parted`."""
+        return self._slots.nodes_left_alone()
+
     def close(self) -> None:
         """See :class:`kvtransfer.stores.Store`."""
         self._threads.shutdown()

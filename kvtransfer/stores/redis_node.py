@@ -113,6 +113,11 @@ class GuardedNode:
         self._succeeded()
         return answer
 
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether its breaker is open."""
+        return self._breaker.is_open
+
     def close(self) -> None:
         """See :class:`Node`."""
         self._node.close()

@@ -36,6 +36,8 @@ def complete(options: dict[str, Any], settings: StoreSettings, shown: str) -> No
     options.setdefault("socket_timeout", settings.timeout_s)
     # They would stretch our timeouts, and let a connection with stale data be used again.
     options["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
+    # To tell the library's name and version costs two round trips, of the first call's deadline.
+    options["driver_info"] = None
     if settings.password_file is None:
         return
     if options.get("password"):

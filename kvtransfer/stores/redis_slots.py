@@ -97,6 +97,11 @@ class Slots:
                 self._manager.move_slot(moved)
         return Place(host, moved.port)
 
+    def nodes_left_alone(self) -> int:
+        """Those that failed several times in a row."""
+        with self._lock:
+            return sum(node.is_left_alone for node in self._nodes.values())
+
     def close(self) -> None:
         """Close every connection."""
         self._map.close()

@@ -15,6 +15,7 @@ import traceback
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+OURS = "kvtransfer:"
 HANG_S = 200
 """A command that takes longer ends the process, with every thread's stack in the log."""
 
@@ -165,6 +166,18 @@ class Session:
     def reset(self, connector: bool, running: bool) -> bool:
         """Empty vLLM's own prefix cache, and more as told; whether that worked."""
         return bool(self._llm.reset_prefix_cache(running, connector))
+
+    def counted(self) -> dict[str, float]:
+        """What our own counters have come to, by name."""
+        from prometheus_client import REGISTRY
+
+        return {
+            metric.name.removeprefix(OURS): sample.value
+            for metric in REGISTRY.collect()
+            if metric.name.startswith(OURS)
+            for sample in metric.samples
+            if sample.name.endswith("_total")
+        }
 
     def close(self) -> None:
         """End the engine in good order."""

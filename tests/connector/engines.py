@@ -88,6 +88,10 @@ class Engine:
         """
         return bool(self._do("reset", connector=connector, running=running))
 
+    def counted(self) -> dict[str, float]:
+        """What our own counters have come to, by name without prefix."""
+        return dict(self._do("counted"))
+
     def close(self) -> None:
         """End it in good order; again is harmless."""
         if not self._lines.closed:

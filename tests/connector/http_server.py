@@ -54,10 +54,14 @@ class HttpServer:
         """Of its OpenAI-compatible part."""
         return f"http://127.0.0.1:{self._port}/v1"
 
+    def metrics(self) -> str:
+        """All of ``/metrics``."""
+        with urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=60) as reply:
+            return str(reply.read(), "utf-8")
+
     def metric(self, name: str) -> float:
         """The sum over the labels of a counter in ``/metrics``."""
-        with urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=60) as reply:
-            lines = reply.read().decode().splitlines()
+        lines = self.metrics().splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.split("{")[0] == name)
 
     def close(self) -> None:

@@ -3,11 +3,8 @@ from __future__ import annotations
 import json
 import pickle
 
-import pytest
-
 from kvtransfer.connector.plan import StepPlan, StepReport
 from kvtransfer.connector.stats import TransferStats
-from kvtransfer.metrics import COUNTERS, Metrics
 from kvtransfer.plan import Load, Plan, Report, Save
 
 
@@ -23,19 +20,12 @@ def test_reports_of_workers_are_summed_and_left_alone():
 
 
 def test_statistics_add_up_and_are_plain():
-    stats = TransferStats({"put_bytes": 1.0}).aggregate(TransferStats({"put_bytes": 2.0}))
-    assert json.loads(json.dumps(stats.to_dict())) == stats.reduce() == {"put_bytes": 3.0}
+    one = {"put_bytes": 1.0, "put_seconds": [0.5], "waiting_puts": 2}
+    two = {"put_bytes": 2.0, "put_seconds": [1.5, 1.0], "waiting_puts": 1, "open_breakers": 1}
+    stats = TransferStats(dict(one)).aggregate(TransferStats(dict(two)))
+    sums = {"put_bytes": 3.0, "put_seconds": [0.5, 1.5, 1.0], "waiting_puts": 2, "open_breakers": 1}
+    assert json.loads(json.dumps(stats.to_dict())) == sums
+    assert stats.reduce() == {**sums, "put_seconds": 3.0}
     assert not stats.is_empty()
     stats.reset()
     assert stats.is_empty()
-
-
-def test_every_counter_says_what_it_counts():
-    metrics = Metrics()
-    for name, meaning in COUNTERS.items():
-        metrics.add(name, 2)
-        assert meaning.endswith(".")
-    assert metrics.take() == dict.fromkeys(COUNTERS, 2)
-    assert metrics.take() == {}
-    with pytest.raises(ValueError, match="nonsense"):
-        metrics.add("nonsense")

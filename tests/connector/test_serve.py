@@ -8,6 +8,7 @@ import pytest
 from tests.connector.engines import start_together
 from tests.connector.http_server import HttpServer
 from tests.connector.inputs import connected
+from tests.connector.metric_names import asked, exported, expressions, table
 
 pytestmark = pytest.mark.vllm
 
@@ -42,3 +43,6 @@ def test_a_second_server_restores_what_the_first_has_saved(model, server, entrie
         assert chat(second) == (text, prompt_tokens)
         assert second.metric("vllm:external_prefix_cache_hits_total") == saved_tokens
         assert second.metric("kvtransfer:store_hit_tokens_total") == saved_tokens
+        shown = set(exported(second.metrics()))
+    assert set(table()) <= shown
+    assert {name for _, expression in expressions() for name in asked(expression)} <= shown

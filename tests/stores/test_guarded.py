@@ -45,16 +45,19 @@ def test_each_failure_is_a_miss_and_counted(clock):
 
 def test_a_store_that_is_down_is_left_alone_and_found_again(clock):
     inner, store = guarded(clock, [True] * 4)
+    assert store.open_breakers() == 0
     for _ in range(10):
         assert store.contains([KEY]) == [False]
+    assert store.open_breakers() == 1
     assert (inner.calls, store.failures, store.refused) == (3, 3, 7)
     clock.now_s = 0.5
     assert not store.put(KEY, memoryview(PAYLOAD))  # the probe fails, the next rest is 1 s
     clock.now_s = 1.4
     assert not store.put(KEY, memoryview(PAYLOAD))
-    assert inner.calls == 4
+    assert (inner.calls, store.open_breakers()) == (4, 1)
     clock.now_s = 1.5
     assert store.put(KEY, memoryview(PAYLOAD))
+    assert store.open_breakers() == 0
     assert get(store, KEY) == PAYLOAD
 
 

@@ -51,6 +51,18 @@ def test_the_two_values_of_an_entry_are_as_documented(store, backing):
     assert expected.items() <= backing.fields(KEY).items()
 
 
+def test_greeting_the_server_takes_one_round_trip(backing):
+    def greetings():
+        stats = backing.client.info("commandstats")
+        names = ("hello", "auth", "select", "client|setinfo", "client|setname")
+        return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in names)
+
+    before = greetings()
+    with closing(backing.open(CHUNK, StoreSettings())) as store:
+        store.put(KEY, memoryview(PAYLOAD))
+    assert greetings() - before == 1
+
+
 def test_both_halves_get_the_time_to_live(backing):
     with closing(backing.open(CHUNK, StoreSettings(ttl_s=100))) as store:
         store.put(KEY, memoryview(PAYLOAD))

@@ -1,0 +1,161 @@
+"""Eviction policies on recorded and made requests, and what the index costs.
+
+``python -m benchmarks.bench_policy [--trace FILE] [--json FILE]``. ``conversation/5%`` is the share
+of chunks served by leading runs with host memory for 5 % of the trace's distinct chunks; ``made``
+is the same for a load of chats and questions on documents, see :mod:`benchmarks.workloads`;
+``remote/host 20%`` is what an admission filter at the store's boundary saves and costs.
+FILE is Mooncake's ``FAST25-release/traces/conversation_trace.jsonl``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import tracemalloc
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.measure import ROOT, Row, append_rows, print_table, quantiles, seconds_row
+from benchmarks.s3fifo import S3FIFO
+from benchmarks.workloads import chats_and_documents
+from kvtransfer.index import Index
+from kvtransfer.planner import Planner, Target
+from kvtransfer.policies import POLICIES
+from kvtransfer.simulate.optimum import optimal_hits
+from kvtransfer.simulate.replay import Hierarchy, Sizes
+from kvtransfer.simulate.trace import TraceError, read_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+TRACE = ROOT.parent / "shared" / "traces" / "mooncake_conversation.jsonl"
+PERCENTS = (1, 2, 5, 10, 20)
+IMPLS = {"kvtransfer": "odds", "lru": "lru", "arc": "arc", "s3fifo": "s3fifo"}
+ADMIT_CHANCE = 0.05
+CHUNKS = 512  # of a request of 128k tokens
+MILLION = 1_000_000
+
+
+def rate_rows(name: str, requests: Sequence[Sequence[str]]) -> Iterator[Row]:
+    """Every policy at every size."""
+    distinct = len({key for keys in requests for key in keys})
+    asked = sum(map(len, requests))
+    for percent in PERCENTS:
+        slots = distinct * percent // 100
+        hits = {impl: hits_of(requests, policy, slots) for impl, policy in IMPLS.items()}
+        hits["optimum"] = optimal_hits(requests, slots)
+        for impl, count in hits.items():
+            rate = count / asked
+            case = f"{name}/{percent}%"
+            yield Row("policy", case, impl, rate, "hit rate", (rate, rate), len(requests))
+
+
+def hits_of(requests: Sequence[Sequence[str]], policy: str, slots: int) -> int:
+    """Chunks that host memory alone serves."""
+    hierarchy = Hierarchy(Sizes(slots), policy)
+    return sum(hierarchy.serve(keys).total() for keys in requests)
+
+
+def admission_rows(requests: Sequence[Sequence[str]]) -> Iterator[Row]:
+    """A store with room for all: the share of distinct chunks written to it, and the hit rate."""
+    distinct = len({key for keys in requests for key in keys})
+    asked = sum(map(len, requests))
+    for percent in (5, 10, 20, 30):
+        for impl, chance in (("kvtransfer", None), ("admission", ADMIT_CHANCE)):
+            sizes = Sizes(host=distinct * percent // 100, remote=distinct)
+            tiers = Hierarchy(sizes, "odds", chance)
+            rate = sum(tiers.serve(keys).total() for keys in requests) / asked
+            share = tiers.written["remote"] / distinct
+            case = f"remote/host {percent}%"
+            yield Row("policy", f"{case}/hits", impl, rate, "hit rate", (rate, rate), len(requests))
+            yield Row("policy", f"{case}/written", impl, share, "share", (share, share), 1)
+
+
+def speed_rows(rounds: int = 200) -> Iterator[Row]:
+    """A request whose chunks are all held: CPU seconds to note, look up, pin and plan it."""
+    for impl, policy in (("kvtransfer", "odds"), ("lru", "lru"), ("arc", "arc")):
+        planner = Planner(Index(40 * CHUNKS, policy), ranks=1, keep=True, put=False)
+        texts = [[f"{text:016x}{i:016x}" for i in range(CHUNKS)] for text in range(32)]
+        for keys in texts:
+            planned(planner, keys)
+        seconds = [planned(planner, texts[i % len(texts)]) for i in range(rounds)]
+        yield seconds_row("policy", f"plan/{CHUNKS} chunks", impl, seconds)
+
+
+def planned(planner: Planner, keys: Sequence[str]) -> float:
+    """CPU seconds until the request's loads are planned."""
+    targets = [Target(key) for key in keys]
+    begun_s = time.thread_time()
+    planner.index.note_request(keys)
+    held = planner.held(keys)
+    planner.loadable(keys, frozenset(keys[held:]))
+    loads = planner.load(targets)
+    taken_s = time.thread_time() - begun_s
+    for load in loads:
+        planner.index.unpin(load.slot)
+    return taken_s
+
+
+def memory_rows() -> Iterator[Row]:
+    """A full index of a million chunks in requests of 24, the keys' own text included."""
+    for impl, policy in (("kvtransfer", "odds"), ("lru", "lru"), ("arc", "arc")):
+        tracemalloc.start()
+        index = Index(MILLION, policy)
+        fill(index)
+        nbytes = tracemalloc.get_traced_memory()[0] / MILLION
+        tracemalloc.stop()
+        yield Row("policy", "memory/1M chunks", impl, nbytes, "B/chunk", (nbytes, nbytes), 1)
+
+
+def fill(index: Index) -> None:
+    """As requests would."""
+    for request in range(MILLION // 24 + 1):
+        keys = [f"{request:016x}{i:016x}" for i in range(24)]
+        index.note_request(keys)
+        slots = [index.claim(key) for key in keys if index.room]
+        for slot in slots:
+            if slot is not None:
+                index.unpin(slot)
+
+
+def fill_rate_row(rounds: int = 5) -> Row:
+    """CPU time for each chunk that enters a full index and drives another out."""
+    rates = []
+    for round_ in range(rounds):
+        index = Index(20_000, "odds")
+        requests = [[f"{round_}.{n}.{i}" for i in range(24)] for n in range(3000)]
+        begun_s = time.thread_time()
+        for keys in requests:
+            index.note_request(keys)
+            for slot in [index.claim(key) for key in keys]:
+                if slot is not None:
+                    index.unpin(slot)
+        rates.append((time.thread_time() - begun_s) / (24 * len(requests)) * 1e6)
+    value = sorted(rates)[len(rates) // 2]
+    return Row("policy", "replace/chunk", "kvtransfer", value, "us", quantiles(rates), rounds)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trace", type=Path, default=TRACE, help="Mooncake's conversation trace")
+    parser.add_argument("--json", type=Path, help="append one line a measurement to this file")
+    options = parser.parse_args()
+    POLICIES.setdefault("s3fifo", S3FIFO)
+    try:
+        conversation = [request.keys for request in read_trace(options.trace)]
+    except TraceError as error:
+        print(f"bench_policy: {error}; --trace names it", file=sys.stderr)
+        return 2
+    made = [[str(id_) for id_ in ids] for ids in chats_and_documents()]
+    rows = [*speed_rows(), fill_rate_row(), *memory_rows()]
+    rows += [*rate_rows("conversation", conversation), *rate_rows("made", made)]
+    rows += sorted(admission_rows(conversation), key=lambda row: row.case)
+    print_table(rows, baseline="kvtransfer")
+    if options.json:
+        append_rows(options.json, rows)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

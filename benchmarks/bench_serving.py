@@ -1,0 +1,199 @@
+"""Chat and RAG on two vLLM servers behind a round robin, with kvtransfer and without.
+
+``python -m benchmarks.bench_serving [--json FILE] [--seed N] [--rounds N] [--scale X] [--rate X]
+[--only NAME ...]``: SmolLM2-135M in fp32 on the CPU, two ``vllm serve`` with one OpenMP thread
+each, asked in turn over HTTP. The words are a real book's. Requests come as a Poisson process,
+whether or not the last one was answered; a conversation's next turn comes a while after its last
+answer. ``requests`` a second tell what a deployment can do only where they come faster than that:
+``--rate`` is how much. Three deployments, each started with empty caches, serve the very same
+requests, one after the other:
+
+- ``no-cache``: every prompt is computed whole (``--no-enable-prefix-caching``);
+- ``vllm``: as vLLM comes, each server with its own prefix cache;
+- ``kvtransfer``: the same, and both share one embedded Valkey.
+
+Each server has room for the KV cache of some 5,800 tokens: less than what is asked about, as it is
+with large models. kvtransfer has a quarter of a gibibyte of host memory for each server beside it,
+and the Valkey holds everything. Loads are in ``benchmarks/loads.py``:
+
+- ``chat``: conversations of six turns, each turn on all that was said before;
+- ``rag``: questions about documents of Zipf popularity, the document first.
+
+``hit rate`` is the share of prompt tokens that were not computed, wherever they came from;
+``same answers`` the share of requests answered, token by token, as by the first deployment. In
+fp32 a batch of another shape may round a near tie the other way, with or without a cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from tokenizers import Tokenizer
+
+from benchmarks.deployment import Deployment
+from benchmarks.loads import ChatShape, Conversation, RagShape, chat_load, rag_load
+from benchmarks.measure import Row, append_rows, print_table, quantiles
+from benchmarks.percentiles import percentile_rows
+from benchmarks.vllm_serve import Settings, VllmServe
+from demo.engine import kvtransfer_config
+from demo.process import EngineError
+from demo.report import Screen
+from demo.smollm2 import model_folder
+from demo.texts import real_text
+from kvtransfer.stores.embedded import EmbeddedServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from benchmarks.deployment import Served
+
+    Load = list[Conversation]
+
+SERVERS = 2
+KV_CACHE_BYTES = 256 << 20
+LONGEST_TOKENS = 4096
+STORE_BYTES = 4 << 30
+WARM_UP = [Conversation(0.0, "Answer.", ("Ready?",), ()) for _ in range(SERVERS)]
+DEPLOYMENTS = ("no-cache", "vllm", "kvtransfer")
+
+
+def main() -> None:
+    options = _options()
+    screen = Screen(Console())
+    loads = _loads(options)
+    served: dict[tuple[str, str], list[Served]] = {}
+    try:
+        for _ in range(options.rounds):
+            for name in options.only:
+                for load, result in _measure(screen, name, loads).items():
+                    served.setdefault((load, name), []).append(result)
+    except EngineError as error:
+        sys.exit(f"bench_serving: {error}")
+    rows = [row for load in loads for row in _rows(load, served, options.only)]
+    rows.sort(key=lambda row: row.case)
+    print_table(rows, baseline="vllm")
+    if options.json:
+        append_rows(options.json, rows)
+
+
+def _loads(options: argparse.Namespace) -> dict[str, Load]:
+    tokenizer = Tokenizer.from_file(str(model_folder() / "tokenizer.json"))
+    chat, rag = ChatShape(), RagShape()
+    return {
+        "chat": chat_load(
+            replace(
+                chat,
+                conversations=_scaled(chat.conversations, options.scale),
+                starts_per_s=chat.starts_per_s * options.rate,
+                thinks_s=chat.thinks_s / options.rate,
+            ),
+            tokenizer,
+            real_text(),
+            options.seed,
+        ),
+        "rag": rag_load(
+            replace(
+                rag,
+                requests=_scaled(rag.requests, options.scale),
+                starts_per_s=rag.starts_per_s * options.rate,
+            ),
+            tokenizer,
+            real_text(),
+            options.seed,
+        ),
+    }
+
+
+def _scaled(count: int, scale: float) -> int:
+    return max(2, round(count * scale))
+
+
+def _measure(screen: Screen, name: str, loads: dict[str, Load]) -> dict[str, Served]:
+    """What a fresh deployment makes of each load, in turn."""
+    with ExitStack() as running:
+        with screen.stage(f"{name}: {SERVERS} vLLM servers start"):
+            deployment = _start(running, name)
+            deployment.serve(WARM_UP)
+        results = {}
+        for load, conversations in loads.items():
+            with screen.stage(f"{name}: {load}"):
+                results[load] = deployment.serve(conversations)
+    return results
+
+
+def _start(running: ExitStack, name: str) -> Deployment:
+    logs = Path(running.enter_context(TemporaryDirectory()))
+    settings = _settings(running, name)
+    servers = [
+        running.enter_context(VllmServe(settings, logs / f"{name}-{number}.log"))
+        for number in range(SERVERS)
+    ]
+    for server in servers:
+        server.wait_until_up()
+    return Deployment(servers)
+
+
+def _settings(running: ExitStack, name: str) -> Settings:
+    plain = Settings(model_folder(), KV_CACHE_BYTES, LONGEST_TOKENS)
+    match name:
+        case "no-cache":
+            return replace(plain, options=["--no-enable-prefix-caching"])
+        case "vllm":
+            return plain
+    url = running.enter_context(EmbeddedServer(STORE_BYTES)).url
+    transfer = kvtransfer_config()
+    transfer["kv_connector_extra_config"] = {"max_local_cpu_size": 0.25}
+    return replace(plain, transfer=transfer, redis_url=url)
+
+
+def _rows(
+    load: str, served: dict[tuple[str, str], list[Served]], names: Sequence[str]
+) -> Iterator[Row]:
+    for name in names:
+        seconds = [s for result in served[load, name] for s in result.ttft_s]
+        yield from percentile_rows("serving", f"{load}/ttft", name, seconds)
+        yield _row(load, "requests", name, [r.requests_per_s for r in served[load, name]], "1/s")
+        yield _row(load, "hit rate", name, [r.counts.hit_rate for r in served[load, name]], "")
+        first = served[load, names[0]][0].answers
+        alike = [_alike(first, result.answers) for result in served[load, name]]
+        yield _row(load, "same answers", name, alike, "")
+
+
+def _row(load: str, what: str, name: str, values: Sequence[float], unit: str) -> Row:
+    spread = quantiles(values)
+    return Row("serving", f"{load}/{what}", name, median(values), unit, spread, len(values))
+
+
+def _alike(some: Sequence[list[int]], others: Sequence[list[int]]) -> float:
+    return sum(a == b for a, b in zip(some, others, strict=True)) / len(some)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="append one line a measurement to this file")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--rounds", type=int, default=1, help="how often each deployment is started"
+    )
+    parser.add_argument("--scale", type=float, default=1.0, help="of the number of requests")
+    parser.add_argument("--rate", type=float, default=1.0, help="of arrivals")
+    parser.add_argument("--only", nargs="+", choices=DEPLOYMENTS, default=list(DEPLOYMENTS))
+    options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error(f"--rounds {options.rounds}: at least 1")
+    for name in ("scale", "rate"):
+        if not getattr(options, name) > 0:
+            parser.error(f"--{name} {getattr(options, name)}: more than 0")
+    return options
+
+
+if __name__ == "__main__":
+    main()

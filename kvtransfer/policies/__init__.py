@@ -1,0 +1,62 @@
+"""What leaves host memory first: one policy a file, all behind ``Policy``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from kvtransfer.errors import ConfigError
+from kvtransfer.policies.arc import ARC
+from kvtransfer.policies.lru import LRU
+from kvtransfer.policies.odds import Odds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__all__ = ["POLICIES", "Policy", "open_policy"]
+
+
+class Policy(Protocol):
+    """Orders the slots whose chunks nothing uses; for one thread.
+
+    Only slots that ``rest`` has named since they were last used are ever given by ``evict``.
+    """
+
+    def note_request(self, keys: Sequence[str], slots: Mapping[str, int]) -> None:
+        """A request for the chunks ``keys``, in the order of their tokens, has come.
+
+        Args:
+            keys: held or not.
+            slots: those that are held.
+        """
+
+    def add(self, slot: int, key: str, after: int | None) -> None:
+        """``slot``, in use, holds ``key`` from now on, which continues the chunk in ``after``."""
+
+    def rest(self, slot: int) -> None:
+        """Nothing uses the chunk in ``slot`` any more."""
+
+    def use(self, slot: int) -> None:
+        """Something uses the chunk in ``slot``, which rested."""
+
+    def evict(self) -> int | None:
+        """The resting slot whose chunk goes next, which is gone from here on; None: none rests."""
+
+    def chance(self, key: str) -> float:
+        """That ``key``, just evicted, is asked for again; 1 where nothing is known."""
+
+    def drop(self, slot: int) -> None:
+        """The chunk in ``slot``, at rest or not, is no good."""
+
+
+POLICIES: dict[str, Callable[[int], Policy]] = {"odds": Odds, "lru": LRU, "arc": ARC}
+
+
+def open_policy(name: str, slots: int) -> Policy:
+    """The policy ``name`` for ``slots`` slots.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in POLICIES:
+        raise ConfigError(f"eviction policy {name!r} is not one of {', '.join(POLICIES)}")
+    return POLICIES[name](slots)

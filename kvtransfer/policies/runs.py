@@ -1,0 +1,140 @@
+"""Runs of chunks, in lines by kind and age: how they grow older, and which goes first."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from kvtransfer.policies.worth import AGES, STEPS, WorthTable
+
+_TURNS = 6
+_KINDS = _TURNS * 4
+_REQUESTS_A_LESSON = 4
+
+
+class Run:
+    """Neighbouring chunks of the last request for them, asked for equally often."""
+
+    __slots__ = (
+        "born",
+        "chunks",
+        "generation",
+        "gone",
+        "kind",
+        "resting",
+        "step",
+        "then",
+        "uses",
+    )
+
+    def __init__(self, generation: int, uses: int, born: int, *, is_last: bool) -> None:
+        self.generation = generation
+        """How many runs it continued when it was new."""
+        self.uses = uses
+        turns = min(generation + uses, _TURNS) - 1
+        self.kind = 4 * max(turns, 0) + 2 * (uses > 1) + is_last
+        self.born = born
+        self.step = 0
+        """Of age, see :mod:`kvtransfer.policies.worth`."""
+        self.chunks = 0
+        """Held and gone."""
+        self.resting: list[int] = []
+        """Slots, in the order of their tokens."""
+        self.gone: dict[str, int] = {}
+        """Depths of the chunks that have no slot."""
+        self.then: Run | None = None
+        """What followed it in its request."""
+
+
+class RunLines:
+    """All runs; those that have resting chunks also stand in the line of their kind and age."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        """Chunks asked for so far: the clock."""
+        self._requests = 0
+        self._by_age: list[OrderedDict[Run, None]] = [OrderedDict() for _ in range(STEPS)]
+        self._lines: list[list[OrderedDict[Run, None]]] = [
+            [OrderedDict() for _ in range(STEPS)] for _ in range(_KINDS)
+        ]
+        self._next_line: OrderedDict[Run, None] | None = None
+        """Those worth least, while nothing has changed that."""
+        self._next_worth = 0.0
+        self._table = WorthTable(_KINDS)
+
+    def pass_time(self, chunks: int) -> None:
+        """A request for ``chunks`` has come: all grow older by that."""
+        self._requests += 1
+        self.now += chunks
+        self._grow_older()
+        lesson, rest = divmod(self._requests, _REQUESTS_A_LESSON)
+        if rest == 0:
+            self._table.learn(lesson % _KINDS)
+        self._next_line = None
+
+    def enter(self, run: Run) -> None:
+        """A new run, with all its chunks."""
+        self._by_age[0][run] = None
+        self._table.came(run.kind, 0, run.chunks)
+        if run.resting:
+            self.line_up(run)
+
+    def grow(self, run: Run) -> None:
+        """One more chunk of a run that has entered."""
+        run.chunks += 1
+        self._table.came(run.kind, run.step, 1)
+
+    def shrink(self, run: Run, chunks: int) -> None:
+        """``chunks`` fewer; with its last one it is gone."""
+        run.chunks -= chunks
+        if run.chunks == 0:
+            del self._by_age[run.step][run]
+
+    def note_asked(self, run: Run, chunks: int) -> None:
+        """``chunks`` of the run have been asked for again."""
+        self._table.asked(run.kind, run.step, chunks)
+
+    def chance(self, run: Run) -> float:
+        """That a chunk of the run is asked for again."""
+        return self._table.ever[run.kind][run.step]
+
+    def line_up(self, run: Run) -> None:
+        """The run has resting chunks from now on."""
+        self._lines[run.kind][run.step][run] = None
+        if self._table.worth[run.kind][run.step] <= self._next_worth:
+            self._next_line = None
+
+    def step_out(self, run: Run) -> None:
+        """The run has no resting chunk any more."""
+        del self._lines[run.kind][run.step][run]
+
+    def first_to_go(self) -> Run | None:
+        """The oldest of those worth least, or what followed it: no chunk outlives its prefix."""
+        if not self._next_line:
+            self._next_line = self._worth_least()
+            if self._next_line is None:
+                return None
+        run = next(iter(self._next_line))
+        while run.then is not None and run.then.resting:
+            run = run.then
+        return run
+
+    def _grow_older(self) -> None:
+        for step in range(STEPS - 2, -1, -1):
+            line, newest = self._by_age[step], self.now - AGES[step]
+            while line and (run := next(iter(line))).born <= newest:
+                del line[run]
+                self._by_age[step + 1][run] = None
+                if run.resting:
+                    del self._lines[run.kind][step][run]
+                    self._lines[run.kind][step + 1][run] = None
+                run.step = step + 1
+                self._table.came(run.kind, run.step, run.chunks)
+
+    def _worth_least(self) -> OrderedDict[Run, None] | None:
+        least, worst = float("inf"), None
+        for lines, worth in zip(self._lines, self._table.worth, strict=True):
+            for step in range(STEPS - 1, -1, -1):
+                if lines[step] and worth[step] < least:
+                    least, worst = worth[step], lines[step]
+        self._next_worth = least
+        return worst

@@ -1,0 +1,77 @@
+"""What keeping a chunk is worth, learned from what became of those like it.
+
+Chunks are told apart by class and by age, in steps that double. Of each class and step two things
+are counted: the chunks that came to it, and those asked for again in it. Their ratio is the chance
+to be asked for at that age. The worth of a chunk is the chance of a hit for each chunk-time of room
+that it takes from now until the best moment to give up: the Gittins index, which says what goes
+first where each may turn out useful at a time of its own.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate, pairwise
+from operator import mul
+
+_FIRST_STEP = 64
+STEPS = 16
+# Upper ages of all steps but the last, in chunks asked for since: 64, 128, ... 1 million.
+AGES = tuple(_FIRST_STEP << step for step in range(STEPS - 1))
+_LENGTHS = (_FIRST_STEP, *(end - begin for begin, end in pairwise(AGES)), AGES[-1])
+
+# So many chunks of a class must have been seen for its own record to outweigh that of all classes.
+_TRUST_CHUNKS = 40.0
+_FORGET = 0.98
+
+
+class WorthTable:
+    """Records of ``classes`` classes, and the worth at each step of age that follows."""
+
+    def __init__(self, classes: int) -> None:
+        self._came = [[0.0] * STEPS for _ in range(classes)]
+        self._asked = [[0.0] * STEPS for _ in range(classes)]
+        self.worth = [self._worth([0.001] * STEPS) for _ in range(classes)]
+        self.ever = [[1.0] * STEPS for _ in range(classes)]
+        """The chance to be asked for again at that age or any later one."""
+
+    def came(self, kind: int, step: int, chunks: int) -> None:
+        """``chunks`` of class ``kind`` have reached the age of ``step``."""
+        self._came[kind][step] += chunks
+
+    def asked(self, kind: int, step: int, chunks: int) -> None:
+        """``chunks`` of class ``kind`` were asked for again at the age of ``step``."""
+        self._asked[kind][step] += chunks
+
+    def learn(self, kind: int) -> None:
+        """Reckon the worth of class ``kind`` anew, and let its record fade a little."""
+        everyone = [
+            (sum(asked) + 0.001) / (sum(came) + 1.0)
+            for asked, came in zip(
+                zip(*self._asked, strict=True), zip(*self._came, strict=True), strict=True
+            )
+        ]
+        came, asked = self._came[kind], self._asked[kind]
+        chances = [
+            min(1.0, (asked[step] + _TRUST_CHUNKS * chance) / (came[step] + _TRUST_CHUNKS))
+            for step, chance in enumerate(everyone)
+        ]
+        self.worth[kind] = self._worth(chances)
+        never = list(accumulate((1.0 - chance for chance in reversed(chances)), mul))
+        self.ever[kind] = [1.0 - left for left in reversed(never)]
+        self._came[kind] = [_FORGET * count for count in came]
+        self._asked[kind] = [_FORGET * count for count in asked]
+
+    @staticmethod
+    def _worth(chances: list[float]) -> list[float]:
+        return [_best_rate(chances, step) for step in range(STEPS)]
+
+
+def _best_rate(chances: list[float], first: int) -> float:
+    """Hits for each chunk-time of room, kept from step ``first`` to the best last one."""
+    best = hits = room = 0.0
+    left = 1.0
+    for chance, length in zip(chances[first:], _LENGTHS[first:], strict=True):
+        hits += left * chance
+        room += left * length * (1.0 - chance / 2)
+        left *= 1.0 - chance
+        best = max(best, hits / room)
+    return best

@@ -1,0 +1,1 @@
+"""Replays recorded requests through the index and the policies that serve."""

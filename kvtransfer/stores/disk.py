@@ -1,0 +1,233 @@
+"""Chunks as files in a folder, on a disk of this machine or a mounted one.
+
+The folder is the truth: what isn't there under its name, in its size, is a miss, whatever this
+process believes. An entry appears by rename and is verified by each read, so processes share the
+folder without a word between them. Its mtime is when it was last put, its atime the last use.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from kvtransfer.errors import ConfigError, StoreError
+from kvtransfer.stores.chunk_file import ChunkFiles
+from kvtransfer.stores.direct_io import ShortFileError
+from kvtransfer.stores.disk_folder import DiskFolder
+from kvtransfer.stores.disk_room import DiskRoom
+from kvtransfer.stores.record import whole
+from kvtransfer.stores.write_gate import WriteGate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from kvtransfer.layout import ChunkFormat
+    from kvtransfer.stores import StoreSettings
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_GONE = (errno.ENOENT, errno.ESTALE)
+
+
+class DiskStore:
+    """Payloads of one format under ``root``, which is made when it is first needed.
+
+    Args:
+        root: the folder.
+        chunk: what every payload is.
+        settings: ``ttl_s`` counts from when an entry was last put.
+        limit_bytes: all files together, whoever put them; None: until the disk is full.
+        clock: seconds since 1970.
+
+    Raises:
+        ConfigError: the limit leaves no room for a chunk.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        chunk: ChunkFormat,
+        settings: StoreSettings,
+        *,
+        limit_bytes: int | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._chunk = chunk
+        self._settings = settings
+        self._clock = clock
+        self._files = ChunkFiles(chunk, settings.connections)
+        self._folder = DiskFolder(root)
+        self.address = f"disk://{self._folder.root}"
+        """For logs."""
+        self._gate = WriteGate(self.address)
+        self.room = DiskRoom(self._folder, limit_bytes, clock)
+        """What is known of the folder, and what goes next."""
+        if limit_bytes is not None and limit_bytes < self._files.nbytes:
+            raise ConfigError(
+                f"{self.address} may hold {limit_bytes} bytes, but a chunk takes "
+                f"{self._files.nbytes}; raise max_local_storage_size"
+            )
+
+    @classmethod
+    def open(cls, url: str, chunk: ChunkFormat, settings: StoreSettings) -> DiskStore:
+        """At ``disk:///path``; ``?max_gib=100`` limits it.
+
+        Raises:
+            ConfigError: the URL is malformed, or leaves no room for a chunk.
+        """
+        parts = urlsplit(url)
+        options = parse_qs(parts.query, keep_blank_values=True)
+        sizes = options.pop("max_gib", [])
+        try:
+            if parts.netloc or len(parts.path) < 2 or options or len(sizes) > 1:
+                raise ValueError(url)
+            limit_bytes = int(float(sizes[0]) * 2**30) if sizes else None
+        except (ValueError, OverflowError):
+            raise ConfigError(
+                f"store URL {url!r} is malformed: write disk:///path or disk:///path?max_gib=100"
+            ) from None
+        return cls(unquote(parts.path), chunk, settings, limit_bytes=limit_bytes)
+
+    def contains(self, keys: Sequence[str]) -> list[bool]:
+        """See :class:`kvtransfer.stores.Store`."""
+        deadline_s = time.monotonic() + self._settings.timeout_s
+        with self._answering():
+            return [self._has(self._folder.path(key), deadline_s) for key in keys]
+
+    def get_into(self, key: str, payload: memoryview) -> bool:
+        """See :class:`kvtransfer.stores.Store`."""
+        target = whole(payload, self._chunk)
+        deadline_s = time.monotonic() + self._settings.timeout_s
+        path = self._folder.path(key)
+        with self._answering(), _opened(path) as fd:
+            if fd is None:
+                self.room.gone(path)
+                return False
+            if not self._read(fd, key, target, deadline_s):
+                self._remove(path)
+                return False
+            self._touch(fd)
+        self.room.used(path, self._files.nbytes)
+        return True
+
+    def put(self, key: str, payload: memoryview) -> bool:
+        """See :class:`kvtransfer.stores.Store`; False where the disk takes nothing."""
+        source = whole(payload, self._chunk)
+        if not self._gate.allows():
+            return False
+        deadline_s = time.monotonic() + self._settings.timeout_s
+        try:
+            self._put(key, source, deadline_s)
+        except OSError as error:
+            self._gate.failed(str(error))
+            return False
+        self._gate.succeeded()
+        return True
+
+    def close(self) -> None:
+        """See :class:`kvtransfer.stores.Store`."""
+        self._files.close()
+        self.room.close()
+
+    def _has(self, path: str, deadline_s: float) -> bool:
+        if time.monotonic() > deadline_s:
+            raise TimeoutError("no answer in time")
+        try:
+            found = os.stat(path)
+        except FileNotFoundError:
+            return False
+        if self._is_over(found):
+            self._remove(path)
+            return False
+        return found.st_size == self._files.nbytes
+
+    def _read(self, fd: int, key: str, target: memoryview, deadline_s: float) -> bool:
+        found = os.fstat(fd)
+        if found.st_size != self._files.nbytes or self._is_over(found):
+            return False
+        try:
+            return self._files.read(fd, key, target, deadline_s)
+        except OSError as error:
+            if isinstance(error, ShortFileError) or error.errno in _GONE:
+                return False
+            raise
+
+    def _put(self, key: str, source: memoryview, deadline_s: float) -> None:
+        path = self._folder.path(key)
+        if self._renew(key, path, deadline_s):
+            return
+        self.room.make(self._files.nbytes)
+        try:
+            self._write(path, key, source, deadline_s)
+        except OSError as error:
+            if error.errno not in _NO_ROOM or not self.room.free(2 * self._files.nbytes):
+                raise
+            self._write(path, key, source, deadline_s)
+        self.room.added(path, self._files.nbytes)
+
+    def _renew(self, key: str, path: str, deadline_s: float) -> bool:
+        """Whether the entry is there already; it is as if it was put now."""
+        with _opened(path) as fd, suppress(ShortFileError):
+            if fd is None or os.fstat(fd).st_size != self._files.nbytes:
+                return False
+            if not self._files.holds(fd, key, deadline_s):
+                return False
+            now_s = self._clock()
+            os.utime(fd, (now_s, now_s))
+            self.room.used(path, self._files.nbytes)
+            return True
+        return False
+
+    def _write(self, path: str, key: str, source: memoryview, deadline_s: float) -> None:
+        temporary, fd = self._folder.create_temporary()
+        try:
+            try:
+                self._files.write(fd, key, source, deadline_s)
+                now_s = self._clock()
+                os.utime(fd, (now_s, now_s))
+            finally:
+                os.close(fd)
+            self._folder.publish(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+
+    def _remove(self, path: str) -> None:
+        with suppress(OSError):  # not ours to delete, or gone already
+            os.unlink(path)
+        self.room.gone(path)
+
+    def _touch(self, fd: int) -> None:
+        now_ns = int(self._clock() * 1e9)
+        renews = self._settings.hit_ttl_s is not None
+        with suppress(OSError):  # a read-only disk
+            os.utime(fd, ns=(now_ns, now_ns if renews else os.fstat(fd).st_mtime_ns))
+
+    def _is_over(self, found: os.stat_result) -> bool:
+        ttl_s = self._settings.ttl_s
+        return ttl_s is not None and found.st_mtime + ttl_s <= self._clock()
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(f"{self.address}: {error.strerror or error}") from None
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[int | None]:
+    """The file at ``path``, None where there is none; gone while open is the same."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        fd = None
+    try:
+        yield fd
+    finally:
+        if fd is not None:
+            os.close(fd)

@@ -1,0 +1,72 @@
+"""Several stores as one, the fastest first: what a slow one served, the faster ones get too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvtransfer.stores.promoter import Promoter
+from kvtransfer.stores.record import whole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kvtransfer.layout import ChunkFormat
+    from kvtransfer.metrics import Metrics
+    from kvtransfer.stores import Store
+
+
+@dataclass(frozen=True)
+class Tier:
+    """One of the stores."""
+
+    name: str
+    """``{name}_fetched_tokens`` counts what it served."""
+    store: Store
+    """Guarded: it must not raise."""
+
+
+class TieredStore:
+    """``tiers``, which it owns, fastest first."""
+
+    def __init__(self, tiers: Sequence[Tier], chunk: ChunkFormat, metrics: Metrics) -> None:
+        self._tiers = tiers
+        self._chunk = chunk
+        self._metrics = metrics
+        self._promoter = Promoter(chunk.nbytes, metrics) if len(tiers) > 1 else None
+
+    def contains(self, keys: Sequence[str]) -> list[bool]:
+        """See :class:`kvtransfer.stores.Store`; whether any tier has it."""
+        held = dict.fromkeys(keys, False)
+        for tier in self._tiers:
+            missing = [key for key, is_held in held.items() if not is_held]
+            if missing:
+                held.update(zip(missing, tier.store.contains(missing), strict=True))
+        return [held[key] for key in keys]
+
+    def get_into(self, key: str, payload: memoryview) -> bool:
+        """See :class:`kvtransfer.stores.Store`; from the fastest tier that has it."""
+        for depth, tier in enumerate(self._tiers):
+            if tier.store.get_into(key, payload):
+                self._metrics.add(f"{tier.name}_fetched_tokens", self._chunk.tokens)
+                self._promote(key, payload, depth)
+                return True
+        return False
+
+    def put(self, key: str, payload: memoryview) -> bool:
+        """See :class:`kvtransfer.stores.Store`; into each tier, True when any took it."""
+        taken = [tier.store.put(key, payload) for tier in self._tiers]
+        return any(taken)
+
+    def close(self) -> None:
+        """See :class:`kvtransfer.stores.Store`; promotions that wait are dropped."""
+        if self._promoter is not None:
+            self._promoter.close()
+        for tier in self._tiers:
+            tier.store.close()
+
+    def _promote(self, key: str, payload: memoryview, depth: int) -> None:
+        """Into the ``depth`` tiers that are faster than the one which served."""
+        if self._promoter is not None and depth > 0:
+            faster = [tier.store for tier in self._tiers[:depth]]
+            self._promoter.offer(key, whole(payload, self._chunk), faster)

@@ -1,0 +1,33 @@
+import json
+from pathlib import Path
+
+from benchmarks.bench_policy import PERCENTS, speed_rows
+from benchmarks.workloads import chats_and_documents
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "policy.jsonl"
+
+
+def test_the_committed_rates_are_what_the_default_policy_promises():
+    rows = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
+    rates = {(row["case"], row["impl"]): row["value"] for row in rows}
+    for percent in PERCENTS:
+        case = f"conversation/{percent}%"
+        best = max(rates[case, impl] for impl in ("lru", "arc", "s3fifo"))
+        ours = rates[case, "kvtransfer"]
+        assert ours >= best * (1.05 if percent <= 5 else 1.0)
+        assert ours <= rates[case, "optimum"]
+
+
+def test_the_made_load_is_the_same_each_time_and_of_prefixes():
+    requests = chats_and_documents(300)
+    assert requests == chats_and_documents(300)
+    seen = set()
+    for ids in requests:
+        fresh = [id_ not in seen for id_ in ids]
+        assert fresh == sorted(fresh)
+        assert len(set(ids)) == len(ids)
+        seen |= set(ids)
+
+
+def test_planning_is_measured_for_every_policy():
+    assert [row.impl for row in speed_rows(rounds=1)] == ["kvtransfer", "lru", "arc"]

@@ -1,0 +1,51 @@
+"""One table of what we export, and a dashboard of it: neither may lag behind the code."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from kvtransfer.metrics import COUNTERS, DURATIONS, GAUGES
+from tests.connector.metric_names import NAME, asked, exported, expressions, table
+
+pytestmark = pytest.mark.vllm
+
+
+@pytest.fixture(scope="module")
+def ours():
+    """What our part of ``/metrics`` holds once each metric has been told something."""
+    from kvtransfer.connector.stats import TransferPromMetrics
+
+    registry = CollectorRegistry()
+    kinds = {
+        kind: lambda kind=kind, **arguments: kind(registry=registry, **arguments)
+        for kind in (Counter, Gauge, Histogram)
+    }
+    config = SimpleNamespace(kv_transfer_config=None)
+    metrics = TransferPromMetrics(config, kinds, ["model_name", "engine"], {0: ["tiny", "0"]})
+    metrics.observe(dict.fromkeys([*COUNTERS, *GAUGES], 1))
+    metrics.observe({name: [0.2, 0.4] for name in DURATIONS})
+    return exported(generate_latest(registry).decode())
+
+
+def test_the_table_is_what_is_exported(ours):
+    assert table() == ours
+
+
+def test_the_dashboard_shows_all_of_ours_and_nothing_else(ours):
+    shown = {name for _, expression in expressions() for name in asked(expression)}
+    assert {name for name in shown if name.startswith("kvtransfer:")} == set(ours)
+
+
+@pytest.mark.parametrize(("title", "expression"), list(expressions()))
+def test_an_expression_adds_up_what_is_chosen(title, expression):
+    """Of several processes; counters mean something only as a sum of rates."""
+    names = NAME.findall(expression)
+    assert names
+    for name in names:
+        chosen = f'{name}{{model_name=~"$model"}}'
+        is_gauge = name.removeprefix("kvtransfer:") in GAUGES
+        assert (f"sum({chosen})" if is_gauge else f"rate({chosen}[$__rate_interval])") in expression
+    assert expression.count("(") == expression.count(")")

@@ -1,0 +1,84 @@
+"""Memory that is too small, with a disk and Redis behind it: every turn of many talks is right."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+import pytest
+
+from kvtransfer.stores.embedded import EmbeddedServer
+from tests.connector.conversation import hold, requests, small_host
+
+pytestmark = pytest.mark.vllm
+
+TALKS, TURNS = 8, 4
+# A long request has twelve chunks, all talks together have seventy.
+HOST_CHUNKS, DISK_CHUNKS = 18, 26
+PLENTY = 200
+
+
+@pytest.fixture(scope="module")
+def asked(plain):
+    return requests(plain, TALKS, TURNS, seed=2)
+
+
+def test_each_tier_serves_and_every_turn_is_right(engines, model, asked, tmp_path):
+    with EmbeddedServer(64 << 20) as server:
+        setup = small_host(model, HOST_CHUNKS, tmp_path / "chunks", DISK_CHUNKS, server.url)
+        with engines.start(setup) as engine:
+            turns = hold(engine, asked)
+            counted = engine.counted()
+    assert turns.wrong == []
+    assert counted["host_hit_tokens"] > 0
+    assert counted["disk_fetched_tokens"] > 0
+    assert counted["remote_fetched_tokens"] > 0
+    assert counted["promoted_chunks"] > 0
+    assert counted["host_hit_tokens"] + counted["store_hit_tokens"] == turns.external_tokens
+    fetched_tokens = counted["disk_fetched_tokens"] + counted["remote_fetched_tokens"]
+    assert fetched_tokens >= counted["store_hit_tokens"]
+
+
+def test_a_restart_finds_what_the_disk_holds(engines, model, asked, tmp_path):
+    last = asked[-1:]
+    setup = small_host(model, HOST_CHUNKS, tmp_path / "chunks", PLENTY)
+    with engines.start(setup) as engine:
+        assert hold(engine, last).external_tokens == 0
+    with engines.start(setup) as engine:
+        turns = hold(engine, last)
+        counted = engine.counted()
+    assert turns.wrong == []
+    chunks_tokens = turns.prompt_tokens // 64 * 64
+    assert turns.external_tokens == counted["disk_fetched_tokens"] == chunks_tokens
+
+
+def test_two_engines_share_a_folder(engines, model, asked, tmp_path):
+    setup = small_host(model, HOST_CHUNKS, tmp_path / "chunks", DISK_CHUNKS)
+    with engines.start(setup) as one, engines.start(setup) as other:
+        for number, turn in enumerate(asked):  # a talk goes on where it was not before
+            assert hold(one if number % 2 else other, [turn]).wrong == []
+        counted = [engine.counted()["disk_fetched_tokens"] for engine in (one, other)]
+    assert min(counted) > 0
+
+
+def test_serving_goes_on_when_the_folder_is_gone(engines, model, asked, tmp_path):
+    folder, elsewhere = tmp_path / "chunks", tmp_path / "elsewhere"
+    with engines.start(small_host(model, HOST_CHUNKS, folder, PLENTY)) as engine:
+        assert hold(engine, asked[:10]).wrong == []
+        folder.rename(elsewhere)
+        assert hold(engine, asked[10:20]).wrong == []
+        put_a_file_in_place_of(folder)
+        assert hold(engine, asked[20:]).wrong == []
+        log = engine.log()
+    # Once a minute; reads may have been spared by host memory.
+    assert log.count("its chunks are misses: Not a directory") <= 4
+    assert 1 <= log.count("takes no chunks for now: [Errno 20] Not a directory") <= 4
+
+
+def put_a_file_in_place_of(folder):
+    """Though an engine may be writing there, which makes the folder anew."""
+    while not folder.is_file():
+        with suppress(OSError):
+            folder.rename(folder.with_name(f"was-{os.urandom(4).hex()}"))
+        with suppress(FileExistsError), folder.open("x") as file:
+            file.write("not a folder")

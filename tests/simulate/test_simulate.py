@@ -1,0 +1,182 @@
+import json
+from collections import Counter
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvtransfer.cli import main
+from kvtransfer.policies import POLICIES
+from kvtransfer.simulate.grid import Machine, chunks_in, grid, replayed
+from kvtransfer.simulate.optimum import optimal_hits
+from kvtransfer.simulate.replay import Hierarchy, Sizes
+from kvtransfer.simulate.trace import Request, TraceError, read_trace
+
+MACHINE = Machine(10, 100, 1000.0, {"host": 1e9, "disk": 1e6, "remote": 1e4})
+chains = st.lists(st.sampled_from(["a", "ab", "abc", "abz", "x", "xy"]), min_size=1, max_size=12)
+
+
+def hits(requests, slots, policy="odds"):
+    hierarchy = Hierarchy(Sizes(slots), policy)
+    return sum(hierarchy.serve(keys).total() for keys in requests)
+
+
+@given(requests=chains, slots=st.integers(1, 5), policy=st.sampled_from(list(POLICIES)))
+def test_no_policy_beats_the_optimum(requests, slots, policy):
+    assert hits(requests, slots, policy) <= optimal_hits(requests, slots)
+
+
+@given(requests=chains)
+def test_with_room_for_all_every_policy_is_the_optimum(requests):
+    seen, leading = set(), 0
+    for keys in requests:
+        leading += len([key for key in keys if key in seen])
+        seen |= set(keys)
+    assert {hits(requests, 6, policy) for policy in POLICIES} == {leading}
+    assert optimal_hits(requests, 6) == leading
+
+
+def test_the_optimum_knows_the_future():
+    requests = ["ab", "xy", "ab", "xy", "ab"]
+    assert optimal_hits(requests, 2) == 4  # one text stays
+    assert optimal_hits(requests, 3) == 5  # and the first chunk of the other, once
+    assert hits(requests, 2, "lru") == 0
+
+
+def test_each_tier_serves_what_those_before_it_lack():
+    tiers = Hierarchy(Sizes(host=2, disk=4, remote=8), "lru")
+    assert tiers.serve("abcd") == Counter()
+    assert tiers.written == Counter(host=2, disk=4, remote=4)
+    assert tiers.serve("abcd") == Counter(host=2, disk=2)
+    tiers.serve("wxyz")  # drives all out of host memory and disk
+    assert tiers.serve("abcd") == Counter(remote=4)
+    assert tiers.written["remote"] == 8
+
+
+def test_what_is_admitted_is_written_as_it_leaves_host_memory():
+    tiers = Hierarchy(Sizes(host=2, remote=8), "lru", admit_chance=0.05)
+    tiers.serve("ab")
+    assert tiers.written["remote"] == 0
+    tiers.serve("xy")
+    assert tiers.written["remote"] == 2
+    assert tiers.serve("ab") == Counter(remote=2)
+
+
+def test_what_never_comes_again_is_not_admitted():
+    tiers = Hierarchy(Sizes(host=50, remote=100_000), "odds", admit_chance=0.05)
+    for number in range(3000):
+        tiers.serve([f"{number}.{i}" for i in range(10)])
+    assert 0 < tiers.written["remote"] < 0.2 * 30_000
+
+
+def test_a_hit_counts_only_behind_hits():
+    tiers = Hierarchy(Sizes(host=4), "lru")
+    tiers.serve("bc")
+    assert tiers.serve("abc") == Counter()
+
+
+def test_time_saved_is_computing_less_loading_and_never_negative():
+    assert MACHINE.saved_s(Counter(host=2), 25) == pytest.approx(0.02 - 2 * 1000 / 1e9)
+    assert MACHINE.saved_tokens(Counter(host=3), 25) == 25
+    assert MACHINE.saved_s(Counter(remote=2), 25) == 0.0
+
+
+def test_a_grid_is_every_size_under_every_policy():
+    requests = [Request(list("abc"), 30), Request(list("abz"), 25)]
+    steps = []
+    outcomes = list(
+        replayed(
+            requests, grid([1, 3], [0, 2], [0]), ["lru", "odds"], MACHINE, lambda: steps.append(1)
+        )
+    )
+    tried = [(o.sizes.disk, o.sizes.host, o.policy) for o in outcomes]
+    assert tried == list(product([0, 2], [1, 3], ["lru", "odds"]))
+    assert len(steps) == 16
+    assert outcomes[2].hit_rate == outcomes[2].optimal_rate == 2 / 6
+    assert (outcomes[2].saved_tokens, outcomes[2].tokens) == (20, 55)
+
+
+def test_sizes_are_shares_or_gibibytes():
+    assert chunks_in("5%", 1000, 1) == 50
+    assert chunks_in("1.5", 1000, 2**29) == 3
+
+
+MOONCAKE = [
+    {"timestamp": 0, "input_length": 1000, "output_length": 5, "hash_ids": [0, 1]},
+    {"timestamp": 1, "input_length": 1400, "output_length": 5, "hash_ids": [0, 1, 2]},
+]
+
+
+def jsonl(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_three_kinds_of_trace_are_read_alike(tmp_path):
+    ours = [{"tokens": row["input_length"], "hashes": row["hash_ids"]} for row in MOONCAKE]
+    table = tmp_path / "trace.csv"
+    table.write_text("tokens,hashes\n1000,0 1\n1400,0 1 2\n", encoding="utf-8")
+    traces = [
+        read_trace(jsonl(tmp_path / "mooncake.jsonl", MOONCAKE)),
+        read_trace(jsonl(tmp_path / "ours.jsonl", ours)),
+        read_trace(table),
+    ]
+    assert traces == [[Request(["0", "1"], 1000), Request(["0", "1", "2"], 1400)]] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("t.parquet", "", "a trace is a .jsonl or a .csv file"),
+        ("t.jsonl", "", "there is no request in it"),
+        ("t.jsonl", '{"tokens": 3}\n', "request 1 has neither hash_ids and input_length"),
+        ("t.jsonl", '{"tokens": 3, "hashes": [1, 1]}\n', "request 1 has a hash twice"),
+        ("t.jsonl", "{\n", "t.jsonl: Expecting"),
+        ("t.csv", "tokens,hashes\nfew,1 2\n", "t.csv: invalid literal"),
+    ],
+)
+def test_what_is_no_trace_is_refused_in_one_sentence(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(TraceError, match=message):
+        read_trace(tmp_path / name)
+
+
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_the_command_prints_a_table_and_draws_the_curve(tmp_path, capsys, ending):
+    trace = jsonl(tmp_path / "trace.jsonl", MOONCAKE)
+    picture = tmp_path / f"sizes.{ending}"
+    sizes = ["--host", "50%,100%", "--disk", "0,1", "--policy", "lru,odds"]
+    assert main(["simulate", str(trace), *sizes, "--plot", str(picture)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[2:10]] == ["lru", "odds"] * 4
+    assert lines[6].split()[2:4] == ["0.400", "0.400"]
+    assert picture.read_bytes()[:5] in (b"\x89PNG\r", b"<?xml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--host", "0"], "--host holds no chunk of 64 MiB"),
+        (["--host", "100%", "--plot", "none/a.svg"], "none/a.svg: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    jsonl(tmp_path / "trace.jsonl", MOONCAKE)
+    assert main(["simulate", "trace.jsonl", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_missing_trace_is_one_sentence(capsys):
+    assert main(["simulate", "nowhere.jsonl"]) == 2
+    assert capsys.readouterr().err == "kvtransfer: nowhere.jsonl: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--policy", "fifo"], ["--host", "much"], ["--plot", "sizes.odt"]]
+)
+def test_a_wrong_option_is_named(capsys, arguments):
+    with pytest.raises(SystemExit):
+        main(["simulate", "trace.jsonl", *arguments])
+    assert arguments[0] in capsys.readouterr().err

@@ -1,0 +1,258 @@
+"""Several stores as one: who serves, who gets a copy, and what one that fails costs the others."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from contextlib import closing, contextmanager
+from threading import Event
+
+import pytest
+import redis
+
+from kvtransfer.config import TransferConfig
+from kvtransfer.errors import ConfigError
+from kvtransfer.metrics import Metrics
+from kvtransfer.stores import StoreSettings
+from kvtransfer.stores.guarded import GuardedStore, open_guarded
+from kvtransfer.stores.memory import MemoryStore
+from kvtransfer.stores.tiered import Tier, TieredStore
+from kvtransfer.testing import (
+    ABSENT_KEY,
+    CHUNK,
+    KEY,
+    OTHER_KEY,
+    PAYLOAD,
+    FlakyStore,
+    StoreContract,
+    get,
+)
+from tests.stores.disk_backing import DiskBacking
+from tests.stores.disk_writer import key_of
+
+LIMIT_S = 30.0
+
+
+class Watched(MemoryStore):
+    """Notes what it is asked; its puts wait for ``open``."""
+
+    def __init__(self):
+        super().__init__(CHUNK, StoreSettings())
+        self.asked = []
+        self.open = Event()
+        self.open.set()
+        self.closes = 0
+
+    def contains(self, keys):
+        self.asked.append(list(keys))
+        return super().contains(keys)
+
+    def put(self, key, payload):
+        assert self.open.wait(LIMIT_S)
+        return super().put(key, payload)
+
+    def close(self):
+        self.closes += 1
+
+
+@pytest.fixture
+def disk():
+    return Watched()
+
+
+@pytest.fixture
+def remote():
+    return Watched()
+
+
+@pytest.fixture
+def metrics():
+    return Metrics()
+
+
+@pytest.fixture
+def tiers(disk, remote, metrics):
+    with closing(tiered(metrics, disk=disk, remote=remote)) as opened:
+        yield opened
+
+
+class TestOneTier(StoreContract):
+    @pytest.fixture
+    def backing(self, tmp_path):
+        class Backing(DiskBacking):
+            def open(self, chunk, settings):
+                return TieredStore([Tier("disk", super().open(chunk, settings))], chunk, Metrics())
+
+        return Backing(tmp_path)
+
+
+def tiered(metrics, **stores):
+    return TieredStore([Tier(name, store) for name, store in stores.items()], CHUNK, metrics)
+
+
+def put(store, key):
+    return store.put(key, memoryview(PAYLOAD))
+
+
+def await_promotion(store, key, faster):
+    """Read ``key`` until ``faster`` has it too, as the first reads find no buffers to copy to."""
+    deadline_s = time.monotonic() + LIMIT_S
+    while get(faster, key) is None:
+        assert time.monotonic() < deadline_s, "never promoted"
+        assert get(store, key) == PAYLOAD
+
+
+def test_a_put_reaches_every_tier(tiers, disk, remote):
+    assert put(tiers, KEY)
+    assert get(disk, KEY) == get(remote, KEY) == PAYLOAD
+
+
+def test_the_fastest_that_has_it_serves_and_is_counted(tiers, disk, remote, metrics):
+    put(remote, KEY)
+    put(disk, OTHER_KEY)
+    put(remote, OTHER_KEY)
+    assert get(tiers, OTHER_KEY) == PAYLOAD
+    assert metrics.take() == {"disk_fetched_tokens": CHUNK.tokens}
+    assert get(tiers, KEY) == PAYLOAD
+    assert metrics.take()["remote_fetched_tokens"] == CHUNK.tokens
+    assert get(tiers, ABSENT_KEY) is None
+    assert "disk_fetched_tokens" not in metrics.take()
+
+
+def test_any_tier_counts_and_the_slower_are_asked_for_the_rest_only(tiers, disk, remote):
+    put(disk, KEY)
+    put(remote, OTHER_KEY)
+    asked = [OTHER_KEY, ABSENT_KEY, KEY, OTHER_KEY]
+    assert tiers.contains(asked) == [True, False, True, True]
+    assert remote.asked == [[OTHER_KEY, ABSENT_KEY]]
+    assert tiers.contains([KEY]) == [True]
+    assert len(remote.asked) == 1
+
+
+def test_what_a_slow_tier_served_the_fast_one_gets(tiers, disk, remote, metrics):
+    put(remote, KEY)
+    await_promotion(tiers, KEY, disk)
+    metrics.take()
+    assert get(tiers, KEY) == PAYLOAD
+    counted = metrics.take()
+    assert (counted["disk_fetched_tokens"], "remote_fetched_tokens" in counted) == (7, False)
+
+
+def test_a_promotion_is_of_what_was_read_whatever_becomes_of_the_slot(tiers, disk, remote):
+    put(remote, KEY)
+    put(remote, OTHER_KEY)
+    await_promotion(tiers, OTHER_KEY, disk)
+    disk.open.clear()
+    slot = bytearray(CHUNK.nbytes)
+    assert tiers.get_into(KEY, memoryview(slot))
+    slot[:] = bytes(len(slot))
+    disk.open.set()
+    await_promotion(tiers, KEY, disk)
+    assert get(disk, KEY) == PAYLOAD
+
+
+def test_a_fast_tier_that_stalls_delays_no_load(tiers, disk, remote, metrics):
+    keys = [key_of(i) for i in range(40)]
+    assert all(put(remote, key) for key in keys)
+    await_promotion(tiers, keys[0], disk)
+    metrics.take()
+    disk.open.clear()
+    assert {get(tiers, key) for key in keys} == {PAYLOAD}  # ends, though no put to the disk does
+    counted = metrics.take()
+    disk.open.set()
+    assert counted["promotion_dropped_chunks"] >= 30
+    assert counted["remote_fetched_tokens"] >= 30 * CHUNK.tokens
+
+
+def test_closing_drops_what_waits_and_closes_each_tier(tiers, disk, remote):
+    put(remote, KEY)
+    await_promotion(tiers, KEY, disk)
+    for i in range(4):
+        put(remote, key_of(i))
+        get(tiers, key_of(i))
+    tiers.close()
+    assert disk.closes == remote.closes == 1
+
+
+@pytest.mark.parametrize("broken", ["disk", "remote"])
+def test_a_tier_that_is_down_costs_only_what_it_held(broken, metrics):
+    well = Watched()
+    flaky = FlakyStore(MemoryStore(CHUNK, StoreSettings()), itertools.repeat(True))
+    down = GuardedStore(flaky, "flaky://")
+    stores = {name: down if name == broken else well for name in ("disk", "remote")}
+    with closing(tiered(metrics, **stores)) as store:
+        assert put(store, KEY)
+        for _ in range(10):
+            assert store.contains([KEY, ABSENT_KEY]) == [True, False]
+            assert get(store, KEY) == PAYLOAD
+            assert get(store, ABSENT_KEY) is None
+    assert flaky.calls < 10  # its own breaker: it is left alone, the other is not
+    assert get(well, KEY) == PAYLOAD
+
+
+def test_no_tier_takes_it():
+    stores = {
+        name: GuardedStore(FlakyStore(Watched(), itertools.repeat(True)), f"{name}://")
+        for name in ("disk", "remote")
+    }
+    with closing(tiered(Metrics(), **stores)) as store:
+        assert not put(store, KEY)
+
+
+@contextmanager
+def configured(**settings):
+    """The tiers as an executor has them, and as a scheduler's lookup has them."""
+    config = TransferConfig.of(chunk_size=CHUNK.tokens, **settings)
+    metrics = Metrics()
+    with (
+        closing(open_guarded(config, CHUNK)) as lookup,
+        closing(open_guarded(config, CHUNK, metrics)) as executor,
+    ):
+        yield executor, lookup, metrics
+
+
+def test_nothing_configured_is_no_store():
+    assert open_guarded(TransferConfig.of(), CHUNK) is None
+
+
+def test_a_folder_without_a_size_is_refused(tmp_path):
+    config = TransferConfig.of(local_storage=str(tmp_path))
+    with pytest.raises(ConfigError, match="raise max_local_storage_size"):
+        open_guarded(config, CHUNK)
+
+
+def test_both_sides_see_the_disk(tmp_path):
+    folder = {"local_storage": str(tmp_path), "max_local_storage_size": 0.001}
+    with configured(**folder) as (executor, lookup, metrics):
+        assert put(executor, KEY)
+        assert lookup.contains([KEY, ABSENT_KEY]) == [True, False]
+        assert get(executor, KEY) == PAYLOAD
+        assert metrics.take() == {"disk_fetched_tokens": CHUNK.tokens}
+    with configured(**folder) as (executor, lookup, _):
+        assert lookup.contains([KEY]) == [True]
+        assert get(executor, KEY) == PAYLOAD
+
+
+def test_both_sides_share_one_embedded_server(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    url = "embedded://?max_gib=0.0625"
+    folder = {"local_storage": str(tmp_path / "chunks"), "max_local_storage_size": 0.001}
+    with configured(remote_url=url, **folder) as (executor, lookup, metrics):
+        assert put(executor, KEY)
+        (address,) = tmp_path.glob("kvtransfer-*/embedded")
+        with redis.Redis.from_url(address.read_text()) as client:
+            assert len(client.keys()) == 2
+        DiskBacking(tmp_path / "chunks").path(KEY).unlink()
+        assert lookup.contains([KEY]) == [True]
+        assert get(executor, KEY) == PAYLOAD
+        assert metrics.take()["remote_fetched_tokens"] == CHUNK.tokens
+
+
+def test_the_disk_serves_while_the_remote_is_not_there(server, tmp_path):
+    server.close()
+    folder = {"local_storage": str(tmp_path), "max_local_storage_size": 0.001}
+    with configured(remote_url=server.url, **folder) as (executor, lookup, _):
+        for i in range(20):
+            assert put(executor, key_of(i))
+            assert lookup.contains([key_of(i), ABSENT_KEY]) == [True, False]
+            assert get(executor, key_of(i)) == PAYLOAD
