@@ -41,6 +41,8 @@ MOST_GROWTH_BYTES = 16 << 20
 MOST_LINES_A_MINUTE = 4
 """Of the log: the lookup's store and the worker's may each complain once a minute."""
 _AT_ONCE = 4
+_FEW_SHAPES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "4"}
+"""oneDNN keeps code for each number of tokens computed at once: tens of MB until it has seen all."""
 _LITTLE_HOST_MEMORY = {"local_cpu": True, "max_local_cpu_size": 0.01}
 """GiB: 160 chunks, so that there is eviction all the time."""
 
@@ -163,6 +165,7 @@ def summary(states: list[State], seconds: float) -> dict[str, object]:
 
 def main() -> None:
     options = _options()
+    os.environ |= _FEW_SHAPES
     with tempfile.TemporaryDirectory() as folder:
         model = str(write_model(Path(folder, "tiny")))
         with (
