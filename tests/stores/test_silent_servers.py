@@ -37,6 +37,18 @@ def calls(store):
     )
 
 
+def is_given_up_in_time(call):
+    """Whether it is in one of three tries: on a busy machine anything may take long once."""
+    return any(took_s(call) < QUICK.timeout_s + GRACE_S for _ in range(3))
+
+
+def took_s(call):
+    began_s = time.monotonic()
+    with pytest.raises(StoreError):
+        call()
+    return time.monotonic() - began_s
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -51,10 +63,7 @@ def calls(store):
 def test_it_is_given_up_in_time(silent, url):
     with closing(open_store(url.replace("PORT", str(silent)), CHUNK, QUICK)) as store:
         for call in calls(store):
-            began_s = time.monotonic()
-            with pytest.raises(StoreError):
-                call()
-            assert time.monotonic() - began_s < QUICK.timeout_s + GRACE_S
+            assert is_given_up_in_time(call)
 
 
 def test_a_master_that_stops_is_given_up_in_time_and_taken_up_again(tmp_path):
@@ -68,10 +77,7 @@ def test_a_master_that_stops_is_given_up_in_time_and_taken_up_again(tmp_path):
             os.kill(each.pid, signal.SIGSTOP)
         try:
             for call in calls(store):
-                began_s = time.monotonic()
-                with pytest.raises(StoreError):
-                    call()
-                assert time.monotonic() - began_s < QUICK.timeout_s + GRACE_S
+                assert is_given_up_in_time(call)
         finally:
             for each in stopped:
                 os.kill(each.pid, signal.SIGCONT)
