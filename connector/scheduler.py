@@ -290,14 +290,16 @@ class SchedulerSide:
         if end <= first:
             return []
         tracked.saved_chunks = end
-        return list(self._save_chunks(tracked, first, tracked.keys[first:end]))
+        return list(self._save_chunks(tracked, first, tracked.keys[:end]))
 
     def _save_chunks(self, tracked: Tracked, first: int, keys: Sequence[str]) -> Iterator[Save]:
         stored = self._offers.known(tracked.request.request_id)
-        for chunk, key in enumerate(keys, first):
+        for chunk in range(first, len(keys)):
+            key = keys[chunk]
             if key in stored or key in self._planner.index:
                 continue
-            save = self._planner.save(key, self._tiling.blocks(chunk, tracked.block_ids))
+            blocks = self._tiling.blocks(chunk, tracked.block_ids)
+            save = self._planner.save(key, blocks, after=keys[chunk - 1] if chunk else None)
             if save is None:
                 self._metrics.add("save_skipped_chunks")
                 continue
