@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 from kvtransfer.stores.guarded import open_guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence, Set
+    from collections.abc import Callable, Set
 
     from kvtransfer.config import TransferConfig
     from kvtransfer.keys import Names
@@ -28,12 +29,17 @@ if TYPE_CHECKING:
 
 
 _REMEMBERED = 64
+# Questions that go to the store in one batch.
+_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
 class _Question:
     asked_s: float
     answer: Future[Set[str]] = field(default_factory=Future)
+
+
+_Asked = tuple[_Question, Sequence[str]]
 
 
 class Lookup:
@@ -69,7 +75,7 @@ class Lookup:
         self._timeout_s = timeout_s
         self._clock = clock
         self._questions: dict[str, _Question] = {}
-        self._queue: SimpleQueue[tuple[_Question, Sequence[str]] | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
         self._thread = Thread(target=self._answer_all, name="kvtransfer-lookup", daemon=True)
         self._thread.start()
 
@@ -150,17 +156,36 @@ class Lookup:
 
     def _answer_all(self) -> None:
         with closing(self._store):
-            while (asked := self._queue.get()) is not None:
-                question, keys = asked
-                found = self._find(question, keys)
-                self.found = next(iter(found), self.found)
-                self._answer_s.append(self._clock() - question.asked_s)
-                question.answer.set_result(found)
+            while batch := self._next():
+                self._answer(batch)
 
-    def _find(self, question: _Question, keys: Sequence[str]) -> Set[str]:
-        if self._clock() - question.asked_s >= self._timeout_s:
-            return frozenset()  # nobody waits any more
+    def _next(self) -> list[_Asked]:
+        """All that have been asked meanwhile, at least one; none at the end."""
+        batch: list[_Asked] = []
+        asked = self._queue.get()
+        while asked is not None:
+            batch.append(asked)
+            if len(batch) == _AT_ONCE or self._queue.empty():
+                return batch
+            asked = self._queue.get()
+        if batch:
+            self._queue.put(None)  # the end, once these are answered
+        return batch
+
+    def _answer(self, batch: Sequence[_Asked]) -> None:
+        now_s = self._clock()
+        awaited = [keys for question, keys in batch if now_s - question.asked_s < self._timeout_s]
+        found = self._find(list(dict.fromkeys(chain.from_iterable(awaited))))
+        for question, keys in batch:
+            held = found.intersection(keys)
+            self.found = next(iter(held), self.found)
+            self._answer_s.append(self._clock() - question.asked_s)
+            question.answer.set_result(held)
+
+    def _find(self, keys: Sequence[str]) -> frozenset[str]:
+        if not keys:
+            return frozenset()
         shards = {key: self._names(key) for key in keys}
         asked = list(chain.from_iterable(shards.values()))
         held = dict(zip(asked, self._store.contains(asked), strict=True))
-        return {key for key, names in shards.items() if all(held[name] for name in names)}
+        return frozenset(key for key, names in shards.items() if all(held[name] for name in names))

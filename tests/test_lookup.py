@@ -146,3 +146,17 @@ def test_how_long_answers_took_is_told_once(clock):
     assert lookup.take_answer_seconds() == []
     assert lookup.found == "a"
     lookup.close()
+
+
+def test_questions_that_wait_are_asked_in_one_batch(clock):
+    store = AskedStore("m@2@0@b", "m@2@1@b")
+    store.open.clear()
+    lookup = Lookup(store, NAMES.shards, 1.0, clock)
+    lookup.ask("first", ["a"])
+    assert store.busy.wait(10)
+    lookup.ask("second", ["a", "b"])
+    lookup.ask("third", ["b", "c"])
+    store.open.set()
+    assert [awaited(lookup, each) for each in ("first", "second", "third")] == [set(), {"b"}, {"b"}]
+    lookup.close()
+    assert store.asked[1:] == [[f"m@2@{rank}@{key}" for key in "abc" for rank in (0, 1)]]

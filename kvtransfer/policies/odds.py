@@ -13,8 +13,9 @@ from kvtransfer.policies.runs import Run, RunLines
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# Chunks without a slot that are remembered, to learn from their return; about 200 bytes each.
-_GHOSTS = 1 << 17
+# Chunks without a slot that are remembered, to learn from their return; about 500 bytes each.
+_GHOSTS_A_SLOT = 8
+_LEAST_GHOSTS = 4096
 
 
 class Odds:
@@ -30,6 +31,7 @@ class Odds:
         self._keys: list[str] = [""] * slots
         self._depths = array("i", bytes(4 * slots))
         self._ghosts: dict[str, Run] = {}
+        self._most_ghosts = max(_LEAST_GHOSTS, _GHOSTS_A_SLOT * slots)
         self._lossy: OrderedDict[Run, None] = OrderedDict()
         """Those with ghosts, by when the first went."""
 
@@ -185,7 +187,7 @@ class Odds:
         self._ghosts[key] = run
 
     def _forget_ghosts(self) -> None:
-        while len(self._ghosts) > _GHOSTS:
+        while len(self._ghosts) > self._most_ghosts:
             run, _ = self._lossy.popitem(last=False)
             for key in run.gone:
                 del self._ghosts[key]

@@ -103,7 +103,8 @@ def test_what_was_generated_goes_with_the_request_that_it_continues():
 
 
 def test_what_is_remembered_of_evicted_chunks_is_bounded(monkeypatch):
-    monkeypatch.setattr("kvtransfer.policies.odds._GHOSTS", 50)
+    monkeypatch.setattr("kvtransfer.policies.odds._LEAST_GHOSTS", 50)
+    monkeypatch.setattr("kvtransfer.policies.odds._GHOSTS_A_SLOT", 2)
     index = Index(10, "odds")
     for number in range(200):
         serve(index, text(f"chat{number % 90}.", 1 + number % 9))
