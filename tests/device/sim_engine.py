@@ -53,7 +53,7 @@ class SimEngine:
         copier = Copier(self.caches, self.pool, streams, lanes, SimpleNamespace(path=lambda *_: 0))
         tiers = Tiers(copier, self.pool, self.device, self.store, lambda key: key)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(executor_module, "ThreadPoolExecutor", lambda *_: self.later)
+            patch.setattr(executor_module, "Turns", lambda *_: self.later)
             patch.setattr(executor_module, "WriteBehind", self.later.write_behind)
             self.executor = Executor(tiers, Limits(2, 2, 1e9), Metrics())
 
@@ -220,15 +220,31 @@ class Later:
         self._random = random
         self.waiting = []
 
-    def submit(self, function, *arguments):
+    def __len__(self):
+        return len(self.waiting)
+
+    def submit(self, turn, function):
         future = Future()
-        self.waiting.append(lambda: future.set_result(function(*arguments)))
+        self.waiting.append(lambda: future.set_result(function()))
         return future
 
     def write_behind(self, write, drop, limit, name):
-        return SimpleNamespace(offer=lambda item: self.waiting.append(lambda: write(item)))
+        return Queue(self.waiting, write)
 
     def do_some(self):
         for _ in range(self._random.randint(0, 2)):
             if self.waiting:
                 self.waiting.pop(self._random.randrange(len(self.waiting)))()
+
+
+class Queue:
+    """What is offered to it happens among the rest of ``waiting``."""
+
+    def __init__(self, waiting, write):
+        self._waiting, self._write = waiting, write
+
+    def __len__(self):
+        return len(self._waiting)
+
+    def offer(self, item):
+        self._waiting.append(lambda: self._write(item))
