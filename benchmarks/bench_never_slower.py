@@ -39,6 +39,7 @@ from benchmarks.ttft_engines import (
     Prompt,
     check,
     check_alike,
+    rest,
     wait_for_keys,
 )
 from demo.engine import kvtransfer_config
@@ -168,6 +169,7 @@ def _at(server: EmbeddedServer, port: int) -> dict[str, str]:
 
 def _answer(engine: EngineProcess, prompt: Prompt) -> Answer:
     """With nothing in vLLM's own prefix cache."""
+    rest()
     return engine.answer(replace(prompt.job, forget_local=True))
 
 

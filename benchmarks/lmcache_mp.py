@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 
 from redis import Redis
 
-from benchmarks.ttft_engines import CHUNK_TOKENS, NotAsPlanned, check, wait_for_keys
+from benchmarks.ttft_engines import CHUNK_TOKENS, NotAsPlanned, check, rest, wait_for_keys
 
 if TYPE_CHECKING:
     from benchmarks.ttft_engines import Place, Prompt
@@ -60,6 +60,7 @@ class Theirs:
         wait_for_keys(self._redis, keys)
         for name, engine in self._engines.items():
             self._servers[name].clear()
+            rest()
             found[name] = engine.answer(replace(prompt.job, forget_local=True))
             check(found[name], name, restored_tokens=prompt.context_tokens)
         return found

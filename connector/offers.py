@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from .pace import Pace
 
 
+# A request that waits for an answer is asked about in every step: that has to cost nothing.
+_REVIEW_S = 0.01
+
+
 @dataclass(frozen=True)
 class Offer:
     """Tokens behind those that need no load; they begin in host memory, if anything does."""
@@ -34,6 +38,8 @@ class Offers:
         self._lookup = lookup
         self._pace = pace
         self._tiling = tiling
+        self._reviews_s: dict[str, float] = {}
+        """How long a request will have waited when we next ask whether that pays."""
 
     def ask(self, request_id: str, keys: Sequence[str]) -> None:
         """Begin to find out which of ``keys`` the store holds."""
@@ -62,17 +68,21 @@ class Offers:
 
     def make(self, request_id: str, keys: Sequence[str], local_tokens: int) -> Offer | None:
         """Of the request's ``keys``, behind ``local_tokens``; None: wait for the store's answer."""
+        if self._is_pending(request_id):
+            return None
         keys = keys[local_tokens // self._tiling.chunk_tokens :]
         stored = self._stored(request_id, keys[self._planner.held(keys) :])
         if stored is None:
             # At best all of it is there. If even that is not worth its time, don't wait.
             best = self._offer(keys, frozenset(keys), local_tokens, self._answer_s(request_id))
             if best.worth_tokens > best.host_tokens:
+                self._put_off(request_id)
                 return None
         return self._offer(keys, stored or frozenset(), local_tokens)
 
     def forget(self, request_id: str) -> None:
         """What the store told of the request is over, or not so."""
+        self._reviews_s.pop(request_id, None)
         if self._lookup is not None:
             self._lookup.forget(request_id)
 
@@ -102,6 +112,19 @@ class Offers:
         if not self._lookup.asked(request_id):
             self._lookup.ask(request_id, keys)
         return self._lookup.answer(request_id)
+
+    def _is_pending(self, request_id: str) -> bool:
+        """Whether the answer is worth waiting for, as we found not long ago."""
+        if self._lookup is None or request_id not in self._reviews_s:
+            return False
+        if self._lookup.answer(request_id) is not None:
+            del self._reviews_s[request_id]
+            return False
+        return self._lookup.waited_s(request_id) < self._reviews_s[request_id]
+
+    def _put_off(self, request_id: str) -> None:
+        assert self._lookup is not None
+        self._reviews_s[request_id] = self._lookup.waited_s(request_id) + _REVIEW_S
 
     def _answer_s(self, request_id: str) -> float:
         assert self._lookup is not None

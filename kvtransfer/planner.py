@@ -165,7 +165,10 @@ class Planner:
             keys: chunks in the order of their tokens.
             stored: those that the store is known to hold.
         """
-        room = self.index.room
+        room, index = self.index.room, self.index
+        if room >= len(keys):
+            unknown = (i for i, key in enumerate(keys) if key not in index and key not in stored)
+            return next(unknown, len(keys))
         for i, key in enumerate(keys):
             held = key in self.index
             if not held and key not in stored:
