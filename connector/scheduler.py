@@ -15,6 +15,7 @@ from kvtransfer.plan import Load, Plan, Report, Save
 from kvtransfer.planner import Planner
 
 from .ahead import Ahead
+from .busy_blocks import BusyBlocks
 from .hasher import Hasher
 from .key_space import KeySpace
 from .offers import Offers
@@ -96,10 +97,7 @@ class SchedulerSide:
         self._hasher = Hasher()
         self._owners: dict[int, Tracked] = {}
         """By job, until its blocks are the request's own again."""
-        self._copying: dict[int, tuple[int, ...]] = {}
-        """Blocks by save job, until they have been copied out."""
-        self._busy_blocks: dict[int, int] = {}
-        """How many of those jobs a block is in."""
+        self._busy_blocks = BusyBlocks()
         self._held: set[str] = set()
         """Finished requests whose blocks vLLM keeps until they have been copied out."""
         self._planned: list[Load] = []
@@ -188,9 +186,7 @@ class SchedulerSide:
         )
         self._planned, self._reuses_blocks = [], False
         for save in saves:
-            self._copying[save.job] = save.block_ids
-            for block in save.block_ids:
-                self._busy_blocks[block] = self._busy_blocks.get(block, 0) + 1
+            self._busy_blocks.begin(save.job, save.block_ids)
         return plan
 
     def take(self, report: Report, step: int | None = None) -> tuple[set[str], set[str]]:
@@ -313,14 +309,14 @@ class SchedulerSide:
     def _note_reuse(self, block_ids: Sequence[int]) -> None:
         """``block_ids`` will be written: not before they have been copied out."""
         if self._busy_blocks and not self._reuses_blocks:
-            self._reuses_blocks = not self._busy_blocks.keys().isdisjoint(block_ids)
+            self._reuses_blocks = self._busy_blocks.holds_any(block_ids)
 
     def _patience_s(self, output: SchedulerOutput) -> float:
         if output.total_num_scheduled_tokens:
             return 0.0
         if self._planner.is_loading:
             return _LOAD_PATIENCE_S
-        awaited = self._copying or self._hasher.is_busy or self._offers.is_waiting
+        awaited = self._busy_blocks or self._hasher.is_busy or self._offers.is_waiting
         return _ANSWER_PATIENCE_S if awaited else 0.0
 
     def _end_load(self, job: int, *, failed: bool) -> str | None:
@@ -346,10 +342,7 @@ class SchedulerSide:
         """Returns the finished request whose last blocks this has freed."""
         tracked = self._owners.pop(job)
         tracked.copying.discard(job)
-        for block in self._copying.pop(job):
-            others = self._busy_blocks.pop(block) - 1
-            if others:
-                self._busy_blocks[block] = others
+        self._busy_blocks.end(job)
         request_id: str = tracked.request.request_id
         if tracked.copying or request_id not in self._held:
             return None
