@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kvtransfer.index import Index, slots
 from kvtransfer.plan import Load, Put, Report, Save
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 _MARGIN_SHARE = 16
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """A chunk and the blocks that it is wanted in, see :class:`kvtransfer.plan.Load`."""
 
     key: str
