@@ -20,11 +20,12 @@ from benchmarks.measure import ROOT, Row, append_rows, print_table, quantiles, s
 from benchmarks.s3fifo import S3FIFO
 from benchmarks.workloads import chats_and_documents
 from kvtransfer.index import Index
-from kvtransfer.planner import Planner, Target
+from kvtransfer.planner import Planner
 from kvtransfer.policies import POLICIES
 from kvtransfer.simulate.optimum import optimal_hits
 from kvtransfer.simulate.replay import Hierarchy, Sizes
 from kvtransfer.simulate.trace import TraceError, read_trace
+from kvtransfer.tiling import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

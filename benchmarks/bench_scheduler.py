@@ -43,8 +43,9 @@ from kvtransfer.keys import Names
 from kvtransfer.layout import ChunkFormat
 from kvtransfer.lookup import Lookup
 from kvtransfer.metrics import Metrics
-from kvtransfer.planner import Planner, Tiling
+from kvtransfer.planner import Planner
 from kvtransfer.stores.embedded import EmbeddedServer
+from kvtransfer.tiling import Tiling
 from tests.faults import proxy
 
 if TYPE_CHECKING:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from kvtransfer.planner import Target
+from kvtransfer.tiling import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from kvtransfer.metrics import Metrics
     from kvtransfer.plan import Load
-    from kvtransfer.planner import Planner, Tiling
+    from kvtransfer.planner import Planner
+    from kvtransfer.tiling import Tiling
 
     from .offers import Offers
     from .pace import Journey, Pace

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from kvtransfer.lookup import Lookup
-    from kvtransfer.planner import Planner, Tiling
+    from kvtransfer.planner import Planner
+    from kvtransfer.tiling import Tiling
 
     from .pace import Pace
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vllm.v1.request import Request
 
     from kvtransfer.config import TransferConfig
-    from kvtransfer.planner import Tiling
+    from kvtransfer.tiling import Tiling
 
     from .vllm_facts import ModelFacts
 

@@ -15,7 +15,7 @@ from kvtransfer.errors import ConfigError
 from kvtransfer.keys import Names
 from kvtransfer.layout import ChunkFormat
 from kvtransfer.paged import PagedCaches
-from kvtransfer.planner import Tiling
+from kvtransfer.tiling import Tiling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,8 @@ from kvtransfer.executor import Executor
 from kvtransfer.keys import Names, chunk_keys, namespace
 from kvtransfer.lookup import Lookup
 from kvtransfer.plan import Plan
-from kvtransfer.planner import Planner, Target, Tiling
+from kvtransfer.planner import Planner
+from kvtransfer.tiling import Target, Tiling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

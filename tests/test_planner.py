@@ -3,7 +3,8 @@ from hypothesis import strategies as st
 
 from kvtransfer.index import Index
 from kvtransfer.plan import Report
-from kvtransfer.planner import Planner, Target, Tiling
+from kvtransfer.planner import Planner
+from kvtransfer.tiling import Target, Tiling
 
 RANKS = 2
 

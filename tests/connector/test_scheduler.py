@@ -15,7 +15,8 @@ from kvtransfer.index import Index
 from kvtransfer.keys import KeyChain, chunk_keys, namespace
 from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Report
-from kvtransfer.planner import Planner, Tiling
+from kvtransfer.planner import Planner
+from kvtransfer.tiling import Tiling
 
 CHUNK, BLOCK = 8, 4
 SPACE = namespace({"test": 1})

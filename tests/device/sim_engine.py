@@ -21,7 +21,8 @@ from kvtransfer.lanes import DirectLane, PagesLane, StagedLane, Streams
 from kvtransfer.metrics import Metrics
 from kvtransfer.paged import PagedCaches
 from kvtransfer.plan import Plan
-from kvtransfer.planner import Planner, Target
+from kvtransfer.planner import Planner
+from kvtransfer.tiling import Target
 from tests.device.simdevice import Model, SimDevice
 
 BLOCKS, BLOCK_TOKENS, CHUNK_TOKENS, SLOTS, STEPS = 28, 4, 8, 10, 40
