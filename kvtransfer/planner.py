@@ -60,7 +60,7 @@ class Planner:
             ConfigError: host memory doesn't hold one chunk.
         """
         index = Index(slots(config, chunk), config.eviction_policy)
-        later = config.write_policy == "write_back" and config.local_cpu
+        later = config.write_policy == "write_back" and config.local_cpu and config.has_stores
         margin = min(config.max_pending_puts, -(-index.slots // _MARGIN_SHARE)) if later else 0
         return cls(
             index,
@@ -114,7 +114,7 @@ class Planner:
         return self._keep
 
     def is_on_its_way(self, key: str) -> bool:
-        """Whether ``key`` is held, or will be: it is still being fetched."""
+        """Whether a slot is ``key``'s, and still waits for its bytes."""
         return key in self.index and self.index.slot(key) in self._fetching
 
     def held(self, keys: Sequence[str]) -> int:

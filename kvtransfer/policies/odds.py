@@ -13,7 +13,7 @@ from kvtransfer.policies.runs import Run, RunLines
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# Chunks without a slot that are remembered, to learn from their return; about 500 bytes each.
+# Chunks without a slot that are remembered, to learn from their return.
 _GHOSTS_A_SLOT = 8
 _LEAST_GHOSTS = 4096
 

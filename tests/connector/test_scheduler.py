@@ -133,6 +133,18 @@ class Vllm:
         self.side.take(Report(copied=jobs, stored=dict(jobs)))
         assert not self.side.finish(request)
 
+    def compute(self, tokens, seconds):
+        """A step takes so long."""
+        number = self.pace.begin_step([(tokens, 0)])
+        self.now_s += seconds
+        self.pace.end_step(number)
+
+    def bring(self, *, host_tokens=0, store_tokens=0, seconds):
+        """A load takes so long."""
+        journey = self.pace.begin_load(host_tokens, store_tokens, 0)
+        self.now_s += seconds
+        self.pace.end_load(journey, failed=False)
+
     def store(self, tokens):
         self.lookup.stored |= set(keys(tokens))
 
@@ -371,12 +383,8 @@ def test_after_a_reset_nothing_cached_before_is_found(vllm):
 def test_what_is_sooner_computed_than_loaded_is_refused_and_probed(vllm):
     vllm.store(TOKENS)
     for _ in range(2):  # a token takes a millisecond to compute, and a second to load
-        number = vllm.pace.begin_step([(1000, 0)])
-        vllm.now_s += 1.0
-        vllm.pace.end_step(number)
-    journey = vllm.pace.begin_load(0, 1, 0)
-    vllm.now_s += 1.0
-    vllm.pace.end_load(journey, failed=False)
+        vllm.compute(1000, seconds=1.0)
+    vllm.bring(store_tokens=1, seconds=1.0)
     vllm.side.counted()
     request = vllm.request("r", TOKENS)
     assert vllm.side.match(request, 0) == 0
@@ -396,12 +404,8 @@ def test_what_is_sooner_computed_than_loaded_is_refused_and_probed(vllm):
 
 def test_an_answer_that_comes_too_late_to_pay_is_not_awaited(vllm):
     vllm.store(TOKENS)
-    number = vllm.pace.begin_step([(1000, 0)])
-    vllm.now_s += 1.0
-    vllm.pace.end_step(number)
-    journey = vllm.pace.begin_load(0, 16, 0)
-    vllm.now_s += 0.001
-    vllm.pace.end_load(journey, failed=False)
+    vllm.compute(1000, seconds=1.0)
+    vllm.bring(store_tokens=16, seconds=0.001)
     vllm.lookup.answers = False
     vllm.lookup.answer_s = [0.001]
     request = vllm.request("r", TOKENS)
@@ -417,24 +421,16 @@ def test_an_answer_that_comes_too_late_to_pay_is_not_awaited(vllm):
 def test_host_memory_is_used_while_the_store_is_refused(vllm):
     vllm.hold(TOKENS[:8])
     vllm.store(TOKENS)
-    number = vllm.pace.begin_step([(1000, 0)])
-    vllm.now_s += 1.0
-    vllm.pace.end_step(number)
-    for tier_tokens, seconds in (((0, 8), 8.0), ((8, 0), 0.001)):
-        journey = vllm.pace.begin_load(*tier_tokens, 0)
-        vllm.now_s += seconds
-        vllm.pace.end_load(journey, failed=False)
+    vllm.compute(1000, seconds=1.0)
+    vllm.bring(store_tokens=8, seconds=8.0)
+    vllm.bring(host_tokens=8, seconds=0.001)
     assert vllm.side.match(vllm.request("r", TOKENS), 0) == 8
 
 
 def test_a_request_tries_host_memory_once_in_a_while_when_it_is_refused(vllm):
     vllm.hold(TOKENS)
-    number = vllm.pace.begin_step([(1000, 0)])
-    vllm.now_s += 1.0
-    vllm.pace.end_step(number)
-    journey = vllm.pace.begin_load(8, 0, 0)
-    vllm.now_s += 8.0
-    vllm.pace.end_load(journey, failed=False)
+    vllm.compute(1000, seconds=1.0)
+    vllm.bring(host_tokens=8, seconds=8.0)
     found = [vllm.side.match(vllm.request(name, TOKENS[:16]), 0) for name in "abc"]
     assert found == [16, 0, 0]
 
@@ -483,9 +479,7 @@ def test_a_request_that_has_gone_from_the_line_is_not_fetched_for(vllm):
 
 def test_a_load_is_given_up_after_twice_the_time_it_was_worth(vllm):
     vllm.store(TOKENS)
-    number = vllm.pace.begin_step([(1000, 0)])
-    vllm.now_s += 100.0
-    vllm.pace.end_step(number)
+    vllm.compute(1000, seconds=100.0)
     request = vllm.request("r", TOKENS)
     assert vllm.side.match(request, 0) == 16
     vllm.side.admit(request, vllm.blocks(16), 16)
