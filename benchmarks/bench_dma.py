@@ -109,6 +109,11 @@ class Transfers:
         """All of them, to the end."""
         finish(self.begin_load(copier))
 
+    def move_whole(self) -> None:
+        """The ceiling, out and in, to the end."""
+        finish(self.begin_save_whole())
+        finish(self.begin_load_whole())
+
     def _parts(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for slot, blocks in enumerate(self.blocks):
             for rows, plane in zip(self.pool.chunk(slot), self.caches.planes, strict=True):

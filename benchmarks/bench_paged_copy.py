@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from benchmarks.measure import append_rows, interleaved, print_table, rate_row
+from benchmarks.measure import append_rows, interleaved, measured, print_table, rate_row
+from benchmarks.measure_gpu import measured_by_gpu
 from kvtransfer.kernels import open_copy
 from kvtransfer.kernels.paged_copy import BlockRun, PagedCopy
 from kvtransfer.paged import PagedCaches
 
 if TYPE_CHECKING:
-    from benchmarks.measure import Row
+    from collections.abc import Callable
+
+    from benchmarks.measure import Row, Sample
 
 CHUNK_TOKENS, LAYERS, BLOCKS = 256, 30, 64
 
@@ -95,10 +98,10 @@ class Setting:
         everything = torch.cuda.get_device_properties(self.device).multi_processor_count
         return {"kvtransfer": None, f"kvtransfer-{everything}": everything}
 
-    def finish(self):
-        """Wait for what was launched."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+    @property
+    def measured(self) -> Callable[[Callable[[], object]], Sample]:
+        """How a repetition is timed: here, or by the GPU, which does not count our launching."""
+        return measured if self.device.type == "cpu" else measured_by_gpu
 
 
 class Copies:
@@ -109,7 +112,6 @@ class Copies:
         blocks = max(BLOCKS, 2 * count * setting.chunks)
         self.caches = case.caches(setting.device, blocks)
         self.nbytes = self.caches.chunk.nbytes * setting.chunks
-        self.finish = setting.finish
         ids = random.Random(0).sample(range(blocks), count * setting.chunks)
         chunks = range(setting.chunks)
         self.runs = [
@@ -125,7 +127,6 @@ class Copies:
         else:
             for run in self.runs:
                 copy.gather_blocks(run.block_ids, run.chunk)
-        self.finish()
 
     def scatter(self, copy):
         if isinstance(copy, PagedCopy):
@@ -133,24 +134,20 @@ class Copies:
         else:
             for run in self.runs:
                 copy.scatter_blocks(run.chunk, run.block_ids)
-        self.finish()
 
     def gather_by_index(self):
         for run, ids in zip(self.runs, self.indices, strict=True):
             for rows, plane in zip(run.chunk, self.caches.planes, strict=True):
                 rows.copy_(plane[ids].reshape(rows.shape))
-        self.finish()
 
     def scatter_by_index(self):
         for run, ids in zip(self.runs, self.indices, strict=True):
             for rows, plane in zip(run.chunk, self.caches.planes, strict=True):
                 plane[ids] = rows.view(len(ids), *plane.shape[1:])
-        self.finish()
 
     def memcpy(self):
         for run, other in zip(self.runs, self.others, strict=True):
             other.copy_(run.chunk)
-        self.finish()
 
 
 def measure(case: Case, setting: Setting) -> list[Row]:
@@ -166,7 +163,7 @@ def measure(case: Case, setting: Setting) -> list[Row]:
     return [
         rate_row("paged_copy", f"{direction}/{case.name}", impl, samples, copies.nbytes)
         for direction, impls in works.items()
-        for impl, samples in interleaved(impls, setting.rounds).items()
+        for impl, samples in interleaved(impls, setting.rounds, setting.measured).items()
     ]
 
 

@@ -58,7 +58,11 @@ def measured(work: Callable[[], object]) -> Sample:
     return Sample(time.perf_counter() - wall_s, _cpu_s() - cpu_s)
 
 
-def interleaved(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[Sample]]:
+def interleaved(
+    works: Mapping[str, Callable[[], object]],
+    rounds: int,
+    measured: Callable[[Callable[[], object]], Sample] = measured,
+) -> dict[str, list[Sample]]:
     """``rounds`` samples of each work, in turns, after one round that doesn't count."""
     samples: dict[str, list[Sample]] = {name: [] for name in works}
     for round_ in range(rounds + 1):

@@ -8,25 +8,26 @@ shows the machine code).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-import torch
 import triton
 import triton.language as tl
 
+from .move_ring import MoveRing
 from .plane_table import PlaneTable
 from .reference import check_distinct, check_fit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
-# Few programs leave the model its multiprocessors: one keeps 32 KiB in flight, so eight are
-# estimated to outrun the bus several times over. ``make gpu`` measures it.
+# Few programs leave the model its multiprocessors. One moves 47 GB/s on an H200, as it keeps 64 KiB
+# in flight (benchmarks/results): eight outrun the bus several times over.
 PROGRAMS = 8
-TILE_WORDS = 4096
-WARPS = 8
+TILE_WORDS = 8192
+WARPS = 16
 _WORDS = {8: tl.int64, 4: tl.int32, 2: tl.int16, 1: tl.int8}
 _STRIDES = ["move_count", "first_plane", "plane_count"]
 _STRIDES += ["block_units", "token_units", "head_units", "chunk_plane_units"]
@@ -107,7 +108,8 @@ class BlockRun:
 class PagedCopy:
     """Copies between ``planes``, which must outlive it, and chunks, on the current stream.
 
-    Nothing waits: blocks and chunks belong to the copy until the stream has passed it.
+    Nothing waits: blocks and chunks belong to the copy until the stream has passed it. Each
+    direction is for one thread at a time.
 
     Args:
         planes: ``[blocks, block_tokens, heads, dim]`` each, alike in everything but the address,
@@ -121,12 +123,10 @@ class PagedCopy:
     ) -> None:
         self.planes = planes
         self._table = PlaneTable.of(planes)
-        self._programs = programs
-        self._tile_words = tile_words
-        if planes[0].is_cuda:  # compile now, not in the middle of the first step
-            nothing = torch.zeros(1, 2, dtype=torch.int64, device=planes[0].device)
-            for to_chunk in (True, False):
-                self._run(nothing, 0, range(0), 0, to_chunk=to_chunk)
+        self.constants = _constants(self._table, tile_words)
+        """What the kernel is compiled for, but the direction."""
+        self._gather = self._direction(programs, to_chunk=True)
+        self._scatter = self._direction(programs, to_chunk=False)
 
     def gather_blocks(self, block_ids: Sequence[int], chunk: Tensor, first_token: int = 0) -> None:
         """See :func:`.reference.gather_blocks`."""
@@ -142,14 +142,16 @@ class PagedCopy:
         Raises:
             ValueError: what doesn't fit, as in :func:`.reference.gather_blocks`.
         """
-        self._launch(runs, planes, to_chunk=True)
+        self._launch(self._gather, runs, planes)
 
     def scatter_runs(self, runs: Sequence[BlockRun], planes: range | None = None) -> None:
         """The inverse of ``gather_runs``; each block is named once."""
         check_distinct([block for run in runs for block in run.block_ids])
-        self._launch(runs, planes, to_chunk=False)
+        self._launch(self._scatter, runs, planes)
 
-    def _launch(self, runs: Sequence[BlockRun], planes: range | None, *, to_chunk: bool) -> None:
+    def _launch(
+        self, direction: _Direction, runs: Sequence[BlockRun], planes: range | None
+    ) -> None:
         for run in runs:
             check_fit(self.planes, run.block_ids, run.chunk, run.first_token)
         moves = self._moves(runs)
@@ -157,45 +159,8 @@ class PagedCopy:
             return
         chunk_plane_bytes = runs[0].chunk.stride(0) * runs[0].chunk.element_size()
         planes = range(len(self.planes)) if planes is None else planes
-        table = _upload(moves, self.planes[0].device)
-        self._run(table, len(moves), planes, chunk_plane_bytes, to_chunk=to_chunk)
-
-    def _run(
-        self, moves: Tensor, count: int, planes: range, chunk_plane_bytes: int, *, to_chunk: bool
-    ) -> None:
-        table = self._table
-        copy_blocks[(self._programs,)](
-            table.addresses,
-            moves,
-            count,
-            planes.start,
-            len(planes),
-            table.block_units,
-            table.token_units,
-            table.head_units,
-            chunk_plane_bytes // table.unit_bytes,
-            **self.constants,
-            TO_CHUNK=to_chunk,
-            num_warps=WARPS,
-        )
-
-    @property
-    def constants(self) -> dict[str, object]:
-        """What the kernel is compiled for, but the direction."""
-        table = self._table
-        word_bytes = min(table.unit_bytes, 8)
-        block_words = table.block_bytes // word_bytes
-        tile_words = min(triton.next_power_of_2(block_words), self._tile_words)
-        return {
-            "BLOCK_WORDS": block_words,
-            "ROW_WORDS": table.row_bytes // word_bytes,
-            "RUN_WORDS": table.run_bytes // word_bytes,
-            "UNIT_WORDS": table.unit_bytes // word_bytes,
-            "UNIT_BYTES": table.unit_bytes,
-            "WORD": _WORDS[word_bytes],
-            "TILE_MOVES": self._tile_words // tile_words,
-            "TILE_WORDS": tile_words,
-        }
+        with direction.ring.holding(moves) as table:
+            direction.kernel(*self._arguments(table, len(moves), planes, chunk_plane_bytes))
 
     def _moves(self, runs: Sequence[BlockRun]) -> list[tuple[int, int]]:
         tokens = {run.chunk.shape[1] for run in runs}
@@ -206,8 +171,55 @@ class PagedCopy:
             move for run in runs for move in table.moves(run.block_ids, run.chunk, run.first_token)
         ]
 
+    def _arguments(
+        self, moves: Tensor, count: int, planes: range, chunk_plane_bytes: int
+    ) -> tuple[object, ...]:
+        table = self._table
+        return (
+            table.addresses,
+            moves,
+            count,
+            planes.start,
+            len(planes),
+            table.block_units,
+            table.token_units,
+            table.head_units,
+            chunk_plane_bytes // table.unit_bytes,
+        )
 
-def _upload(moves: list[tuple[int, int]], device: torch.device) -> Tensor:
-    rows = torch.tensor(moves, dtype=torch.int64)
-    # Both allocators know the stream: neither gives the memory away before the kernel has read it.
-    return rows if device.type == "cpu" else rows.pin_memory().to(device, non_blocking=True)
+    def _direction(self, programs: int, *, to_chunk: bool) -> _Direction:
+        """Compiled where there is a GPU: now, not in the middle of the first step."""
+        ring, launch = MoveRing(self.planes[0].device), copy_blocks[(programs,)]
+        options = {**self.constants, "TO_CHUNK": to_chunk}
+        if not self.planes[0].is_cuda:
+            return _Direction(ring, partial(launch, **options, num_warps=WARPS))
+        with ring.holding([(0, 0)]) as table:
+            compiled = launch(*self._arguments(table, 0, range(0), 0), **options, num_warps=WARPS)
+        # Given by itself, Triton would look at every argument again, for as long as a copy takes.
+        ready, constants = compiled[(programs, 1, 1)], tuple(options.values())
+        return _Direction(ring, lambda *arguments: ready(*arguments, *constants))
+
+
+@dataclass(frozen=True)
+class _Direction:
+    """The kernel one way, and where its launches find their moves."""
+
+    ring: MoveRing
+    kernel: Callable[..., object]
+
+
+def _constants(table: PlaneTable, tile_words: int) -> dict[str, object]:
+    """In the order of the kernel's arguments."""
+    word_bytes = min(table.unit_bytes, 8)
+    block_words = table.block_bytes // word_bytes
+    width = min(triton.next_power_of_2(block_words), tile_words)
+    return {
+        "BLOCK_WORDS": block_words,
+        "ROW_WORDS": table.row_bytes // word_bytes,
+        "RUN_WORDS": table.run_bytes // word_bytes,
+        "UNIT_WORDS": table.unit_bytes // word_bytes,
+        "UNIT_BYTES": table.unit_bytes,
+        "WORD": _WORDS[word_bytes],
+        "TILE_MOVES": tile_words // width,
+        "TILE_WORDS": width,
+    }

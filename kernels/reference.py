@@ -45,8 +45,10 @@ def scatter_blocks(
 def check_fit(
     planes: Sequence[Tensor], block_ids: Sequence[int], chunk: Tensor, first_token: int
 ) -> None:
-    """ValueError with names and values for arguments that don't fit each other."""
-    check_alike(planes)
+    """ValueError with names and values for arguments that don't fit each other.
+
+    ``planes`` are alike: whoever keeps them has checked it once.
+    """
     blocks, block_tokens, heads, dim = planes[0].shape
     if (len(planes), heads, dim) != (chunk.shape[0], *chunk.shape[2:]):
         raise ValueError(
@@ -92,6 +94,7 @@ def _pairs(
     planes: Sequence[Tensor], block_ids: Sequence[int], chunk: Tensor, first_token: int
 ) -> Iterator[tuple[int, int]]:
     """Each block, and the token of the chunk with which it begins."""
+    check_alike(planes)
     check_fit(planes, block_ids, chunk, first_token)
     block_tokens = planes[0].shape[1]
     return zip(

@@ -58,6 +58,8 @@ class Copier:
         self._streams = streams
         self._lanes = lanes
         self._calibration = calibration
+        self._block_bytes, self._page_bytes = caches.block_bytes, caches.page_bytes
+        self._saving = lanes[calibration.save_path(caches.page_bytes)]
         self._outward = Lock()
         self._inward = Lock()
 
@@ -68,7 +70,7 @@ class Copier:
         """
         blocks, chunk = self._caches.kernel_blocks(block_ids), self._pool.chunk(slot)
         with self._outward:
-            return self._lane(len(blocks)).to_host(blocks, chunk, written)
+            return self._saving.to_host(blocks, chunk, written)
 
     def to_device(
         self,
@@ -86,12 +88,12 @@ class Copier:
         blocks = self._caches.kernel_blocks(block_ids)
         target = Target(blocks, first_token, filled, free)
         with self._inward:
-            return self._lane(len(blocks)).to_device(self._pool.chunk(slot), target)
+            return self._loading(len(blocks)).to_device(self._pool.chunk(slot), target)
 
     def close(self) -> None:
         """Wait for the copies and end the streams."""
         self._streams.close()
 
-    def _lane(self, blocks: int) -> Lane:
-        nbytes = blocks * self._caches.block_bytes
-        return self._lanes[self._calibration.path(self._caches.page_bytes, nbytes)]
+    def _loading(self, blocks: int) -> Lane:
+        nbytes = blocks * self._block_bytes
+        return self._lanes[self._calibration.load_path(self._page_bytes, nbytes)]

@@ -13,7 +13,8 @@ class CopyPath(Enum):
 
     DIRECT = "direct"
     """A kernel reads the one and writes the other: nothing to set up, but it crosses the bus in
-    small pieces and holds multiprocessors while it does."""
+    small pieces and holds multiprocessors while it does. Of loads only: kernels that write to host
+    memory doubled the time of the model's beside them on an H200 (benchmarks/results)."""
     STAGED = "staged"
     """A kernel between blocks and device memory, and one copy by a copy engine a chunk."""
     PAGES = "pages"
@@ -24,10 +25,10 @@ class CopyPath(Enum):
 class Calibration:
     """Where one path overtakes another on a kind of device."""
 
-    pages_from_bytes: int = 256 << 10
-    """Pages at least so large go by themselves. Below, half a microsecond a page outweighs it."""
-    direct_up_to_bytes: int = 256 << 10
-    """Copies at most so large are over before two hand-overs would be."""
+    pages_from_bytes: int = 1 << 20
+    """Pages at least so large go by themselves. Below, a call of the copy engine outweighs it."""
+    direct_up_to_bytes: int = 4 << 20
+    """Loads at most so large are over before two hand-overs would be."""
     programs: int = 8
     """Of a kernel: at most so many multiprocessors."""
 
@@ -36,11 +37,13 @@ class Calibration:
         """As measured on such a device by ``make gpu``, or what published figures suggest."""
         return cls(**_measured().get(device_name, {}))
 
-    def path(self, page_bytes: int, nbytes: int) -> CopyPath:
-        """For a copy of ``nbytes`` in all, of contiguous pages of ``page_bytes`` each (0: none)."""
-        if nbytes <= self.direct_up_to_bytes:
-            return CopyPath.DIRECT
+    def save_path(self, page_bytes: int) -> CopyPath:
+        """Of blocks that are contiguous pages of ``page_bytes`` each (0: they aren't)."""
         return CopyPath.PAGES if page_bytes >= self.pages_from_bytes else CopyPath.STAGED
+
+    def load_path(self, page_bytes: int, nbytes: int) -> CopyPath:
+        """Of ``nbytes`` in all, into such blocks."""
+        return CopyPath.DIRECT if nbytes <= self.direct_up_to_bytes else self.save_path(page_bytes)
 
 
 def with_measured(device_name: str, calibration: Calibration) -> str:

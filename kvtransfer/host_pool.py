@@ -21,19 +21,19 @@ class HostPool:
     """
 
     def __init__(self, device: Device, chunk: ChunkFormat, slots: int) -> None:
-        self._chunk = chunk
-        self._dtype = getattr(torch, chunk.dtype)
+        self._nbytes = chunk.nbytes
         self._stride_bytes = -(-chunk.nbytes // _PAGE_BYTES) * _PAGE_BYTES
-        self._arena = device.host_memory(self._stride_bytes * slots)
-        self._bytes = self._arena.numpy().data
+        arena = device.host_memory(self._stride_bytes * slots)
+        self._bytes = arena.numpy().data
+        slotted = arena.view(slots, self._stride_bytes)[:, : chunk.nbytes]
+        cells = slotted.view(getattr(torch, chunk.dtype))
+        self._chunks: torch.Tensor = cells.view(slots, chunk.planes, *chunk.plane_shape)
 
     def payload(self, slot: int) -> memoryview:
         """The chunk's bytes in ``slot``, writable."""
         start = slot * self._stride_bytes
-        return self._bytes[start : start + self._chunk.nbytes]
+        return self._bytes[start : start + self._nbytes]
 
     def chunk(self, slot: int) -> torch.Tensor:
         """The same memory as ``[planes, tokens, heads, dim]`` of the chunk's dtype."""
-        start = slot * self._stride_bytes
-        flat = self._arena[start : start + self._chunk.nbytes].view(self._dtype)
-        return flat.view(self._chunk.planes, *self._chunk.plane_shape)
+        return self._chunks[slot]

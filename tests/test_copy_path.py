@@ -5,6 +5,8 @@ import pytest
 from kvtransfer import copy_path
 from kvtransfer.copy_path import Calibration, CopyPath, with_measured
 
+CALIBRATION = Calibration(pages_from_bytes=5000, direct_up_to_bytes=1000)
+
 
 @pytest.mark.parametrize(
     ("page_bytes", "nbytes", "path"),
@@ -16,9 +18,15 @@ from kvtransfer.copy_path import Calibration, CopyPath, with_measured
         (5000, 1 << 30, CopyPath.PAGES),
     ],
 )
-def test_size_and_pages_decide(page_bytes, nbytes, path):
-    calibration = Calibration(pages_from_bytes=5000, direct_up_to_bytes=1000)
-    assert calibration.path(page_bytes, nbytes) is path
+def test_size_and_pages_decide_a_load(page_bytes, nbytes, path):
+    assert CALIBRATION.load_path(page_bytes, nbytes) is path
+
+
+@pytest.mark.parametrize(
+    ("page_bytes", "path"), [(0, CopyPath.STAGED), (4999, CopyPath.STAGED), (5000, CopyPath.PAGES)]
+)
+def test_pages_decide_a_save(page_bytes, path):
+    assert CALIBRATION.save_path(page_bytes) is path
 
 
 def test_what_was_measured_on_a_card_is_used_on_that_card(monkeypatch):

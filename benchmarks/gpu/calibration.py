@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 ROUNDS, CHUNKS = 5, 4
 BLOCK_TOKENS = (8, 16, 32, 64, 128, 256)
 """Of pages of 2 KiB a token, 16 to 512 KiB."""
-PROGRAMS = (2, 4, 8, 16, 32)
+PROGRAMS = (2, 4, 8)
+"""More would take multiprocessors from the model for a gain that the bus does not show."""
 TINY_BLOCKS = (1, 2, 4, 8, 16)
 NEVER_BYTES = 1 << 40
 GOOD_ENOUGH = 1.02

@@ -22,20 +22,25 @@ STEPS, ROUNDS, CHUNKS = 200, 4, 8
 
 
 def measure(device: torch.device) -> list[Row]:
-    """p50 and p99 of a step with and without transfers, in turns."""
+    """p50 and p99 of a step alone, beside plain large copies and beside ours, in turns."""
     step = graph(device)
     transfers = Transfers(CASES[0], device, CHUNKS)
     copier = transfers.copier(transfers.lanes(open_copy(transfers.caches.planes))["staged"])
-    alone: list[float] = []
-    beside: list[float] = []
+    works = {
+        "beside plain copies": transfers.move_whole,
+        "beside transfers": lambda: (transfers.save(copier), transfers.load(copier)),
+    }
+    timed(step)
+    seconds: dict[str, list[float]] = {name: [] for name in ("alone", *works)}
     for _ in range(ROUNDS):
-        alone += timed(step)
-        with Busy(lambda: (transfers.save(copier), transfers.load(copier))):
-            beside += timed(step)
+        seconds["alone"] += timed(step)
+        for name, work in works.items():
+            with Busy(work):
+                seconds[name] += timed(step)
     return [
-        row
-        for name, seconds in (("alone", alone), ("beside transfers", beside))
-        for row in (percentile("p50", name, seconds, 50), percentile("p99", name, seconds, 99))
+        percentile(which, name, each, percent)
+        for which, percent in (("p50", 50), ("p99", 99))
+        for name, each in seconds.items()
     ]
 
 

@@ -52,6 +52,11 @@ def targets(rows: Sequence[Row]) -> str:
             1.05,
             value["p99", "beside transfers"] / value["p99", "alone"],
         ),
+        (
+            "decode p99 beside plain copies / alone",
+            None,
+            value["p99", "beside plain copies"] / value["p99", "alone"],
+        ),
     ]
     return "\n".join(
         f"  {what:<40}{ratio:8.3f}   {'' if aim is None else f'aim {aim}'}"

@@ -85,7 +85,7 @@ class CudaStream:
     def launch(self, work: Callable[[], None], after: Sequence[Event] = ()) -> CudaEvent:
         """See :class:`kvtransfer.device.Stream`."""
         try:
-            with torch.cuda.device(self._stream.device), torch.cuda.stream(self._stream):
+            with torch.cuda.stream(self._stream):  # and its device
                 for event in after:
                     _hold(self._stream, event)
                 work()

@@ -1,0 +1,61 @@
+"""Where a kernel finds its moves: host memory that it reads by itself.
+
+An upload would wait for the copy engine behind whole chunks, and cost more than the launch.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from itertools import cycle
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+
+# More launches than a stream has under way at once; the next waits for the oldest.
+_PLACES = 64
+_MOVES = 256
+
+
+class MoveRing:
+    """Tables of moves, used in turn; for one thread at a time."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._on_host = device.type == "cpu"
+        self._places = cycle([] if self._on_host else [_Place() for _ in range(_PLACES)])
+
+    @contextmanager
+    def holding(self, moves: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
+        """``moves`` as an int64 table, at least ``[moves, 2]``, for what is launched inside.
+
+        It is the launch's until the current stream has passed it.
+        """
+        if self._on_host:
+            yield torch.tensor(moves, dtype=torch.int64, device="cpu")
+            return
+        place = next(self._places)
+        yield place.fill(moves)
+        place.used.record()
+
+
+class _Place:
+    """Pinned memory for one table."""
+
+    def __init__(self) -> None:
+        self.used = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        self._grow(_MOVES)
+
+    def fill(self, moves: Sequence[tuple[int, int]]) -> Tensor:
+        self.used.synchronize()
+        if len(moves) > len(self._table):
+            self._grow(len(moves))
+        self._rows[: len(moves)] = moves
+        return self._table
+
+    def _grow(self, moves: int) -> None:
+        self._table = torch.empty(moves, 2, dtype=torch.int64, device="cpu", pin_memory=True)
+        self._rows = self._table.numpy()
