@@ -64,6 +64,8 @@ class Transfers:
         """Those that can read these caches, by name."""
         lanes: dict[str, Lane] = {"direct": DirectLane(copy, self._streams)}
         if not self.device.is_host:
+            slow = open_copy(self.caches.planes, programs=1)
+            lanes["trickle"] = DirectLane(slow, self._streams)
             lanes["staged"] = StagedLane(copy, self._streams, self.device, self.caches.chunk)
         if self.caches.page_bytes:
             lanes["pages"] = PagesLane(self.caches.planes, self._streams, self.device)
@@ -109,9 +111,12 @@ class Transfers:
         """All of them, to the end."""
         finish(self.begin_load(copier))
 
-    def move_whole(self) -> None:
-        """The ceiling, out and in, to the end."""
+    def save_whole(self) -> None:
+        """The ceiling, to the end."""
         finish(self.begin_save_whole())
+
+    def load_whole(self) -> None:
+        """The ceiling, to the end."""
         finish(self.begin_load_whole())
 
     def _parts(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -13,8 +13,10 @@ class CopyPath(Enum):
 
     DIRECT = "direct"
     """A kernel reads the one and writes the other: nothing to set up, but it crosses the bus in
-    small pieces and holds multiprocessors while it does. Of loads only: kernels that write to host
-    memory doubled the time of the model's beside them on an H200 (benchmarks/results)."""
+    small pieces and holds multiprocessors while it does. For small loads."""
+    TRICKLE = "trickle"
+    """The same by so few programs that the bus never fills: for saves, which nobody waits for.
+    Programs that fill it make the model's wait for memory, twice as long on an H200."""
     STAGED = "staged"
     """A kernel between blocks and device memory, and one copy by a copy engine a chunk."""
     PAGES = "pages"
@@ -31,6 +33,8 @@ class Calibration:
     """Loads at most so large are over before two hand-overs would be."""
     programs: int = 8
     """Of a kernel: at most so many multiprocessors."""
+    trickle_programs: int = 0
+    """Of a kernel that saves straight to host memory; 0: saves are staged, as nobody measured."""
 
     @classmethod
     def of(cls, device_name: str) -> Calibration:
@@ -39,11 +43,14 @@ class Calibration:
 
     def save_path(self, page_bytes: int) -> CopyPath:
         """Of blocks that are contiguous pages of ``page_bytes`` each (0: they aren't)."""
-        return CopyPath.PAGES if page_bytes >= self.pages_from_bytes else CopyPath.STAGED
+        return CopyPath.TRICKLE if self.trickle_programs else self._large(page_bytes)
 
     def load_path(self, page_bytes: int, nbytes: int) -> CopyPath:
         """Of ``nbytes`` in all, into such blocks."""
-        return CopyPath.DIRECT if nbytes <= self.direct_up_to_bytes else self.save_path(page_bytes)
+        return CopyPath.DIRECT if nbytes <= self.direct_up_to_bytes else self._large(page_bytes)
+
+    def _large(self, page_bytes: int) -> CopyPath:
+        return CopyPath.PAGES if page_bytes >= self.pages_from_bytes else CopyPath.STAGED
 
 
 def with_measured(device_name: str, calibration: Calibration) -> str:

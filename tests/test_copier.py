@@ -27,6 +27,7 @@ class Bench:
         streams, copy = Streams.open(device), open_copy(self.caches.planes)
         lanes = {
             CopyPath.DIRECT: DirectLane(copy, streams),
+            CopyPath.TRICKLE: DirectLane(copy, streams),
             CopyPath.STAGED: StagedLane(copy, streams, device, self.caches.chunk),
             CopyPath.PAGES: PagesLane(self.caches.planes, streams, device),
         }
@@ -38,7 +39,7 @@ class Bench:
 
 CALIBRATIONS = {
     "as on the CPU": None,
-    "direct": Calibration(direct_up_to_bytes=1 << 40),
+    "direct": Calibration(direct_up_to_bytes=1 << 40, trickle_programs=1),
     "staged": Calibration(direct_up_to_bytes=0, pages_from_bytes=1 << 40),
     "pages": Calibration(direct_up_to_bytes=0, pages_from_bytes=1),
 }

@@ -27,10 +27,11 @@ def test_size_and_pages_decide_a_load(page_bytes, nbytes, path):
 )
 def test_pages_decide_a_save(page_bytes, path):
     assert CALIBRATION.save_path(page_bytes) is path
+    assert Calibration(trickle_programs=1).save_path(page_bytes) is CopyPath.TRICKLE
 
 
 def test_what_was_measured_on_a_card_is_used_on_that_card(monkeypatch):
-    measured = Calibration(1, 2, 3)
+    measured = Calibration(1, 2, 3, 4)
     text = with_measured("NVIDIA A", measured)
     monkeypatch.setattr(copy_path, "_measured", lambda: json.loads(text))
     assert Calibration.of("NVIDIA A") == measured

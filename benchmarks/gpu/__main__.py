@@ -14,7 +14,7 @@ import time
 import torch
 
 from benchmarks import bench_dma, bench_paged_copy
-from benchmarks.gpu import calibration, correctness, decode, overlap, sanitizer
+from benchmarks.gpu import calibration, correctness, decode, ordering, overlap, sanitizer
 from benchmarks.gpu.table import targets, text
 from benchmarks.measure import ROOT, append_rows
 from kvtransfer.copy_path import with_measured
@@ -32,6 +32,7 @@ def main() -> int:
     device = torch.device("cuda", torch.cuda.current_device())
     card = torch.cuda.get_device_name(device)
     wrong = tell(f"correctness of {correctness.count()} layouts", correctness.failures, device)
+    wrong += tell("order of copies", ordering.failures, device)
     for name in wrong:
         print(f"  WRONG: {name}")
     if wrong or short:
@@ -41,9 +42,10 @@ def main() -> int:
         *tell("kernel bandwidth", kernel_rows, device),
         *tell("copies by every lane", dma_rows, device),
         *tell("overlap", overlap.measure, device),
-        *tell("decode beside transfers", decode.measure, device),
     ]
-    measured = calibration.calibrate(device)
+    decoded = tell("decode beside transfers", decode.measure, device)
+    rows += decoded
+    measured = calibration.calibrate(device, decoded)
     path = ROOT / "benchmarks" / "results" / f"{card.replace(' ', '-')}.jsonl"
     append_rows(path, rows, card)
     (ROOT / "kvtransfer" / "calibrations.json").write_text(with_measured(card, measured))

@@ -10,12 +10,15 @@ import torch
 
 from benchmarks.bench_dma import CASES, Transfers
 from benchmarks.bench_paged_copy import Case
+from benchmarks.gpu.decode import STAGED_SAVES, TRICKLED_SAVES
 from benchmarks.measure import interleaved
 from kvtransfer.copy_path import Calibration
 from kvtransfer.kernels import open_copy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from benchmarks.measure import Row
 
 ROUNDS, CHUNKS = 5, 4
 BLOCK_TOKENS = (8, 16, 32, 64, 128, 256)
@@ -27,13 +30,20 @@ NEVER_BYTES = 1 << 40
 GOOD_ENOUGH = 1.02
 
 
-def calibrate(device: torch.device) -> Calibration:
-    """All thresholds, on the layouts that they depend on."""
+def calibrate(device: torch.device, decoded: Sequence[Row]) -> Calibration:
+    """All thresholds, on the layouts that they depend on; ``decoded``: what decoding suffered."""
     return Calibration(
         pages_from_bytes=least_from(_page_times(device)),
         direct_up_to_bytes=most_up_to(_tiny_times(device)),
         programs=fewest(_program_times(device)),
+        trickle_programs=trickle_programs(decoded),
     )
+
+
+def trickle_programs(decoded: Sequence[Row]) -> int:
+    """One where decode steps suffer less from it than from staging, else none."""
+    p99 = {row.impl: row.value for row in decoded if row.case == "p99"}
+    return int(p99[TRICKLED_SAVES] < p99[STAGED_SAVES])
 
 
 def least_from(times: Mapping[int, tuple[float, float]]) -> int:

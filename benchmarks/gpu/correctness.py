@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from benchmarks.bench_dma import CASES, Transfers
+from kvtransfer.copier import Copier
 from kvtransfer.kernels import open_copy, reference
 from kvtransfer.paged import PagedCaches
 from tests.kernels.layouts import DTYPES, ORDERS, ordered, patterned, same
@@ -31,7 +32,7 @@ def failures(device: torch.device) -> Iterator[str]:
                 yield name
     for case in CASES:
         for lane in _wrong_lanes(case, device):
-            yield f"{lane} lane on {case.name}"
+            yield f"{lane} on {case.name}"
 
 
 def count() -> int:
@@ -78,8 +79,12 @@ def _wrong_lanes(case: Case, device: torch.device) -> Iterator[str]:
     """Lanes by which chunks do not come back from host memory as they went."""
     it = Transfers(case, device, chunks=4)
     before = [plane.clone() for plane in it.caches.planes]
-    for name, lane in it.lanes(open_copy(it.caches.planes)).items():
-        copier = it.copier(lane)
+    lanes = it.lanes(open_copy(it.caches.planes))
+    copiers = {f"the {name} lane": it.copier(lane) for name, lane in lanes.items()}
+    copiers["what we would choose"] = Copier.open(it.caches, it.pool, it.device)
+    for name, copier in copiers.items():
+        for slot in range(len(it.blocks)):
+            it.pool.chunk(slot).zero_()
         it.save(copier)
         for plane in it.caches.planes:
             plane[it.blocks[0] + it.blocks[3]] = 0

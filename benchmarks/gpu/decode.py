@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from functools import partial
 from statistics import quantiles
 from typing import TYPE_CHECKING
 
@@ -19,16 +20,22 @@ if TYPE_CHECKING:
 BATCH, WIDTH, LAYERS = 16, 4096, 32
 OUTPUTS = {"qkv": 6144, "out": 4096, "gate and up": 28672, "down": 4096}
 STEPS, ROUNDS, CHUNKS = 200, 4, 8
+STAGED_SAVES, TRICKLED_SAVES = "beside staged saves", "beside trickled saves"
+STAGED_LOADS = "beside staged loads"
 
 
 def measure(device: torch.device) -> list[Row]:
     """p50 and p99 of a step alone, beside plain large copies and beside ours, in turns."""
     step = graph(device)
-    transfers = Transfers(CASES[0], device, CHUNKS)
-    copier = transfers.copier(transfers.lanes(open_copy(transfers.caches.planes))["staged"])
+    it = Transfers(CASES[0], device, CHUNKS)
+    lanes = it.lanes(open_copy(it.caches.planes))
+    staged, trickle = it.copier(lanes["staged"]), it.copier(lanes["trickle"])
     works = {
-        "beside plain copies": transfers.move_whole,
-        "beside transfers": lambda: (transfers.save(copier), transfers.load(copier)),
+        "beside plain saves": it.save_whole,
+        STAGED_SAVES: partial(it.save, staged),
+        TRICKLED_SAVES: partial(it.save, trickle),
+        "beside plain loads": it.load_whole,
+        STAGED_LOADS: partial(it.load, staged),
     }
     timed(step)
     seconds: dict[str, list[float]] = {name: [] for name in ("alone", *works)}
