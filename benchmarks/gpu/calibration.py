@@ -25,9 +25,10 @@ BLOCK_TOKENS = (8, 16, 32, 64, 128, 256)
 """Of pages of 2 KiB a token, 16 to 512 KiB."""
 PROGRAMS = (2, 4, 8)
 """More would take multiprocessors from the model for a gain that the bus does not show."""
-TINY_BLOCKS = (1, 2, 4, 8, 16)
+TINY_BLOCKS = (1, 2, 4)
+"""Of sixteen: a whole chunk is seldom alone, and staging carries the next meanwhile."""
 NEVER_BYTES = 1 << 40
-GOOD_ENOUGH = 1.02
+GOOD_ENOUGH = 1.01
 
 
 def calibrate(device: torch.device, decoded: Sequence[Row]) -> Calibration:

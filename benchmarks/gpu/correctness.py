@@ -14,7 +14,7 @@ from kvtransfer.paged import PagedCaches
 from tests.kernels.layouts import DTYPES, ORDERS, ordered, patterned, same
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from benchmarks.bench_paged_copy import Case
 
@@ -24,13 +24,13 @@ DIMS = (128, 80, 20, 3)
 CHUNK_TOKENS = 64
 
 
-def failures(device: torch.device) -> Iterator[str]:
-    """The cases that went wrong, by name."""
+def failures(device: torch.device, cases: Sequence[Case] = CASES) -> Iterator[str]:
+    """The layouts that went wrong, and the lanes on ``cases``, by name."""
     with device:
         for name, caches in _layouts():
             if not _copies_right(caches):
                 yield name
-    for case in CASES:
+    for case in cases:
         for lane in _wrong_lanes(case, device):
             yield f"{lane} on {case.name}"
 
@@ -65,7 +65,7 @@ def _copies_right(caches: PagedCaches) -> bool:
     for plane in caches.planes:
         plane[blocks] = 0
     copy.scatter_blocks(got[1], blocks, first_token)
-    return all(map(_equal, caches.planes, before))
+    return all(map(same, caches.planes, before))
 
 
 def _poisoned(caches: PagedCaches) -> tuple[torch.Tensor, torch.Tensor]:
@@ -89,9 +89,5 @@ def _wrong_lanes(case: Case, device: torch.device) -> Iterator[str]:
         for plane in it.caches.planes:
             plane[it.blocks[0] + it.blocks[3]] = 0
         it.load(copier)
-        if not all(map(_equal, it.caches.planes, before)):
+        if not all(map(same, it.caches.planes, before)):
             yield name
-
-
-def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return same(a.cpu(), b.cpu())

@@ -40,7 +40,9 @@ def _saved_after_written(it: Transfers, copier: Copier, value: int, *, waits: bo
         plane.fill_(value)
     after = [it.device.compute_event()] if waits else []
     finish([copier.to_host(blocks, slot, after) for slot, blocks in enumerate(it.blocks)])
-    return all(bool((it.pool.chunk(slot) == value).all()) for slot in range(CHUNKS))
+    return all(
+        _is_all(it.pool.chunk(slot).to(it.caches.planes[0].device), value) for slot in range(CHUNKS)
+    )
 
 
 def _loaded_after_read(it: Transfers, copier: Copier, value: int) -> bool:
@@ -51,6 +53,10 @@ def _loaded_after_read(it: Transfers, copier: Copier, value: int) -> bool:
     read = [plane.clone() for plane in it.caches.planes]
     finish(it.begin_load(copier))
     loaded = [plane[it.blocks[0]] for plane in it.caches.planes]
-    return all(bool((plane == value).all()) for plane in read) and all(
-        bool((plane == -value).all()) for plane in loaded
+    return all(_is_all(plane, value) for plane in read) and all(
+        _is_all(plane, -value) for plane in loaded
     )
+
+
+def _is_all(tensor: torch.Tensor, value: int) -> bool:
+    return bool((tensor == value).all())

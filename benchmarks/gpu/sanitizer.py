@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-_LIMIT_S = 240
+_LIMIT_S = 90
 
 
 def verdict() -> str:

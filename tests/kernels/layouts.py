@@ -33,7 +33,8 @@ def same(a, b):
 
 def raw(tensor):
     # A cell of one element may have any stride, which a view as bytes refuses.
-    return torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor).view(torch.uint8)
+    bare = torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device)
+    return bare.copy_(tensor).view(torch.uint8)
 
 
 def split(order, dtype, sizes, chunk_tokens, padding=0):
