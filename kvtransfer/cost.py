@@ -13,8 +13,8 @@ _MEMORY = 0.92
 _HYSTERESIS = 0.8
 _FIRST_PROBE_S = 2.0
 _LONGEST_PROBE_S = 60.0
-# A load that failed took longer than it was waited for; so much longer, we guess.
-_FAILURE = 2.0
+# Of what is believed of a tier's failures the last load makes up so much: two in a row are enough.
+_SURPRISE = 0.5
 
 
 @dataclass
@@ -84,10 +84,28 @@ class Tier:
     """One place to load from: how fast it is, and whether it is used."""
 
     load_s: Line = field(default_factory=lambda: Line(from_zero=True))
+    """Of those that brought what they should."""
+    wasted_s: Line = field(default_factory=lambda: Line(from_zero=False))
+    """Of those that didn't."""
+    failing: float = 0.0
+    """The chance that the next one doesn't."""
     is_refused: bool = False
     probe_s: float = _FIRST_PROBE_S
     """How long to wait between two probes, while it is refused."""
     next_probe_s: float = 0.0
+
+    def observe(self, tokens: int, seconds: float, *, failed: bool) -> None:
+        """A load of ``tokens`` ended after ``seconds``."""
+        (self.wasted_s if failed else self.load_s).observe(tokens, seconds)
+        self.failing += _SURPRISE * (failed - self.failing)
+
+    def expected_s(self, tokens: int, compute_s: float) -> float | None:
+        """How long ``tokens`` are expected to take, and to be computed if they don't come."""
+        load_s, wasted_s = self.load_s.at(tokens), self.wasted_s.at(tokens)
+        load_s = wasted_s if load_s is None else load_s
+        if load_s is None:
+            return None
+        return (1 - self.failing) * load_s + self.failing * ((wasted_s or 0.0) + compute_s)
 
 
 class Cost:
@@ -104,7 +122,7 @@ class Cost:
 
     def observe_load(self, tier: str, tokens: int, seconds: float, *, failed: bool) -> None:
         """A load of ``tokens`` ended after ``seconds``."""
-        self._tiers[tier].load_s.observe(tokens, seconds * _FAILURE if failed else seconds)
+        self._tiers[tier].observe(tokens, seconds, failed=failed)
 
     def load_seconds(self, tier: str, tokens: int) -> float | None:
         """How long ``tokens`` would take from ``tier``; None: nobody knows."""
@@ -116,8 +134,8 @@ class Cost:
         What is not known is tried. A tier that lost is used again only once it is clearly better.
         """
         state = self._tiers[tier]
-        load_s = state.load_s.at(tokens)
         compute_s = self.prefill.seconds(tokens, context_tokens)
+        load_s = None if compute_s is None else state.expected_s(tokens, compute_s)
         if load_s is None or compute_s is None:
             return True
         limit_s = compute_s * self._margin * (_HYSTERESIS if state.is_refused else 1.0)

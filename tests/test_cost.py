@@ -86,12 +86,26 @@ def test_the_faster_way_wins_by_the_margin(load_token_s, margin, pays):
     assert learnt(load_token_s, margin=margin).pays("store", 512, 0) is pays
 
 
-def test_a_failure_counts_as_slow():
-    cost = learnt(0.0006)
-    assert cost.pays("store", 512, 0)
+def test_two_slow_failures_in_a_row_are_enough():
+    cost = learnt(0.0001)
+    for pays in (True, False):
+        cost.observe_load("store", 512, 0.3, failed=True)
+        assert cost.pays("store", 512, 0) is pays
+
+
+def test_a_tier_that_only_failed_is_not_tried_for_long():
+    cost = Cost(("store",), 1.1)
+    cost.prefill.observe(1024, 0, 4.4)
+    for pays in (True, False):
+        cost.observe_load("store", 1024, 2.1, failed=True)
+        assert cost.pays("store", 1024, 0) is pays
+
+
+def test_what_is_not_there_after_all_costs_nothing():
+    cost = learnt(0.0001, margin=1.1)
     for _ in range(10):
-        cost.observe_load("store", 512, 0.0006 * 512, failed=True)
-    assert not cost.pays("store", 512, 0)
+        cost.observe_load("store", 512, 0.001, failed=True)
+        assert cost.pays("store", 512, 0)
 
 
 def test_a_refused_tier_comes_back_when_it_is_clearly_better():

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from kvtransfer.layout import ChunkFormat
     from kvtransfer.stores import StoreSettings
-    from kvtransfer.stores.redis_halves import Line
+    from kvtransfer.stores.redis_sliced import Line
 
 _NODES_AT_ONCE = 16
 

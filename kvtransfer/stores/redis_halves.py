@@ -6,48 +6,20 @@ Each function returns the replies as they came, a redirection among them where t
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from redis.exceptions import AskError
 
-from kvtransfer.stores.redis_talk import SLICES_UNDER_WAY, slices
+from kvtransfer.stores.redis_sliced import SlicedRead
 from kvtransfer.stores.redis_wire import command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from kvtransfer.stores.redis_sliced import Line, Replies
     from kvtransfer.stores.redis_wire import Wire
 
 _ASKING = command(b"ASKING")
-
-
-class Replies(Protocol):
-    """The part of a parser that is used here."""
-
-    def read_reply(self) -> object:
-        """See :class:`WireParser`."""
-        ...
-
-    def read_value_into(self, target: memoryview) -> object:
-        """See :class:`WireParser`."""
-        ...
-
-
-class Line(Protocol):
-    """The part of a connection that is used here."""
-
-    @property
-    def parser(self) -> Replies:
-        """Takes the replies."""
-        ...
-
-    def send(self, request: Sequence[bytes | memoryview]) -> None:
-        """Send one command, in pieces."""
-        ...
-
-    def send_commands(self, commands: Sequence[bytes]) -> None:
-        """Send several commands."""
-        ...
 
 
 class AskingLine:
@@ -60,6 +32,11 @@ class AskingLine:
     def parser(self) -> Replies:
         """Takes the replies; see :class:`Line`."""
         return self
+
+    @property
+    def round_trip_s(self) -> float:
+        """See :class:`Line`."""
+        return self._wire.round_trip_s
 
     def send(self, request: Sequence[bytes | memoryview]) -> None:
         """See :class:`Line`."""
@@ -88,15 +65,10 @@ def replies_to(commands: Sequence[bytes], line: Line) -> list[object]:
 
 def read_payload(name: bytes, target: memoryview, ttl_s: int | None, line: Line) -> list[object]:
     """Its length, then for each slice of ``target`` True where it was filled."""
-    parts = slices(name, target)
     head = [command(b"STRLEN", name), *life(name, ttl_s)]
-    line.send_commands([*head, *[ask for ask, _ in parts[:SLICES_UNDER_WAY]]])
-    replies = [line.parser.read_reply() for _ in head][:1]
-    for i, (_, part) in enumerate(parts):
-        replies.append(line.parser.read_value_into(part))
-        if i + SLICES_UNDER_WAY < len(parts):
-            line.send_commands([parts[i + SLICES_UNDER_WAY][0]])
-    return replies
+    read = SlicedRead(name, target, line)
+    read.begin(head)
+    return [*[line.parser.read_reply() for _ in head][:1], *read.replies()]
 
 
 def write_payload(name: bytes, payload: memoryview, ttl_s: int | None, line: Line) -> list[object]:

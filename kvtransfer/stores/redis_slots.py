@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from redis.exceptions import AskError
 
-    from kvtransfer.stores.redis_halves import Line
+    from kvtransfer.stores.redis_sliced import Line
     from kvtransfer.stores.redis_url import Host, RedisUrl
 
     Talk = Callable[[Line], list[object]]

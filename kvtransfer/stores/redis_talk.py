@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import ResponseError
 
+from kvtransfer.stores.redis_sliced import SlicedRead
 from kvtransfer.stores.redis_wire import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from kvtransfer.stores.redis_wire import Wire
-
-# A server on jemalloc gives the memory of a reply of 7 MiB and more back to the kernel each time,
-# which costs it four times the CPU; so long payloads are asked for in slices, few at a time.
-_SLICE_BYTES = 2 << 20
-SLICES_UNDER_WAY = 2
 
 
 @dataclass(frozen=True)
@@ -62,30 +58,15 @@ def _exists(key: bytes) -> bytes:
 def read_entry(key: str, target: memoryview, ttl_s: int | None, wire: Wire) -> Found:
     """The entry of ``key``, with its payload in ``target``; its time to live begins anew."""
     name = payload_key(key)
-    parts = slices(name, target)
     renewals = [] if ttl_s is None else _expiries(key, ttl_s)
-    head = [command(b"HGETALL", key.encode()), command(b"STRLEN", name), *renewals]
-    wire.send_commands([*head, *[ask for ask, _ in parts[:SLICES_UNDER_WAY]]])
+    read = SlicedRead(name, target, wire)
+    read.begin([command(b"HGETALL", key.encode()), command(b"STRLEN", name), *renewals])
     fields, length = _fields(wire), _length(wire)
     for _ in renewals:
         _checked(wire)
-    filled = length == len(target)
-    for i, (_, part) in enumerate(parts):
-        filled &= wire.parser.read_value_into(part) is True
-        if i + SLICES_UNDER_WAY < len(parts):
-            wire.send_commands([parts[i + SLICES_UNDER_WAY][0]])
+    replies = list(read.replies())  # to the last, whatever the first one is
+    filled = length == len(target) and all(reply is True for reply in replies)
     return Found(fields, length, filled)
-
-
-def slices(name: bytes, target: memoryview) -> list[tuple[bytes, memoryview]]:
-    """The commands that ask for the value of ``name`` piece by piece, each with its place."""
-    return [
-        (
-            command(b"GETRANGE", name, b"%d" % start, b"%d" % (start + _SLICE_BYTES - 1)),
-            target[start : start + _SLICE_BYTES],
-        )
-        for start in range(0, len(target), _SLICE_BYTES)
-    ]
 
 
 def probe_entry(key: str, ttl_s: int | None, wire: Wire) -> Found:

@@ -107,6 +107,8 @@ class Wire:
     _socket_timeout: float | None
     deadline_s: float | None = None
     """When connecting has to be done, by ``time.monotonic``."""
+    round_trip_s: float = 0.0
+    """How far away the server is, at most: what it took to connect and greet."""
 
     @property
     def parser(self) -> WireParser:
@@ -174,7 +176,7 @@ class Wire:
         connection: Any = self
         self.deadline_s = deadline_s
         try:
-            connection.connect()
+            self._greet()
             window = self._parser.window
             window.begin(deadline_s)
             result = talk(self)
@@ -189,6 +191,13 @@ class Wire:
             connection.disconnect()
             raise
         return result
+
+    def _greet(self) -> None:
+        connection: Any = self
+        if not connection.is_connected:
+            began_s = time.monotonic()
+            connection.connect()
+            self.round_trip_s = time.monotonic() - began_s
 
 
 class WireConnection(Wire, Connection):

@@ -1,0 +1,57 @@
+import time
+
+import pytest
+
+from benchmarks.slow_line import Pace, SlowLine
+from kvtransfer.stores import StoreSettings
+from kvtransfer.stores.redis_sliced import SlicedRead
+from kvtransfer.stores.redis_url import read_url
+
+PIECE_BYTES = 2 << 20
+
+
+class Line:
+    """Says what it is asked for, and answers all of it with ``answer``."""
+
+    def __init__(self, round_trip_s, answer=True):
+        self.round_trip_s = round_trip_s
+        self.parser = self
+        self.asked = []
+        self.read = 0
+        self.answer = answer
+
+    def send_commands(self, commands):
+        self.asked.append(len(commands))
+
+    def read_value_into(self, target):
+        target[:] = b"\1" * len(target)
+        self.read += 1
+        return self.answer
+
+
+@pytest.mark.parametrize(("round_trip_s", "asked"), [(0.0001, [3, 1, 1, 1]), (0.3, [6])])
+def test_the_farther_the_server_the_more_is_under_way(round_trip_s, asked):
+    target, line = bytearray(4 * PIECE_BYTES + 1), Line(round_trip_s)
+    read = SlicedRead(b"name", memoryview(target), line)
+    read.begin([b"STRLEN"])
+    assert list(read.replies()) == [True] * 5
+    assert line.asked == asked
+    assert target == b"\1" * len(target)
+
+
+def test_what_was_asked_for_is_read_whatever_came_before():
+    line = Line(0.3, answer=False)
+    read = SlicedRead(b"name", memoryview(bytearray(3 * PIECE_BYTES)), line)
+    read.begin([])
+    assert list(read.replies()) == [False] * 3
+    assert line.read == 3
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.05])
+def test_a_connection_knows_how_far_away_its_server_is(server, delay_s):
+    with SlowLine(server.port, Pace(delay_s=delay_s)) as line:
+        url = read_url(server.url.replace(f":{server.port}/", f":{line.port}/"), StoreSettings())
+        wire = url.open_connection(url.hosts[0])
+        wire.exchange(lambda _: None, deadline_s=time.monotonic() + 10)
+        assert wire.round_trip_s >= delay_s
+        wire.disconnect()
