@@ -158,7 +158,9 @@ class Scheduler:
         done = [arrival for arrival in self._running if arrival.is_done]
         self._running = [arrival for arrival in self._running if not arrival.is_done]
         for arrival in done:
-            self._timed("request_finished", lambda a=arrival: self._side.finish(a))
+            self._timed(
+                "request_finished", lambda a=arrival: self._side.finish(a, owns_blocks=True)
+            )
         self._timed("has_pending_block_frees", lambda: self._side.holds_blocks)
         self._timed("get_kv_connector_stats", self._side.counted)
 
