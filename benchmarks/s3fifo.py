@@ -28,23 +28,25 @@ class S3FIFO:
             if slot is not None:
                 self._uses[slot] = min(_MOST_USES, self._uses[slot] + 1)
 
-    def add(self, slot, key, after):
-        self._keys[slot], self._uses[slot] = key, 0
-        if key in self._gone:
-            del self._gone[key]
-            self._main.append(slot)
-        else:
-            self._small.append(slot)
+    def add(self, slots, keys, after):
+        for slot, key in zip(slots, keys, strict=True):
+            self._keys[slot], self._uses[slot] = key, 0
+            if key in self._gone:
+                del self._gone[key]
+                self._main.append(slot)
+            else:
+                self._small.append(slot)
 
-    def rest(self, slot):
-        self._resting.add(slot)
+    def rest(self, slots):
+        self._resting.update(slots)
 
-    def use(self, slot):
-        self._resting.discard(slot)
+    def use(self, slots):
+        self._resting.difference_update(slots)
 
-    def evict(self):
-        if not self._resting:
-            return None
+    def evict(self, most):
+        return [self._evict() for _ in range(min(most, len(self._resting)))]
+
+    def _evict(self):
         patience = (_MOST_USES + 1) * len(self._main)  # then all of the long line is in use
         for tried in count():
             is_full = len(self._small) >= self._small_room or tried > patience

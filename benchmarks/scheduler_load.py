@@ -64,6 +64,8 @@ class Scheduler:
         self._waiting: deque[Arrival] = deque()
         self._loading: dict[str, Arrival] = {}
         self._running: list[Arrival] = []
+        self._held: dict[str, Arrival] = {}
+        """Finished, but known until their blocks are free, as in vLLM."""
         self._blocks = 0
         self._report = Report()
 
@@ -146,9 +148,11 @@ class Scheduler:
 
     def _end(self, plan: Plan, scheduled: dict[str, int]) -> None:
         report, self._report = self._report, _all_of(plan)
-        received, _ = self._timed(
+        received, sent = self._timed(
             "update_connector_output", lambda: self._side.take(report, plan.step)
         )
+        for request_id in sent:
+            del self._held[request_id]
         for request_id in received:
             self._waiting.appendleft(self._loading.pop(request_id))
         for arrival in self._running:
@@ -158,7 +162,10 @@ class Scheduler:
         done = [arrival for arrival in self._running if arrival.is_done]
         self._running = [arrival for arrival in self._running if not arrival.is_done]
         for arrival in done:
-            self._timed("request_finished", lambda a=arrival: self._side.finish(a))
+            if self._timed(
+                "request_finished", lambda a=arrival: self._side.finish(a, owns_blocks=True)
+            ):
+                self._held[arrival.request_id] = arrival
         self._timed("has_pending_block_frees", lambda: self._side.holds_blocks)
         self._timed("get_kv_connector_stats", self._side.counted)
 

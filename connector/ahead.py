@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from .tracked import Tracked
 
 # Of the requests in line so many are looked at in each step.
-_LOOK_AHEAD = 16
+_LOOK_AHEAD = 8
+# So many chunks are fetched ahead with each step.
+_AT_ONCE = 8
 # What is fetched ahead may take this part of host memory at once.
 _SHARE = 4
 
@@ -38,6 +40,8 @@ class Ahead:
         self._metrics = metrics
         self._line: dict[str, Tracked] = {}
         """Requests that the scheduler has not come to, by id."""
+        self._rest: tuple[str, list[str]] = ("", [])
+        """Whom fetches are planned for, and the chunks that are left of them."""
         self._prefetches: set[int] = set()
         self._probes: dict[int, Journey] = {}
 
@@ -48,19 +52,19 @@ class Ahead:
     def dequeue(self, request_id: str) -> None:
         """The scheduler has come to it, or it is over."""
         self._line.pop(request_id, None)
+        if self._rest[0] == request_id:
+            self._rest = ("", [])
 
     def plan(self) -> list[Load]:
         """What to fetch in this step."""
-        return [*self._probe(), *self._prefetch()] if self._planner.keeps else [*self._probe()]
+        loads = list(self._probe())
+        return [*loads, *self._prefetch()] if self._planner.keeps else loads
 
-    def end(self, job: int, *, failed: bool) -> bool:
-        """A load has ended; returns whether it was planned here."""
+    def end(self, job: int, *, failed: bool) -> None:
+        """A load that was planned here has ended."""
         if job in self._probes:
             self._pace.end_probe(self._probes.pop(job), failed=failed)
-            return True
-        is_ours = job in self._prefetches
         self._prefetches.discard(job)
-        return is_ours
 
     def _probe(self) -> Iterator[Load]:
         key = self._offers.found
@@ -72,21 +76,34 @@ class Ahead:
 
     def _prefetch(self) -> list[Load]:
         """For one request a step: the scheduler's thread has other things to do."""
-        for request_id, tracked in islice(self._line.items(), _LOOK_AHEAD):
-            if not tracked.is_hashed():
-                continue
-            tracked.note(self._planner.index)
-            if self._offers.is_answered(request_id, tracked.keys):
-                del self._line[request_id]
-                offer = self._offers.make(request_id, tracked.keys, 0)
-                chunks = 0 if offer is None else offer.worth_tokens // self._tiling.chunk_tokens
-                return self._fetch(tracked.keys[:chunks])
-        return []
-
-    def _fetch(self, keys: Sequence[str]) -> list[Load]:
-        missing = [key for key in keys if key not in self._planner.index]
-        room = max(0, self._planner.index.slots // _SHARE - len(self._prefetches))
-        loads = self._planner.load([Target(key) for key in missing[:room]])
-        self._prefetches |= {load.job for load in loads}
-        self._metrics.add("prefetched_chunks", len(loads))
+        if not self._rest[1]:
+            self._rest = self._next_request()
+        request_id, keys = self._rest
+        if not keys:
+            return []
+        self._rest = request_id, keys[_AT_ONCE:]
+        index = self._planner.index
+        loads = self._planner.load([Target(key) for key in keys[:_AT_ONCE] if key not in index])
+        self._prefetches.update(load.job for load in loads)
+        if loads:
+            self._metrics.add("prefetched_chunks", len(loads))
         return loads
+
+    def _next_request(self) -> tuple[str, list[str]]:
+        """The first in line that may be fetched for, and the chunks to fetch."""
+        for request_id, tracked in list(islice(self._line.items(), _LOOK_AHEAD)):
+            if not tracked.is_hashed() or not self._offers.is_answered(request_id, tracked.keys):
+                continue
+            if self._offers.known(request_id) and not tracked.is_noted:
+                tracked.note(self._planner.index)
+                break  # that takes its time
+            del self._line[request_id]
+            if self._offers.known(request_id):
+                return request_id, self._missing(request_id, tracked.keys)
+        return "", []
+
+    def _missing(self, request_id: str, keys: Sequence[str]) -> list[str]:
+        offer = self._offers.make(request_id, keys, 0)
+        chunks = 0 if offer is None else offer.worth_tokens // self._tiling.chunk_tokens
+        missing = [key for key in keys[:chunks] if key not in self._planner.index]
+        return missing[: max(0, self._planner.index.slots // _SHARE - len(self._prefetches))]

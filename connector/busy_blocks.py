@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence, Set
 
 
 class BusyBlocks:
@@ -17,27 +18,40 @@ class BusyBlocks:
         self._blocks: set[int] = set()
         self._again: Counter[int] = Counter()
         """Copies of a block beyond the first: after a reset it may be saved under another key."""
+        self._are_rewritten = False
 
     def __bool__(self) -> bool:
         return bool(self._copies)
 
-    def begin(self, job: int, block_ids: Sequence[int]) -> None:
-        """They are busy until ``job`` ends."""
-        self._again.update(self._blocks.intersection(block_ids))
-        self._copies[job] = block_ids
-        self._blocks.update(block_ids)
+    def begin(self, copies: Mapping[int, Sequence[int]]) -> None:
+        """The blocks of each job are busy until it ends."""
+        self._copies.update(copies)
+        before = len(self._blocks)
+        self._blocks.update(*copies.values())
+        if len(self._blocks) < before + sum(map(len, copies.values())):
+            times = Counter(chain.from_iterable(self._copies.values()))
+            self._again = times - Counter(self._blocks)
 
     def end(self, job: int) -> None:
         """The copy has ended."""
         block_ids = self._copies.pop(job)
-        again = self._again.keys() & set(block_ids) if self._again else ()
         self._blocks.difference_update(block_ids)
+        if self._again:
+            self._keep_busy(self._again.keys() & set(block_ids))
+
+    def note_write(self, block_ids: Sequence[int]) -> None:
+        """They will be written in the step that is being planned."""
+        if self._blocks and not self._are_rewritten:
+            self._are_rewritten = not self._blocks.isdisjoint(block_ids)
+
+    def take_rewritten(self) -> bool:
+        """Whether busy ones were among those noted, since the last call."""
+        taken, self._are_rewritten = self._are_rewritten, False
+        return taken
+
+    def _keep_busy(self, again: Set[int]) -> None:
         self._blocks.update(again)
         for block in again:
             self._again[block] -= 1
             if not self._again[block]:
                 del self._again[block]
-
-    def holds_any(self, block_ids: Sequence[int]) -> bool:
-        """Whether one of them is busy."""
-        return not self._blocks.isdisjoint(block_ids)

@@ -92,7 +92,7 @@ class KVTransferConnector(KVConnectorBase_V1):
     def request_finished(
         self, request: Request, block_ids: list[int]
     ) -> tuple[bool, dict[str, Any] | None]:
-        return self._scheduler.finish(request), None
+        return self._scheduler.finish(request, owns_blocks=bool(block_ids)), None
 
     def has_pending_block_frees(self) -> bool:
         return self._scheduler.holds_blocks
@@ -133,8 +133,9 @@ class KVTransferConnector(KVConnectorBase_V1):
         return self._invalid_blocks
 
     def build_connector_worker_meta(self) -> StepReport | None:
-        report, step = self._worker.report(), self._plan.step
-        return StepReport(report, step) if report or step is not None else None
+        report, plan = self._worker.report(), self._plan
+        is_wanted = report or plan.wants_report or plan.step is not None
+        return StepReport(report, plan.step) if is_wanted else None
 
     @property
     def _plan(self) -> Plan:

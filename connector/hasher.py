@@ -34,7 +34,8 @@ class Hasher:
 
     def begin(self, chain: KeyChain, token_ids: Sequence[int]) -> Future[list[str]] | None:
         """Extend ``chain`` over ``token_ids``; None: that is done already, as they are few."""
-        if chain.advance(token_ids, _PIECE_TOKENS) is not None:
+        if len(token_ids) <= _PIECE_TOKENS:
+            chain.extend(token_ids)
             return None
         self._last = self._thread.submit(_keys, chain, token_ids)
         return self._last

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from .vllm_facts import ModelFacts
 
+# Salts and adapters whose namespace is kept.
+_REMEMBERED = 256
 # Their angles don't depend on max_model_len; those of others may.
 _PLAIN_ROPE = {None, "default", "linear", "llama3", "yarn", "mrope"}
 
@@ -40,17 +43,21 @@ class KeySpace:
             "operator": config.namespace,
         }
         self._adapters: dict[str, str] = {}
+        self._space = lru_cache(_REMEMBERED)(self._new_space)
 
     def chain(self, request: Request, epoch: str) -> KeyChain | None:
         """The key chain of ``request``; None for one whose tokens don't tell its bytes."""
         if request.prompt_embeds is not None or request.skip_reading_prefix_cache:
             return None
-        own = {"epoch": epoch, "salt": request.cache_salt, "lora": self._adapter(request)}
-        space = namespace({**self._facts, **{k: v for k, v in own.items() if v}})
+        space = self._space(epoch, request.cache_salt, self._adapter(request))
         extras = media_extras(request.mm_features, self._chunk_tokens)
         return KeyChain(self._chunk_tokens, namespace=space, extras=extras)
 
-    def _adapter(self, request: Request) -> list[str] | None:
+    def _new_space(self, epoch: str, salt: str | None, adapter: tuple[str, str] | None) -> bytes:
+        own = {"epoch": epoch, "salt": salt, "lora": adapter}
+        return namespace({**self._facts, **{k: v for k, v in own.items() if v}})
+
+    def _adapter(self, request: Request) -> tuple[str, str] | None:
         lora = request.lora_request
         if lora is None:
             return None
@@ -58,7 +65,7 @@ class KeySpace:
         if path not in self._adapters:
             folder = Path(path)
             self._adapters[path] = fingerprint(folder) if folder.is_dir() else path
-        return [lora.lora_name, self._adapters[path]]
+        return lora.lora_name, self._adapters[path]
 
 
 def media_extras(features: list[Any], chunk_tokens: int) -> list[bytes]:

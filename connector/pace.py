@@ -6,12 +6,13 @@ import math
 import time
 from collections import deque
 from dataclasses import dataclass
+from operator import mul
 from typing import TYPE_CHECKING
 
 from kvtransfer.cost import Cost, Line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from kvtransfer.metrics import Metrics
 
@@ -60,18 +61,17 @@ class Pace:
         self._last_end_s = 0.0
         self._numbers = 0
 
-    def begin_step(self, parts: Iterable[tuple[int, int]]) -> int | None:
-        """A step was planned of ``(tokens, context_tokens)`` a request.
+    def begin_step(self, counts: Sequence[int], contexts: Sequence[int]) -> int | None:
+        """A step was planned of so many tokens of each request, behind so many computed before.
 
         Returns:
             Its number, which comes back with its report; None: it computes nothing.
         """
-        parts = list(parts)
-        tokens = sum(count for count, _ in parts)
+        tokens = sum(counts)
         if not tokens:
             return None
-        middle = sum(count * (context + count / 2) for count, context in parts) / tokens
-        context_tokens = max(0, round(middle - tokens / 2))
+        middles = sum(map(mul, counts, contexts)) + sum(map(mul, counts, counts)) / 2
+        context_tokens = max(0, round(middles / tokens - tokens / 2))
         self._numbers += 1
         self._steps.append(Step(self._numbers, tokens, context_tokens, self._clock()))
         return self._numbers
@@ -121,6 +121,14 @@ class Pace:
         if compute_s is None:
             return math.inf
         return max(_LEAST_PATIENCE_S, _PATIENCE * self._margin * compute_s)
+
+    def deadline_s(self, tokens: int, context_tokens: int) -> float:
+        """Until when to wait for such a load that is begun now."""
+        return self._clock() + self.patience_s(tokens, context_tokens)
+
+    def left_s(self, deadline_s: float) -> float:
+        """From now to ``deadline_s``."""
+        return deadline_s - self._clock()
 
     def begin_load(self, host_tokens: int, store_tokens: int, local_tokens: int) -> Journey:
         """A request's loads are planned."""

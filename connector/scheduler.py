@@ -7,29 +7,33 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from operator import add
 from typing import TYPE_CHECKING
 
 from kvtransfer.lookup import Lookup
 from kvtransfer.metrics import Metrics
-from kvtransfer.plan import Load, Plan, Report, Save
+from kvtransfer.plan import Plan
 from kvtransfer.planner import Planner
 
 from .ahead import Ahead
 from .busy_blocks import BusyBlocks
 from .hasher import Hasher
 from .key_space import KeySpace
+from .loads import Loads
 from .offers import Offers
 from .pace import Pace
+from .saves import Saves
 from .tracked import Tracked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from vllm.config import VllmConfig
     from vllm.v1.core.sched.output import SchedulerOutput
     from vllm.v1.request import Request
 
     from kvtransfer.config import TransferConfig
+    from kvtransfer.plan import Report
     from kvtransfer.tiling import Tiling
 
     from .vllm_facts import ModelFacts
@@ -88,6 +92,16 @@ class SchedulerSide:
         self._planner = planner
         self._offers = Offers(planner, lookup, pace, tiling)
         self._ahead = Ahead(planner, self._offers, pace, tiling, metrics)
+        self._busy_blocks = BusyBlocks()
+        self._loads = Loads(planner, self._offers, pace, tiling, self._busy_blocks, metrics)
+        self._saves = Saves(
+            planner,
+            self._offers,
+            tiling,
+            self._busy_blocks,
+            metrics,
+            decode=duties.saves_decode,
+        )
         self._pace = pace
         self._tiling = tiling
         self._duties = duties
@@ -95,13 +109,6 @@ class SchedulerSide:
         self._epoch = ""
         self._requests: dict[str, Tracked] = {}
         self._hasher = Hasher()
-        self._owners: dict[int, Tracked] = {}
-        """By job, until its blocks are the request's own again."""
-        self._busy_blocks = BusyBlocks()
-        self._held: set[str] = set()
-        """Finished requests whose blocks vLLM keeps until they have been copied out."""
-        self._planned: list[Load] = []
-        self._reuses_blocks = False
 
     def track(self, request: Request) -> None:
         """A request has come: begin to find out what the store holds of it."""
@@ -110,7 +117,6 @@ class SchedulerSide:
         if chain is not None:
             tracked.hashing = self._hasher.begin(chain, request.all_token_ids)
         if tracked.hashing is None:
-            tracked.note(self._planner.index)
             self._offers.ask(request_id, tracked.keys)
         else:
             self._offers.ask_when_known(request_id, tracked.hashing)
@@ -125,7 +131,8 @@ class SchedulerSide:
         self._ahead.dequeue(request.request_id)
         if not tracked.is_hashed():
             return None
-        tracked.note(self._planner.index)
+        if not tracked.note(self._planner.index):
+            return None
         if not (self._duties.loads and tracked.loads):
             return 0
         offer = self._offers.make(request.request_id, tracked.keys, local_tokens)
@@ -141,53 +148,34 @@ class SchedulerSide:
         """The request has ``block_ids``, and ``external_tokens`` of them are to be loaded."""
         tracked = self._requests[request.request_id]
         tracked.block_ids = list(block_ids)
-        self._metrics.add("refused_tokens", tracked.refused_tokens)
-        tracked.refused_tokens = 0
-        if external_tokens == 0:
-            return
-        skip_tokens = tracked.local_tokens
-        end_tokens = skip_tokens + external_tokens
-        keys = tracked.keys[: -(-end_tokens // self._tiling.chunk_tokens)]
-        targets = self._tiling.targets(keys, block_ids, skip_tokens)
-        within_s = self._pace.patience_s(external_tokens, skip_tokens)
-        shares = any(self._planner.is_on_its_way(target.key) for target in targets)
-        loads = self._planner.load(targets, within_s)
-        assert len(loads) == len(targets), "match promised what there is no room for"
-        self._planned += loads
-        for load in loads:
-            tracked.loading.add(load.job)
-            self._owners[load.job] = tracked
-            self._note_reuse(load.block_ids)
-        fetched_tokens = sum(self._tokens(load) for load in loads if load.fetch)
-        tracked.host_tokens = external_tokens - fetched_tokens
-        if not shares:  # the part of others tells nothing of how long the whole takes
-            tracked.journey = self._pace.begin_load(
-                tracked.host_tokens, fetched_tokens, skip_tokens
-            )
-        self._metrics.add("store_hit_tokens", fetched_tokens)
-        self._metrics.add("host_hit_tokens", tracked.host_tokens)
+        self._saves.begin_anew(tracked)
+        if tracked.refused_tokens:
+            self._metrics.add("refused_tokens", tracked.refused_tokens)
+            tracked.refused_tokens = 0
+        if external_tokens:
+            self._loads.begin(tracked, external_tokens)
 
     def plan(self, output: SchedulerOutput) -> Plan:
         """The jobs of the step that ``output`` describes."""
-        saves: list[Save] = []
-        parts: list[tuple[int, int]] = []
-        for tracked, context_tokens in self._progress(output):
-            tokens = output.num_scheduled_tokens[tracked.request.request_id]
-            parts.append((tokens, context_tokens))
-            if self._duties.saves:
-                saves += self._save(tracked, context_tokens + tokens)
-        plan = Plan(
-            (*self._planned, *self._ahead.plan()),
+        request_ids, contexts = self._scheduled(output)
+        scheduled = output.num_scheduled_tokens
+        counts = [scheduled[request_id] for request_id in request_ids]
+        if self._duties.saves:
+            for request_id, tokens in self._saves.due(request_ids, map(add, contexts, counts)):
+                self._saves.note(self._requests[request_id], tokens)
+        reuses_blocks = self._busy_blocks.take_rewritten()
+        # Loads begin first: none may count on the bytes of a save of the same step.
+        loads = [*self._loads.plan(), *self._ahead.plan()]
+        saves = self._saves.plan(scheduled)
+        return Plan(
+            tuple(loads),
             tuple(saves),
-            self._reuses_blocks,
-            self._pace.begin_step(parts),
+            reuses_blocks or self._busy_blocks.take_rewritten(),
+            self._pace.begin_step(counts, contexts),
             self._patience_s(output),
             tuple(self._planner.put_leaving()),
+            self._loads.has_given_up or self._saves.have_freed,
         )
-        self._planned, self._reuses_blocks = [], False
-        for save in saves:
-            self._busy_blocks.begin(save.job, save.block_ids)
-        return plan
 
     def take(self, report: Report, step: int | None = None) -> tuple[set[str], set[str]]:
         """Take in what the workers report at the end of ``step``, where it computed something.
@@ -199,25 +187,36 @@ class SchedulerSide:
         if step is not None:
             self._pace.end_step(step)
         settled = self._planner.settle(report)
-        received = [self._end_load(job, failed=job in settled.failed) for job in settled.loaded]
-        sent = [self._end_copy(job) for job in settled.copied]
-        return set(filter(None, received)), set(filter(None, sent))
+        received, sent = self._loads.take_given_up(), self._saves.take_freed()
+        for job in settled.loaded:
+            failed = job in settled.failed
+            if not self._loads.owns(job):
+                self._ahead.end(job, failed=failed)
+            elif loaded := self._loads.end(job, failed=failed):
+                received.add(loaded.request.request_id)
+        for job in settled.copied:
+            if freed := self._saves.end(job):
+                sent.add(freed.request.request_id)
+        for request_id in (*received, *sent):
+            if self._requests[request_id].is_finished:
+                self._forget(request_id)
+        return received, sent
 
-    def finish(self, request: Request) -> bool:
+    def finish(self, request: Request, *, owns_blocks: bool) -> bool:
         """The request is over; True holds its blocks back until ``take`` returns it as sent.
 
-        One that is aborted while it loads is held back by vLLM itself, until it is received.
+        One that is aborted while it loads is held back by vLLM itself, until it is received. One
+        that was preempted has no blocks.
         """
         tracked = self._requests[request.request_id]
         tracked.is_finished = True
         self._ahead.dequeue(request.request_id)
-        self._offers.forget(request.request_id)
-        if tracked.loading:
+        if self._loads.is_loading(tracked):
+            self._loads.abort(tracked)
             return False
-        if tracked.copying:
-            self._held.add(request.request_id)
+        if self._saves.finish(tracked, owns_blocks=owns_blocks):
             return True
-        del self._requests[request.request_id]
+        self._forget(request.request_id)
         return False
 
     def host_tokens(self, request: Request) -> int:
@@ -227,7 +226,7 @@ class SchedulerSide:
     @property
     def holds_blocks(self) -> bool:
         """Whether blocks of finished requests are still to be freed."""
-        return bool(self._held)
+        return self._saves.are_held
 
     def reset(self) -> None:
         """The weights may have changed: nothing cached so far, here or in the store, is good.
@@ -236,6 +235,7 @@ class SchedulerSide:
         """
         self._epoch = secrets.token_hex(8)
         self._planner.index.clear()
+        self._saves.reset()
         for tracked in self._requests.values():
             tracked.chain = None
 
@@ -251,101 +251,40 @@ class SchedulerSide:
         self._hasher.close()
         self._offers.close()
 
-    def _progress(self, output: SchedulerOutput) -> Iterator[tuple[Tracked, int]]:
-        """Each scheduled request, with its blocks of the step, and its tokens computed before."""
-        block_tokens = self._tiling.block_tokens
-        for new in output.scheduled_new_reqs:
-            tracked = self._requests[new.req_id]
-            tracked.block_ids = list(new.block_ids[0])
-            self._note_reuse(tracked.block_ids[new.num_computed_tokens // block_tokens :])
-            yield tracked, new.num_computed_tokens
-        cached = output.scheduled_cached_reqs
-        for request_id, blocks, computed_tokens in zip(
-            cached.req_ids, cached.new_block_ids, cached.num_computed_tokens, strict=True
-        ):
-            tracked = self._requests[request_id]
-            if request_id in cached.resumed_req_ids:
-                tracked.block_ids = []
+    def _scheduled(self, output: SchedulerOutput) -> tuple[list[str], list[int]]:
+        """All scheduled requests, with their blocks of the step, and their tokens before it."""
+        news, cached = output.scheduled_new_reqs, output.scheduled_cached_reqs
+        for new in news:
+            self._begin_anew(new.req_id, new.block_ids[0])
+            tokens = new.num_computed_tokens
+            self._busy_blocks.note_write(new.block_ids[0][tokens // self._tiling.block_tokens :])
+        for request_id in cached.resumed_req_ids:
+            self._begin_anew(request_id, ())
+        for request_id, blocks in zip(cached.req_ids, cached.new_block_ids, strict=True):
             if blocks:
                 # What it writes is new to it, or was so in an earlier step and seen to then.
-                tracked.block_ids += blocks[0]
-                self._note_reuse(blocks[0])
-            yield tracked, computed_tokens
-
-    def _save(self, tracked: Tracked, computed_tokens: int) -> list[Save]:
-        chunk_tokens = self._tiling.chunk_tokens
-        if computed_tokens // chunk_tokens <= tracked.saved_chunks:
-            return []  # most often so, while it decodes
-        # Drafted tokens are computed too, but have no place among the ids until accepted.
-        request = tracked.request
-        known = len(request.all_token_ids)
-        tokens = min(
-            computed_tokens, known if self._duties.saves_decode else request.num_prompt_tokens
+                self._requests[request_id].block_ids += blocks[0]
+                self._busy_blocks.note_write(blocks[0])
+        return (
+            [*(new.req_id for new in news), *cached.req_ids],
+            [*(new.num_computed_tokens for new in news), *cached.num_computed_tokens],
         )
-        first, end = tracked.saved_chunks, tokens // chunk_tokens
-        if end <= first:
-            return []
-        tracked.saved_chunks = end
-        return list(self._save_chunks(tracked, first, tracked.keys[:end]))
 
-    def _save_chunks(self, tracked: Tracked, first: int, keys: Sequence[str]) -> Iterator[Save]:
-        stored = self._offers.known(tracked.request.request_id)
-        for chunk in range(first, len(keys)):
-            key = keys[chunk]
-            if key in stored or key in self._planner.index:
-                continue
-            blocks = self._tiling.blocks(chunk, tracked.block_ids)
-            save = self._planner.save(key, blocks, after=keys[chunk - 1] if chunk else None)
-            if save is None:
-                self._metrics.add("save_skipped_chunks")
-                continue
-            tracked.copying.add(save.job)
-            self._owners[save.job] = tracked
-            yield save
-
-    def _tokens(self, load: Load) -> int:
-        return len(load.block_ids) * self._tiling.block_tokens
-
-    def _note_reuse(self, block_ids: Sequence[int]) -> None:
-        """``block_ids`` will be written: not before they have been copied out."""
-        if self._busy_blocks and not self._reuses_blocks:
-            self._reuses_blocks = self._busy_blocks.holds_any(block_ids)
+    def _begin_anew(self, request_id: str, block_ids: Sequence[int]) -> None:
+        tracked = self._requests[request_id]
+        tracked.block_ids = list(block_ids)
+        self._saves.begin_anew(tracked)
 
     def _patience_s(self, output: SchedulerOutput) -> float:
         if output.total_num_scheduled_tokens:
             return 0.0
-        if self._planner.is_loading:
+        if self._planner.is_loading and not self._loads.is_behind:
             return _LOAD_PATIENCE_S
+        is_behind = self._loads.is_behind or self._saves.are_behind
         awaited = self._busy_blocks or self._hasher.is_busy or self._offers.is_waiting
-        return _ANSWER_PATIENCE_S if awaited else 0.0
+        return _ANSWER_PATIENCE_S if is_behind or awaited else 0.0
 
-    def _end_load(self, job: int, *, failed: bool) -> str | None:
-        """Returns the request that has nothing left to load."""
-        if self._ahead.end(job, failed=failed):
-            return None
-        tracked = self._owners.pop(job)
-        tracked.loading.discard(job)
-        request_id: str = tracked.request.request_id
-        if failed:
-            tracked.loads = False
-            self._offers.forget(request_id)  # what it told is not so
-        if tracked.loading:
-            return None
-        if tracked.journey is not None:
-            self._pace.end_load(tracked.journey, failed=not tracked.loads)
-            tracked.journey = None
-        if tracked.is_finished:
-            del self._requests[request_id]
-        return request_id
-
-    def _end_copy(self, job: int) -> str | None:
-        """Returns the finished request whose last blocks this has freed."""
-        tracked = self._owners.pop(job)
-        tracked.copying.discard(job)
-        self._busy_blocks.end(job)
-        request_id: str = tracked.request.request_id
-        if tracked.copying or request_id not in self._held:
-            return None
-        self._held.discard(request_id)
+    def _forget(self, request_id: str) -> None:
         del self._requests[request_id]
-        return request_id
+        self._offers.forget(request_id)
+        self._saves.forget(request_id)

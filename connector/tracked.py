@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from .pace import Journey
 
+_LONG_CHUNKS = 64
+
 
 @dataclass
 class Tracked:
@@ -28,12 +30,14 @@ class Tracked:
     block_ids: list[int] = field(default_factory=list)
     local_tokens: int = 0
     """Found in vLLM's own cache when we were last asked."""
+    whole_chunks: int = 0
+    """Chunks from the first on that are computed, and may be saved."""
     saved_chunks: int = 0
-    """Chunks from the first on that have been dealt with."""
+    """Those of them that have been dealt with."""
     loading: set[int] = field(default_factory=set)
     copying: set[int] = field(default_factory=set)
     journey: Journey | None = None
-    """Its loads, while they are under way."""
+    """Its loads, while they are timed."""
     refused_tokens: int = 0
     """Cached, but computed sooner than loaded."""
     host_tokens: int = 0
@@ -50,11 +54,18 @@ class Tracked:
             self.hashing = None
         return self.hashing is None
 
-    def note(self, index: Index) -> None:
-        """Tell ``index`` of the request, once; it is hashed."""
-        if not self.is_noted:
-            index.note_request(self.keys)
-            self.is_noted = True
+    def note(self, index: Index) -> bool:
+        """Tell ``index`` of the request, once; it is hashed.
+
+        Returns:
+            Whether time is left for more; a long request takes what one call may take.
+        """
+        if self.is_noted:
+            return True
+        self.is_noted = True
+        keys = self.keys
+        index.note_request(keys)
+        return len(keys) < _LONG_CHUNKS
 
     @property
     def keys(self) -> list[str]:

@@ -34,14 +34,11 @@ class Line:
 
     def observe(self, x: float, y: float, weight: float = 1.0) -> None:
         """See ``y`` at ``x``, as often as ``weight`` says."""
-        for name, amount in (
-            ("_weight", 1.0),
-            ("_x", x),
-            ("_y", y),
-            ("_xx", x * x),
-            ("_xy", x * y),
-        ):
-            setattr(self, name, getattr(self, name) * _MEMORY + amount * weight)
+        self._weight = self._weight * _MEMORY + weight
+        self._x = self._x * _MEMORY + x * weight
+        self._y = self._y * _MEMORY + y * weight
+        self._xx = self._xx * _MEMORY + x * x * weight
+        self._xy = self._xy * _MEMORY + x * y * weight
 
     def at(self, x: float) -> float | None:
         """``y`` at ``x``; None: nothing was seen yet."""

@@ -13,7 +13,7 @@ from kvtransfer.errors import ConfigError
 from kvtransfer.policies import open_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from kvtransfer.config import TransferConfig
     from kvtransfer.layout import ChunkFormat
@@ -80,31 +80,50 @@ class Index:
         """Chunks that could be claimed now."""
         return len(self._free) + self._idle
 
-    def is_idle(self, key: str) -> bool:
-        """Whether ``key`` is held by a slot that counts as room."""
-        slot = self._slots.get(key)
-        return slot is not None and self._pins[slot] == 0
+    def pins(self, keys: Sequence[str]) -> list[int | None]:
+        """How many pins the slot of each of ``keys`` has, at 0 it counts as room; None: not held."""
+        pins = self._pins
+        return [None if slot is None else pins[slot] for slot in map(self._slots.get, keys)]
+
+    def holds(self, slot: int, key: str) -> bool:
+        """Whether ``slot`` is where ``key`` is found."""
+        return self._keys[slot] == key
 
     def note_request(self, keys: Sequence[str]) -> None:
         """A request for ``keys``, in the order of their tokens, has come; once for each request."""
         self._policy.note_request(keys, self._slots)
 
-    def claim(self, key: str, after: str | None = None) -> int | None:
-        """A slot, pinned once, for ``key`` which is not held; None when all are pinned.
+    def claim(self, key: str, after: str | None = None, pins: int = 1) -> int | None:
+        """A slot for ``key``, which is not held; None when all are pinned.
 
         Args:
             key: the chunk.
             after: the chunk before it.
+            pins: it has so many from the beginning.
         """
-        if key in self._slots:
-            raise ValueError(f"{key} already has slot {self._slots[key]}")
-        slot = self._free.pop() if self._free else self._evict()
-        if slot is not None:
-            self._policy.add(slot, key, None if after is None else self._slots.get(after))
-            self._slots[key] = slot
+        slots = self.claim_all([key], after, pins)
+        return slots[0] if slots else None
+
+    def claim_all(self, keys: Sequence[str], after: str | None = None, pins: int = 1) -> list[int]:
+        """Slots for ``keys``, each named once and not held, as many as there is room for.
+
+        Args:
+            keys: each continues the one before it.
+            after: the chunk before the first.
+            pins: they have so many from the beginning.
+        """
+        held = self._slots
+        if not held.keys().isdisjoint(keys):
+            key = next(filter(held.__contains__, keys))
+            raise ValueError(f"{key} already has slot {held[key]}")
+        slots = self._vacate(len(keys))
+        keys = keys[: len(slots)]
+        self._policy.add(slots, keys, None if after is None else held.get(after))
+        held.update(zip(keys, slots, strict=True))
+        for slot, key in zip(slots, keys, strict=True):
             self._keys[slot] = key
-            self._pins[slot] = 1
-        return slot
+            self._pins[slot] = pins
+        return slots
 
     def chance(self, key: str) -> float:
         """That ``key``, just evicted, is asked for again, as far as the policy knows."""
@@ -114,27 +133,48 @@ class Index:
         """Keep the slot of ``key``, which is held, until ``unpin``; returns it."""
         slot = self._slots[key]
         if self._pins[slot] == 0:
-            self._policy.use(slot)
+            self._policy.use([slot])
             self._idle -= 1
         self._pins[slot] += 1
         return slot
 
+    def pin_all(self, keys: Sequence[str]) -> list[int | None]:
+        """Pin what is held of ``keys``; the slots of all, None for what is not held."""
+        slots = list(map(self._slots.get, keys))
+        resting, pins = [], self._pins
+        for slot in slots:
+            if slot is not None:
+                if pins[slot] == 0:
+                    resting.append(slot)
+                pins[slot] += 1
+        self._policy.use(resting)
+        self._idle -= len(resting)
+        return slots
+
     def unpin(self, slot: int) -> None:
         """Take one pin off ``slot``."""
-        if self._pins[slot] == 0:
-            raise ValueError(f"slot {slot} is not pinned")
-        self._pins[slot] -= 1
-        if self._pins[slot] == 0:
-            self._let_go(slot)
+        self.unpin_all([slot])
+
+    def unpin_all(self, slots: Iterable[int]) -> None:
+        """Take one pin off each of ``slots``, as often as it is named."""
+        resting: list[int] = []
+        for slot in slots:
+            pins = self._pins[slot]
+            if pins == 0:
+                raise ValueError(f"slot {slot} is not pinned")
+            self._pins[slot] = pins - 1
+            if pins == 1:
+                (self._free if self._keys[slot] is None else resting).append(slot)
+        self._idle += len(resting)
+        self._policy.rest(resting)
 
     def leave(self) -> tuple[int, str] | None:
         """Forget the chunk that goes next: its slot, pinned once, and its key; None: all pinned."""
-        slot = self._policy.evict()
-        if slot is None:
-            return None
-        key = self._vacated(slot)
-        self._pins[slot] = 1
-        return slot, key
+        for slot in self._policy.evict(1):
+            key = self._vacated(slot)
+            self._pins[slot] = 1
+            return slot, key
+        return None
 
     def forget(self, slot: int) -> None:
         """Don't find the chunk in ``slot`` any more."""
@@ -158,19 +198,16 @@ class Index:
         taken, self._evictions = self._evictions, 0
         return taken
 
-    def _let_go(self, slot: int) -> None:
-        if self._keys[slot] is None:
-            self._free.append(slot)
-        else:
-            self._idle += 1
-            self._policy.rest(slot)
-
-    def _evict(self) -> int | None:
-        slot = self._policy.evict()
-        if slot is None:
-            return None
-        self._vacated(slot)
-        return slot
+    def _vacate(self, count: int) -> list[int]:
+        """So many slots that hold nothing, or fewer where the others are pinned."""
+        slots = self._free[: -count - 1 : -1]
+        del self._free[len(self._free) - len(slots) :]
+        if len(slots) < count:
+            evicted = self._policy.evict(count - len(slots))
+            for slot in evicted:
+                self._vacated(slot)
+            slots += evicted
+        return slots
 
     def _vacated(self, slot: int) -> str:
         """The key that the policy takes from ``slot``."""

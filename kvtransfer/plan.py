@@ -30,8 +30,7 @@ class Load(NamedTuple):
     """A fetch that has not begun so long after its plan is given up."""
 
 
-@dataclass(frozen=True)
-class Save:
+class Save(NamedTuple):
     """Copy whole blocks into a slot."""
 
     job: int
@@ -42,8 +41,7 @@ class Save:
     """Put what is there into the store, too."""
 
 
-@dataclass(frozen=True)
-class Put:
+class Put(NamedTuple):
     """Put into the store what an earlier save has left in a slot."""
 
     job: int
@@ -64,6 +62,8 @@ class Plan:
     patience_s: float = 0.0
     """Nothing is computed in this step: wait so long for something to report."""
     puts: tuple[Put, ...] = ()
+    wants_report: bool = False
+    """Report even if nothing has ended."""
 
 
 @dataclass

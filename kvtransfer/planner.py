@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kvtransfer.index import Index, slots
+from kvtransfer.jobs import Jobs
 from kvtransfer.plan import Load, Put, Report, Save
+from kvtransfer.promise import Promise, end_of_room
+from kvtransfer.tiling import Target
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
     from kvtransfer.config import TransferConfig
     from kvtransfer.layout import ChunkFormat
-    from kvtransfer.tiling import Target
 
 # What is written back as it leaves may take this part of host memory.
 _MARGIN_SHARE = 16
@@ -29,15 +30,6 @@ class Settled:
     copied: list[int] = field(default_factory=list)
     failed: set[int] = field(default_factory=set)
     """Those of the above that failed on some rank."""
-
-
-@dataclass(slots=True)
-class _Pending:
-    slot: int
-    ranks: int
-    """Still to report."""
-    fetch: bool = False
-    failed: bool = False
 
 
 class Planner:
@@ -82,7 +74,6 @@ class Planner:
         admit_chance: float = 0.0,
     ) -> None:
         self.index = index
-        self._ranks = ranks
         self._keep = keep
         self._put = put
         self._margin = margin
@@ -90,13 +81,17 @@ class Planner:
         self._unput: dict[int, str] = {}
         """Chunks that no store was given, by slot."""
         self._lost = 0
-        self._numbers = itertools.count()
+        self._last_job = -1
         self._ended_fetches = 0
         self._fetching: set[int] = set()
         """Slots."""
-        self._loads: dict[int, _Pending] = {}
-        self._copies: dict[int, _Pending] = {}
-        self._puts: dict[int, _Pending] = {}
+        self._promised = 0
+        """Slots that promises will claim."""
+        self._loads = Jobs(ranks)
+        self._fetches: set[int] = set()
+        """Those of the loads that fetch."""
+        self._copies = Jobs(ranks)
+        self._puts = Jobs(ranks)
 
     @property
     def is_loading(self) -> bool:
@@ -113,9 +108,10 @@ class Planner:
         """Whether a chunk, once in host memory, may serve later requests."""
         return self._keep
 
-    def is_on_its_way(self, key: str) -> bool:
-        """Whether a slot is ``key``'s, and still waits for its bytes."""
-        return key in self.index and self.index.slot(key) in self._fetching
+    @property
+    def room(self) -> int:
+        """Chunks that could be given a slot now."""
+        return self.index.room - self._promised
 
     def held(self, keys: Sequence[str]) -> int:
         """How many of ``keys``, from the first on, host memory holds."""
@@ -128,16 +124,12 @@ class Planner:
             keys: chunks in the order of their tokens.
             stored: those that the store is known to hold.
         """
-        room, index = self.index.room, self.index
-        if room >= len(keys):
-            unknown = (i for i, key in enumerate(keys) if key not in index and key not in stored)
-            return next(unknown, len(keys))
-        for i, key in enumerate(keys):
-            held = key in self.index
-            if not held and key not in stored:
+        room = self.room
+        for i, pins in enumerate(self.index.pins(keys)):
+            if pins is None and keys[i] not in stored:
                 return i
-            if not held or self.index.is_idle(key):
-                if room == 0:
+            if not pins:
+                if room <= 0:
                     return i
                 room -= 1
         return len(keys)
@@ -147,25 +139,71 @@ class Planner:
 
         Chunks that host memory holds, or that are on their way there, are not fetched again.
         """
-        held = {t.key: self.index.pin(t.key) for t in targets if t.key in self.index}
-        turn = self._turn(len(targets) - len(held))
-        jobs = []
-        for target in targets:
-            slot = held.pop(target.key, None)
-            fetch = slot is None
-            if slot is None:
-                slot = self._claim(target.key)
-            if slot is None:
-                break
-            job = next(self._numbers)
-            self._loads[job] = _Pending(slot, self._ranks, fetch)
-            if fetch:
-                self._fetching.add(slot)
-            blocks, first = target.block_ids, target.first_token
-            jobs.append(Load(job, target.key, slot, fetch, blocks, first, turn, within_s))
-        for slot in held.values():
-            self.index.unpin(slot)
-        return jobs
+        promise = self.promise([target.key for target in targets])
+        return self.load_next(promise, targets[: len(promise.slots)], within_s)
+
+    def promise(self, keys: Sequence[str]) -> Promise:
+        """Set aside what loading ``keys`` takes, as many as there is room for; see ``loadable``."""
+        slots = self.index.pin_all(keys)
+        is_shared = not self._fetching.isdisjoint(slots)
+        end = end_of_room(slots, self.room)
+        for slot in slots[end:]:
+            if slot is not None:
+                self.index.unpin(slot)
+        del slots[end:]
+        fetches = slots.count(None)
+        self._promised += fetches
+        return Promise(slots, self._turn(fetches), is_shared)
+
+    def load_next(
+        self, promise: Promise, targets: Sequence[Target], within_s: float = math.inf
+    ) -> list[Load]:
+        """Jobs for ``targets``, the next chunks of ``promise``; of fewer while slots are awaited."""
+        fetched = self._redeem(promise, [target.key for target in targets])
+        slots = promise.begin(len(targets))
+        jobs = self._number(slots)
+        self._loads.begin(jobs, slots)
+        self._fetches.update(job for job, slot in zip(jobs, slots, strict=True) if slot in fetched)
+        return [
+            Load(job, key, slot, slot in fetched, blocks, first, promise.turn, within_s)
+            for job, slot, (key, blocks, first) in zip(jobs, slots, targets, strict=False)
+        ]
+
+    def let_go(self, promise: Promise) -> None:
+        """Chunks of ``promise`` that have no job yet are no longer wanted."""
+        self._promised -= promise.fetches
+        for slot in promise.slots[promise.begun :]:
+            if slot is not None:
+                self.index.unpin(slot)
+        del promise.slots[promise.begun :]
+
+    def _redeem(self, promise: Promise, keys: Sequence[str]) -> set[int]:
+        """Give the next chunks of ``promise`` their slots; returns those that are to be fetched."""
+        begun, slots = promise.begun, promise.slots
+        self._take_back(promise, keys)
+        wanted = [i for i in range(begun, begun + len(keys)) if slots[i] is None]
+        found = self.index.pin_all([keys[i - begun] for i in wanted])
+        missing = [i for i, slot in zip(wanted, found, strict=True) if slot is None]
+        claimed = self._claim([keys[i - begun] for i in missing])
+        for i, slot in (*zip(wanted, found, strict=True), *zip(missing, claimed, strict=False)):
+            slots[i] = slot
+        self._promised -= len(wanted) - len(missing) + len(claimed)
+        self._fetching.update(claimed)
+        return set(claimed)
+
+    def _take_back(self, promise: Promise, keys: Sequence[str]) -> None:
+        """Slots whose bytes never came, or were forgotten: they are to be fetched after all."""
+        for i, key in enumerate(keys, promise.begun):
+            slot = promise.slots[i]
+            if slot is not None and not self.index.holds(slot, key):
+                self.index.unpin(slot)
+                promise.slots[i] = None
+                self._promised += 1
+
+    def _number(self, slots: Sequence[int]) -> range:
+        """Numbers for as many new jobs."""
+        first, self._last_job = self._last_job + 1, self._last_job + len(slots)
+        return range(first, self._last_job + 1)
 
     def _turn(self, fetches: int) -> int:
         """When ``fetches`` more would end if everyone who waits got the same share of the wire.
@@ -180,20 +218,31 @@ class Planner:
 
         ``after`` is the chunk before it, where it was no part of its request as that came.
         """
-        if key in self.index:
-            return None
-        slot = self._claim(key, after)
-        if slot is None:
-            return None
-        job = next(self._numbers)
-        self._copies[job] = _Pending(slot, self._ranks)
+        saves = self.save_all([Target(key, tuple(block_ids))], after)
+        return saves[0] if saves else None
+
+    def save_all(self, chunks: Sequence[Target], after: str | None = None) -> list[Save]:
+        """Jobs that copy ``chunks`` out, of those that aren't held as many as slots are free.
+
+        ``after`` is the chunk before the first, as for ``save``.
+        """
+        chunks = [chunk for chunk in chunks if chunk.key not in self.index]
+        if self._promised:
+            chunks = chunks[: max(0, self.room)]
         put = self._put and not self._margin
+        slots = self._claim([chunk.key for chunk in chunks], after, pins=1 + put)
+        jobs = self._number(slots)
+        self._copies.begin(jobs, slots)
         if put:
-            self.index.pin(key)
-            self._puts[job] = _Pending(slot, self._ranks)
+            self._puts.begin(jobs, slots)
         elif self._put:
-            self._unput[slot] = key
-        return Save(job, key, slot, tuple(block_ids), put)
+            self._unput.update(
+                (slot, chunk.key) for slot, chunk in zip(slots, chunks, strict=False)
+            )
+        return [
+            Save(job, key, slot, block_ids, put)
+            for job, slot, (key, block_ids, _) in zip(jobs, slots, chunks, strict=False)
+        ]
 
     def put_leaving(self) -> list[Put]:
         """Jobs that put what leaves host memory next, so that room is made before it is needed.
@@ -201,7 +250,7 @@ class Planner:
         A chunk that leaves is no longer found here, nor in the store until it is put.
         """
         puts: list[Put] = []
-        while self.index.free + len(self._puts) < self._margin:
+        while self.index.free + len(self._puts) < self._margin and self.room > 0:
             left = self.index.leave()
             if left is None:
                 break
@@ -224,55 +273,43 @@ class Planner:
         return taken
 
     def _holds(self, slot: int, key: str) -> bool:
-        return key in self.index and self.index.slot(key) == slot
+        return self.index.holds(slot, key)
 
-    def _claim(self, key: str, after: str | None = None) -> int | None:
-        slot = self.index.claim(key, after)
-        if slot is not None and self._unput.pop(slot, None) is not None:
-            self._lost += 1
-        return slot
+    def _claim(self, keys: Sequence[str], after: str | None = None, pins: int = 1) -> list[int]:
+        slots = self.index.claim_all(keys, after, pins)
+        if self._unput:
+            self._lost += sum(self._unput.pop(slot, None) is not None for slot in slots)
+        return slots
 
     def _put_later(self, slot: int, key: str) -> list[Put]:
         """``slot`` is pinned until its chunk is put, if no store has it."""
         if self._unput.pop(slot, None) != key:
             self.index.unpin(slot)
             return []
-        job = next(self._numbers)
-        self._puts[job] = _Pending(slot, self._ranks)
+        (job,) = self._number([slot])
+        self._puts.begin([job], [slot])
         return [Put(job, key, slot)]
 
     def settle(self, report: Report) -> Settled:
         """Take in what one or more ranks report; what all have ended gives up its slot."""
-        settled = Settled()
-        for jobs, ended, counts in (
-            (self._loads, settled.loaded, report.loaded),
-            (self._copies, settled.copied, report.copied),
+        loaded, failed_loads = self._loads.end(report.loaded, report.failed)
+        copied, failed_copies = self._copies.end(report.copied, report.failed)
+        stored, _ = self._puts.end(report.stored, set())
+        for slot in (
+            *map(loaded.__getitem__, failed_loads),
+            *map(copied.__getitem__, failed_copies),
         ):
-            for job in _ended(jobs, counts, report.failed):
-                ended.append(job)
-                if jobs[job].failed:
-                    settled.failed.add(job)
-                self._end_fetch(jobs[job])
-                self._release(jobs.pop(job))
-        for job in _ended(self._puts, report.stored, set()):
-            self._release(self._puts.pop(job))
-        return settled
+            self._unput.pop(slot, None)
+            self.index.forget(slot)
+        fetched = self._fetches.intersection(loaded)
+        self._fetches -= fetched
+        self._fetching.difference_update(map(loaded.__getitem__, fetched))
+        self._ended_fetches += len(fetched)
+        self._release([*loaded.values(), *copied.values(), *stored.values()])
+        return Settled(list(loaded), list(copied), failed_loads | failed_copies)
 
-    def _end_fetch(self, pending: _Pending) -> None:
-        if pending.fetch:
-            self._fetching.discard(pending.slot)
-            self._ended_fetches += 1
-
-    def _release(self, pending: _Pending) -> None:
-        if pending.failed:
-            self._unput.pop(pending.slot, None)
-        if pending.failed or not self._keep:
-            self.index.forget(pending.slot)
-        self.index.unpin(pending.slot)
-
-
-def _ended(jobs: dict[int, _Pending], counts: dict[int, int], failed: set[int]) -> list[int]:
-    for job, ranks in counts.items():
-        jobs[job].ranks -= ranks
-        jobs[job].failed |= job in failed
-    return [job for job in counts if jobs[job].ranks == 0]
+    def _release(self, slots: Sequence[int]) -> None:
+        if not self._keep:
+            for slot in slots:
+                self.index.forget(slot)
+        self.index.unpin_all(slots)

@@ -31,15 +31,18 @@ class Tiling:
         return tuple(block_ids[chunk * ratio : (chunk + 1) * ratio])
 
     def targets(
-        self, keys: Sequence[str], block_ids: Sequence[int], skip_tokens: int
+        self, keys: Sequence[str], block_ids: Sequence[int], skip_tokens: int, first: int = 0
     ) -> list[Target]:
         """The chunks ``keys`` of a request in its ``block_ids``, without ``skip_tokens`` of them.
 
-        ``skip_tokens`` whole blocks at the front are not written.
+        ``skip_tokens`` whole blocks at the front are not written, nor chunks before the ``first``.
         """
-        targets = []
-        for chunk in range(skip_tokens // self.chunk_tokens, len(keys)):
-            first_token = max(0, skip_tokens - chunk * self.chunk_tokens)
-            blocks = self.blocks(chunk, block_ids)[first_token // self.block_tokens :]
-            targets.append(Target(keys[chunk], blocks, first_token))
+        skip_chunks, skip_tokens = divmod(skip_tokens, self.chunk_tokens)
+        first = max(first, skip_chunks)
+        targets = [
+            Target(keys[chunk], self.blocks(chunk, block_ids)) for chunk in range(first, len(keys))
+        ]
+        if first == skip_chunks and skip_tokens and targets:
+            key, blocks, _ = targets[0]
+            targets[0] = Target(key, blocks[skip_tokens // self.block_tokens :], skip_tokens)
         return targets

@@ -66,6 +66,12 @@ class IndexAgainstAModel(RuleBasedStateMachine):
         assert slot == self.found[key]
         self.pins[slot] += 1
 
+    @rule(text=st.sampled_from(TEXTS))
+    def pin_all(self, text):
+        assert self.index.pin_all(text) == [self.found.get(key) for key in text]
+        for slot in filter(lambda slot: slot is not None, map(self.found.get, text)):
+            self.pins[slot] += 1
+
     @precondition(lambda self: any(self.pins.values()))
     @rule(data=st.data())
     def unpin(self, data):
@@ -96,7 +102,8 @@ class IndexAgainstAModel(RuleBasedStateMachine):
         assert self.index.room == SLOTS - len(busy) + len(self.idle)
         for key in KEYS:
             assert (key in self.index) == (key in self.found)
-            assert self.index.is_idle(key) == (key in self.idle)
+            pins = self.pins[self.found[key]] if key in self.found else None
+            assert self.index.pins([key]) == [pins]
 
     def teardown(self):
         assert self.index.take_evictions() == self.evicted

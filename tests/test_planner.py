@@ -163,13 +163,90 @@ def test_a_short_load_overtakes_a_long_one_but_not_for_ever():
     assert turns[0] < 6 < turns[-1]
 
 
-def test_a_chunk_is_on_its_way_until_its_fetch_has_ended():
+def load_next(planner, promise, *keys):
+    return planner.load_next(promise, [Target(key, (1,)) for key in keys])
+
+
+def test_a_promise_keeps_its_room_from_saves_loads_and_what_leaves():
+    plans = write_back(slots=4, margin=4)
+    hold(plans, "a")
+    promise = plans.promise("abcd")
+    assert plans.room == 0
+    assert plans.save("x", (1,)) is None
+    assert load(plans, "x") == []
+    assert plans.loadable("x", {"x"}) == 0
+    assert plans.put_leaving() == []
+    assert [job.fetch for job in load_next(plans, promise, *"ab")] == [False, True]
+    assert plans.room == 0
+    assert [job.fetch for job in load_next(plans, promise, *"cd")] == [True, True]
+    assert promise.left == 0
+
+
+def test_a_promise_pins_what_is_held():
+    plans = planner(slots=2)
+    hold(plans, "a", "b")
+    promise = plans.promise("ab")
+    assert plans.room == 0
+    plans.let_go(promise)
+    assert plans.room == 2
+
+
+def test_a_promise_is_as_long_as_there_is_room():
+    plans = planner(slots=3)
+    hold(plans, "x")
+    assert len(plans.promise("abx").slots) == 3
+    assert plans.room == 0
+    assert plans.promise("cx").slots == []
+
+
+def test_what_is_let_go_is_room_again():
+    plans = planner(slots=4)
+    promise = plans.promise("abcd")
+    jobs = load_next(plans, promise, "a")
+    plans.let_go(promise)
+    assert plans.room == 3
+    settle(plans, loaded={job.job: RANKS for job in jobs})
+    assert plans.room == 4
+
+
+def test_what_came_meanwhile_is_not_fetched():
+    plans = planner()
+    promise = plans.promise("a")
+    saved(plans, "a")
+    assert [job.fetch for job in load_next(plans, promise, "a")] == [False]
+
+
+def test_a_promised_chunk_whose_bytes_never_came_is_fetched():
+    plans = planner(slots=2)
+    save = plans.save("a", (1,))
+    promise = plans.promise("a")
+    settle(plans, copied={save.job: RANKS}, failed={save.job}, stored={save.job: RANKS})
+    (job,) = load_next(plans, promise, "a")
+    assert job.fetch
+    settle(plans, loaded={job.job: RANKS})
+    assert plans.room == 2
+
+
+def test_a_load_waits_for_a_slot_and_gets_it():
+    plans = planner(slots=1)
+    save = plans.save("a", (1,))
+    first, second = plans.promise("a"), plans.promise("a")
+    settle(plans, copied={save.job: RANKS}, failed={save.job}, stored={save.job: RANKS})
+    assert load_next(plans, first, "a") == []
+    (job,) = load_next(plans, second, "a")
+    (other,) = load_next(plans, first, "a")
+    assert (job.fetch, other.fetch) == (True, False)
+    settle(plans, loaded={job.job: RANKS, other.job: RANKS})
+    assert plans.room == 1
+
+
+def test_a_fetch_is_shared_until_it_has_ended():
     plans = planner()
     (fetch,) = load(plans, "a")
-    assert plans.is_on_its_way("a")
-    assert not plans.is_on_its_way("b")
+    assert plans.promise("a").is_shared
+    assert not plans.promise("b").is_shared
     settle(plans, loaded={fetch.job: RANKS})
-    assert not plans.is_on_its_way("a")
+    assert not plans.promise("a").is_shared
 
 
 def saved(plans, *keys):

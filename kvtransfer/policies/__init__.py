@@ -10,7 +10,7 @@ from kvtransfer.policies.lru import LRU
 from kvtransfer.policies.odds import Odds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = ["POLICIES", "Policy", "open_policy"]
 
@@ -29,17 +29,20 @@ class Policy(Protocol):
             slots: those that are held.
         """
 
-    def add(self, slot: int, key: str, after: int | None) -> None:
-        """``slot``, in use, holds ``key`` from now on, which continues the chunk in ``after``."""
+    def add(self, slots: Sequence[int], keys: Sequence[str], after: int | None) -> None:
+        """``slots``, in use, hold ``keys`` from now on.
 
-    def rest(self, slot: int) -> None:
-        """Nothing uses the chunk in ``slot`` any more."""
+        Each continues the one before it, and the first what is in ``after``.
+        """
 
-    def use(self, slot: int) -> None:
-        """Something uses the chunk in ``slot``, which rested."""
+    def rest(self, slots: Iterable[int]) -> None:
+        """Nothing uses the chunks in ``slots`` any more."""
 
-    def evict(self) -> int | None:
-        """The resting slot whose chunk goes next, which is gone from here on; None: none rests."""
+    def use(self, slots: Sequence[int]) -> None:
+        """Something uses the chunks in ``slots``, which rested."""
+
+    def evict(self, most: int) -> list[int]:
+        """The resting slots whose chunks go next, at most so many; they are gone from here on."""
 
     def chance(self, key: str) -> float:
         """That ``key``, just evicted, is asked for again; 1 where nothing is known."""

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class ARC:
@@ -37,32 +37,29 @@ class ARC:
                 del self._once[slot]
                 self._again[slot] = None
 
-    def add(self, slot: int, key: str, after: int | None) -> None:
+    def add(self, slots: Sequence[int], keys: Sequence[str], after: int | None) -> None:
         """Asked for again, if a ghost remembers it; otherwise once."""
-        self._keys[slot] = key
-        for ghosts in (self._once_gone, self._again_gone):
-            if key in ghosts:
-                del ghosts[key]
-                self._is_again.add(slot)
+        for slot, key in zip(slots, keys, strict=True):
+            self._keys[slot] = key
+            for ghosts in (self._once_gone, self._again_gone):
+                if key in ghosts:
+                    del ghosts[key]
+                    self._is_again.add(slot)
 
-    def rest(self, slot: int) -> None:
-        """Last in its line from now on."""
-        self._line(slot)[slot] = None
+    def rest(self, slots: Iterable[int]) -> None:
+        """Last in their lines from now on."""
+        for slot in slots:
+            self._line(slot)[slot] = None
 
-    def use(self, slot: int) -> None:
-        """Out of its line."""
-        del self._line(slot)[slot]
+    def use(self, slots: Sequence[int]) -> None:
+        """Out of their lines."""
+        for slot in slots:
+            del self._line(slot)[slot]
 
-    def evict(self) -> int | None:
+    def evict(self, most: int) -> list[int]:
         """From the line that is longer than its share."""
-        if not self._once and not self._again:
-            return None
-        once = len(self._keys) - len(self._is_again)
-        from_once = self._once and (once > self._once_room or not self._again)
-        slot, _ = (self._once if from_once else self._again).popitem(last=False)
-        self._remember(self._keys[slot], self._once_gone if from_once else self._again_gone)
-        self._leave(slot)
-        return slot
+        count = min(most, len(self._once) + len(self._again))
+        return [self._evict() for _ in range(count)]
 
     def chance(self, key: str) -> float:
         """Not learned."""
@@ -72,6 +69,14 @@ class ARC:
         """Out of its line, no ghost."""
         self._line(slot).pop(slot, None)
         self._leave(slot)
+
+    def _evict(self) -> int:
+        once = len(self._keys) - len(self._is_again)
+        from_once = self._once and (once > self._once_room or not self._again)
+        slot, _ = (self._once if from_once else self._again).popitem(last=False)
+        self._remember(self._keys[slot], self._once_gone if from_once else self._again_gone)
+        self._leave(slot)
+        return slot
 
     def _note_ghost(self, key: str) -> None:
         once, again = len(self._once_gone), len(self._again_gone)

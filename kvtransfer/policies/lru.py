@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class LRU:
@@ -19,20 +20,23 @@ class LRU:
     def note_request(self, keys: Sequence[str], slots: Mapping[str, int]) -> None:
         """Nothing: what a request uses is pinned for it."""
 
-    def add(self, slot: int, key: str, after: int | None) -> None:
-        """Nothing, until it rests."""
+    def add(self, slots: Sequence[int], keys: Sequence[str], after: int | None) -> None:
+        """Nothing, until they rest."""
 
-    def rest(self, slot: int) -> None:
+    def rest(self, slots: Iterable[int]) -> None:
         """Last in the line from now on."""
-        self._resting[slot] = None
+        self._resting.update(dict.fromkeys(slots))
 
-    def use(self, slot: int) -> None:
+    def use(self, slots: Sequence[int]) -> None:
         """Out of the line."""
-        del self._resting[slot]
+        for slot in slots:
+            del self._resting[slot]
 
-    def evict(self) -> int | None:
+    def evict(self, most: int) -> list[int]:
         """The first in the line."""
-        return self._resting.popitem(last=False)[0] if self._resting else None
+        evicted = list(islice(self._resting, most))
+        self.use(evicted)
+        return evicted
 
     def chance(self, key: str) -> float:
         """Not learned."""

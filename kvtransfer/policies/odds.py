@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from array import array
 from bisect import insort
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 from kvtransfer.policies.runs import Run, RunLines
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 # Chunks without a slot that are remembered, to learn from their return.
 _GHOSTS_A_SLOT = 8
@@ -49,47 +49,53 @@ class Odds:
                 self._lossy[run] = None
         self._forget_ghosts()
 
-    def add(self, slot: int, key: str, after: int | None) -> None:
-        """As its request foretold, or as one more of the run that it continues."""
-        run = self._ghosts.pop(key, None)
-        if run is None:
-            run = self._continued(slot, after)
-        else:
-            self._depths[slot] = run.gone.pop(key)
-            if not run.gone:
-                del self._lossy[run]
-        self._runs[slot] = run
-        self._keys[slot] = key
+    def add(self, slots: Sequence[int], keys: Sequence[str], after: int | None) -> None:
+        """As their request foretold, or as more of the run that they continue."""
+        for slot, key in zip(slots, keys, strict=True):
+            run = self._ghosts.pop(key, None)
+            if run is None:
+                run = self._continued(slot, after)
+            else:
+                self._depths[slot] = run.gone.pop(key)
+                if not run.gone:
+                    del self._lossy[run]
+            self._runs[slot] = run
+            self._keys[slot] = key
+            after = slot
 
-    def rest(self, slot: int) -> None:
+    def rest(self, slots: Iterable[int]) -> None:
         """May go from now on."""
-        run = self._run(slot)
-        resting, depths = run.resting, self._depths
-        if not resting:
-            self._lines.line_up(run)
-        if not resting or depths[resting[-1]] < depths[slot]:
-            resting.append(slot)
-        else:
-            insort(resting, slot, key=depths.__getitem__)
+        depths = self._depths
+        for slot in slots:
+            run = self._run(slot)
+            resting = run.resting
+            if not resting:
+                self._lines.line_up(run)
+            if not resting or depths[resting[-1]] < depths[slot]:
+                resting.append(slot)
+            else:
+                insort(resting, slot, key=depths.__getitem__)
 
-    def use(self, slot: int) -> None:
+    def use(self, slots: Sequence[int]) -> None:
         """May not go."""
-        run = self._run(slot)
-        run.resting.remove(slot)
-        if not run.resting:
-            self._lines.step_out(run)
+        for run, members in groupby(slots, key=self._run):
+            used = set(members)
+            run.resting = [slot for slot in run.resting if slot not in used]
+            if not run.resting:
+                self._lines.step_out(run)
 
-    def evict(self) -> int | None:
-        """The last chunk of the run that goes first; it becomes a ghost."""
-        run = self._lines.first_to_go()
-        if run is None:
-            return None
-        slot = run.resting.pop()
-        if not run.resting:
-            self._lines.step_out(run)
-        self._runs[slot] = None
-        self._bury(run, self._keys[slot], self._depths[slot])
-        return slot
+    def evict(self, most: int) -> list[int]:
+        """The last chunks of the run that goes first, and of the next; they become ghosts."""
+        evicted: list[int] = []
+        while len(evicted) < most and (run := self._lines.first_to_go()) is not None:
+            first = max(0, len(run.resting) - (most - len(evicted)))
+            slots = run.resting[first:]
+            del run.resting[first:]
+            if not run.resting:
+                self._lines.step_out(run)
+            self._bury(run, slots)
+            evicted += reversed(slots)
+        return evicted
 
     def chance(self, key: str) -> float:
         """Of its kind and age, as long as it is remembered."""
@@ -100,7 +106,7 @@ class Odds:
         """Forgotten without a ghost."""
         run = self._run(slot)
         if slot in run.resting:
-            self.use(slot)
+            self.use([slot])
         self._runs[slot] = None
         self._lines.shrink(run, 1)
 
@@ -132,18 +138,24 @@ class Odds:
     ) -> list[tuple[Run | None, int]]:
         """The runs that ``keys`` were, up to the first unknown stretch; the last chunk alone."""
         pieces: list[tuple[Run | None, int]] = []
-        for old, members in groupby(self._known(key, slots) for key in keys):
-            pieces.append((old, len(list(members))))
-            if old is None:
-                break
+        if slots.keys().isdisjoint(keys) and self._ghosts.keys().isdisjoint(keys):
+            pieces.append((None, len(keys)))
+        else:
+            for old, members in groupby(self._known(keys, slots)):
+                pieces.append((old, len(list(members))))
+                if old is None:
+                    break
         old, chunks = pieces[-1]
         if chunks > 1 and sum(chunks for _, chunks in pieces) == len(keys):
             pieces[-1:] = [(old, chunks - 1), (old, 1)]
         return pieces
 
-    def _known(self, key: str, slots: Mapping[str, int]) -> Run | None:
-        slot = slots.get(key)
-        return self._ghosts.get(key) if slot is None else self._runs[slot]
+    def _known(self, keys: Sequence[str], slots: Mapping[str, int]) -> list[Run | None]:
+        runs, ghosts = self._runs, self._ghosts
+        return [
+            ghosts.get(key) if slot is None else runs[slot]
+            for key, slot in zip(keys, map(slots.get, keys), strict=True)
+        ]
 
     def _take_over(self, run: Run, old: Run, keys: Sequence[str], slots: Mapping[str, int]) -> None:
         self._lines.note_asked(old, len(keys))
@@ -180,16 +192,18 @@ class Odds:
         self._lines.grow(run)
         return run
 
-    def _bury(self, run: Run, key: str, depth: int) -> None:
+    def _bury(self, run: Run, slots: Sequence[int]) -> None:
         if not run.gone:
             self._lossy[run] = None
-        run.gone[key] = depth
-        self._ghosts[key] = run
+        for slot in slots:
+            key = self._keys[slot]
+            run.gone[key] = self._depths[slot]
+            self._ghosts[key] = run
+            self._runs[slot] = None
 
     def _forget_ghosts(self) -> None:
         while len(self._ghosts) > self._most_ghosts:
             run, _ = self._lossy.popitem(last=False)
-            for key in run.gone:
-                del self._ghosts[key]
+            deque(map(self._ghosts.pop, run.gone), 0)  # as fast as it gets
             gone, run.gone = len(run.gone), {}
             self._lines.shrink(run, gone)

@@ -56,6 +56,8 @@ class RunLines:
         self._lines: list[list[OrderedDict[Run, None]]] = [
             [OrderedDict() for _ in range(STEPS)] for _ in range(_KINDS)
         ]
+        self._occupied: set[tuple[int, int]] = set()
+        """Kinds and steps whose lines have runs."""
         self._next_line: OrderedDict[Run, None] | None = None
         """Those worth least, while nothing has changed that."""
         self._next_worth = 0.0
@@ -69,7 +71,7 @@ class RunLines:
         lesson, rest = divmod(self._requests, _REQUESTS_A_LESSON)
         if rest == 0:
             self._table.learn(lesson % _KINDS)
-        self._next_line = None
+            self._next_line = None
 
     def enter(self, run: Run) -> None:
         """A new run, with all its chunks."""
@@ -100,12 +102,16 @@ class RunLines:
     def line_up(self, run: Run) -> None:
         """The run has resting chunks from now on."""
         self._lines[run.kind][run.step][run] = None
+        self._occupied.add((run.kind, run.step))
         if self._table.worth[run.kind][run.step] <= self._next_worth:
             self._next_line = None
 
     def step_out(self, run: Run) -> None:
         """The run has no resting chunk any more."""
-        del self._lines[run.kind][run.step][run]
+        line = self._lines[run.kind][run.step]
+        del line[run]
+        if not line:
+            self._occupied.discard((run.kind, run.step))
 
     def first_to_go(self) -> Run | None:
         """The oldest of those worth least, or what followed it: no chunk outlives its prefix."""
@@ -124,17 +130,23 @@ class RunLines:
             while line and (run := next(iter(line))).born <= newest:
                 del line[run]
                 self._by_age[step + 1][run] = None
-                if run.resting:
-                    del self._lines[run.kind][step][run]
-                    self._lines[run.kind][step + 1][run] = None
-                run.step = step + 1
-                self._table.came(run.kind, run.step, run.chunks)
+                self._move_on(run)
+
+    def _move_on(self, run: Run) -> None:
+        """To its next step of age."""
+        if run.resting:
+            self.step_out(run)
+        run.step += 1
+        if run.resting:
+            self.line_up(run)
+        self._table.came(run.kind, run.step, run.chunks)
 
     def _worth_least(self) -> OrderedDict[Run, None] | None:
-        least, worst = float("inf"), None
-        for lines, worth in zip(self._lines, self._table.worth, strict=True):
-            for step in range(STEPS - 1, -1, -1):
-                if lines[step] and worth[step] < least:
-                    least, worst = worth[step], lines[step]
-        self._next_worth = least
-        return worst
+        if not self._occupied:
+            return None
+        worths = self._table.worth
+        # Of those worth the same, the oldest.
+        self._next_worth, kind, step = min(
+            (worths[kind][step], kind, -step) for kind, step in self._occupied
+        )
+        return self._lines[kind][-step]

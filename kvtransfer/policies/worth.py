@@ -10,7 +10,7 @@ first where each may turn out useful at a time of its own.
 from __future__ import annotations
 
 from itertools import accumulate, pairwise
-from operator import mul
+from operator import mul, sub
 
 _FIRST_STEP = 64
 STEPS = 16
@@ -29,6 +29,8 @@ class WorthTable:
     def __init__(self, classes: int) -> None:
         self._came = [[0.0] * STEPS for _ in range(classes)]
         self._asked = [[0.0] * STEPS for _ in range(classes)]
+        self._all_came = [0.0] * STEPS
+        self._all_asked = [0.0] * STEPS
         self.worth = [self._worth([0.001] * STEPS) for _ in range(classes)]
         self.ever = [[1.0] * STEPS for _ in range(classes)]
         """The chance to be asked for again at that age or any later one."""
@@ -36,18 +38,18 @@ class WorthTable:
     def came(self, kind: int, step: int, chunks: int) -> None:
         """``chunks`` of class ``kind`` have reached the age of ``step``."""
         self._came[kind][step] += chunks
+        self._all_came[step] += chunks
 
     def asked(self, kind: int, step: int, chunks: int) -> None:
         """``chunks`` of class ``kind`` were asked for again at the age of ``step``."""
         self._asked[kind][step] += chunks
+        self._all_asked[step] += chunks
 
     def learn(self, kind: int) -> None:
         """Reckon the worth of class ``kind`` anew, and let its record fade a little."""
         everyone = [
-            (sum(asked) + 0.001) / (sum(came) + 1.0)
-            for asked, came in zip(
-                zip(*self._asked, strict=True), zip(*self._came, strict=True), strict=True
-            )
+            (asked + 0.001) / (came + 1.0)
+            for asked, came in zip(self._all_asked, self._all_came, strict=True)
         ]
         came, asked = self._came[kind], self._asked[kind]
         chances = [
@@ -57,21 +59,37 @@ class WorthTable:
         self.worth[kind] = self._worth(chances)
         never = list(accumulate((1.0 - chance for chance in reversed(chances)), mul))
         self.ever[kind] = [1.0 - left for left in reversed(never)]
-        self._came[kind] = [_FORGET * count for count in came]
-        self._asked[kind] = [_FORGET * count for count in asked]
+        self._came[kind], self._all_came = _faded(came, self._all_came)
+        self._asked[kind], self._all_asked = _faded(asked, self._all_asked)
 
     @staticmethod
     def _worth(chances: list[float]) -> list[float]:
-        return [_best_rate(chances, step) for step in range(STEPS)]
+        rooms = [
+            length * (1.0 - chance / 2) for length, chance in zip(_LENGTHS, chances, strict=True)
+        ]
+        steps = list(zip(chances, rooms, strict=True))
+        return [_best_rate(steps[first:]) for first in range(STEPS)]
 
 
-def _best_rate(chances: list[float], first: int) -> float:
-    """Hits for each chunk-time of room, kept from step ``first`` to the best last one."""
-    best = hits = room = 0.0
+def _faded(counts: list[float], all_counts: list[float]) -> tuple[list[float], list[float]]:
+    """What is left of the ``counts`` of one class, and of those of all."""
+    left = [_FORGET * count for count in counts]
+    lost = map(sub, counts, left)
+    return left, list(map(sub, all_counts, lost))
+
+
+def _best_rate(steps: list[tuple[float, float]]) -> float:
+    """Hits for each chunk-time of room, kept from the first of ``steps`` to the best last one.
+
+    Of each step the chance of a hit, and the room it takes of a chunk that comes to it.
+    """
+    best = hits = taken = 0.0
     left = 1.0
-    for chance, length in zip(chances[first:], _LENGTHS[first:], strict=True):
+    for chance, room in steps:
         hits += left * chance
-        room += left * length * (1.0 - chance / 2)
+        taken += left * room
         left *= 1.0 - chance
-        best = max(best, hits / room)
+        rate = hits / taken
+        if rate > best:
+            best = rate
     return best

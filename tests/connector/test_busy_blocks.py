@@ -10,11 +10,13 @@ BLOCKS = st.lists(st.integers(0, 7), max_size=4, unique=True)
 def test_a_block_is_busy_while_any_copy_of_it_is(copies, asked):
     busy, under_way = BusyBlocks(), {}
     for job, (block_ids, ends) in enumerate(copies):
-        busy.begin(job, tuple(block_ids))
+        busy.begin({job: tuple(block_ids)})
         under_way[job] = block_ids
         for ended in list(under_way)[:ends]:
             busy.end(ended)
             del under_way[ended]
         assert bool(busy) == bool(under_way)
         wanted = set().union(*under_way.values())
-        assert busy.holds_any(asked) == bool(wanted & set(asked))
+        busy.note_write(asked)
+        assert busy.take_rewritten() == bool(wanted & set(asked))
+        assert not busy.take_rewritten()

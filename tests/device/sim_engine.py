@@ -51,7 +51,8 @@ class SimEngine:
         self.preempted = []
         streams = Streams.open(self.device)
         lanes = LANES[lane](self, open_copy(self.caches.planes), streams)
-        copier = Copier(self.caches, self.pool, streams, lanes, SimpleNamespace(path=lambda *_: 0))
+        only = SimpleNamespace(save_path=lambda *_: 0, load_path=lambda *_: 0)
+        copier = Copier(self.caches, self.pool, streams, lanes, only)
         tiers = Tiers(copier, self.pool, self.device, self.store, lambda key: key)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(executor_module, "Turns", lambda *_: self.later)

@@ -130,14 +130,14 @@ def test_the_chance_of_return_is_learned():
 def test_every_resting_slot_goes_once_and_then_none(policy):
     it = policy(5)
     for slot, key in enumerate("abcde"):
-        it.add(slot, key, slot - 1 if slot else None)
-        it.rest(slot)
-    it.use(2)
+        it.add([slot], [key], slot - 1 if slot else None)
+        it.rest([slot])
+    it.use([2])
     it.drop(4)
-    assert sorted([it.evict(), it.evict(), it.evict()]) == [0, 1, 3]
-    assert it.evict() is None
-    it.rest(2)
-    assert it.evict() == 2
+    assert sorted([*it.evict(2), *it.evict(2)]) == [0, 1, 3]
+    assert it.evict(1) == []
+    it.rest([2])
+    assert it.evict(1) == [2]
 
 
 def test_an_unknown_policy_is_refused_by_name():
