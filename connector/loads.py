@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # A request of so many chunks has its jobs at once; those of a longer one come with the steps.
 _AT_ONCE = 16
-_MOST_A_STEP = 16
+_A_STEP = 32
 
 
 @dataclass
@@ -78,7 +78,7 @@ class Loads:
     def plan(self) -> list[Load]:
         """The loads of the step: those of requests that have just come, and some of the others."""
         loads, self._planned = self._planned, []
-        most = _MOST_A_STEP
+        most = _A_STEP
         for rest in list(self._rests.values()):
             piece = self._advance(rest, most)
             most -= len(piece)

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 
 # Every running request waits while they are planned.
-_MOST_A_STEP = 8
+_A_STEP = 8
+# Where steps go on computing more than that, as much is saved, so many steps later: finished
+# requests would hold ever more blocks.
+_STEPS_BEHIND = 4
 # Most of a request's chunks may be held; of so many a step finds out.
 _MOST_LOOKED_AT = 256
 
@@ -101,11 +104,13 @@ class Saves:
     def plan(self, scheduled: Container[str]) -> list[Save]:
         """The saves of the step, of requests that are ``scheduled`` or held."""
         saves: list[Save] = []
+        left = sum(it.whole_chunks - it.saved_chunks for it in self._line.values())
+        most = max(_A_STEP, left // _STEPS_BEHIND)
         for request_id, tracked in list(self._line.items()):
-            if len(saves) == _MOST_A_STEP:
+            if len(saves) == most:
                 break
             if request_id in scheduled or request_id in self._held:
-                saves += self._save(tracked, _MOST_A_STEP - len(saves))
+                saves += self._save(tracked, most - len(saves))
                 if tracked.saved_chunks >= tracked.whole_chunks:
                     self._leave_line(tracked)
         return saves

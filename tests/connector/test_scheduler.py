@@ -499,7 +499,7 @@ LONG = list(range(200, 250))  # six chunks and a rest
 @pytest.fixture
 def few_a_step(monkeypatch):
     """Of what one step brings, two chunks."""
-    for name in ("saves._MOST_A_STEP", "loads._MOST_A_STEP", "loads._AT_ONCE", "ahead._AT_ONCE"):
+    for name in ("saves._A_STEP", "loads._A_STEP", "loads._AT_ONCE", "ahead._AT_ONCE"):
         monkeypatch.setattr(f"kvtransfer.connector.{name}", 2)
 
 
@@ -516,6 +516,13 @@ def test_what_a_step_has_no_time_for_is_saved_in_the_next_ones(vllm):
     assert [block for plan in (first, *then) for s in plan.saves for block in s.block_ids] == ids[
         :12
     ]
+
+
+@pytest.mark.usefixtures("few_a_step")
+def test_the_more_wait_the_more_a_step_saves(vllm):
+    request, _, first = vllm.prefill("r", range(20 * 8))
+    then = [vllm.step(cached=[(request, [], 20 * 8, 1)]) for _ in range(3)]
+    assert [len(plan.saves) for plan in (first, *then)] == [5, 3, 3, 2]
 
 
 @pytest.mark.usefixtures("few_a_step")
@@ -869,7 +876,7 @@ class AnyOrder(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("chunks_a_step", [16, 1])
 def test_in_any_order(monkeypatch, chunks_a_step):
-    for name in ("saves._MOST_A_STEP", "loads._MOST_A_STEP", "loads._AT_ONCE", "ahead._AT_ONCE"):
+    for name in ("saves._A_STEP", "loads._A_STEP", "loads._AT_ONCE", "ahead._AT_ONCE"):
         monkeypatch.setattr(f"kvtransfer.connector.{name}", chunks_a_step)
     case = AnyOrder.TestCase
     case.settings = settings(
