@@ -20,7 +20,8 @@ from kvtransfer.host_pool import HostPool
 from kvtransfer.index import slots
 from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Report
-from kvtransfer.stores.guarded import open_guarded
+from kvtransfer.stores import Distant
+from kvtransfer.stores.guarded import FAR_FETCHES, open_guarded
 from kvtransfer.turns import Turns
 from kvtransfer.write_behind import WriteBehind
 
@@ -170,6 +171,8 @@ class Executor:
             return False
         payload = self._tiers.pool.payload(load.slot)
         found = store.get_into(self._tiers.name(load.key), payload)
+        if isinstance(store, Distant) and store.is_far:
+            self._fetches.widen(FAR_FETCHES)
         self.metrics.add("fetch_seconds", time.monotonic() - began_s)
         self.metrics.add("fetched_bytes", len(payload) if found else 0)
         return found

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, PriorityQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -38,11 +38,18 @@ class Turns(Generic[T]):
     def __init__(self, threads: int, name: str) -> None:
         self._calls: PriorityQueue[_Call[T]] = PriorityQueue()
         self._numbers = itertools.count()
-        self._threads = [
-            Thread(target=self._serve, name=f"{name}_{i}", daemon=True) for i in range(threads)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._name = name
+        self._threads: list[Thread] = []
+        self._growing = Lock()
+        self.widen(threads)
+
+    def widen(self, threads: int) -> None:
+        """From now on at least so many calls at once; for a call to do, or before the first."""
+        with self._growing:
+            for i in range(len(self._threads), threads):
+                thread = Thread(target=self._serve, name=f"{self._name}_{i}", daemon=True)
+                self._threads.append(thread)
+                thread.start()
 
     def submit(self, turn: int, do: Callable[[], T]) -> Future[T]:
         """Call ``do`` before what has a higher turn and has not begun; its callbacks run there."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 from contextlib import contextmanager
-from threading import Event
+from threading import Barrier, Event
 
 import torch
 
@@ -64,6 +64,8 @@ class Bench:
 
 class Gate:
     """A store that lets calls through while ``open`` is set."""
+
+    is_far = False
 
     def __init__(self, store):
         self._store = store
@@ -243,6 +245,17 @@ def test_fetches_go_in_their_turn():
     it.until("loaded", soon.job, late.job)
     assert list(it.reports.loaded)[-2:] == [soon.job, late.job]
     it.executor.close()
+
+
+def test_a_store_that_turns_out_to_be_far_away_is_asked_for_more_at_once():
+    with bench(fetches=1) as it:
+        it.gate.is_far = True
+        it.until("loaded", it.load(A, 0, fetch=True))
+        both = Barrier(2, timeout=FOREVER_S)
+        it.gate.get_into = lambda *_: both.wait() >= 0
+        loads = [it.load(key, slot, fetch=True) for slot, key in enumerate((B, C))]
+        it.until("loaded", *loads)
+        assert not it.reports.failed & set(loads)
 
 
 def test_closing_while_fetching_fails_what_has_not_begun():

@@ -40,6 +40,15 @@ def test_the_lowest_turn_goes_first_and_of_the_same_the_one_that_came_first(turn
     assert done == ["soon", "a", "b", "late"]
 
 
+def test_more_may_go_at_once_from_some_call_on(turns):
+    gate = held(turns)
+    waiting = turns.submit(0, lambda: 1)
+    turns.widen(2)
+    assert waiting.result(FOREVER_S) == 1
+    turns.widen(1)
+    gate.set()
+
+
 def test_what_a_call_raises_its_future_holds_and_the_thread_lives(turns):
     with pytest.raises(ZeroDivisionError):
         turns.submit(0, lambda: 1 // 0).result(FOREVER_S)

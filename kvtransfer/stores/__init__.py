@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from kvtransfer.layout import ChunkFormat
 
-__all__ = ["Parted", "Store", "StoreSettings", "open_store"]
+__all__ = ["Distant", "Parted", "Store", "StoreSettings", "open_store"]
 
 
 class Store(Protocol):
@@ -54,6 +54,16 @@ class Parted(Protocol):
 
     def parts_left_alone(self) -> int:
         """How many there are just now."""
+        ...
+
+
+@runtime_checkable
+class Distant(Protocol):
+    """A store that may be far away, so that most of a call is waiting."""
+
+    @property
+    def is_far(self) -> bool:
+        """Whether it is, as far as calls so far have shown."""
         ...
 
 

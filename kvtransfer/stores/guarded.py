@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from kvtransfer.errors import PartError, StoreError
 from kvtransfer.metrics import Metrics
-from kvtransfer.stores import Parted, StoreSettings, open_store
+from kvtransfer.stores import Distant, Parted, StoreSettings, open_store
 from kvtransfer.stores.breaker import Breaker
 from kvtransfer.stores.disk import DiskStore
 from kvtransfer.stores.tiered import Tier, TieredStore
@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 _LOG = logging.getLogger("kvtransfer")
 _LOG_EVERY_S = 60.0
+FAR_FETCHES = 16
+"""At once from a store that is far away: most of each is waiting."""
 
 
 def open_guarded(
@@ -45,7 +47,8 @@ def open_guarded(
         ttl_s=config.ttl_s,
         refresh_ttl=config.refresh_ttl,
         timeout_s=config.remote_timeout_ms / 1000,
-        connections=config.remote_connections + 1,  # all fetch at once, and one puts
+        # All fetch at once, and one puts.
+        connections=max(config.remote_connections, FAR_FETCHES) + 1,
         password_file=config.remote_password_file,
     )
     metrics = metrics or Metrics()
@@ -110,6 +113,11 @@ class GuardedStore:
         """How many of its breakers are open: its own, and those of the store's parts."""
         parts = self._store.parts_left_alone() if isinstance(self._store, Parted) else 0
         return self._breaker.is_open + parts
+
+    @property
+    def is_far(self) -> bool:
+        """See :class:`kvtransfer.stores.Distant`."""
+        return isinstance(self._store, Distant) and self._store.is_far
 
     def close(self) -> None:
         """See :class:`kvtransfer.stores.Store`."""

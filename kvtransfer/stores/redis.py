@@ -87,6 +87,11 @@ class RedisStore:
         self._exchange(write, deadline_s)
         return True
 
+    @property
+    def is_far(self) -> bool:
+        """See :class:`kvtransfer.stores.Distant`."""
+        return self._node.is_far
+
     def close(self) -> None:
         """See :class:`kvtransfer.stores.Store`."""
         self._node.close()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
 from kvtransfer.stores.breaker import Breaker
+from kvtransfer.stores.redis_sliced import FAR_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,8 @@ class Node:
         self._idle: list[Wire] = []
         self._lock = Lock()
         self._pid = os.getpid()
+        self.is_far = False
+        """Whether its server is, by the last exchange."""
 
     def exchange(self, talk: Callable[[Wire], T], deadline_s: float) -> T:
         """``talk`` over a connection, once more over a new one where an idle one turns out dead.
@@ -62,6 +65,7 @@ class Node:
 
     def _use(self, connection: Wire, talk: Callable[[Wire], T], deadline_s: float) -> T:
         answer = connection.exchange(talk, deadline_s)
+        self.is_far = connection.round_trip_s > FAR_S
         with self._lock:
             self._idle.append(connection)
         return answer

@@ -46,6 +46,11 @@ class Master:
                 raise
             return self._node(now).exchange(talk, deadline_s)
 
+    @property
+    def is_far(self) -> bool:
+        """See :class:`Node`."""
+        return any(node.is_far for node in list(self._nodes.values()))
+
     def close(self) -> None:
         """See :class:`Node`."""
         self._host.close()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _SLICE_BYTES = 2 << 20
 _SLICES_UNDER_WAY = 2
 # A server so far away would send nothing most of the time, were it asked for two slices at a time.
-_FAR_S = 0.01
+FAR_S = 0.01
 _FAR_SLICES_UNDER_WAY = 16
 
 
@@ -58,7 +58,7 @@ class SlicedRead:
     def __init__(self, name: bytes, target: memoryview, line: Line) -> None:
         self._pieces = _pieces(name, target)
         self._line = line
-        self._most = _FAR_SLICES_UNDER_WAY if line.round_trip_s > _FAR_S else _SLICES_UNDER_WAY
+        self._most = _FAR_SLICES_UNDER_WAY if line.round_trip_s > FAR_S else _SLICES_UNDER_WAY
 
     def begin(self, head: Sequence[bytes]) -> None:
         """Send the commands ``head``, whose replies are for the caller to read, and ask."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kvtransfer.stores import Distant
 from kvtransfer.stores.promoter import Promoter
 from kvtransfer.stores.record import whole
 
@@ -57,6 +58,11 @@ class TieredStore:
         """See :class:`kvtransfer.stores.Store`; into each tier, True when any took it."""
         taken = [tier.store.put(key, payload) for tier in self._tiers]
         return any(taken)
+
+    @property
+    def is_far(self) -> bool:
+        """See :class:`kvtransfer.stores.Distant`; whether any tier is."""
+        return any(isinstance(tier.store, Distant) and tier.store.is_far for tier in self._tiers)
 
     def close(self) -> None:
         """See :class:`kvtransfer.stores.Store`; promotions that wait are dropped."""

@@ -3,9 +3,10 @@ import time
 import pytest
 
 from benchmarks.slow_line import Pace, SlowLine
-from kvtransfer.stores import StoreSettings
+from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.redis_sliced import SlicedRead
 from kvtransfer.stores.redis_url import read_url
+from kvtransfer.testing import CHUNK
 
 PIECE_BYTES = 2 << 20
 
@@ -45,6 +46,18 @@ def test_what_was_asked_for_is_read_whatever_came_before():
     read.begin([])
     assert list(read.replies()) == [False] * 3
     assert line.read == 3
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.05])
+def test_a_store_knows_whether_it_is_far_away(server, delay_s):
+    with SlowLine(server.port, Pace(delay_s=delay_s)) as line:
+        store = open_store(
+            server.url.replace(f":{server.port}/", f":{line.port}/"), CHUNK, StoreSettings()
+        )
+        assert not store.is_far
+        store.contains(["a"])
+        assert store.is_far or not delay_s
+        store.close()
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.05])
