@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -95,10 +95,7 @@ class Bench:
     def measure(self, line: str) -> Times:
         """By a vLLM that is started behind it, and ended."""
         times = Times()
-        with (
-            SlowLine(self._server.port, LINES[line]) as slow,
-            self._reader(f"behind-{line}", slow.port) as reader,
-        ):
+        with self._line(LINES[line]) as port, self._reader(f"behind-{line}", port) as reader:
             for prompt in [*self._prompts, *self._prompts]:
                 times.learning.append(_answer(reader, prompt).ttft_s)
             for prompt in self._prompts:
@@ -117,6 +114,15 @@ class Bench:
         for name, answer in found.items():
             getattr(times, name).append(answer.ttft_s)
         times.fetched_bytes.append(found["kvtransfer"].fetched_bytes)
+
+    @contextmanager
+    def _line(self, pace: Pace) -> Iterator[int]:
+        """The port at this end of it. One without limits is none: a proxy would slow it."""
+        if pace == Pace():
+            yield self._server.port
+            return
+        with SlowLine(self._server.port, pace) as slow:
+            yield slow.port
 
     def _reader(self, name: str, port: int, **settings: object) -> EngineProcess:
         transfer = kvtransfer_config()

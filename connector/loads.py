@@ -32,7 +32,6 @@ class _Rest:
     promise: Promise
     keys: Sequence[str]
     """From its first chunk to the last to load, whether loaded or not."""
-    next_chunk: int
     skip_tokens: int
     deadline_s: float
 
@@ -70,7 +69,7 @@ class Loads:
         assert len(promise.slots) == len(keys) - first, "match promised what there is no room for"
         self._note(tracked, promise, external_tokens)
         deadline_s = self._pace.deadline_s(external_tokens, skip_tokens)
-        rest = _Rest(tracked, promise, keys, first, skip_tokens, deadline_s)
+        rest = _Rest(tracked, promise, keys, skip_tokens, deadline_s)
         self._rests[tracked.request.request_id] = rest
         if len(promise.slots) <= _AT_ONCE:
             self._planned += self._advance(rest, _AT_ONCE)
@@ -150,19 +149,15 @@ class Loads:
     def _advance(self, rest: _Rest, most: int) -> list[Load]:
         """Jobs for the next chunks of a request."""
         tracked = rest.tracked
-        targets = self._tiling.targets(
-            rest.keys[: rest.next_chunk + most],
-            tracked.block_ids,
-            rest.skip_tokens,
-            rest.next_chunk,
-        )
+        first = rest.skip_tokens // self._tiling.chunk_tokens + rest.promise.begun
+        keys = rest.keys[: first + most]
+        targets = self._tiling.targets(keys, tracked.block_ids, rest.skip_tokens, first)
         loads = self._planner.load_next(rest.promise, targets, self._pace.left_s(rest.deadline_s))
         for load in loads:
             tracked.loading.add(load.job)
             self._owners[load.job] = tracked
             self._busy_blocks.note_write(load.block_ids)
-        rest.next_chunk += len(loads)
-        if rest.next_chunk == len(rest.keys):
+        if not rest.promise.left:
             del self._rests[tracked.request.request_id]
         return loads
 

@@ -1,7 +1,4 @@
-"""Where a kernel finds its moves: host memory that it reads by itself.
-
-An upload would wait for the copy engine behind whole chunks, and cost more than the launch.
-"""
+"""Where a kernel finds its moves: pinned host memory that it reads by itself, without an upload."""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ class PagedCopy:
             return _Direction(ring, partial(launch, **options, num_warps=WARPS))
         with ring.holding([(0, 0)]) as table:
             compiled = launch(*self._arguments(table, 0, range(0), 0), **options, num_warps=WARPS)
-        # Given by itself, Triton would look at every argument again, for as long as a copy takes.
+        # Called by its name, it would look at every argument again.
         ready, constants = compiled[(programs, 1, 1)], tuple(options.values())
         return _Direction(ring, lambda *arguments: ready(*arguments, *constants))
 

@@ -59,7 +59,7 @@ class TransferConfig(BaseModel):
     remote_timeout_ms: Count = 2000
     """Longest wait for one answer of the store."""
     remote_connections: Annotated[int, Field(ge=1, le=64)] = 4
-    """Chunks fetched at once; from a server that is milliseconds away, sixteen at least."""
+    """Chunks fetched at once; from a Redis more than 10 ms away, sixteen at least."""
     lookup_timeout_ms: Count = 500
     """A request doesn't wait longer to learn what the store holds."""
     load_timeout_ms: Count = 10_000

@@ -38,13 +38,14 @@ class Copier:
             return cls(caches, pool, streams, dict.fromkeys(CopyPath, direct), Calibration())
         calibration = Calibration.of(device.name)
         copy = open_copy(caches.planes, calibration.programs)
-        slow = open_copy(caches.planes, calibration.trickle_programs or 1)
         lanes: dict[CopyPath, Lane] = {
             CopyPath.DIRECT: DirectLane(copy, streams),
-            CopyPath.TRICKLE: DirectLane(slow, streams),
             CopyPath.STAGED: StagedLane(copy, streams, device, caches.chunk),
             CopyPath.PAGES: PagesLane(caches.planes, streams, device),
         }
+        if calibration.trickle_programs:
+            slow = open_copy(caches.planes, calibration.trickle_programs)
+            lanes[CopyPath.TRICKLE] = DirectLane(slow, streams)
         return cls(caches, pool, streams, lanes, calibration)
 
     def __init__(

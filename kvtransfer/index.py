@@ -93,15 +93,14 @@ class Index:
         """A request for ``keys``, in the order of their tokens, has come; once for each request."""
         self._policy.note_request(keys, self._slots)
 
-    def claim(self, key: str, after: str | None = None, pins: int = 1) -> int | None:
-        """A slot for ``key``, which is not held; None when all are pinned.
+    def claim(self, key: str, after: str | None = None) -> int | None:
+        """A slot, pinned once, for ``key`` which is not held; None when all are pinned.
 
         Args:
             key: the chunk.
             after: the chunk before it.
-            pins: it has so many from the beginning.
         """
-        slots = self.claim_all([key], after, pins)
+        slots = self.claim_all([key], after)
         return slots[0] if slots else None
 
     def claim_all(self, keys: Sequence[str], after: str | None = None, pins: int = 1) -> list[int]:

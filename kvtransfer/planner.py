@@ -264,16 +264,13 @@ class Planner:
 
     def put_rest(self, most: int) -> list[Put]:
         """Jobs that put some of what no store was given yet, for the end."""
-        rest = [key for slot, key in self._unput.items() if self._holds(slot, key)]
+        rest = [key for slot, key in self._unput.items() if self.index.holds(slot, key)]
         return [job for key in rest[:most] for job in self._put_later(self.index.pin(key), key)]
 
     def take_lost(self) -> int:
         """How many chunks were never put, since the last call: room was needed at once."""
         taken, self._lost = self._lost, 0
         return taken
-
-    def _holds(self, slot: int, key: str) -> bool:
-        return self.index.holds(slot, key)
 
     def _claim(self, keys: Sequence[str], after: str | None = None, pins: int = 1) -> list[int]:
         slots = self.index.claim_all(keys, after, pins)

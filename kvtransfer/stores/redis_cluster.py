@@ -101,6 +101,11 @@ class RedisClusterStore:
         """See :class:`kvtransfer.stores.Parted`."""
         return self._slots.nodes_left_alone()
 
+    @property
+    def is_far(self) -> bool:
+        """See :class:`kvtransfer.stores.Distant`."""
+        return self._slots.are_far
+
     def close(self) -> None:
         """See :class:`kvtransfer.stores.Store`."""
         self._threads.shutdown()

@@ -34,9 +34,9 @@ class AskingLine:
         return self
 
     @property
-    def round_trip_s(self) -> float:
+    def is_far(self) -> bool:
         """See :class:`Line`."""
-        return self._wire.round_trip_s
+        return self._wire.is_far
 
     def send(self, request: Sequence[bytes | memoryview]) -> None:
         """See :class:`Line`."""

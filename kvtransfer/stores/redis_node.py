@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TypeVar
 from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
 from kvtransfer.stores.breaker import Breaker
-from kvtransfer.stores.redis_sliced import FAR_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +64,7 @@ class Node:
 
     def _use(self, connection: Wire, talk: Callable[[Wire], T], deadline_s: float) -> T:
         answer = connection.exchange(talk, deadline_s)
-        self.is_far = connection.round_trip_s > FAR_S
+        self.is_far = connection.is_far
         with self._lock:
             self._idle.append(connection)
         return answer
@@ -116,6 +115,11 @@ class GuardedNode:
             raise
         self._succeeded()
         return answer
+
+    @property
+    def is_far(self) -> bool:
+        """See :class:`Node`."""
+        return self._node.is_far
 
     @property
     def is_left_alone(self) -> bool:

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 # which costs it four times the CPU; so long payloads are asked for in slices, few at a time.
 _SLICE_BYTES = 2 << 20
 _SLICES_UNDER_WAY = 2
-# A server so far away would send nothing most of the time, were it asked for two slices at a time.
-FAR_S = 0.01
+# One far away would send nothing most of the time, were it asked for two at a time.
 _FAR_SLICES_UNDER_WAY = 16
 
 
@@ -39,8 +38,8 @@ class Line(Protocol):
         ...
 
     @property
-    def round_trip_s(self) -> float:
-        """How far away the server is, at most."""
+    def is_far(self) -> bool:
+        """See :class:`Wire`."""
         ...
 
     def send(self, request: Sequence[bytes | memoryview]) -> None:
@@ -58,7 +57,7 @@ class SlicedRead:
     def __init__(self, name: bytes, target: memoryview, line: Line) -> None:
         self._pieces = _pieces(name, target)
         self._line = line
-        self._most = _FAR_SLICES_UNDER_WAY if line.round_trip_s > FAR_S else _SLICES_UNDER_WAY
+        self._most = _FAR_SLICES_UNDER_WAY if line.is_far else _SLICES_UNDER_WAY
 
     def begin(self, head: Sequence[bytes]) -> None:
         """Send the commands ``head``, whose replies are for the caller to read, and ask."""

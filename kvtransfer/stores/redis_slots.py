@@ -97,6 +97,12 @@ class Slots:
                 self._manager.move_slot(moved)
         return Place(host, moved.port)
 
+    @property
+    def are_far(self) -> bool:
+        """Whether any node is far away."""
+        with self._lock:
+            return any(node.is_far for node in self._nodes.values())
+
     def nodes_left_alone(self) -> int:
         """Those that failed several times in a row."""
         with self._lock:

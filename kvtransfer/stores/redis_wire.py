@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# From here on most of a call is waiting.
+_FAR_S = 0.01
+
 
 class WrongLengthError(RedisError):
     """A value had another length than the memory it was to fill."""
@@ -107,8 +110,8 @@ class Wire:
     _socket_timeout: float | None
     deadline_s: float | None = None
     """When connecting has to be done, by ``time.monotonic``."""
-    round_trip_s: float = 0.0
-    """How far away the server is, at most: what it took to connect and greet."""
+    is_far: bool = False
+    """Whether the server is, by what it took to connect and greet."""
 
     @property
     def parser(self) -> WireParser:
@@ -197,7 +200,7 @@ class Wire:
         if not connection.is_connected:
             began_s = time.monotonic()
             connection.connect()
-            self.round_trip_s = time.monotonic() - began_s
+            self.is_far = time.monotonic() - began_s > _FAR_S
 
 
 class WireConnection(Wire, Connection):

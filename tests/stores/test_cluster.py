@@ -16,7 +16,7 @@ from kvtransfer.config import TransferConfig
 from kvtransfer.errors import ConfigError, PartError, StoreError
 from kvtransfer.keys import base_key
 from kvtransfer.metrics import Metrics
-from kvtransfer.stores import StoreSettings, open_store
+from kvtransfer.stores import StoreSettings, open_store, redis_wire
 from kvtransfer.stores.guarded import open_guarded
 from kvtransfer.stores.redis_slots import Slots
 from kvtransfer.stores.server_process import free_port
@@ -80,6 +80,14 @@ def keys(cluster):
 def test_a_batch_of_lookups_is_split_by_node(store, cluster, keys):
     put_all(store, keys[::2])
     assert store.contains(keys) == [i % 2 == 0 for i in range(len(keys))]
+
+
+@pytest.mark.parametrize("far_s", [0.0, 1e9])
+def test_a_cluster_is_far_away_where_a_node_is(backing, monkeypatch, far_s):
+    monkeypatch.setattr(redis_wire, "_FAR_S", far_s)
+    with closing(backing.open(CHUNK, StoreSettings())) as store:
+        store.contains(["a"])
+        assert store.is_far is (far_s == 0)
 
 
 def test_both_halves_get_the_time_to_live(backing):
