@@ -13,6 +13,7 @@ from vllm.distributed.parallel_state import get_tensor_model_parallel_rank
 from kvtransfer.config import TransferConfig
 
 from . import vllm_facts
+from .held_weights import HeldWeights
 from .plan import StepPlan, StepReport
 from .scheduler import SchedulerSide
 from .stats import TransferPromMetrics, TransferStats
@@ -21,8 +22,9 @@ from .worker import WorkerSide
 if TYPE_CHECKING:
     import torch
     from vllm.config import VllmConfig
+    from vllm.distributed.kv_transfer.kv_connector.v1.base import KVConnectorMetadata
     from vllm.forward_context import ForwardContext
-    from vllm.v1.core.kv_cache_manager import KVCacheBlocks
+    from vllm.v1.core.kv_cache_manager import KVCacheBlocks, KVCacheManager
     from vllm.v1.core.sched.output import SchedulerOutput
     from vllm.v1.kv_cache_interface import KVCacheConfig
     from vllm.v1.metrics.cache_hit_source import CacheHitSource
@@ -60,6 +62,10 @@ class KVTransferConnector(KVConnectorBase_V1):
         """A cache: a save that is dropped is a later miss, no reason to recompute."""
         return False
 
+    def bind_kv_cache_manager(self, kv_cache_manager: KVCacheManager) -> None:
+        super().bind_kv_cache_manager(kv_cache_manager)
+        self._scheduler.local_cache.bind(kv_cache_manager)
+
     def on_new_request(self, request: Request) -> None:
         self._scheduler.track(request)
 
@@ -80,11 +86,13 @@ class KVTransferConnector(KVConnectorBase_V1):
         return vllm_facts.hit_sources(self._scheduler.host_tokens(request), num_external_tokens)
 
     def build_connector_meta(self, scheduler_output: SchedulerOutput) -> StepPlan:
-        return StepPlan(self._scheduler.plan(scheduler_output))
+        weights = self._scheduler.expect_weights()
+        return StepPlan(self._scheduler.plan(scheduler_output), weights)
 
     def update_connector_output(self, connector_output: KVConnectorOutput) -> None:
         step = connector_output.kv_connector_worker_meta
         if isinstance(step, StepReport):
+            self._scheduler.take_weights(step.weights)
             received, sent = self._scheduler.take(step.report, step.step)
             connector_output.finished_recving = received or None
             connector_output.finished_sending = sent or None
@@ -105,7 +113,12 @@ class KVTransferConnector(KVConnectorBase_V1):
 
     def register_kv_caches(self, kv_caches: dict[str, torch.Tensor]) -> None:
         rank = get_tensor_model_parallel_rank()
-        self._worker = WorkerSide(self._config, self._facts, rank, kv_caches)
+        weights = HeldWeights.of_caller(self._vllm_config)
+        self._worker = WorkerSide(self._config, self._facts, rank, kv_caches, weights)
+
+    def bind_connector_metadata(self, connector_metadata: KVConnectorMetadata) -> None:
+        super().bind_connector_metadata(connector_metadata)
+        self._worker.begin_step(self._step.weights)
 
     def handle_preemptions(self, kv_connector_metadata: StepPlan) -> None:
         self._worker.before_writes(kv_connector_metadata.plan)
@@ -133,14 +146,16 @@ class KVTransferConnector(KVConnectorBase_V1):
         return self._invalid_blocks
 
     def build_connector_worker_meta(self) -> StepReport | None:
-        report, plan = self._worker.report(), self._plan
-        is_wanted = report or plan.wants_report or plan.step is not None
-        return StepReport(report, plan.step) if is_wanted else None
+        return self._worker.report(self._step)
 
     @property
     def _plan(self) -> Plan:
+        return self._step.plan
+
+    @property
+    def _step(self) -> StepPlan:
         step: StepPlan = self._get_connector_metadata()
-        return step.plan
+        return step
 
     # --- both
 

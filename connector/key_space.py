@@ -7,7 +7,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kvtransfer.errors import ConfigError
 from kvtransfer.keys import KeyChain, namespace
 from kvtransfer.weights import fingerprint
 
@@ -26,10 +25,7 @@ _PLAIN_ROPE = {None, "default", "linear", "llama3", "yarn", "mrope"}
 
 
 class KeySpace:
-    """The keys of a model's requests: everything that shapes the bytes is in them.
-
-    ``epoch`` tells apart what was cached before and after the weights may have changed.
-    """
+    """The keys of a model's requests: everything that shapes the bytes is in them."""
 
     def __init__(self, vllm_config: VllmConfig, facts: ModelFacts, config: TransferConfig) -> None:
         chunk = facts.chunk
@@ -45,16 +41,21 @@ class KeySpace:
         self._adapters: dict[str, str] = {}
         self._space = lru_cache(_REMEMBERED)(self._new_space)
 
-    def chain(self, request: Request, epoch: str) -> KeyChain | None:
-        """The key chain of ``request``; None for one whose tokens don't tell its bytes."""
+    def chain(self, request: Request, weights: str) -> KeyChain | None:
+        """The key chain of ``request``; None for one whose tokens don't tell its bytes.
+
+        Args:
+            request: vLLM's.
+            weights: the name of those that compute it.
+        """
         if request.prompt_embeds is not None or request.skip_reading_prefix_cache:
             return None
-        space = self._space(epoch, request.cache_salt, self._adapter(request))
+        space = self._space(weights, request.cache_salt, self._adapter(request))
         extras = media_extras(request.mm_features, self._chunk_tokens)
         return KeyChain(self._chunk_tokens, namespace=space, extras=extras)
 
-    def _new_space(self, epoch: str, salt: str | None, adapter: tuple[str, str] | None) -> bytes:
-        own = {"epoch": epoch, "salt": salt, "lora": adapter}
+    def _new_space(self, weights: str, salt: str | None, adapter: tuple[str, str] | None) -> bytes:
+        own = {"weights": weights, "salt": salt, "lora": adapter}
         return namespace({**self._facts, **{k: v for k, v in own.items() if v}})
 
     def _adapter(self, request: Request) -> tuple[str, str] | None:
@@ -95,7 +96,6 @@ def _model_facts(vllm_config: VllmConfig) -> dict[str, object]:
         architecture.pop(name, None)
     facts = {
         "architecture": architecture,
-        "weights": _weights(vllm_config),
         "model_dtype": str(model.dtype),
         "cache_dtype": vllm_config.cache_config.cache_dtype,
         "quantization": model.quantization,
@@ -104,28 +104,3 @@ def _model_facts(vllm_config: VllmConfig) -> dict[str, object]:
     if rope.get("rope_type") not in _PLAIN_ROPE:
         facts["max_model_len"] = model.max_model_len
     return facts
-
-
-def _weights(vllm_config: VllmConfig) -> list[object]:
-    load_format = vllm_config.load_config.load_format
-    kind = ["dummy", vllm_config.model_config.seed] if load_format == "dummy" else []
-    return [*kind, fingerprint(_model_folder(vllm_config))]
-
-
-def _model_folder(vllm_config: VllmConfig) -> Path:
-    model = vllm_config.model_config
-    if Path(model.model).is_dir():
-        return Path(model.model)
-    from huggingface_hub import snapshot_download
-
-    cache = vllm_config.load_config.download_dir
-    try:
-        found = snapshot_download(
-            model.model, revision=model.revision, cache_dir=cache, local_files_only=True
-        )
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"can't tell the weights of {model.model!r} from others: no folder of it found "
-            f"({type(error).__name__}); download the model and give vLLM the folder"
-        ) from None
-    return Path(found)

@@ -11,12 +11,15 @@ from vllm.distributed.kv_transfer.kv_connector.v1.base import (
 
 from kvtransfer.plan import Plan, Report
 
+from .weights_news import Expectation, Holding  # noqa: TC001 - vLLM may read the annotations
+
 
 @dataclass
 class StepPlan(KVConnectorMetadata):
     """Scheduler to every worker, once a step."""
 
     plan: Plan
+    weights: Expectation
 
 
 @dataclass
@@ -26,6 +29,8 @@ class StepReport(KVConnectorWorkerMetadata):
     report: Report = field(default_factory=Report)
     step: int | None = None
     """Whose report it is, where something was computed."""
+    weights: dict[int, Holding] = field(default_factory=dict)
+    """By rank, what the plan didn't know."""
 
     def aggregate(self, other: KVConnectorWorkerMetadata) -> StepReport:
         """This and ``other``, of another worker."""
@@ -33,4 +38,5 @@ class StepReport(KVConnectorWorkerMetadata):
         both = Report()
         both.add(self.report)
         both.add(other.report)
-        return StepReport(both, self.step if self.step is not None else other.step)
+        step = self.step if self.step is not None else other.step
+        return StepReport(both, step, {**self.weights, **other.weights})

@@ -5,7 +5,6 @@ Instant: no call here waits for the network, a disk or a device.
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from operator import add
 from typing import TYPE_CHECKING
@@ -15,18 +14,20 @@ from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Plan
 from kvtransfer.planner import Planner
 
+from .agreed_weights import AgreedWeights
 from .ahead import Ahead
 from .busy_blocks import BusyBlocks
-from .hasher import Hasher
 from .key_space import KeySpace
+from .keying import Keying
 from .loads import Loads
+from .local_cache import LocalCache
 from .offers import Offers
 from .pace import Pace
 from .saves import Saves
 from .tracked import Tracked
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from vllm.config import VllmConfig
     from vllm.v1.core.sched.output import SchedulerOutput
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from kvtransfer.tiling import Tiling
 
     from .vllm_facts import ModelFacts
+    from .weights_news import Expectation, Holding
 
 # While nothing is computed, a worker waits so long for a load or an answer instead of returning
 # at once: steps that spin would take the interpreter lock from the threads that do the work.
@@ -76,6 +78,7 @@ class SchedulerSide:
             facts.tiling,
             duties,
             metrics,
+            AgreedWeights(facts.ranks),
         )
 
     def __init__(
@@ -87,11 +90,13 @@ class SchedulerSide:
         tiling: Tiling,
         duties: Duties,
         metrics: Metrics,
+        weights: AgreedWeights,
     ) -> None:
-        self._key_space = key_space
+        self.local_cache = LocalCache(weights)
         self._planner = planner
         self._offers = Offers(planner, lookup, pace, tiling)
         self._ahead = Ahead(planner, self._offers, pace, tiling, metrics)
+        self._keying = Keying(key_space, weights, self.local_cache, self._offers, self._ahead)
         self._busy_blocks = BusyBlocks()
         self._loads = Loads(planner, self._offers, pace, tiling, self._busy_blocks, metrics)
         self._saves = Saves(
@@ -106,21 +111,12 @@ class SchedulerSide:
         self._tiling = tiling
         self._duties = duties
         self._metrics = metrics
-        self._epoch = ""
         self._requests: dict[str, Tracked] = {}
-        self._hasher = Hasher()
 
     def track(self, request: Request) -> None:
         """A request has come: begin to find out what the store holds of it."""
-        request_id, chain = request.request_id, self._key_space.chain(request, self._epoch)
-        tracked = self._requests[request_id] = Tracked(request, chain)
-        if chain is not None:
-            tracked.hashing = self._hasher.begin(chain, request.all_token_ids)
-        if tracked.hashing is None:
-            self._offers.ask(request_id, tracked.keys)
-        else:
-            self._offers.ask_when_known(request_id, tracked.hashing)
-        self._ahead.enqueue(tracked)
+        tracked = self._requests[request.request_id] = Tracked(request)
+        self._keying.begin(tracked)
 
     def match(self, request: Request, local_tokens: int) -> int | None:
         """Tokens beyond ``local_tokens`` that a load could bring; None: ask again."""
@@ -128,7 +124,12 @@ class SchedulerSide:
             self.track(request)
         tracked = self._requests[request.request_id]
         tracked.local_tokens = local_tokens
+        if self._keying.is_awaited():
+            return None
+        self._keying.begin(tracked)
         self._ahead.dequeue(request.request_id)
+        if self._keying.distrust(tracked):
+            return 0
         if not tracked.is_hashed():
             return None
         if not tracked.note(self._planner.index):
@@ -165,8 +166,8 @@ class SchedulerSide:
                 self._saves.note(self._requests[request_id], tokens)
         reuses_blocks = self._busy_blocks.take_rewritten()
         # Loads begin first: none may count on the bytes of a save of the same step.
-        loads = [*self._loads.plan(), *self._ahead.plan()]
-        saves = self._saves.plan(scheduled)
+        loads = [*self._loads.plan(), *self._ahead.plan()] if self._keying.is_possible else []
+        saves = self._saves.plan(scheduled) if self._keying.is_possible else []
         return Plan(
             tuple(loads),
             tuple(saves),
@@ -229,15 +230,20 @@ class SchedulerSide:
         return self._saves.are_held
 
     def reset(self) -> None:
-        """The weights may have changed: nothing cached so far, here or in the store, is good.
+        """The weights may have changed: load and save nothing before workers have read them again.
 
-        From now on this instance uses keys of its own, unknown to all others.
+        What is cached stays: it is found by the weights that computed it.
         """
-        self._epoch = secrets.token_hex(8)
-        self._planner.index.clear()
-        self._saves.reset()
-        for tracked in self._requests.values():
-            tracked.chain = None
+        self._keying.ask()
+
+    def expect_weights(self) -> Expectation:
+        """What goes out with the next plan."""
+        return self._keying.expect()
+
+    def take_weights(self, held: Mapping[int, Holding]) -> None:
+        """Take in what workers hold, where they have told it."""
+        if held and self._keying.take(held, self._requests.values()):
+            self._saves.reset()
 
     def counted(self) -> dict[str, float]:
         """Amounts by counter since the last call."""
@@ -248,7 +254,7 @@ class SchedulerSide:
 
     def close(self) -> None:
         """End the lookups."""
-        self._hasher.close()
+        self._keying.close()
         self._offers.close()
 
     def _scheduled(self, output: SchedulerOutput) -> tuple[list[str], list[int]]:
@@ -281,7 +287,7 @@ class SchedulerSide:
         if self._planner.is_loading and not self._loads.is_behind:
             return _LOAD_PATIENCE_S
         is_behind = self._loads.is_behind or self._saves.are_behind
-        awaited = self._busy_blocks or self._hasher.is_busy or self._offers.is_waiting
+        awaited = self._busy_blocks or self._keying.is_busy or self._offers.is_waiting
         return _ANSWER_PATIENCE_S if is_behind or awaited else 0.0
 
     def _forget(self, request_id: str) -> None:

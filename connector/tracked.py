@@ -23,8 +23,10 @@ class Tracked:
     """Written by the scheduler's side alone."""
 
     request: Request
-    chain: KeyChain | None
-    """None: it is not cached."""
+    chain: KeyChain | None = None
+    """None: it is not cached, or not yet, while the weights are unknown."""
+    weights: tuple[str, ...] | None = None
+    """Those that ``chain`` was made for, by rank; None: none was made."""
     hashing: Future[list[str]] | None = None
     """Whatever hashes ``chain`` beside our thread."""
     block_ids: list[int] = field(default_factory=list)
@@ -46,6 +48,12 @@ class Tracked:
     """Until one has failed: what failed once is recomputed, not tried for ever."""
     is_finished: bool = False
     is_noted: bool = False
+
+    def begin_keys(self, chain: KeyChain | None, weights: tuple[str, ...]) -> None:
+        """It is computed anew by ``weights``: no chunk of it has been dealt with."""
+        self.chain, self.weights, self.hashing = chain, weights, None
+        self.whole_chunks = self.saved_chunks = 0
+        self.is_noted = False
 
     def is_hashed(self) -> bool:
         """Whether ``keys`` may be asked for: nobody else is at the chain any more."""

@@ -167,6 +167,17 @@ class Session:
         """Empty vLLM's own prefix cache, and more as told; whether that worked."""
         return bool(self._llm.reset_prefix_cache(running, connector))
 
+    def call(self, method: str, **arguments: Any) -> None:
+        """Have every worker do something, by vLLM's ``collective_rpc``."""
+        self._llm.collective_rpc(method, kwargs=arguments)
+
+    def load_weights(self, folder: str) -> None:
+        """Load the weights in ``folder`` as a trainer in the same process does."""
+        from safetensors.torch import load_file
+
+        weights = load_file(f"{folder}/model.safetensors")
+        self._engine.model_executor.driver_worker.model_runner.model.load_weights(weights.items())
+
     def counted(self) -> dict[str, float]:
         """What our own counters have come to, by name."""
         from prometheus_client import REGISTRY

@@ -88,6 +88,14 @@ class Engine:
         """
         return bool(self._do("reset", connector=connector, running=running))
 
+    def call(self, method: str, **arguments: Any) -> None:
+        """Have every worker do something, by vLLM's ``collective_rpc``."""
+        self._do("call", method=method, **arguments)
+
+    def load_weights(self, folder: str) -> None:
+        """Load the weights in ``folder`` as a trainer in the same process does."""
+        self._do("load_weights", folder=folder)
+
     def counted(self) -> dict[str, float]:
         """What our own counters have come to, by name without prefix."""
         return dict(self._do("counted"))

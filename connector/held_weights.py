@@ -1,0 +1,68 @@
+"""What a worker's model holds, read again whenever it may have changed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from .model_weights import UnknownWeightsError, fingerprint
+from .weights_news import UNKNOWABLE, Holding
+from .worker_watch import calling_worker, note_loading, touches
+
+if TYPE_CHECKING:
+    from vllm.config import VllmConfig
+
+    from .weights_news import Expectation
+
+_LOG = logging.getLogger("kvtransfer")
+
+
+class HeldWeights:
+    """For the worker's main thread; reading happens between two steps of the model."""
+
+    @classmethod
+    def of_caller(cls, vllm_config: VllmConfig) -> HeldWeights:
+        """Those of the worker that is registering its caches.
+
+        Raises:
+            RuntimeError: none is.
+        """
+        worker = calling_worker()
+        note_loading(worker.get_model(), worker)
+        return cls(worker, vllm_config)
+
+    def __init__(self, worker: Any, vllm_config: VllmConfig) -> None:
+        self._worker = worker
+        self._vllm_config = vllm_config
+        self._read_touches = touches(worker)
+        self.holding = Holding(self._read(), 0)
+
+    def check(self, expected: Expectation) -> bool:
+        """Read them anew where that is due; whether they are others than before."""
+        found = before = self.holding.fingerprint
+        if expected.reread or touches(self._worker) != self._read_touches:
+            self._read_touches = touches(self._worker)
+            found = self._read()
+        self.holding = Holding(found, expected.plan)
+        return found != before
+
+    def _read(self) -> str:
+        began_s = time.perf_counter()
+        try:
+            if _are_swapped(self._vllm_config):
+                raise UnknownWeightsError("offload_backend=prefetch moves them while steps run")
+            found = fingerprint(self._worker.get_model(), self._vllm_config.quant_config)
+        except UnknownWeightsError as error:
+            _LOG.warning("nothing is cached: the weights can't be told from others, for %s", error)
+            return UNKNOWABLE
+        _LOG.info("weights %s, read in %.2f s", found, time.perf_counter() - began_s)
+        return found
+
+
+def _are_swapped(vllm_config: VllmConfig) -> bool:
+    """Whether parameters are stage props for weights that lie elsewhere."""
+    offload = vllm_config.offload_config
+    if offload.offload_backend == "auto":
+        return bool(offload.prefetch.offload_group_size > 0)
+    return bool(offload.offload_backend == "prefetch")
