@@ -171,12 +171,17 @@ class Session:
         """Have every worker do something, by vLLM's ``collective_rpc``."""
         self._llm.collective_rpc(method, kwargs=arguments)
 
-    def load_weights(self, folder: str) -> None:
-        """Load the weights in ``folder`` as a trainer in the same process does."""
-        from safetensors.torch import load_file
+    def load_embedding(self, folder: str) -> None:
+        """Load the embedding of the model in ``folder``, as a trainer in the same process does.
 
-        weights = load_file(f"{folder}/model.safetensors")
-        self._engine.model_executor.driver_worker.model_runner.model.load_weights(weights.items())
+        On a CPU it is the only large weight that can be replaced so; linear layers are packed.
+        """
+        from safetensors import safe_open
+
+        with safe_open(f"{folder}/model.safetensors", "pt") as file:
+            names = [name for name in file.keys() if "embed_tokens" in name]  # noqa: SIM118
+            weights = [(name, file.get_tensor(name)) for name in names]
+        self._engine.model_executor.driver_worker.model_runner.model.load_weights(weights)
 
     def counted(self) -> dict[str, float]:
         """What our own counters have come to, by name."""

@@ -92,9 +92,9 @@ class Engine:
         """Have every worker do something, by vLLM's ``collective_rpc``."""
         self._do("call", method=method, **arguments)
 
-    def load_weights(self, folder: str) -> None:
-        """Load the weights in ``folder`` as a trainer in the same process does."""
-        self._do("load_weights", folder=folder)
+    def load_embedding(self, folder: str) -> None:
+        """Load the embedding of the model in ``folder``, as a trainer in the same process does."""
+        self._do("load_embedding", folder=folder)
 
     def counted(self) -> dict[str, float]:
         """What our own counters have come to, by name without prefix."""

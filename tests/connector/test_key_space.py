@@ -23,9 +23,9 @@ def folders(tmp_path):
     return tmp_path
 
 
-def keys(folders, request=None, epoch="", **changes):
+def keys(folders, request=None, weights="those", **changes):
     made = {"dtype": "float32", "quantization": None, "rope": ROPE, "max_model_len": 64}
-    made |= {"cache_dtype": "auto", "load_format": "auto", "ranks": 1, "namespace": "", "heads": 2}
+    made |= {"cache_dtype": "auto", "ranks": 1, "namespace": "", "heads": 2}
     made |= changes
     hf_config = SimpleNamespace(
         rope_parameters=made["rope"],
@@ -40,7 +40,6 @@ def keys(folders, request=None, epoch="", **changes):
     )
     vllm_config = SimpleNamespace(
         model_config=model,
-        load_config=SimpleNamespace(load_format=made["load_format"]),
         cache_config=SimpleNamespace(cache_dtype=made["cache_dtype"]),
     )
     chunk = ChunkFormat.split("float32", 2, 4, made["heads"], 8)
@@ -48,7 +47,7 @@ def keys(folders, request=None, epoch="", **changes):
     space = KeySpace(vllm_config, facts, SimpleNamespace(namespace=made["namespace"]))
     plain = {"prompt_embeds": None, "skip_reading_prefix_cache": False, "cache_salt": None}
     plain |= {"lora_request": None, "mm_features": []}
-    chain = space.chain(SimpleNamespace(**plain | (request or {})), epoch)
+    chain = space.chain(SimpleNamespace(**plain | (request or {})), weights)
     return None if chain is None else tuple(chain.extend(TOKENS))
 
 
@@ -68,24 +67,21 @@ def test_every_difference_that_shapes_the_bytes_is_another_key(folders):
         keys(folders, dtype="bfloat16"),
         keys(folders, quantization="awq"),
         keys(folders, cache_dtype="fp8"),
-        keys(folders, load_format="dummy"),
         keys(folders, rope={**ROPE, "rope_theta": 1e4}),
         keys(folders, ranks=2),
         keys(folders, heads=1),
         keys(folders, namespace="tenant"),
-        keys(folders, epoch="after a reset"),
+        keys(folders, weights="others"),
         keys(folders, {"cache_salt": "salt"}),
         keys(folders, adapter(folders)),
         keys(folders, adapter(folders, name="other")),
         keys(folders, image("cat")),
         keys(folders, image("dog")),
     ]
-    for name in ("adapter", "model"):  # fine-tuned in place
-        (folders / name / "x.safetensors").write_bytes(b"Weights")
-        seen.append(keys(folders, adapter(folders)))
-    seen.append(keys(folders))
+    (folders / "adapter" / "x.safetensors").write_bytes(b"Weights")  # fine-tuned in place
+    seen.append(keys(folders, adapter(folders)))
     assert len(set(seen)) == len(seen)
-    assert keys(folders) == seen[-1]
+    assert keys(folders) == seen[0]
 
 
 def test_what_does_not_shape_them_is_not_in_the_key(folders, tmp_path_factory):

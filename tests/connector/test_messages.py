@@ -5,18 +5,23 @@ import pickle
 
 from kvtransfer.connector.plan import StepPlan, StepReport
 from kvtransfer.connector.stats import TransferStats
+from kvtransfer.connector.weights_news import Expectation, Holding
 from kvtransfer.plan import Load, Plan, Report, Save
 
 
 def test_a_plan_reaches_a_worker_as_it_was():
     plan = Plan((Load(1, "a", 2, True, (3, 4), 8),), (Save(2, "b", 0, (5,)),), True, 7, 0.1)
-    assert pickle.loads(pickle.dumps(StepPlan(plan))).plan == plan  # as vLLM sends it
+    step = StepPlan(plan, Expectation(3, ("a",), reread=True))
+    assert pickle.loads(pickle.dumps(step)) == step  # as vLLM sends it
 
 
 def test_reports_of_workers_are_summed_and_left_alone():
     one, two = StepReport(Report({1: 1}, {}, {2: 1}, {1})), StepReport(Report({1: 1}, {3: 1}))
     assert one.aggregate(two).report == Report({1: 2}, {3: 1}, {2: 1}, {1})
     assert (one.report.loaded, two.report.loaded) == ({1: 1}, {1: 1})
+    first, second = Holding("a", 1), Holding("b", 1)
+    told = StepReport(weights={0: first}).aggregate(StepReport(weights={1: second}))
+    assert told.weights == {0: first, 1: second}
 
 
 def test_statistics_add_up_and_are_plain():

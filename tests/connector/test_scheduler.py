@@ -9,8 +9,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from kvtransfer.connector.agreed_weights import AgreedWeights
 from kvtransfer.connector.pace import Pace
 from kvtransfer.connector.scheduler import Duties, SchedulerSide
+from kvtransfer.connector.weights_news import UNKNOWABLE, Holding, weights_name
 from kvtransfer.index import Index
 from kvtransfer.keys import KeyChain, chunk_keys, namespace
 from kvtransfer.metrics import Metrics
@@ -19,7 +21,7 @@ from kvtransfer.planner import Planner
 from kvtransfer.tiling import Tiling
 
 CHUNK, BLOCK = 8, 4
-SPACE = namespace({"test": 1})
+WEIGHTS = "those at start"
 
 
 class Lookup:
@@ -65,8 +67,8 @@ class Lookup:
 
 
 class KeySpace:
-    def chain(self, request, epoch):
-        return KeyChain(CHUNK, namespace=SPACE + epoch.encode())
+    def chain(self, request, weights):
+        return KeyChain(CHUNK, namespace=namespace({"weights": weights}))
 
 
 class Vllm:
@@ -81,8 +83,18 @@ class Vllm:
         self.now_s = 0.0
         self.pace = Pace(1.0, metrics, lambda: self.now_s)
         self.side = SchedulerSide(
-            KeySpace(), self.planner, lookup, self.pace, Tiling(CHUNK, BLOCK), duties, metrics
+            KeySpace(),
+            self.planner,
+            lookup,
+            self.pace,
+            Tiling(CHUNK, BLOCK),
+            duties,
+            metrics,
+            AgreedWeights(1),
         )
+        self.weights = WEIGHTS
+        """What the worker holds; it is told with the next step."""
+        self.step()
         self.next_block = 1
 
     def request(self, name, tokens):
@@ -99,7 +111,8 @@ class Vllm:
 
     def step(self, new=(), cached=(), resumed=()):
         """``new``: (request, block ids, computed, scheduled); ``cached`` the same with new ids."""
-        return self.side.plan(
+        expected = self.side.expect_weights()
+        plan = self.side.plan(
             SimpleNamespace(
                 scheduled_new_reqs=[
                     SimpleNamespace(
@@ -117,6 +130,9 @@ class Vllm:
                 total_num_scheduled_tokens=sum(n for *_, n in (*new, *cached)),
             )
         )
+        if not expected.fits(0, self.weights):
+            self.side.take_weights({0: Holding(self.weights, expected.plan)})
+        return plan
 
     def prefill(self, name, tokens, local=0):
         """A request that is computed in one step; returns it, its blocks and the plan."""
@@ -150,8 +166,8 @@ class Vllm:
         self.lookup.stored |= set(keys(tokens))
 
 
-def keys(tokens):
-    return chunk_keys(tokens, CHUNK, namespace=SPACE)
+def keys(tokens, weights=WEIGHTS):
+    return chunk_keys(tokens, CHUNK, namespace=namespace({"weights": weights_name((weights,))}))
 
 
 def copied(saves):
@@ -375,16 +391,53 @@ def test_no_room_for_a_save_is_counted_and_no_harm(vllm):
     assert vllm.side.counted() == {"save_skipped_chunks": 1}
 
 
-def test_after_a_reset_nothing_cached_before_is_found(vllm):
+def test_after_a_reset_nothing_is_found_until_the_worker_has_read_its_weights(vllm):
+    vllm.hold(TOKENS)
+    running, _, _ = vllm.prefill("r", range(15))
+    waiting = vllm.request("s", TOKENS)
+    vllm.side.reset()
+    assert vllm.side.match(waiting, 0) is None
+    running.all_token_ids.append(1)
+    assert vllm.step(cached=[(running, [], 15, 1)]).saves == ()
+    assert vllm.side.match(waiting, 0) == 16  # they are the same
+    assert len(vllm.step(cached=[(running, [], 16, 1)]).saves) == 1
+
+
+def test_what_other_weights_computed_is_neither_found_nor_saved(vllm):
     vllm.hold(TOKENS)
     vllm.store(TOKENS)
     running, _, _ = vllm.prefill("r", range(15))
+    waiting = vllm.request("s", TOKENS)
     vllm.side.reset()
-    assert vllm.side.match(vllm.request("s", TOKENS), 0) == 0
+    vllm.weights = "others"
     running.all_token_ids.append(1)
-    assert vllm.step(cached=[(running, [], 15, 1)]).saves == ()
+    vllm.step(cached=[(running, [], 15, 1)])
+    assert vllm.side.match(waiting, 0) == 0
+    assert vllm.step(cached=[(running, [], 16, 1)]).saves == ()
     _, _, plan = vllm.prefill("t", TOKENS)
-    assert not {save.key for save in plan.saves} & set(keys(TOKENS))
+    assert {save.key for save in plan.saves} == set(keys(TOKENS, "others"))
+
+
+def test_a_request_behind_blocks_of_other_weights_is_not_saved(vllm):
+    manager = SimpleNamespace(reset_prefix_cache=lambda: True)
+    vllm.side.local_cache.bind(manager)
+    vllm.prefill("r", TOKENS)
+    vllm.weights = "others"
+    vllm.step()
+    _, _, plan = vllm.prefill("s", TOKENS, local=BLOCK)
+    assert plan.saves == ()
+    assert manager.reset_prefix_cache()
+    vllm.step()
+    _, _, plan = vllm.prefill("t", TOKENS, local=BLOCK)
+    assert {save.key for save in plan.saves} == set(keys(TOKENS, "others"))
+
+
+def test_weights_that_nobody_can_tell_from_others_cache_nothing(vllm):
+    vllm.store(TOKENS)
+    vllm.weights = UNKNOWABLE
+    vllm.step()
+    _, _, plan = vllm.prefill("r", TOKENS)
+    assert (plan.loads, plan.saves) == ((), ())
 
 
 def test_what_is_sooner_computed_than_loaded_is_refused_and_probed(vllm):
@@ -597,12 +650,14 @@ def test_blocks_are_freed_too_when_no_copy_says_so():
 
 
 @pytest.mark.usefixtures("few_a_step")
-def test_a_reset_drops_what_is_not_saved_yet(vllm):
+def test_other_weights_drop_what_is_not_saved_yet(vllm):
     running, _, first = vllm.prefill("r", LONG)
     ended, _, second = vllm.prefill("s", range(40))
     assert vllm.side.finish(ended, owns_blocks=True)
     vllm.side.take(copied([*first.saves, *second.saves]))
+    vllm.weights = "others"
     vllm.side.reset()
+    assert vllm.step(cached=[(running, [], len(LONG), 1)]).saves == ()
     plan = vllm.step(cached=[(running, [], len(LONG), 1)])
     assert plan.saves == ()
     assert plan.wants_report
@@ -756,9 +811,13 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(data=st.data())
     def schedule(self, data):
         name = data.draw(st.sampled_from(sorted(self.waiting)))
-        request = self.waiting.pop(name)
+        request = self.waiting[name]
         tokens = len(request.all_token_ids)
         external = self.vllm.side.match(request, 0)
+        if external is None:
+            self.worker(self.vllm.step())
+            return
+        del self.waiting[name]
         assert 0 <= external <= tokens
         assert external % CHUNK == 0
         ids = self.owned[name] = self.vllm.blocks(external or tokens)
@@ -847,8 +906,9 @@ class AnyOrder(RuleBasedStateMachine):
         request.aborted = True
         assert not self.vllm.side.finish(request, owns_blocks=True)
 
-    @rule()
-    def reset(self):
+    @rule(weights=st.sampled_from([WEIGHTS, "others"]))
+    def reset(self, weights):
+        self.vllm.weights = weights
         self.vllm.side.reset()
 
     @invariant()

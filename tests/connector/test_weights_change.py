@@ -79,6 +79,32 @@ def test_what_stale_blocks_of_vllm_lead_to_reaches_no_other_engine(
         assert engine.generate(REQUEST).answers == right[other]
 
 
+def test_a_load_under_way_when_the_weights_change_is_given_up(engines, model, other, server, right):
+    with engines.start(connected(model, server.url)) as engine:
+        engine.generate(REQUEST)
+    with engines.start(connected(model, server.url)) as engine:
+        engine.submit(REQUEST)
+        while "WAITING_FOR_REMOTE_KVS" not in engine.step().values():
+            pass
+        engine.call("reload_weights", weights_path=other)
+        assert engine.run().answers == right[other]
+    with engines.start(connected(other, server.url)) as engine:
+        assert engine.generate(REQUEST).answers == right[other]
+
+
+def test_weights_loaded_behind_the_workers_methods_are_noticed(engines, model, other, server, right):
+    with engines.start(connected(model, server.url)) as engine:
+        engine.generate(REQUEST)
+        for folder, external_tokens in ((model, HELD_TOKENS), (other, 0), (model, HELD_TOKENS)):
+            engine.load_embedding(folder)
+            assert engine.reset()
+            outcome = engine.generate(REQUEST)
+            assert outcome.external_tokens == external_tokens
+            assert (outcome.answers == right[model]) is (folder == model)
+    with engines.start(connected(model, server.url)) as engine:
+        assert engine.generate(REQUEST).answers == right[model]
+
+
 @pytest.mark.parametrize("method", ["sleep", "wake_up", "reset_mm_cache"])
 def test_calls_that_change_no_weight_keep_sharing(engines, model, server, right, method):
     with engines.start(connected(model, server.url)) as engine:
