@@ -1,7 +1,7 @@
 """Time to first token in real vLLM: computed, restored, and found in vLLM's own prefix cache.
 
-``python -m benchmarks.bench_ttft [--json FILE] [--contexts N ...] [--blocks N ...] [--repeats N]``:
-SmolLM2-135M in fp32 on the CPU, one OpenMP thread, prompts of a context + 16 tokens. For each
+``python -m benchmarks.bench_ttft [--json FILE] [--contexts N ...] [--blocks N ...] [--repeats N]
+[--before FOLDER]``: SmolLM2-135M in fp32 on the CPU, one OpenMP thread, prompts of a context + 16 tokens. For each
 block size, vLLM processes take turns on each text, one at a time:
 
 - ``cold``: without kvtransfer, everything is computed;
@@ -9,6 +9,7 @@ block size, vLLM processes take turns on each text, one at a time:
 - ``kvtransfer``: another process with kvtransfer restores the context from Redis, or, its prefix
   cache emptied, from its host memory;
 - ``local_hit``: its prefix cache not emptied: the least possible;
+- ``before``: both restores, and ``before_save``, by the kvtransfer of a checkout of another commit;
 - ``lmcache-shm``, ``lmcache-pickle``: the same restore from Redis by LMCache's multiprocess mode
   and both its transports, where it is installed.
 
@@ -36,6 +37,7 @@ from benchmarks.ttft_engines import (
     NotAsPlanned,
     Ours,
     Place,
+    Plain,
     Prompt,
     check_alike,
 )
@@ -54,11 +56,20 @@ if TYPE_CHECKING:
 
 QUESTION_TOKENS = 16
 TIERS = {
-    "redis": {"redis": "kvtransfer", **{name: name for name in lmcache_mp.TRANSPORTS}},
-    "host": {"host": "kvtransfer"},
+    "redis": {
+        "redis": "kvtransfer",
+        "before/redis": "before",
+        **{name: name for name in lmcache_mp.TRANSPORTS},
+    },
+    "host": {"host": "kvtransfer", "before/host": "before"},
 }
 """By where the context comes from: whose answers are compared, by their names there."""
-SHARED = ("cold", "cold+save", "local_hit")
+SHARED = {
+    "cold": "cold",
+    "cold+save": "cold+save",
+    "before/cold+save": "before_save",
+    "local_hit": "local_hit",
+}
 
 Times = dict[tuple[int, str], list[float]]
 """Seconds by context tokens and name of the answer."""
@@ -72,7 +83,7 @@ def main() -> None:
     for block_tokens in options.blocks:
         try:
             with screen.stage(f"vLLM with a block size of {block_tokens}") as detail:
-                times = measure(block_tokens, options.contexts, options.repeats, detail)
+                times = measure(block_tokens, options, detail)
         except (EngineError, NotAsPlanned) as error:
             sys.exit(f"bench_ttft: {error}")
         rows = [row for context in options.contexts for row in _rows(times, context, block_tokens)]
@@ -81,17 +92,17 @@ def main() -> None:
             append_rows(options.json, rows)
 
 
-def measure(
-    block_tokens: int, contexts: Sequence[int], repeats: int, detail: Callable[[str], None]
-) -> Times:
-    """``repeats`` texts for each context, each answered in every way."""
+def measure(block_tokens: int, options: argparse.Namespace, detail: Callable[[str], None]) -> Times:
+    """As many texts as ``options`` say for each context, each answered in every way."""
     model = model_folder()
-    rounds = [CHUNK_TOKENS, *sorted(contexts) * repeats]  # the first warms up
+    rounds = [CHUNK_TOKENS, *sorted(options.contexts) * options.repeats]  # the first warms up
     times: Times = defaultdict(list)
     with ExitStack() as running:
         logs = Path(running.enter_context(TemporaryDirectory()))
         place = Place(running, model, logs, block_tokens)
-        contestants = [Ours(place, _server(running, rounds))]
+        contestants: list[Contestant] = [Plain(place), Ours(place, _server(running, rounds))]
+        if options.before:
+            contestants.append(Ours(place, _server(running, rounds), options.before))
         if lmcache_mp.is_installed():
             contestants.append(lmcache_mp.Theirs(place, _server(running, rounds)))
         for number, prompt in enumerate(_prompts(model, rounds)):
@@ -129,7 +140,7 @@ def _prompts(model: Path, rounds: Sequence[int]) -> Iterator[Prompt]:
 def _rows(times: Times, context: int, block_tokens: int) -> Iterator[Row]:
     for tier, restored in TIERS.items():
         case = f"restored/{context}/{tier}/block{block_tokens}"
-        for name, impl in {**{name: name for name in SHARED}, **restored}.items():
+        for name, impl in {**SHARED, **restored}.items():
             if (context, name) in times:
                 moved_bytes = context * BYTES_PER_TOKEN if name in restored else 0
                 yield seconds_row("ttft", case, impl, times[context, name], moved_bytes)
@@ -141,6 +152,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--contexts", type=int, nargs="+", default=[512, 2048, 4096])
     parser.add_argument("--blocks", type=int, nargs="+", default=[128, 32])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--before", type=Path, help="folder of a checkout to measure beside this")
     options = parser.parse_args()
     if options.repeats < 1:
         parser.error(f"--repeats {options.repeats}: at least 1")

@@ -71,36 +71,57 @@ class Place:
         )
 
 
-class Ours:
-    """Three processes: without kvtransfer, one that saves to ``redis_url``, one that restores."""
+class Plain:
+    """vLLM without kvtransfer."""
 
-    def __init__(self, place: Place, redis_url: str) -> None:
-        url = {"KVTRANSFER_REMOTE_URL": redis_url}
-        self._plain = place.start("plain", None, {})
-        self._writer = place.start("writer", kvtransfer_config(), url)
-        self._reader = place.start("reader", kvtransfer_config(), url)
-        for engine in (self._plain, self._writer, self._reader):
+    def __init__(self, place: Place) -> None:
+        self._engine = place.start("plain", None, {})
+        self._engine.wait_until_up()
+
+    def answers(self, prompt: Prompt) -> dict[str, Answer]:
+        answer = self._engine.answer(prompt.job)
+        rest()
+        check(answer, "cold", restored_tokens=0, local_tokens=0)
+        return {"cold": answer}
+
+
+class Ours:
+    """Two processes with kvtransfer: one that saves to ``redis_url``, one that restores.
+
+    Args:
+        place: starts them.
+        redis_url: of a server of their own.
+        checkout: of another commit, whose kvtransfer is measured; its answers are ``before/...``.
+    """
+
+    def __init__(self, place: Place, redis_url: str, checkout: Path | None = None) -> None:
+        environment = {"KVTRANSFER_REMOTE_URL": redis_url}
+        self._prefix = "" if checkout is None else "before/"
+        if checkout is not None:
+            environment["PYTHONPATH"] = str(checkout.resolve())
+        names = (self._prefix.replace("/", "-") + name for name in ("writer", "reader"))
+        engines = [place.start(name, kvtransfer_config(), environment) for name in names]
+        for engine in engines:
             engine.wait_until_up()
+        self._writer, self._reader = engines
         self._redis = place.running.enter_context(Redis.from_url(redis_url))
 
     def answers(self, prompt: Prompt) -> dict[str, Answer]:
         """One answer for each place of the context, in turn; no prompt twice."""
         keys = self._redis.dbsize() + 2 * (prompt.context_tokens // CHUNK_TOKENS)
         forgetful = replace(prompt.job, forget_local=True)
-        found = {"cold": self._plain.answer(prompt.job)}
-        rest()
-        found["cold+save"] = self._writer.answer(prompt.job)
+        found = {"cold+save": self._writer.answer(prompt.job)}
         wait_for_keys(self._redis, keys)
         rest()
         found["redis"] = self._reader.answer(prompt.job)
         found["host"] = self._reader.answer(forgetful)
         found["local_hit"] = self._reader.answer(prompt.job)
         self._check(prompt, found)
-        return found
+        rest()
+        return {self._prefix + name: answer for name, answer in found.items()}
 
     def _check(self, prompt: Prompt, found: dict[str, Answer]) -> None:
         context, size = prompt.context_tokens, prompt.context_bytes
-        check(found["cold"], "cold", restored_tokens=0, local_tokens=0)
         check(found["cold+save"], "cold+save", restored_tokens=0, local_tokens=0)
         check(found["redis"], "redis", restored_tokens=context, fetched_bytes=size)
         check(found["host"], "host", restored_tokens=context, fetched_bytes=0)
