@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kvtransfer.errors import ConfigError
-from kvtransfer.keys import KeyChain, namespace
+from kvtransfer.keys import KeyChain, namespace, tenant_of_salt
 from kvtransfer.weights import fingerprint
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ class KeySpace:
             return None
         space = self._space(epoch, request.cache_salt, self._adapter(request))
         extras = media_extras(request.mm_features, self._chunk_tokens)
-        return KeyChain(self._chunk_tokens, namespace=space, extras=extras)
+        tenant = tenant_of_salt(request.cache_salt)
+        return KeyChain(self._chunk_tokens, namespace=space, extras=extras, tenant=tenant)
 
     def _new_space(self, epoch: str, salt: str | None, adapter: tuple[str, str] | None) -> bytes:
         own = {"epoch": epoch, "salt": salt, "lora": adapter}

@@ -221,13 +221,13 @@ class FlakyStore:
         self._maybe_fail()
         return self._store.contains(keys)
 
-    def get_into(self, key: str, payload: memoryview) -> bool:
+    def get_into(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         self._maybe_fail()
-        return self._store.get_into(key, payload)
+        return self._store.get_into(key, payload, tenant)
 
-    def put(self, key: str, payload: memoryview) -> bool:
+    def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         self._maybe_fail()
-        return self._store.put(key, payload)
+        return self._store.put(key, payload, tenant)
 
     def close(self) -> None:
         self._store.close()
@@ -253,13 +253,13 @@ class SlowStore:
         self._wait(self._delay_s)
         return self._store.contains(keys)
 
-    def get_into(self, key: str, payload: memoryview) -> bool:
+    def get_into(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         self._wait(self._delay_s)
-        return self._store.get_into(key, payload)
+        return self._store.get_into(key, payload, tenant)
 
-    def put(self, key: str, payload: memoryview) -> bool:
+    def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         self._wait(self._delay_s)
-        return self._store.put(key, payload)
+        return self._store.put(key, payload, tenant)
 
     def close(self) -> None:
         self._store.close()
