@@ -127,6 +127,13 @@ class StoreContract:
             backing.set_fields(KEY, {k: v for k, v in fields.items() if k != name})
             assert_mended(store, backing)
 
+    def test_an_entry_copied_to_another_key_is_a_miss(self, store: Store, backing: Backing) -> None:
+        store.put(OTHER_KEY, memoryview(PAYLOAD[::-1]))
+        backing.set_payload(KEY, backing.payload(OTHER_KEY))
+        backing.set_fields(KEY, backing.fields(OTHER_KEY))
+        assert_mended(store, backing)
+        assert get(store, OTHER_KEY) == PAYLOAD[::-1]
+
     def test_another_format_under_the_same_key_is_a_miss(
         self, store: Store, backing: Backing
     ) -> None:

@@ -68,6 +68,7 @@ class DiskBacking:
         if not whole:
             path.unlink(missing_ok=True)
             return
+        path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(f".{os.urandom(4).hex()}")
         beside.write_bytes(whole)
         os.utime(beside, (self.now_s, self.now_s))

@@ -47,7 +47,7 @@ class Watched(MemoryStore):
         self.asked.append(list(keys))
         return super().contains(keys)
 
-    def put(self, key, payload):
+    def put(self, key, payload, tenant=""):
         assert self.open.wait(LIMIT_S)
         return super().put(key, payload)
 
