@@ -70,6 +70,19 @@ class Entries:
         for key, payload in zip(keys, [*payloads[1:], payloads[0]], strict=True):
             self._client.set(key + b"_bytes", payload)
 
+    def payloads(self) -> list[bytes]:
+        """Of all whole entries."""
+        return [self._client.get(key + b"_bytes") for key in self.keys()]
+
+    def swap_entries(self) -> None:
+        """Copy both halves of each entry to the key of another, as COPY does."""
+        keys = self.keys()
+        for half in (b"", b"_bytes"):
+            self._client.copy(keys[0] + half, b"first" + half)
+            for source, target in zip([*keys[1:], b"first"], keys, strict=True):
+                self._client.copy(source + half, target + half, replace=True)
+            self._client.delete(b"first" + half)
+
     def close(self) -> None:
         self._client.close()
 
