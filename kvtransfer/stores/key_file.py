@@ -15,8 +15,7 @@ _LOG = logging.getLogger("kvtransfer")
 _LEAST_BYTES = 32
 _MOST_BYTES = 4096
 _HEX = re.compile(rb"[0-9A-Fa-f]+")
-_OTHERS = 0o177
-"""Permission bits beyond 0600."""
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def read_key(path: str, setting: str) -> SecretBytes:
