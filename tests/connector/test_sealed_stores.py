@@ -75,13 +75,10 @@ def test_the_server_sees_nothing_of_what_was_cached(engines, model, server, entr
         assert not any(window in payload for window in windows)
 
 
-@pytest.mark.parametrize("write_policy", ["write_through", "write_back"])
-def test_every_way_to_the_store_knows_the_tenant(
-    engines, model, server, plain, key_file, tmp_path, write_policy
-):
-    """Memory and disk are small, so chunks are put as they leave, fetched and promoted."""
+def test_every_tier_knows_the_tenant(engines, model, server, plain, key_file, tmp_path):
+    """Memory and disk are small, so chunks are fetched from Redis and promoted."""
     requests = [Request(prompt(600, seed=i), cache_salt=f"tenant {i % 3}") for i in range(5)]
-    sealed = {"encryption_key_file": key_file("ours"), "write_policy": write_policy}
+    sealed = {"encryption_key_file": key_file("ours")}
     setup = small_host(model, 18, tmp_path / "chunks", 20, server.url, **sealed)
     with engines.start(setup) as engine:
         for request in (*requests, *requests):

@@ -198,9 +198,3 @@ class SealContract:
         windows = {PAYLOAD[i : i + 8] for i in range(len(PAYLOAD) - 8)}
         for payload in stored:
             assert not windows & {payload[i : i + 8] for i in range(len(payload) - 8)}
-
-    def test_a_put_leaves_the_callers_memory_as_it_is(self, vault, mode):
-        source = bytearray(PAYLOAD)
-        with vault.opened(mode, "key") as store:
-            assert store.put(KEY, memoryview(source), TENANT)
-        assert source == PAYLOAD
