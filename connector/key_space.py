@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kvtransfer.keys import KeyChain, namespace
+from kvtransfer.keys import KeyChain, namespace, tenant_of_salt
 from kvtransfer.weights import fingerprint
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class KeySpace:
             return None
         space = self._space(weights, request.cache_salt, self._adapter(request))
         extras = media_extras(request.mm_features, self._chunk_tokens)
-        return KeyChain(self._chunk_tokens, namespace=space, extras=extras)
+        tenant = tenant_of_salt(request.cache_salt)
+        return KeyChain(self._chunk_tokens, namespace=space, extras=extras, tenant=tenant)
 
     def _new_space(self, weights: str, salt: str | None, adapter: tuple[str, str] | None) -> bytes:
         own = {"weights": weights, "salt": salt, "lora": adapter}

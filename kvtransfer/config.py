@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from kvtransfer.config_sources import Value, environment, yaml_file
 from kvtransfer.errors import ConfigError
@@ -23,9 +24,21 @@ _SCHEMES = (
     "redis-cluster://", "rediss-cluster://", "embedded://", "disk://", "memory://",
 )  # fmt: skip
 
+
+def _one_or_two_paths(value: object) -> tuple[str, ...]:
+    """A text, which ``os.pathsep`` may divide as it does in ``PATH``, or a list of texts."""
+    paths = value.split(os.pathsep) if isinstance(value, str) else value
+    if isinstance(paths, list | tuple) and 1 <= len(paths) <= 2:
+        texts = tuple(path for path in paths if isinstance(path, str) and path)
+        if len(texts) == len(paths):
+            return texts
+    raise PydanticCustomError("paths", "one path, or two")
+
+
 Count = Annotated[int, Field(ge=1)]
 # Unquoted, a name of digits reads as a number.
 Name = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
+KeyFiles = Annotated[tuple[str, ...], BeforeValidator(_one_or_two_paths)]
 Gibibytes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -50,6 +63,10 @@ class TransferConfig(BaseModel):
     """Store shared by all engines."""
     remote_password_file: Annotated[str, Field(min_length=1)] | None = None
     """File of the password that the URL doesn't have; read for each connection."""
+    integrity_key_file: KeyFiles | None = None
+    """Secret that authenticates what stores hold; a second one only verifies."""
+    encryption_key_file: KeyFiles | None = None
+    """Secret that encrypts what stores hold; a second one only decrypts."""
     remote_serde: str = "naive"
     """How payloads are written."""
     ttl_s: Count | None = None

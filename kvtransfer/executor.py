@@ -18,6 +18,7 @@ from kvtransfer.copier import Copier
 from kvtransfer.device import open_device
 from kvtransfer.host_pool import HostPool
 from kvtransfer.index import slots
+from kvtransfer.keys import tenant_of
 from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Report
 from kvtransfer.stores import Distant
@@ -66,7 +67,7 @@ class Tiers:
     store: Store | None
     """Guarded: it must not raise."""
     name: Callable[[str], str]
-    """Chunk hash to the base key of this rank's shard."""
+    """Key of a chunk to the base key of this rank's shard."""
 
 
 class Executor:
@@ -170,7 +171,7 @@ class Executor:
         if store is None or began_s > deadline_s:
             return False
         payload = self._tiers.pool.payload(load.slot)
-        found = store.get_into(self._tiers.name(load.key), payload)
+        found = store.get_into(self._tiers.name(load.key), payload, tenant_of(load.key))
         if isinstance(store, Distant) and store.is_far:
             self._fetches.widen(FAR_FETCHES)
         self.metrics.add("fetch_seconds", time.monotonic() - began_s)
@@ -209,7 +210,7 @@ class Executor:
         copied.wait()
         if store is not None and copied.error is None:
             payload, began_s = self._tiers.pool.payload(save.slot), time.monotonic()
-            taken = store.put(self._tiers.name(save.key), payload)
+            taken = store.put(self._tiers.name(save.key), payload, tenant_of(save.key))
             self.metrics.add("put_seconds", time.monotonic() - began_s)
             self.metrics.add("put_bytes", len(payload) if taken else 0)
             self.metrics.add("put_failed_chunks", not taken)

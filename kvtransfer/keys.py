@@ -3,6 +3,9 @@
 ``h_0 = SHA-256(namespace)`` and ``h_i = SHA-256(h_{i-1} || token ids of chunk i || extras of
 chunk i)``; a key is the first 128 bits of ``h_i`` as 32 hex digits. Nothing here depends on the
 process: no salted ``hash()``, no dictionary order, no address.
+
+Inside a process a tenant's key goes on with ``.`` and the tenant, so that whatever passes keys on
+also says whose chunks they are. Stores get the two apart.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from urllib.parse import quote, unquote
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised whenever the meaning of a key or of a chunk's bytes changes."""
 
 KEY_HEX_DIGITS = 32
@@ -32,6 +35,19 @@ def namespace(facts: Mapping[str, object]) -> bytes:
     """
     named = {"kvtransfer": FORMAT_VERSION, **facts}
     return json.dumps(named, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def tenant_of_salt(salt: str | None) -> str:
+    """The tenant whose requests have the ``cache_salt`` that vLLM was given; empty for none.
+
+    A digest, since the salt itself may be a secret, and plans are shown in vLLM's crash reports.
+    """
+    return hashlib.sha256(b"tenant " + salt.encode()).hexdigest()[:KEY_HEX_DIGITS] if salt else ""
+
+
+def tenant_of(key: str) -> str:
+    """Whose chunk ``key`` names."""
+    return key.partition(".")[2]
 
 
 def chunk_keys(
@@ -57,12 +73,18 @@ def chunk_keys(
 
 
 class KeyChain:
-    """The keys of a sequence that grows; arguments as for :func:`chunk_keys`."""
+    """The keys of a sequence that grows; ``tenant`` and arguments as for :func:`chunk_keys`."""
 
     def __init__(
-        self, chunk_tokens: int, *, namespace: bytes, extras: Sequence[bytes] = ()
+        self,
+        chunk_tokens: int,
+        *,
+        namespace: bytes,
+        extras: Sequence[bytes] = (),
+        tenant: str = "",
     ) -> None:
         self._chunk_tokens = chunk_tokens
+        self._ending = f".{tenant}" if tenant else ""
         self._extras = extras
         self._parent = hashlib.sha256(namespace).digest()
         self._keys: list[str] = []
@@ -89,7 +111,7 @@ class KeyChain:
         if len(self._keys) < len(self._extras):
             chain.update(self._extras[len(self._keys)])
         self._parent = chain.digest()
-        self._keys.append(self._parent.hex()[:KEY_HEX_DIGITS])
+        self._keys.append(self._parent.hex()[:KEY_HEX_DIGITS] + self._ending)
 
 
 def _little_endian(token_ids: Sequence[int]) -> bytes:
@@ -136,10 +158,10 @@ class Names:
     model_name: str
     world_size: int
 
-    def shard(self, worker_id: int, chunk_hash: str) -> str:
-        """The base key of one rank's part of a chunk."""
-        return base_key(self.model_name, self.world_size, worker_id, chunk_hash)
+    def shard(self, worker_id: int, key: str) -> str:
+        """The base key of one rank's part of the chunk ``key``."""
+        return base_key(self.model_name, self.world_size, worker_id, key.partition(".")[0])
 
-    def shards(self, chunk_hash: str) -> list[str]:
+    def shards(self, key: str) -> list[str]:
         """The base keys of all ranks' parts; the chunk is there when all of them are."""
-        return [self.shard(rank, chunk_hash) for rank in range(self.world_size)]
+        return [self.shard(rank, key) for rank in range(self.world_size)]

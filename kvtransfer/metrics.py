@@ -18,6 +18,7 @@ COUNTERS = {
     "predicted_load_seconds": "What the cost model expected of the loads, once it knew.",
     "predicted_prefill_seconds": "What it expected computing the same tokens to take.",
     "load_failed_chunks": "Chunks that a load could not bring; their tokens are recomputed.",
+    "unverified_chunks": "Chunks in a store whose tag was wrong or of no key of ours: misses.",
     "fetched_bytes": "Bytes of verified chunks that the store sent.",
     "to_device_bytes": "Bytes copied from host memory into paged blocks.",
     "to_host_bytes": "Bytes copied from paged blocks to host memory.",

@@ -16,7 +16,7 @@ class Load(NamedTuple):
 
     job: int
     key: str
-    """Chunk hash, 32 hex digits."""
+    """Of the chunk, and whose it is: see :mod:`kvtransfer.keys`."""
     slot: int
     fetch: bool
     """The slot doesn't hold the chunk: get it from the store first."""

@@ -127,6 +127,13 @@ class StoreContract:
             backing.set_fields(KEY, {k: v for k, v in fields.items() if k != name})
             assert_mended(store, backing)
 
+    def test_an_entry_copied_to_another_key_is_a_miss(self, store: Store, backing: Backing) -> None:
+        store.put(OTHER_KEY, memoryview(PAYLOAD[::-1]))
+        backing.set_payload(KEY, backing.payload(OTHER_KEY))
+        backing.set_fields(KEY, backing.fields(OTHER_KEY))
+        assert_mended(store, backing)
+        assert get(store, OTHER_KEY) == PAYLOAD[::-1]
+
     def test_another_format_under_the_same_key_is_a_miss(
         self, store: Store, backing: Backing
     ) -> None:
@@ -221,13 +228,13 @@ class FlakyStore:
         self._maybe_fail()
         return self._store.contains(keys)
 
-    def get_into(self, key: str, payload: memoryview) -> bool:
+    def get_into(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         self._maybe_fail()
-        return self._store.get_into(key, payload)
+        return self._store.get_into(key, payload, tenant)
 
-    def put(self, key: str, payload: memoryview) -> bool:
+    def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         self._maybe_fail()
-        return self._store.put(key, payload)
+        return self._store.put(key, payload, tenant)
 
     def close(self) -> None:
         self._store.close()
@@ -253,13 +260,13 @@ class SlowStore:
         self._wait(self._delay_s)
         return self._store.contains(keys)
 
-    def get_into(self, key: str, payload: memoryview) -> bool:
+    def get_into(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         self._wait(self._delay_s)
-        return self._store.get_into(key, payload)
+        return self._store.get_into(key, payload, tenant)
 
-    def put(self, key: str, payload: memoryview) -> bool:
+    def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         self._wait(self._delay_s)
-        return self._store.put(key, payload)
+        return self._store.put(key, payload, tenant)
 
     def close(self) -> None:
         self._store.close()

@@ -58,10 +58,21 @@ def test_later_sources_win(tmp_path):
         ("namespace", "1e5", "1e5"),
         ("model_name", "yes", "yes"),
         ("eviction_policy", "LRU", "lru"),
+        ("integrity_key_file", "/run/new", ("/run/new",)),
+        ("encryption_key_file", "/run/new:/run/old", ("/run/new", "/run/old")),
+        ("encryption_key_file", "none", None),
     ],
 )
 def test_variables_are_read_as_what_they_set(name, text, value):
     assert getattr(load(**{f"KVTRANSFER_{name.upper()}": text}), name) == value
+
+
+def test_key_files_are_one_path_or_a_list_of_two(tmp_path):
+    file = tmp_path / "settings.yaml"
+    file.write_text("integrity_key_file: /run/a\nencryption_key_file: [/run/b, /run/c]\n")
+    config = load({"integrity_key_file": ["/run/d"]}, KVTRANSFER_CONFIG_FILE=str(file))
+    assert config.integrity_key_file == ("/run/d",)
+    assert config.encryption_key_file == ("/run/b", "/run/c")
 
 
 def test_a_variable_that_a_later_source_overrides_need_not_be_valid():
@@ -101,6 +112,10 @@ def test_a_file_and_variables_of_lmcache_are_read(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
+        ({"integrity_key_file": []}, r"integrity_key_file=\[\]: .* must be one path, or two"),
+        ({"encryption_key_file": ["a", "b", "c"]}, "encryption_key_file must be one path, or two"),
+        ({"encryption_key_file": ["a", 3]}, "encryption_key_file must be one path, or two"),
+        ({"encryption_key_file": "a:"}, "encryption_key_file must be one path, or two"),
         ({"chunk_siz": 3}, "no setting 'chunk_siz'; did you mean chunk_size?"),
         ({"zzz": 3}, "no setting 'zzz'; known are chunk_size, "),
         ({"chunk_size": 0}, "chunk_size=0: chunk_size must be at least 1"),

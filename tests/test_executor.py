@@ -13,7 +13,7 @@ from kvtransfer.host_pool import HostPool
 from kvtransfer.keys import Names
 from kvtransfer.metrics import Metrics
 from kvtransfer.paged import PagedCaches
-from kvtransfer.plan import Load, Plan, Report, Save
+from kvtransfer.plan import Load, Plan, Put, Report, Save
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.guarded import GuardedStore
 from kvtransfer.testing import FlakyStore
@@ -71,10 +71,12 @@ class Gate:
         self._store = store
         self.open, self.busy = Event(), Event()
         self.open.set()
+        self.calls = []
 
     def __getattr__(self, name):
         def call(*arguments):
             self.busy.set()
+            self.calls.append((name, arguments))
             assert self.open.wait(FOREVER_S)
             return getattr(self._store, name)(*arguments)
 
@@ -212,6 +214,18 @@ def test_a_copy_that_can_not_be_made_fails_its_job(caplog):
         it.until("stored", bad_save)
         assert it.inner.contains([Names("m", 1).shard(0, A)]) == [False]
         assert "not in [0, 12)" in caplog.text
+
+
+def test_a_tenants_chunk_is_put_now_or_later_and_fetched_as_such():
+    key, base = f"{A}.tenant", Names("m", 1).shard(0, A)
+    with bench() as it:
+        it.until("stored", it.save(key, 0, 3, 1))
+        later = Put(next(it.jobs), key, 0)  # as it leaves host memory
+        it.executor.run(Plan(puts=(later,)))
+        it.until("stored", later.job)
+        it.until("loaded", it.load(key, 2, 8, 9, fetch=True))
+        told = [(name, named, tenant) for name, (named, _, tenant) in it.gate.calls]
+    assert told == [(name, base, "tenant") for name in ("put", "put", "get_into")]
 
 
 def test_closing_hands_waiting_chunks_to_the_store():

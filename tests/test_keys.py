@@ -16,6 +16,8 @@ from kvtransfer.keys import (
     chunk_keys,
     namespace,
     parse_base_key,
+    tenant_of,
+    tenant_of_salt,
 )
 
 ids = st.lists(st.integers(0, 2**31 - 1), max_size=40)
@@ -98,8 +100,8 @@ def test_keys_are_equal_in_every_process_whatever_its_hash_seed():
     (only,) = found
     # Written down: a new value here means that every cache out there is cold.
     assert json.loads(only) == [
-        "f3e325917708d31994e8b3c7cad52ba0",
-        "2b0eb4999cab0cea29e3d2fe838433ee",
+        "db38de076ab92181d50f329ca2fe47e6",
+        "69ac93ff1b7e6c79a9421d5cc34a893c",
     ]
 
 
@@ -115,6 +117,23 @@ def test_a_base_key_is_read_back(model_name, world_size, worker_id):
 def test_a_plain_name_is_left_as_it_is():
     assert base_key("org/Model-1.5_b", 2, 1, "ab") == "org/Model-1.5_b@2@1@ab"
     assert Names("m", 2).shards("ab") == ["m@2@0@ab", "m@2@1@ab"]
+
+
+def test_a_tenants_keys_say_whose_they_are_and_stores_do_not_learn_it():
+    tenant = tenant_of_salt("salt")
+    plain = KeyChain(2, namespace=SPACE).extend(range(6))
+    keys = KeyChain(2, namespace=SPACE, tenant=tenant).extend(range(6))
+    assert [tenant_of(key) for key in (*plain, *keys)] == [""] * 3 + [tenant] * 3
+    names = Names("m", 2)
+    assert [names.shards(key) for key in keys] == [names.shards(key) for key in plain]
+    assert parse_base_key(names.shard(1, keys[0])).chunk_hash == plain[0]
+
+
+def test_a_tenant_is_told_by_a_digest_of_its_salt():
+    assert tenant_of_salt(None) == tenant_of_salt("") == ""
+    tenants = {tenant_of_salt(salt) for salt in ("salt", "Salt", "sält", "a.b")}
+    assert len(tenants) == 4
+    assert all(len(tenant) == 32 and tenant.isalnum() for tenant in tenants)
 
 
 @given(st.integers(0, 40), st.integers(0, 36))

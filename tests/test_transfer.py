@@ -67,6 +67,23 @@ def test_another_process_finds_it_in_the_store_and_prefetches(server):
         assert same(others, range(6), layers, range(6))
 
 
+def test_the_store_serves_those_with_the_key_alone(server, tmp_path):
+    layers, caches = paged()
+    keys = {name: tmp_path / name for name in ("ours", "theirs")}
+    for name, path in keys.items():
+        path.touch(0o600)
+        path.write_text(name * 8)
+    sealed = {"remote_url": server.url, "namespace": "sealed"}
+    with opened(caches, **sealed, encryption_key_file=str(keys["ours"])) as kv:
+        kv.save(TOKENS, range(8)).wait()
+    others, other_caches = paged()
+    with opened(other_caches, **sealed, encryption_key_file=str(keys["ours"])) as kv:
+        assert kv.load(TOKENS, range(8)).wait(10) == 24
+        assert same(others, range(6), layers, range(6))
+    with opened(other_caches, **sealed, encryption_key_file=str(keys["theirs"])) as kv:
+        assert kv.load(TOKENS, range(8)).wait(10) == 0
+
+
 def test_what_is_written_back_is_in_the_store_once_it_has_left_or_at_the_end(server):
     layers, caches = paged()
     size = 4.5 * caches.chunk.nbytes / 2**30  # two requests' chunks don't fit

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from kvtransfer.errors import ConfigError
+from kvtransfer.stores.seals import Seals
 from kvtransfer.urls import masked
 
 if TYPE_CHECKING:
@@ -27,19 +28,26 @@ class Store(Protocol):
         """For each key, in order, whether both halves of its entry are there (not verified)."""
         ...
 
-    def get_into(self, key: str, payload: memoryview) -> bool:
+    def get_into(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         """Fill the whole of ``payload`` with the verified bytes of ``key``.
 
-        False is a miss: no entry, half of one, another format, a wrong length or checksum. What
-        was found of a damaged entry is removed, and the content of ``payload`` is undefined.
+        False is a miss: no entry, half of one, another format, a wrong length, or a tag that
+        isn't what our seals make of this key, record and payload. What was found of such an entry
+        is removed, and the content of ``payload`` is undefined.
+
+        Args:
+            key: the base key.
+            payload: room for one chunk.
+            tenant: for whom it was put; it matters where payloads are encrypted.
         """
         ...
 
-    def put(self, key: str, payload: memoryview) -> bool:
-        """Hold ``payload``, read only during the call, as ``key``.
+    def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
+        """Hold ``payload``, read only during the call, as ``key``; arguments as for ``get_into``.
 
         True means that the store holds the key now. An entry that is already there in the same
-        format is kept (equal keys mean equal bytes) and lives on for another ``ttl_s``.
+        format, under a seal that we can open, is kept (equal keys mean equal bytes) and lives on
+        for another ``ttl_s``.
         """
         ...
 
@@ -81,6 +89,8 @@ class StoreSettings:
     """Calls that may be under way at once; in a cluster, at each node."""
     password_file: str | None = None
     """Where the password stands that the URL doesn't have; read for each connection."""
+    seals: Seals = field(default_factory=Seals.unkeyed)
+    """What binds payloads to their records."""
 
     @property
     def hit_ttl_s(self) -> int | None:

@@ -7,12 +7,9 @@ Where it is long, threads move it in pieces while the caller computes its checks
 from __future__ import annotations
 
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-
-from xxhash import xxh3_64
 
 from kvtransfer.errors import StoreError
 from kvtransfer.stores.direct_io import BLOCK_BYTES, DirectIO, aligned_memory, padded
@@ -23,11 +20,13 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from kvtransfer.layout import ChunkFormat
+    from kvtransfer.stores.seal import Sealed
+    from kvtransfer.stores.seals import Seals
 
-_MAGIC = b"kvtransfer chunk 1\n"
-# Read in pieces of this size: the checksum of the last is what nothing hides.
+_MAGIC = b"kvtransfer chunk 2\n"
+# Read in pieces of this size: only the last is not verified while others are still read.
 _PIECE_BYTES = 1 << 20
-# Below, handing over to another thread takes as long as the checksum that it hides.
+# Below, handing over to another thread takes as long as the hashing that it hides.
 _WRITTEN_AT_ONCE_BYTES = 4 << 20
 # One caller alone keeps a disk busy only with several pieces at once.
 _LEAST_LANES = 4
@@ -36,41 +35,39 @@ _LEAST_LANES = 4
 class ChunkFiles:
     """Reads and writes files of chunks of one format; safe to call from several threads."""
 
-    def __init__(self, chunk: ChunkFormat, callers: int) -> None:
+    def __init__(self, chunk: ChunkFormat, seals: Seals, callers: int) -> None:
         self.nbytes = padded(chunk.nbytes) + BLOCK_BYTES
         """Of every file."""
         self._chunk = chunk
+        self._seals = seals
         self._body_bytes = chunk.nbytes // BLOCK_BYTES * BLOCK_BYTES
         self._io = DirectIO()
         self._lanes = ThreadPoolExecutor(max(callers, _LEAST_LANES), "kvtransfer-disk")
 
-    def write(self, fd: int, key: str, payload: memoryview, deadline_s: float) -> None:
+    def write(self, fd: int, sealed: Sealed, deadline_s: float) -> None:
         """Fill the empty file ``fd``.
 
         Raises:
             OSError: it couldn't be done, or not by ``deadline_s`` of ``time.monotonic``.
         """
-        body = payload[: self._body_bytes]
+        body = sealed.payload[: self._body_bytes]
         if len(body) <= _WRITTEN_AT_ONCE_BYTES:
-            record = self._record(key, payload)
-            self._io.write(fd, [body, self._last_blocks(payload, key, record)], 0, deadline_s)
+            self._io.write(fd, [body, self._last_blocks(sealed)], 0, deadline_s)
             return
         # A small write at the end would cost as much as a large one where a disk is far away.
         half_bytes = len(body) // 2 // BLOCK_BYTES * BLOCK_BYTES
         first, second = body[:half_bytes], body[half_bytes:]
         with _all_done([self._lanes.submit(self._io.write, fd, [first], 0, deadline_s)]):
-            record = self._record(key, payload)
-            last = self._last_blocks(payload, key, record)
+            last = self._last_blocks(sealed)
             self._io.write(fd, [second, last], half_bytes, deadline_s)
 
-    def read(self, fd: int, key: str, payload: memoryview, deadline_s: float) -> bool:
+    def read(self, fd: int, key: str, payload: memoryview, tenant: str, deadline_s: float) -> bool:
         """Fill ``payload``; whether it is what was written as ``key`` in this format.
 
         Raises:
             OSError: it couldn't be done, or not by ``deadline_s`` of ``time.monotonic``.
         """
         last = aligned_memory(self.nbytes - self._body_bytes)
-        checksum = xxh3_64()
         *first, (at_bytes, piece) = self._pieces(payload)
         reads = [
             self._lanes.submit(self._io.read, fd, [early], early_at_bytes, deadline_s)
@@ -78,26 +75,30 @@ class ChunkFiles:
         ]
         with _all_done(reads):
             self._io.read(fd, [piece, last], at_bytes, deadline_s)
+            record = ChunkRecord.read(decode_fields(last[-BLOCK_BYTES:]), key, self._chunk)
+            if record is None:
+                return False
+            opening = self._seals.opening(record, tenant)
             for read, (_, early) in zip(reads, first, strict=True):
                 read.result()
-                checksum.update(early)
-        checksum.update(piece)
+                opening.update(early)
+        opening.update(piece)
         rest = payload[self._body_bytes :]
         rest[:] = last[: len(rest)]
-        checksum.update(rest)
-        record = decode_record(key, last[-BLOCK_BYTES:])
-        return record is not None and self._is_ours(key, record, checksum.intdigest())
+        opening.update(rest)
+        return opening.is_genuine()
 
     def holds(self, fd: int, key: str, deadline_s: float) -> bool:
-        """Whether ``fd`` has the record of ``key`` in this format; the payload isn't looked at.
+        """Whether ``fd`` has the record of ``key`` in this format, under a seal that we can open.
+
+        The payload isn't looked at.
 
         Raises:
             OSError: as for ``read``.
         """
         block = aligned_memory(BLOCK_BYTES)
         self._io.read(fd, [block], self.nbytes - BLOCK_BYTES, deadline_s)
-        record = decode_record(key, block)
-        return record is not None and record.matches(key, self._chunk)
+        return self._seals.know(ChunkRecord.read(decode_fields(block), key, self._chunk))
 
     def close(self) -> None:
         """End the threads."""
@@ -108,19 +109,13 @@ class ChunkFiles:
         for start in range(0, max(self._body_bytes, 1), _PIECE_BYTES):
             yield start, payload[start : min(start + _PIECE_BYTES, self._body_bytes)]
 
-    def _record(self, key: str, payload: memoryview) -> ChunkRecord:
-        return ChunkRecord.of(key, self._chunk, payload, created=int(time.time()))
-
-    def _last_blocks(self, payload: memoryview, key: str, record: ChunkRecord) -> memoryview:
-        rest = payload[self._body_bytes :]
+    def _last_blocks(self, sealed: Sealed) -> memoryview:
+        rest = sealed.payload[self._body_bytes :]
         blocks = aligned_memory(self.nbytes - self._body_bytes)
         blocks[: len(rest)] = rest
         padding = len(blocks) - BLOCK_BYTES - len(rest)
-        blocks[len(rest) :] = bytes(padding) + encode_record(key, record)
+        blocks[len(rest) :] = bytes(padding) + encode_record(sealed.record())
         return blocks
-
-    def _is_ours(self, key: str, record: ChunkRecord, checksum: int) -> bool:
-        return record.matches(key, self._chunk) and record.xxh3 == checksum
 
 
 @contextmanager
@@ -134,27 +129,26 @@ def _all_done(transfers: Sequence[Future[None]]) -> Iterator[None]:
         transfer.result()
 
 
-def encode_record(key: str, record: ChunkRecord) -> bytes:
+def encode_record(record: ChunkRecord) -> bytes:
     """One block of text, so that ``tail -c 4096`` shows what a file is.
 
     Raises:
         StoreError: the names in it are too long.
     """
-    text = _MAGIC + json.dumps({"key": key, **record.to_fields()}).encode()
+    text = _MAGIC + json.dumps(record.to_fields()).encode()
     if len(text) > BLOCK_BYTES:
         raise StoreError(f"a record of {len(text)} bytes doesn't fit into {BLOCK_BYTES}")
     return text.ljust(BLOCK_BYTES, b"\0")
 
 
-def decode_record(key: str, block: bytes | memoryview) -> ChunkRecord | None:
-    """The record of ``key`` in ``block``; None for anything else."""
+def decode_fields(block: bytes | memoryview) -> dict[str, str]:
+    """The fields of the record in ``block``; none where there is something else."""
     text = bytes(block)
     if not text.startswith(_MAGIC):
-        return None
+        return {}
     try:
         fields = json.loads(text.removeprefix(_MAGIC).rstrip(b"\0"))
     except ValueError:
-        return None
-    if not isinstance(fields, dict) or fields.pop("key", None) != key:
-        return None
-    return ChunkRecord.from_fields(fields)
+        return {}
+    is_ours = isinstance(fields, dict) and all(isinstance(text, str) for text in fields.values())
+    return fields if is_ours else {}

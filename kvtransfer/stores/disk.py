@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from kvtransfer.layout import ChunkFormat
     from kvtransfer.stores import StoreSettings
+    from kvtransfer.stores.seal import Sealed
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _GONE = (errno.ENOENT, errno.ESTALE)
@@ -58,7 +59,7 @@ class DiskStore:
         self._chunk = chunk
         self._settings = settings
         self._clock = clock
-        self._files = ChunkFiles(chunk, settings.connections)
+        self._files = ChunkFiles(chunk, settings.seals, settings.connections)
         self._folder = DiskFolder(root)
         self.address = f"disk://{self._folder.root}"
         """For logs."""
@@ -97,7 +98,7 @@ class DiskStore:
         with self._answering():
             return [self._has(self._folder.path(key), deadline_s) for key in keys]
 
-    def get_into(self, key: str, payload: memoryview) -> bool:
+    def get_into(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         """See :class:`kvtransfer.stores.Store`."""
         target = whole(payload, self._chunk)
         deadline_s = time.monotonic() + self._settings.timeout_s
@@ -106,21 +107,21 @@ class DiskStore:
             if fd is None:
                 self.room.gone(path)
                 return False
-            if not self._read(fd, key, target, deadline_s):
+            if not self._read(fd, key, target, tenant, deadline_s):
                 self._remove(path)
                 return False
             self._touch(fd)
         self.room.used(path, self._files.nbytes)
         return True
 
-    def put(self, key: str, payload: memoryview) -> bool:
+    def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         """See :class:`kvtransfer.stores.Store`; False where the disk takes nothing."""
         source = whole(payload, self._chunk)
         if not self._gate.allows():
             return False
         deadline_s = time.monotonic() + self._settings.timeout_s
         try:
-            self._put(key, source, deadline_s)
+            self._put(key, source, tenant, deadline_s)
         except OSError as error:
             self._gate.failed(str(error))
             return False
@@ -144,28 +145,29 @@ class DiskStore:
             return False
         return found.st_size == self._files.nbytes
 
-    def _read(self, fd: int, key: str, target: memoryview, deadline_s: float) -> bool:
+    def _read(self, fd: int, key: str, target: memoryview, tenant: str, deadline_s: float) -> bool:
         found = os.fstat(fd)
         if found.st_size != self._files.nbytes or self._is_over(found):
             return False
         try:
-            return self._files.read(fd, key, target, deadline_s)
+            return self._files.read(fd, key, target, tenant, deadline_s)
         except OSError as error:
             if isinstance(error, ShortFileError) or error.errno in _GONE:
                 return False
             raise
 
-    def _put(self, key: str, source: memoryview, deadline_s: float) -> None:
+    def _put(self, key: str, source: memoryview, tenant: str, deadline_s: float) -> None:
         path = self._folder.path(key)
         if self._renew(key, path, deadline_s):
             return
         self.room.make(self._files.nbytes)
-        try:
-            self._write(path, key, source, deadline_s)
-        except OSError as error:
-            if error.errno not in _NO_ROOM or not self.room.free(2 * self._files.nbytes):
-                raise
-            self._write(path, key, source, deadline_s)
+        with self._settings.seals.sealed(key, self._chunk, source, tenant) as sealed:
+            try:
+                self._write(path, sealed, deadline_s)
+            except OSError as error:
+                if error.errno not in _NO_ROOM or not self.room.free(2 * self._files.nbytes):
+                    raise
+                self._write(path, sealed, deadline_s)
         self.room.added(path, self._files.nbytes)
 
     def _renew(self, key: str, path: str, deadline_s: float) -> bool:
@@ -181,11 +183,11 @@ class DiskStore:
             return True
         return False
 
-    def _write(self, path: str, key: str, source: memoryview, deadline_s: float) -> None:
+    def _write(self, path: str, sealed: Sealed, deadline_s: float) -> None:
         temporary, fd = self._folder.create_temporary()
         try:
             try:
-                self._files.write(fd, key, source, deadline_s)
+                self._files.write(fd, sealed, deadline_s)
                 now_s = self._clock()
                 os.utime(fd, (now_s, now_s))
             finally:

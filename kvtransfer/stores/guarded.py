@@ -12,6 +12,7 @@ from kvtransfer.metrics import Metrics
 from kvtransfer.stores import Distant, Parted, StoreSettings, open_store
 from kvtransfer.stores.breaker import Breaker
 from kvtransfer.stores.disk import DiskStore
+from kvtransfer.stores.seals import Seals
 from kvtransfer.stores.tiered import Tier, TieredStore
 from kvtransfer.urls import masked
 
@@ -38,11 +39,12 @@ def open_guarded(
     Args:
         config: the folder, the URL, and what bounds them.
         chunk: what every payload is.
-        metrics: told which tier served, and shows which are left alone.
+        metrics: told which tier served and what was refused, and shows which are left alone.
 
     Raises:
-        ConfigError: the URL is malformed, or the folder has no size.
+        ConfigError: the URL is malformed, the folder has no size, or a key file can't be used.
     """
+    metrics = metrics or Metrics()
     settings = StoreSettings(
         ttl_s=config.ttl_s,
         refresh_ttl=config.refresh_ttl,
@@ -50,8 +52,8 @@ def open_guarded(
         # All fetch at once, and one puts.
         connections=max(config.remote_connections, FAR_FETCHES) + 1,
         password_file=config.remote_password_file,
+        seals=Seals.open(config, metrics),
     )
-    metrics = metrics or Metrics()
     stores: dict[str, GuardedStore] = {}
     if config.local_storage is not None:
         limit_bytes = int(config.max_local_storage_size * 2**30)
@@ -101,13 +103,13 @@ class GuardedStore:
         """See :class:`kvtransfer.stores.Store`; all False when the store fails."""
         return self._ask(lambda: self._store.contains(keys), [False] * len(keys))
 
-    def get_into(self, key: str, payload: memoryview) -> bool:
+    def get_into(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         """See :class:`kvtransfer.stores.Store`; a miss when the store fails."""
-        return self._ask(lambda: self._store.get_into(key, payload), False)
+        return self._ask(lambda: self._store.get_into(key, payload, tenant), False)
 
-    def put(self, key: str, payload: memoryview) -> bool:
+    def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         """See :class:`kvtransfer.stores.Store`; False, a dropped chunk, when the store fails."""
-        return self._ask(lambda: self._store.put(key, payload), False)
+        return self._ask(lambda: self._store.put(key, payload, tenant), False)
 
     def open_breakers(self) -> int:
         """How many of its breakers are open: its own, and those of the store's parts."""

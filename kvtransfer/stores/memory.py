@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from kvtransfer.stores.record import ChunkRecord, is_intact, whole
+from kvtransfer.stores.record import ChunkRecord, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,6 +47,7 @@ class MemoryStore:
         self._chunk = chunk
         self._ttl_s = settings.ttl_s
         self._hit_ttl_s = settings.hit_ttl_s
+        self._seals = settings.seals
         self._shelf = Shelf() if shelf is None else shelf
         self._clock = clock
 
@@ -55,28 +56,27 @@ class MemoryStore:
         with self._shelf.lock:
             return [self._has_both_halves(key) for key in keys]
 
-    def get_into(self, key: str, payload: memoryview) -> bool:
+    def get_into(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         """See :class:`kvtransfer.stores.Store`."""
         target = whole(payload, self._chunk)
         with self._shelf.lock:
-            self._expire(key)
-            held = self._shelf.payloads.get(key)
-            fields = self._shelf.records.get(key)
-            if held is not None and is_intact(key, self._chunk, fields, held):
-                target[:] = held
-                self._live_on(key, self._hit_ttl_s)
-                return True
+            record = self._record(key)
+            if record is not None:
+                target[:] = self._shelf.payloads[key]
+                if self._seals.open_whole(record, target, tenant):
+                    self._live_on(key, self._hit_ttl_s)
+                    return True
             self._shelf.remove(key)
         return False
 
-    def put(self, key: str, payload: memoryview) -> bool:
+    def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         """See :class:`kvtransfer.stores.Store`."""
         source = whole(payload, self._chunk)
         with self._shelf.lock:
-            if not self._holds(key):
-                record = ChunkRecord.of(key, self._chunk, source, created=int(time.time()))
-                self._shelf.records[key] = record.to_fields()
-                self._shelf.payloads[key] = bytes(source)
+            if not self._seals.know(self._record(key)):
+                with self._seals.sealed(key, self._chunk, source, tenant) as sealed:
+                    self._shelf.records[key] = sealed.record().to_fields()
+                    self._shelf.payloads[key] = bytes(sealed.payload)
             self._live_on(key, self._ttl_s)
         return True
 
@@ -91,12 +91,11 @@ class MemoryStore:
         self._expire(key)
         return key in self._shelf.records and key in self._shelf.payloads
 
-    def _holds(self, key: str) -> bool:
-        if not self._has_both_halves(key):
-            return False
-        record = ChunkRecord.from_fields(self._shelf.records[key])
-        right_length = len(self._shelf.payloads[key]) == self._chunk.nbytes
-        return right_length and record is not None and record.matches(key, self._chunk)
+    def _record(self, key: str) -> ChunkRecord | None:
+        """Of a chunk of ours under ``key``, whose payload has the right length; None otherwise."""
+        if not self._has_both_halves(key) or len(self._shelf.payloads[key]) != self._chunk.nbytes:
+            return None
+        return ChunkRecord.read(self._shelf.records[key], key, self._chunk)
 
     def _expire(self, key: str) -> None:
         expiry_s = self._shelf.expiries_s.get(key)

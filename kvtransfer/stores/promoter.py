@@ -26,6 +26,7 @@ _BUFFERS = 4
 class _Promotion:
     key: str
     payload: memoryview
+    tenant: str
     stores: Sequence[Store]
 
 
@@ -42,7 +43,7 @@ class Promoter:
             self._write, self._drop, _BUFFERS + 1, "kvtransfer-promote"
         )
 
-    def offer(self, key: str, payload: memoryview, stores: Sequence[Store]) -> None:
+    def offer(self, key: str, payload: memoryview, tenant: str, stores: Sequence[Store]) -> None:
         """Put ``payload``, flat bytes and read only during the call, into ``stores`` later."""
         try:
             buffer = self._buffers.get_nowait()
@@ -52,7 +53,7 @@ class Promoter:
             return
         # Unlike a memoryview's, numpy's copy lets other threads run.
         np.copyto(np.frombuffer(buffer, np.uint8), np.frombuffer(payload, np.uint8))
-        self._writes.offer(_Promotion(key, buffer, stores))
+        self._writes.offer(_Promotion(key, buffer, tenant, stores))
 
     def close(self) -> None:
         """Drop what waits, and end after the write under way."""
@@ -69,7 +70,8 @@ class Promoter:
         if promotion is None:
             self._make_buffers()
             return
-        taken = [store.put(promotion.key, promotion.payload) for store in promotion.stores]
+        key, payload, tenant = promotion.key, promotion.payload, promotion.tenant
+        taken = [store.put(key, payload, tenant) for store in promotion.stores]
         self._buffers.put(promotion.payload)
         self._metrics.add("promoted_chunks", all(taken))
 

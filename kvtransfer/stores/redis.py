@@ -50,6 +50,7 @@ class RedisStore:
         self._chunk = chunk
         self._ttl_s = settings.ttl_s
         self._hit_ttl_s = settings.hit_ttl_s
+        self._seals = settings.seals
         self._node = _node(self._url)
 
     def contains(self, keys: Sequence[str]) -> list[bool]:
@@ -59,14 +60,14 @@ class RedisStore:
         counts = self._exchange(partial(redis_talk.count_halves, keys), self._deadline_s())
         return [count == 2 for count in counts]
 
-    def get_into(self, key: str, payload: memoryview) -> bool:
+    def get_into(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         """See :class:`kvtransfer.stores.Store`."""
         target = whole(payload, self._chunk)
         deadline_s = self._deadline_s()
         read = partial(redis_talk.read_entry, key, target, self._hit_ttl_s)
         found = self._exchange(read, deadline_s)
         record = self._record(key, found)
-        if found.filled and record is not None and record.is_of(target):
+        if found.filled and record is not None and self._seals.open_whole(record, target, tenant):
             return True
         if not found.is_nothing:
             # No writer half way, for those put both halves at once. Should one have mended the
@@ -74,17 +75,17 @@ class RedisStore:
             self._exchange(partial(redis_talk.remove_entry, key), deadline_s)
         return False
 
-    def put(self, key: str, payload: memoryview) -> bool:
+    def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         """See :class:`kvtransfer.stores.Store`."""
         source = whole(payload, self._chunk)
         deadline_s = self._deadline_s()
         found = self._exchange(partial(redis_talk.probe_entry, key, self._ttl_s), deadline_s)
-        if found.payload_bytes == len(source) and self._record(key, found) is not None:
+        if found.payload_bytes == len(source) and self._seals.know(self._record(key, found)):
             return True
-        record = ChunkRecord.of(key, self._chunk, source, created=int(time.time()))
-        fields = record.to_fields()
-        write = partial(redis_talk.write_entry, key, source, fields, self._ttl_s)
-        self._exchange(write, deadline_s)
+        with self._seals.sealed(key, self._chunk, source, tenant) as sealed:
+            fields = sealed.record().to_fields()
+            write = partial(redis_talk.write_entry, key, sealed.payload, fields, self._ttl_s)
+            self._exchange(write, deadline_s)
         return True
 
     @property
@@ -98,8 +99,7 @@ class RedisStore:
 
     def _record(self, key: str, found: Found) -> ChunkRecord | None:
         """Of a chunk of ours under ``key``; None for anything else."""
-        record = ChunkRecord.from_fields(found.fields or {})
-        return record if record is not None and record.matches(key, self._chunk) else None
+        return ChunkRecord.read(found.fields or {}, key, self._chunk)
 
     def _deadline_s(self) -> float:
         """Of a call that begins now, by ``time.monotonic``."""

@@ -49,6 +49,7 @@ class RedisClusterStore:
         self._chunk = chunk
         self._ttl_s = settings.ttl_s
         self._hit_ttl_s = settings.hit_ttl_s
+        self._seals = settings.seals
         self._slots = Slots(self._url)
         self._threads = ThreadPoolExecutor(_NODES_AT_ONCE, "kvtransfer-cluster")
 
@@ -64,15 +65,15 @@ class RedisClusterStore:
             raise PartError(self._told(error)) from None
         return [key.encode() in there and payload_key(key) in there for key in keys]
 
-    def get_into(self, key: str, payload: memoryview) -> bool:
+    def get_into(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         """See :class:`kvtransfer.stores.Store`."""
         target = whole(payload, self._chunk)
         deadline_s = self._begun()
         record, fields = self._record(key, deadline_s, self._hit_ttl_s)
         read = partial(redis_halves.read_payload, payload_key(key), target, self._hit_ttl_s)
         length, *filled = self._say(payload_key(key), read, deadline_s)
-        whole_length = length == len(target) and all(each is True for each in filled)
-        if whole_length and record is not None and record.is_of(target):
+        is_filled = length == len(target) and all(each is True for each in filled)
+        if is_filled and record is not None and self._seals.open_whole(record, target, tenant):
             return True
         if (fields, length) != ({}, 0):
             # Perhaps a writer's that is half way: then its record stays alone, a miss, until it is
@@ -81,18 +82,19 @@ class RedisClusterStore:
                 self._ask(name, b"UNLINK", deadline_s)
         return False
 
-    def put(self, key: str, payload: memoryview) -> bool:
+    def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         """See :class:`kvtransfer.stores.Store`."""
         source = whole(payload, self._chunk)
         deadline_s = self._begun()
         name = payload_key(key)
         length = self._ask(name, b"STRLEN", deadline_s, self._ttl_s)
         record, _ = self._record(key, deadline_s, self._ttl_s)
-        if length == len(source) and record is not None:
+        if length == len(source) and self._seals.know(record):
             return True
-        fields = ChunkRecord.of(key, self._chunk, source, created=int(time.time())).to_fields()
-        write = partial(redis_halves.write_payload, name, source, self._ttl_s)
-        self._say(name, write, deadline_s)
+        with self._seals.sealed(key, self._chunk, source, tenant) as sealed:
+            fields = sealed.record().to_fields()
+            write = partial(redis_halves.write_payload, name, sealed.payload, self._ttl_s)
+            self._say(name, write, deadline_s)
         commit = partial(redis_halves.write_record, key.encode(), fields, self._ttl_s)
         self._say(key.encode(), commit, deadline_s)
         return True
@@ -129,9 +131,7 @@ class RedisClusterStore:
     ) -> tuple[ChunkRecord | None, object]:
         """Of a chunk of ours under ``key``, None for anything else; and the fields as found."""
         fields = fields_of(self._ask(key.encode(), b"HGETALL", deadline_s, ttl_s))
-        record = ChunkRecord.from_fields(fields or {})
-        ours = record is not None and record.matches(key, self._chunk)
-        return (record if ours else None), fields
+        return ChunkRecord.read(fields or {}, key, self._chunk), fields
 
     def _ask(self, name: bytes, verb: bytes, deadline_s: float, ttl_s: int | None = None) -> object:
         """The reply to ``verb`` about ``name``, whose time to live may begin anew."""

@@ -45,18 +45,18 @@ class TieredStore:
                 held.update(zip(missing, tier.store.contains(missing), strict=True))
         return [held[key] for key in keys]
 
-    def get_into(self, key: str, payload: memoryview) -> bool:
+    def get_into(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         """See :class:`kvtransfer.stores.Store`; from the fastest tier that has it."""
         for depth, tier in enumerate(self._tiers):
-            if tier.store.get_into(key, payload):
+            if tier.store.get_into(key, payload, tenant):
                 self._metrics.add(f"{tier.name}_fetched_tokens", self._chunk.tokens)
-                self._promote(key, payload, depth)
+                self._promote(key, payload, tenant, depth)
                 return True
         return False
 
-    def put(self, key: str, payload: memoryview) -> bool:
+    def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         """See :class:`kvtransfer.stores.Store`; into each tier, True when any took it."""
-        taken = [tier.store.put(key, payload) for tier in self._tiers]
+        taken = [tier.store.put(key, payload, tenant) for tier in self._tiers]
         return any(taken)
 
     @property
@@ -71,8 +71,8 @@ class TieredStore:
         for tier in self._tiers:
             tier.store.close()
 
-    def _promote(self, key: str, payload: memoryview, depth: int) -> None:
+    def _promote(self, key: str, payload: memoryview, tenant: str, depth: int) -> None:
         """Into the ``depth`` tiers that are faster than the one which served."""
         if self._promoter is not None and depth > 0:
             faster = [tier.store for tier in self._tiers[:depth]]
-            self._promoter.offer(key, whole(payload, self._chunk), faster)
+            self._promoter.offer(key, whole(payload, self._chunk), tenant, faster)

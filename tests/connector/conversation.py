@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from demo.texts import real_text
 from tests.connector.engine_process import Request, Setup
@@ -85,7 +85,12 @@ def hold(engine: Engine, asked: list[tuple[Request, list[int]]]) -> Turns:
 
 
 def small_host(
-    model: str, host_chunks: int, folder: Path, disk_chunks: int, url: str | None = None
+    model: str,
+    host_chunks: int,
+    folder: Path,
+    disk_chunks: int,
+    url: str | None = None,
+    **settings: Any,
 ) -> Setup:
     """An engine whose own cache holds one long request, with so much behind it."""
     return connected(
@@ -96,6 +101,7 @@ def small_host(
         local_storage=str(folder),
         max_local_storage_size=disk_chunks * (CHUNK_BYTES + 4096) / 2**30,
         **_PATIENT,
+        **settings,
     )
 
 

@@ -70,6 +70,17 @@ class Entries:
         for key, payload in zip(keys, [*payloads[1:], payloads[0]], strict=True):
             self._client.set(key + b"_bytes", payload)
 
+    def payloads(self) -> list[bytes]:
+        """Of all whole entries."""
+        return [self._client.get(key + b"_bytes") for key in self.keys()]
+
+    def copy_one_over_the_others(self) -> None:
+        """Both halves of an entry, as COPY does; an exchange of all would hardly change attention."""
+        first, *others = self.keys()
+        for half in (b"", b"_bytes"):
+            for other in others:
+                assert self._client.copy(first + half, other + half, replace=True)
+
     def close(self) -> None:
         self._client.close()
 

@@ -42,6 +42,7 @@ def forgetful(engines, model):
     [
         Entries.flip_a_bit_of_each_payload,
         Entries.swap_payloads,
+        Entries.copy_one_over_the_others,
         Entries.remove_every_second_payload,
         Entries.remove_records,
     ],

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from kvtransfer.connector.key_space import KeySpace
+from kvtransfer.keys import tenant_of, tenant_of_salt
 from kvtransfer.layout import ChunkFormat
 
 TOKENS = list(range(8))
@@ -82,6 +83,12 @@ def test_every_difference_that_shapes_the_bytes_is_another_key(folders):
     seen.append(keys(folders, adapter(folders)))
     assert len(set(seen)) == len(seen)
     assert keys(folders) == seen[0]
+
+
+def test_a_salted_request_has_the_keys_of_its_tenant(folders):
+    tenants = {tenant_of(key) for key in keys(folders, {"cache_salt": "salt"})}
+    assert tenants == {tenant_of_salt("salt")}
+    assert {tenant_of(key) for key in keys(folders)} == {""}
 
 
 def test_what_does_not_shape_them_is_not_in_the_key(folders, tmp_path_factory):

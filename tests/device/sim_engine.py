@@ -197,14 +197,14 @@ class SimStore:
         self._engine = engine
         self.held = {}
 
-    def put(self, key, payload):
+    def put(self, key, payload, tenant):
         slot = self._slot(payload)
         self._engine.device.touch(slot, "read", "put")
         assert torch.equal(slot, content(key, self._engine.caches))
         self.held[key] = bytes(payload)
         return True
 
-    def get_into(self, key, payload):
+    def get_into(self, key, payload, tenant):
         self._engine.device.touch(self._slot(payload), "write", "get_into")
         payload[:] = self.held[key]
         return True

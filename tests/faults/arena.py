@@ -8,7 +8,7 @@ import os
 import random
 import signal
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from threading import local
 from typing import TYPE_CHECKING
 
@@ -136,6 +136,15 @@ class Arena:
         """Put something else there."""
         with self.control.pipeline() as pipe:
             pipe.unlink(name).rpush(name, "somebody else's").execute()
+
+    def replace_by_another(self) -> None:
+        """Copy both halves of another good entry over those that are there."""
+        other = self.fresh()
+        with closing(open_store(self.server.url, CHUNK, StoreSettings())) as store:
+            store.put(key_of(other), memoryview(payload_of(other)))
+        for half in ("", "_bytes"):
+            names = (f"{key_of(number)}{half}" for number in (other, self.number))
+            self.control.copy(*names, replace=True)
 
     def tell(self, *commands: str) -> None:
         """Say ``commands`` to the server, past the proxy."""

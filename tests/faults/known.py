@@ -111,7 +111,11 @@ DATA = (
     damaged("payload of another key", lambda payload: payload[::-1]),
     Fault("payload no string", lambda arena: arena.retype(arena.payload_name)),
     Fault("hash no hash", lambda arena: arena.retype(arena.record_name)),
-    Fault("record altered", lambda arena: arena.control.hset(arena.record_name, "xxh3", "0" * 16)),
+    Fault("record altered", lambda arena: arena.control.hset(arena.record_name, "tag", "0" * 16)),
+    Fault(
+        "record of another time", lambda arena: arena.control.hset(arena.record_name, "created", 1)
+    ),
+    Fault("both halves of another key", lambda arena: arena.replace_by_another()),
     Fault("record cut", lambda arena: arena.control.hdel(arena.record_name, "dtype")),
     Fault(
         "record of strange bytes",

@@ -6,7 +6,7 @@ from threading import Event
 
 import pytest
 
-from kvtransfer.stores.record import ChunkRecord
+from kvtransfer.stores.seals import Seals
 from tests.faults.arena import DEADLINE_S, SLACK_S, Wrong
 from tests.faults.known import FAULTS
 from tests.faults.scenario import CALLS, Fault, before, during, strike
@@ -16,7 +16,7 @@ GET = CALLS[0]
 
 
 def test_other_bytes_are_found_out(arena, monkeypatch):
-    monkeypatch.setattr(ChunkRecord, "is_of", lambda *_: True)
+    monkeypatch.setattr(Seals, "open_whole", lambda *_: True)
     with pytest.raises(Wrong, match="other bytes"):
         strike(arena, BY_NAME["last bit"], GET, before)
 

@@ -9,6 +9,7 @@ import pytest
 from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.embedded import EmbeddedServer
 from kvtransfer.testing import CHUNK
+from tests.stores.seal_contract import Vault
 
 
 @pytest.fixture
@@ -21,3 +22,8 @@ def server(tmp_path_factory):
 def store(backing):
     with closing(backing.open(CHUNK, StoreSettings())) as opened:
         yield opened
+
+
+@pytest.fixture
+def vault(backing, tmp_path_factory):
+    return Vault(backing, tmp_path_factory.mktemp("keys"))

@@ -38,9 +38,7 @@ class DiskBacking:
         record = self._halves(key)[1]
         if record is None:
             return None
-        fields = json.loads(record.removeprefix(_MAGIC).rstrip(b"\0"))
-        assert fields.pop("key") == key
-        return fields
+        return json.loads(record.removeprefix(_MAGIC).rstrip(b"\0"))
 
     def set_payload(self, key, payload):
         self._write(key, _blocks(payload), self._halves(key)[1])
@@ -48,7 +46,7 @@ class DiskBacking:
     def set_fields(self, key, fields):
         record = None
         if fields is not None:
-            text = _MAGIC + json.dumps({"key": key, **fields}).encode()
+            text = _MAGIC + json.dumps(fields).encode()
             record = text.ljust(BLOCK_BYTES, b"\0")
         self._write(key, self._halves(key)[0], record)
 
@@ -70,6 +68,7 @@ class DiskBacking:
         if not whole:
             path.unlink(missing_ok=True)
             return
+        path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(f".{os.urandom(4).hex()}")
         beside.write_bytes(whole)
         os.utime(beside, (self.now_s, self.now_s))

@@ -23,6 +23,7 @@ from kvtransfer.stores.server_process import free_port
 from kvtransfer.testing import CHUNK, KEY, PAYLOAD, StoreContract, get
 from tests.stores import cluster as clusters
 from tests.stores.backing import RedisBacking
+from tests.stores.seal_contract import SealContract
 from tests.stores.servers import BINARIES, PASSWORD, Server, redis_binary, until
 
 QUICK = StoreSettings(timeout_s=0.5)
@@ -48,6 +49,10 @@ def backing(cluster):
 
 
 class TestRedisClusterStore(StoreContract):
+    pass
+
+
+class TestSealsInACluster(SealContract):
     pass
 
 

@@ -16,14 +16,31 @@ from kvtransfer.stores.disk import DiskStore
 from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD, StoreContract, get
 from tests.stores import disk_writer
 from tests.stores.disk_backing import DiskBacking
+from tests.stores.seal_contract import SealContract
 
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture
+def backing(tmp_path):
+    return DiskBacking(tmp_path / "chunks")
+
+
 class TestDiskStore(StoreContract):
-    @pytest.fixture
-    def backing(self, tmp_path):
-        return DiskBacking(tmp_path / "chunks")
+    pass
+
+
+class TestSealsOnDisk(SealContract):
+    pass
+
+
+def test_a_file_moved_to_another_chunks_name_is_a_miss(store, backing):
+    store.put(KEY, memoryview(PAYLOAD))
+    backing.path(OTHER_KEY).parent.mkdir()
+    backing.path(KEY).rename(backing.path(OTHER_KEY))
+    assert store.contains([KEY, OTHER_KEY]) == [False, True]
+    assert get(store, OTHER_KEY) is None
+    assert not backing.path(OTHER_KEY).exists()
 
 
 def files(folder):

@@ -14,6 +14,7 @@ from kvtransfer.errors import ConfigError, StoreError
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.testing import CHUNK, KEY, PAYLOAD, StoreContract, get
 from tests.stores.backing import RedisBacking
+from tests.stores.seal_contract import SealContract
 
 URL = "embedded://?max_gib=0.0625"
 
@@ -36,6 +37,10 @@ def backing(folder):
 
 
 class TestEmbeddedStore(StoreContract):
+    pass
+
+
+class TestSealsInTheEmbeddedStore(SealContract):
     pass
 
 

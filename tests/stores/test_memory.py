@@ -4,6 +4,7 @@ import pytest
 
 from kvtransfer.stores.memory import MemoryStore, Shelf
 from kvtransfer.testing import StoreContract
+from tests.stores.seal_contract import SealContract
 
 
 class MemoryBacking:
@@ -35,7 +36,14 @@ def _set(shelf, halves, key, value):
         halves.pop(key, None) if value is None else halves.update({key: value})
 
 
+@pytest.fixture
+def backing():
+    return MemoryBacking()
+
+
 class TestMemoryStore(StoreContract):
-    @pytest.fixture
-    def backing(self):
-        return MemoryBacking()
+    pass
+
+
+class TestSealsInMemory(SealContract):
+    pass

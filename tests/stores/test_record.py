@@ -8,36 +8,40 @@ from hypothesis import strategies as st
 
 from kvtransfer.keys import base_key
 from kvtransfer.layout import ChunkFormat
-from kvtransfer.stores.record import CODEC, ChunkRecord, is_intact, whole
+from kvtransfer.stores.record import CODEC, ChunkRecord, Identity, whole
 
 small = st.integers(0, 2**40)
-records = st.builds(
-    ChunkRecord,
+identities = st.builds(
+    Identity,
     model_name=st.text(),
     format=st.text(),
     world_size=small,
     worker_id=small,
+    chunk_hash=st.text(),
     layout=st.text(),
     dtype=st.text(),
     shape=st.lists(small).map(tuple),
     tokens=small,
     nbytes=small,
-    xxh3=st.integers(0, 2**64 - 1),
     created=small,
+    seal=st.text(),
+    nonce=st.binary(),
 )
-names = sorted(field.name for field in fields(ChunkRecord))
+records = st.builds(ChunkRecord, identities, st.binary())
+names = sorted([field.name for field in fields(Identity)] + ["tag"])
 
 CHUNK = ChunkFormat("split", "float16", (2, 3), 3, 12)
 KEY = base_key("a/b@c d", 4, 3, "0" * 32)
-PAYLOAD = b"twelve bytes"
 
 
 def put_record():
-    return ChunkRecord.of(KEY, CHUNK, memoryview(PAYLOAD), created=1_700_000_000)
+    identity = Identity.of(KEY, CHUNK, created=1_700_000_000, seal="xxh3")
+    return ChunkRecord(identity, b"12345678")
 
 
 @given(records)
 def test_fields_bring_the_record_back(record):
+    assert sorted(record.to_fields()) == names
     assert ChunkRecord.from_fields(record.to_fields()) == record
 
 
@@ -51,7 +55,9 @@ def test_a_missing_or_foreign_field_is_no_record(record, name):
 
 @given(
     records,
-    st.sampled_from(["world_size", "worker_id", "tokens", "nbytes", "created", "xxh3", "shape"]),
+    st.sampled_from(
+        ["world_size", "worker_id", "tokens", "nbytes", "created", "shape", "nonce", "tag"]
+    ),
     st.sampled_from(["", " {}", "{} ", "0{}", "+{}", "{}.0", "1_{}", "{},", "x", "{}\n", "٣{}"]),
 )
 def test_numbers_are_read_as_strictly_as_they_are_written(record, name, form):
@@ -61,11 +67,11 @@ def test_numbers_are_read_as_strictly_as_they_are_written(record, name, form):
     assert read is None or read.to_fields()[name] == changed
 
 
-def test_a_record_matches_its_key_and_format_only():
-    record = put_record()
-    assert record.matches(KEY, CHUNK)
-    for other in ("x@4@3@", "a/b%40c%20d@5@3@", "a/b%40c%20d@4@2@"):
-        assert not record.matches(other + "0" * 32, CHUNK)
+def test_a_record_is_that_of_its_key_and_format_only():
+    fields = put_record().to_fields()
+    assert ChunkRecord.read(fields, KEY, CHUNK) == put_record()
+    for other in ("x@4@3@0", "a/b%40c%20d@5@3@0", "a/b%40c%20d@4@2@0", "a/b%40c%20d@4@3@1"):
+        assert ChunkRecord.read(fields, other[:-1] + other[-1] * 32, CHUNK) is None
     for change in (
         {"layout": "content"},
         {"dtype": "bfloat16"},
@@ -73,25 +79,28 @@ def test_a_record_matches_its_key_and_format_only():
         {"tokens": 2},
         {"nbytes": 11},
     ):
-        assert not record.matches(KEY, replace(CHUNK, **change))
-    assert not replace(record, format="zip").matches(KEY, CHUNK)
-    assert record.format == CODEC
+        assert ChunkRecord.read(fields, KEY, replace(CHUNK, **change)) is None
+    assert ChunkRecord.read({**fields, "format": "zip"}, KEY, CHUNK) is None
+    assert fields["format"] == CODEC
 
 
-@given(st.binary(max_size=24))
-def test_only_the_recorded_payload_is_intact(payload):
-    assert is_intact(KEY, CHUNK, put_record().to_fields(), payload) == (payload == PAYLOAD)
+@given(identities, identities)
+def test_a_tag_covers_bytes_that_only_one_identity_has(one, other):
+    assert (one.to_bytes() == other.to_bytes()) == (one == other)
 
 
-def test_an_entry_is_intact_with_both_halves_only():
-    found = put_record().to_fields()
-    assert is_intact(KEY, CHUNK, found, PAYLOAD)
-    assert not is_intact(KEY, CHUNK, found, None)
-    assert not is_intact(KEY, CHUNK, None, PAYLOAD)
+def test_a_record_of_the_first_format_is_none():
+    """It had no chunk hash, and its checksum covered the payload alone."""
+    old = {
+        "model_name": "a/b@c d", "format": "naive", "layout": "split", "dtype": "float16",
+        "shape": "2,3", "xxh3": "0" * 16, "world_size": "4", "worker_id": "3", "tokens": "3",
+        "nbytes": "12", "created": "1700000000",
+    }  # fmt: skip
+    assert ChunkRecord.read(old, KEY, CHUNK) is None
 
 
 def test_a_payload_is_flat_bytes_of_one_chunk():
-    words = memoryview(bytearray(PAYLOAD)).cast("H")
-    assert whole(words, CHUNK) == memoryview(PAYLOAD)
+    words = memoryview(bytearray(b"twelve bytes")).cast("H")
+    assert whole(words, CHUNK) == memoryview(b"twelve bytes")
     with pytest.raises(ValueError, match="10 bytes; a chunk here has 12"):
         whole(words[:5], CHUNK)

@@ -18,6 +18,7 @@ from kvtransfer.stores.embedded import EmbeddedServer
 from kvtransfer.stores.redis import RedisStore
 from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD, StoreContract, get
 from tests.stores.backing import RedisBacking
+from tests.stores.seal_contract import SealContract
 
 QUICK = StoreSettings(timeout_s=0.2)
 
@@ -29,6 +30,10 @@ def backing(server):
 
 
 class TestRedisStore(StoreContract):
+    pass
+
+
+class TestSealsInValkey(SealContract):
     pass
 
 

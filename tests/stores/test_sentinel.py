@@ -14,6 +14,7 @@ from kvtransfer.stores.server_process import free_port
 from kvtransfer.testing import CHUNK, KEY, PAYLOAD, StoreContract, get
 from tests.stores import sentinel as sentinels
 from tests.stores.backing import RedisBacking
+from tests.stores.seal_contract import SealContract
 from tests.stores.servers import BINARIES, PASSWORD, redis_binary, until
 
 QUICK = StoreSettings(timeout_s=0.5)
@@ -41,6 +42,10 @@ def backing(stack):
 
 
 class TestRedisStoreBySentinel(StoreContract):
+    pass
+
+
+class TestSealsBySentinel(SealContract):
     pass
 
 

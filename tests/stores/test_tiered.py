@@ -39,6 +39,7 @@ class Watched(MemoryStore):
     def __init__(self):
         super().__init__(CHUNK, StoreSettings())
         self.asked = []
+        self.tenants = []
         self.open = Event()
         self.open.set()
         self.closes = 0
@@ -47,9 +48,10 @@ class Watched(MemoryStore):
         self.asked.append(list(keys))
         return super().contains(keys)
 
-    def put(self, key, payload):
+    def put(self, key, payload, tenant=""):
         assert self.open.wait(LIMIT_S)
-        return super().put(key, payload)
+        self.tenants.append(tenant)
+        return super().put(key, payload, tenant)
 
     def close(self):
         self.closes += 1
@@ -149,6 +151,18 @@ def test_a_promotion_is_of_what_was_read_whatever_becomes_of_the_slot(tiers, dis
     disk.open.set()
     await_promotion(tiers, KEY, disk)
     assert get(disk, KEY) == PAYLOAD
+
+
+def test_each_tier_is_told_whose_chunk_it_gets(tiers, disk, remote):
+    assert tiers.put(KEY, memoryview(PAYLOAD), "tenant")
+    assert disk.tenants == remote.tenants == ["tenant"]
+    put(remote, OTHER_KEY)
+    target = memoryview(bytearray(CHUNK.nbytes))
+    deadline_s = time.monotonic() + LIMIT_S
+    while len(disk.tenants) == 1:
+        assert time.monotonic() < deadline_s, "never promoted"
+        assert tiers.get_into(OTHER_KEY, target, "another")
+    assert disk.tenants == ["tenant", "another"]
 
 
 def test_a_fast_tier_that_stalls_delays_no_load(tiers, disk, remote, metrics):

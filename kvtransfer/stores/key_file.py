@@ -1,0 +1,59 @@
+"""Secrets from files: read once, at start, and shown nowhere."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import stat
+
+from pydantic import SecretBytes
+
+from kvtransfer.errors import ConfigError
+
+_LOG = logging.getLogger("kvtransfer")
+_LEAST_BYTES = 32
+_MOST_BYTES = 4096
+_HEX = re.compile(rb"[0-9A-Fa-f]+")
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def read_key(path: str, setting: str) -> SecretBytes:
+    """The secret in the file ``path``, which ``setting`` names: hex digits, or bytes as they are.
+
+    Raises:
+        ConfigError: there is no such file, it can't be read, or it holds too little or too much.
+    """
+    content = _content(path, setting)
+    if content.isascii():  # an editor's newline at the end is no part of a text
+        content = content.strip()
+    if _HEX.fullmatch(content):
+        content = bytes.fromhex(content[: len(content) // 2 * 2].decode())
+    if not _LEAST_BYTES <= len(content) <= _MOST_BYTES:
+        raise ConfigError(
+            f"{setting}: {path} must hold a secret of {_LEAST_BYTES} to {_MOST_BYTES} bytes, "
+            f"as `openssl rand -hex {_LEAST_BYTES}` prints one"
+        )
+    return SecretBytes(content)
+
+
+def _content(path: str, setting: str) -> bytes:
+    try:
+        # Not blocking, should it be a pipe that no one writes to.
+        with open(path, "rb", opener=_opened) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise ConfigError(f"{setting}: {path} is not a regular file")
+            content = file.read(4 * _MOST_BYTES)
+    except OSError as error:
+        raise ConfigError(f"{setting}: can't read {path}: {error.strerror}") from None
+    if mode & _OTHERS:
+        _LOG.warning(
+            "%s: others may use %s (mode %o); make it yours alone: chmod 600 %s",
+            setting, path, stat.S_IMODE(mode), path,
+        )  # fmt: skip
+    return content
+
+
+def _opened(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
