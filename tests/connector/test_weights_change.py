@@ -92,7 +92,9 @@ def test_a_load_under_way_when_the_weights_change_is_given_up(engines, model, ot
         assert engine.generate(REQUEST).answers == right[other]
 
 
-def test_weights_loaded_behind_the_workers_methods_are_noticed(engines, model, other, server, right):
+def test_weights_loaded_behind_the_workers_methods_are_noticed(
+    engines, model, other, server, right
+):
     with engines.start(connected(model, server.url)) as engine:
         engine.generate(REQUEST)
         for folder, external_tokens in ((model, HELD_TOKENS), (other, 0), (model, HELD_TOKENS)):
