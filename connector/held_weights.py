@@ -6,6 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from .expert_weights import are_spread, of_all_experts
 from .model_weights import UnknownWeightsError, fingerprint
 from .weights_news import UNKNOWABLE, Holding
 from .worker_watch import calling_worker, note_loading, touches
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from .weights_news import Expectation
 
 _LOG = logging.getLogger("kvtransfer")
+_NO_NAME = "0" * 32
 
 
 class HeldWeights:
@@ -36,16 +38,22 @@ class HeldWeights:
         self._worker = worker
         self._vllm_config = vllm_config
         self._read_touches = touches(worker)
-        self.holding = Holding(self._read(), 0)
+        self._own = name = self._read()
+        if are_spread(vllm_config):
+            name = of_all_experts(self._own or _NO_NAME)
+            name = name if self._own else UNKNOWABLE
+        self.holding = Holding(name, 0)
 
     def check(self, expected: Expectation) -> bool:
         """Read them anew where that is due; whether they are others than before."""
-        found = before = self.holding.fingerprint
+        own, name = self._own, self.holding.fingerprint
         if expected.reread or touches(self._worker) != self._read_touches:
             self._read_touches = touches(self._worker)
-            found = self._read()
-        self.holding = Holding(found, expected.plan)
-        return found != before
+            own = self._read()
+        have_changed = own != self._own
+        self._own = own
+        self.holding = Holding(own if have_changed else name, expected.plan)
+        return have_changed
 
     def _read(self) -> str:
         began_s = time.perf_counter()
