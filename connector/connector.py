@@ -14,6 +14,7 @@ from kvtransfer.config import TransferConfig
 
 from . import vllm_facts
 from .plan import StepPlan, StepReport
+from .reuse_verdict import refuse_layers
 from .scheduler import SchedulerSide
 from .stats import TransferPromMetrics, TransferStats
 from .worker import WorkerSide
@@ -104,6 +105,7 @@ class KVTransferConnector(KVConnectorBase_V1):
     # --- worker
 
     def register_kv_caches(self, kv_caches: dict[str, torch.Tensor]) -> None:
+        refuse_layers(self._vllm_config)
         rank = get_tensor_model_parallel_rank()
         self._worker = WorkerSide(self._config, self._facts, rank, kv_caches)
 

@@ -11,6 +11,8 @@ from kvtransfer.errors import ConfigError
 from kvtransfer.keys import KeyChain, namespace
 from kvtransfer.weights import fingerprint
 
+from .rope import depends_on_length
+
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
     from vllm.v1.request import Request
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 
 # Salts and adapters whose namespace is kept.
 _REMEMBERED = 256
-# Their angles don't depend on max_model_len; those of others may.
-_PLAIN_ROPE = {None, "default", "linear", "llama3", "yarn", "mrope"}
 
 
 class KeySpace:
@@ -100,8 +100,7 @@ def _model_facts(vllm_config: VllmConfig) -> dict[str, object]:
         "cache_dtype": vllm_config.cache_config.cache_dtype,
         "quantization": model.quantization,
     }
-    rope = getattr(model.hf_text_config, "rope_parameters", None) or {}
-    if rope.get("rope_type") not in _PLAIN_ROPE:
+    if depends_on_length(model):
         facts["max_model_len"] = model.max_model_len
     return facts
 

@@ -26,10 +26,12 @@ def folders(tmp_path):
 def keys(folders, request=None, epoch="", **changes):
     made = {"dtype": "float32", "quantization": None, "rope": ROPE, "max_model_len": 64}
     made |= {"cache_dtype": "auto", "load_format": "auto", "ranks": 1, "namespace": "", "heads": 2}
+    made |= {"config": {}}
     made |= changes
+    config = {"rope_parameters": made["rope"], "transformers_version": "5", **made["config"]}
     hf_config = SimpleNamespace(
-        rope_parameters=made["rope"],
-        to_json_string=lambda: json.dumps({"rope": made["rope"], "transformers_version": "5"}),
+        to_json_string=lambda: json.dumps(config),
+        to_dict=lambda: config,
     )
     model = SimpleNamespace(
         model=str(folders / "model"),
@@ -97,10 +99,40 @@ def test_what_does_not_shape_them_is_not_in_the_key(folders, tmp_path_factory):
     assert keys(folders, max_model_len=64) == keys(folders, max_model_len=32)
 
 
-def test_a_rope_that_depends_on_the_context_length_has_it_in_the_key(folders):
-    longrope = {"rope_type": "longrope"}
-    found = {keys(folders, rope=longrope, max_model_len=n) for n in (32, 64)}
+PLAIN_PARTS = {"sliding_attention": ROPE, "full_attention": {"rope_type": "linear", "factor": 8.0}}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"rope_parameters": {"rope_type": "longrope"}},
+        {"rope_parameters": {**PLAIN_PARTS, "full_attention": {"rope_type": "dynamic"}}},
+        {"rope_parameters": {"0": ROPE, "layers": [ROPE, {"type": "dynamic"}]}},
+        {"rope_scaling": {"type": "dynamic", "factor": 2.0}},
+        {"rope_scaling": {"rope_type": ["yarn", "dynamic"]}},
+        {"text_config": {"rope_parameters": {"full_attention": {"rope_type": "ntk"}}}},
+        {"thinker_config": {"text_config": {"rope_scaling": {"type": "su"}}}},
+        {"layers": [{"rope_type": "default"}, {"rope_type": "unheard of"}]},
+        {"model_type": "llama4_text"},
+    ],
+)
+def test_what_depends_on_the_context_length_has_it_in_the_key(folders, config):
+    found = {keys(folders, config=config, max_model_len=n) for n in (32, 64)}
     assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"rope_parameters": PLAIN_PARTS},
+        {"rope_parameters": None, "rope_scaling": None},
+        {"rope_scaling": {"type": "yarn", "factor": 4.0}},
+        {"text_config": {"rope_parameters": {"rope_type": "llama3"}}, "type": "dynamic"},
+    ],
+)
+def test_what_does_not_depend_on_it_does_not(folders, config):
+    found = {keys(folders, config=config, max_model_len=n) for n in (32, 64)}
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize("request_", [{"prompt_embeds": 1}, {"skip_reading_prefix_cache": True}])
