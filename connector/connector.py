@@ -13,6 +13,7 @@ from vllm.distributed.parallel_state import get_tensor_model_parallel_rank
 from kvtransfer.config import TransferConfig
 
 from . import vllm_facts
+from .loaded_adapters import LoadedAdapters
 from .plan import StepPlan, StepReport
 from .reuse_verdict import refuse_layers
 from .scheduler import SchedulerSide
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from vllm.v1.metrics.cache_hit_source import CacheHitSource
     from vllm.v1.outputs import KVConnectorOutput
     from vllm.v1.request import Request
-
-    from kvtransfer.plan import Plan
 
 
 class KVTransferConnector(KVConnectorBase_V1):
@@ -81,11 +80,13 @@ class KVTransferConnector(KVConnectorBase_V1):
         return vllm_facts.hit_sources(self._scheduler.host_tokens(request), num_external_tokens)
 
     def build_connector_meta(self, scheduler_output: SchedulerOutput) -> StepPlan:
-        return StepPlan(self._scheduler.plan(scheduler_output))
+        plan = self._scheduler.plan(scheduler_output)
+        return StepPlan(plan, self._scheduler.adapter_step(plan))
 
     def update_connector_output(self, connector_output: KVConnectorOutput) -> None:
         step = connector_output.kv_connector_worker_meta
         if isinstance(step, StepReport):
+            self._scheduler.take_answers(step.adapters)
             received, sent = self._scheduler.take(step.report, step.step)
             connector_output.finished_recving = received or None
             connector_output.finished_sending = sent or None
@@ -107,13 +108,14 @@ class KVTransferConnector(KVConnectorBase_V1):
     def register_kv_caches(self, kv_caches: dict[str, torch.Tensor]) -> None:
         refuse_layers(self._vllm_config)
         rank = get_tensor_model_parallel_rank()
-        self._worker = WorkerSide(self._config, self._facts, rank, kv_caches)
+        adapters = LoadedAdapters.of_caller()
+        self._worker = WorkerSide(self._config, self._facts, rank, kv_caches, adapters)
 
     def handle_preemptions(self, kv_connector_metadata: StepPlan) -> None:
-        self._worker.before_writes(kv_connector_metadata.plan)
+        self._worker.before_writes(kv_connector_metadata)
 
     def start_load_kv(self, forward_context: ForwardContext, **kwargs: Any) -> None:
-        self._worker.load(self._plan)
+        self._worker.load(self._step)
 
     def wait_for_layer_load(self, layer_name: str) -> None:
         """Loads are asynchronous: a request whose load has not ended is not computed."""
@@ -124,25 +126,25 @@ class KVTransferConnector(KVConnectorBase_V1):
         """Whole chunks are saved, after the step."""
 
     def wait_for_save(self) -> None:
-        self._worker.save(self._plan)
+        self._worker.save(self._step)
 
     def get_finished(self, finished_req_ids: set[str]) -> tuple[None, None]:
         """Only look: what has ended travels in ``build_connector_worker_meta``."""
-        self._invalid_blocks = self._worker.take_report(self._plan)
+        self._invalid_blocks = self._worker.take_report(self._step.plan)
         return None, None
 
     def get_block_ids_with_load_errors(self) -> set[int]:
         return self._invalid_blocks
 
     def build_connector_worker_meta(self) -> StepReport | None:
-        report, plan = self._worker.report(), self._plan
-        is_wanted = report or plan.wants_report or plan.step is not None
-        return StepReport(report, plan.step) if is_wanted else None
+        report, answers, plan = self._worker.report(), self._worker.answers(), self._step.plan
+        is_wanted = report or answers or plan.wants_report or plan.step is not None
+        return StepReport(report, plan.step, answers) if is_wanted else None
 
     @property
-    def _plan(self) -> Plan:
+    def _step(self) -> StepPlan:
         step: StepPlan = self._get_connector_metadata()
-        return step.plan
+        return step
 
     # --- both
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
 
 from vllm.distributed.kv_transfer.kv_connector.v1.base import (
     KVConnectorMetadata,
@@ -11,12 +12,32 @@ from vllm.distributed.kv_transfer.kv_connector.v1.base import (
 
 from kvtransfer.plan import Plan, Report
 
+if TYPE_CHECKING:
+    from vllm.lora.request import LoRARequest
+
+    from .loaded_adapters import Held
+
+Question: TypeAlias = "tuple[int, LoRARequest]"
+"""A number to answer under, and the adapter that a request names."""
+
+
+@dataclass(frozen=True)
+class AdapterStep:
+    """What a step says about LoRA adapters."""
+
+    questions: tuple[Question, ...] = ()
+    in_use: frozenset[int] = frozenset()
+    """Adapters of running requests, by id: they are to stay loaded."""
+    bound: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Loads and saves that are right only while the adapter with this id has changed so often."""
+
 
 @dataclass
 class StepPlan(KVConnectorMetadata):
     """Scheduler to every worker, once a step."""
 
     plan: Plan
+    adapters: AdapterStep | None = None
 
 
 @dataclass
@@ -26,6 +47,8 @@ class StepReport(KVConnectorWorkerMetadata):
     report: Report = field(default_factory=Report)
     step: int | None = None
     """Whose report it is, where something was computed."""
+    adapters: dict[int, list[Held | None]] = field(default_factory=dict)
+    """Answers by question, one of each rank."""
 
     def aggregate(self, other: KVConnectorWorkerMetadata) -> StepReport:
         """This and ``other``, of another worker."""
@@ -33,4 +56,8 @@ class StepReport(KVConnectorWorkerMetadata):
         both = Report()
         both.add(self.report)
         both.add(other.report)
-        return StepReport(both, self.step if self.step is not None else other.step)
+        answers = {
+            ticket: [*self.adapters.get(ticket, ()), *other.adapters.get(ticket, ())]
+            for ticket in self.adapters.keys() | other.adapters.keys()
+        }
+        return StepReport(both, self.step if self.step is not None else other.step, answers)

@@ -38,14 +38,14 @@ def _is_mla_on_cpu(vllm_config: VllmConfig) -> bool:
 
     # With AMX vLLM leaves its prefix caching on.
     is_off = not vllm_config.cache_config.enable_prefix_caching
-    return is_off and current_platform.is_cpu() and vllm_config.model_config.use_mla
+    return is_off and bool(current_platform.is_cpu() and vllm_config.model_config.use_mla)
 
 
 def _is_on_riscv(vllm_config: VllmConfig) -> bool:
     from vllm.platforms import CpuArchEnum, current_platform
 
     is_riscv = current_platform.get_cpu_architecture() == CpuArchEnum.RISCV
-    return current_platform.is_cpu() and is_riscv
+    return bool(current_platform.is_cpu() and is_riscv)
 
 
 def _is_of_unsupported_type(vllm_config: VllmConfig) -> bool:
@@ -88,7 +88,9 @@ VERDICTS = (
     ),
     Verdict("v1/engine/core.py::EngineCore._initialize_kv_caches", "see refuse_groups"),
     Verdict("v1/kv_cache_interface.py::*.prefix_cacheable", "see refuse_groups"),
-    Verdict("model_executor/layers/attention/attention.py::Attention.__init__", "see refuse_layers"),
+    Verdict(
+        "model_executor/layers/attention/attention.py::Attention.__init__", "see refuse_layers"
+    ),
     Verdict(
         "model_executor/layers/attention/mla_attention.py::MLAAttention.__init__",
         "see refuse_layers",

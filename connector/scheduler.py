@@ -15,18 +15,21 @@ from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Plan
 from kvtransfer.planner import Planner
 
+from .adapters import Adapters, is_mixed
 from .ahead import Ahead
 from .busy_blocks import BusyBlocks
 from .hasher import Hasher
 from .key_space import KeySpace
 from .loads import Loads
+from .media import Media
+from .naming import Naming
 from .offers import Offers
 from .pace import Pace
 from .saves import Saves
 from .tracked import Tracked
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from vllm.config import VllmConfig
     from vllm.v1.core.sched.output import SchedulerOutput
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
     from kvtransfer.plan import Report
     from kvtransfer.tiling import Tiling
 
+    from .loaded_adapters import Held
+    from .plan import AdapterStep
     from .vllm_facts import ModelFacts
 
 # While nothing is computed, a worker waits so long for a load or an answer instead of returning
@@ -70,6 +75,8 @@ class SchedulerSide:
         metrics = Metrics()
         return cls(
             KeySpace(vllm_config, facts, config),
+            Adapters(facts.ranks),
+            Media.open(vllm_config, trust_uuids=config.trust_media_uuids),
             Planner.open(config, facts.chunk, facts.ranks),
             Lookup.open(config, facts.chunk, names) if duties.loads else None,
             Pace(config.load_margin, metrics),
@@ -81,6 +88,8 @@ class SchedulerSide:
     def __init__(
         self,
         key_space: KeySpace,
+        adapters: Adapters,
+        media: Media,
         planner: Planner,
         lookup: Lookup | None,
         pace: Pace,
@@ -88,7 +97,9 @@ class SchedulerSide:
         duties: Duties,
         metrics: Metrics,
     ) -> None:
-        self._key_space = key_space
+        self._adapters = adapters
+        self._media = media
+        self._naming = Naming(key_space, adapters, media)
         self._planner = planner
         self._offers = Offers(planner, lookup, pace, tiling)
         self._ahead = Ahead(planner, self._offers, pace, tiling, metrics)
@@ -112,15 +123,10 @@ class SchedulerSide:
 
     def track(self, request: Request) -> None:
         """A request has come: begin to find out what the store holds of it."""
-        request_id, chain = request.request_id, self._key_space.chain(request, self._epoch)
-        tracked = self._requests[request_id] = Tracked(request, chain)
-        if chain is not None:
-            tracked.hashing = self._hasher.begin(chain, request.all_token_ids)
-        if tracked.hashing is None:
-            self._offers.ask(request_id, tracked.keys)
-        else:
-            self._offers.ask_when_known(request_id, tracked.hashing)
+        tracked = self._requests[request.request_id] = Tracked(request)
+        self._naming.begin(tracked)
         self._ahead.enqueue(tracked)
+        self._name()
 
     def match(self, request: Request, local_tokens: int) -> int | None:
         """Tokens beyond ``local_tokens`` that a load could bring; None: ask again."""
@@ -129,8 +135,11 @@ class SchedulerSide:
         tracked = self._requests[request.request_id]
         tracked.local_tokens = local_tokens
         self._ahead.dequeue(request.request_id)
+        self._name()
         if not tracked.is_hashed():
             return None
+        if is_mixed(tracked, local_tokens):
+            self._end_caching(tracked)
         if not tracked.note(self._planner.index):
             return None
         if not (self._duties.loads and tracked.loads):
@@ -157,6 +166,7 @@ class SchedulerSide:
 
     def plan(self, output: SchedulerOutput) -> Plan:
         """The jobs of the step that ``output`` describes."""
+        self._name()
         request_ids, contexts = self._scheduled(output)
         scheduled = output.num_scheduled_tokens
         counts = [scheduled[request_id] for request_id in request_ids]
@@ -176,6 +186,19 @@ class SchedulerSide:
             tuple(self._planner.put_leaving()),
             self._loads.has_given_up or self._saves.have_freed,
         )
+
+    def adapter_step(self, plan: Plan) -> AdapterStep | None:
+        """What the step of ``plan`` says about LoRA adapters."""
+        if not self._adapters.are_used:
+            return None
+        loads = ((it.job, self._loads.owner(it.job)) for it in plan.loads)
+        saves = ((it.job, self._saves.owner(it.job)) for it in plan.saves)
+        owned = [(job, owner) for job, owner in (*loads, *saves) if owner is not None]
+        return self._adapters.plan(owned, self._requests.values())
+
+    def take_answers(self, answers: Mapping[int, Sequence[Held | None]]) -> None:
+        """Take in what the workers say of the adapters that they were asked about."""
+        self._adapters.take(answers)
 
     def take(self, report: Report, step: int | None = None) -> tuple[set[str], set[str]]:
         """Take in what the workers report at the end of ``step``, where it computed something.
@@ -249,6 +272,7 @@ class SchedulerSide:
     def close(self) -> None:
         """End the lookups."""
         self._hasher.close()
+        self._media.close()
         self._offers.close()
 
     def _scheduled(self, output: SchedulerOutput) -> tuple[list[str], list[int]]:
@@ -281,10 +305,38 @@ class SchedulerSide:
         if self._planner.is_loading and not self._loads.is_behind:
             return _LOAD_PATIENCE_S
         is_behind = self._loads.is_behind or self._saves.are_behind
-        awaited = self._busy_blocks or self._hasher.is_busy or self._offers.is_waiting
+        is_busy = self._hasher.is_busy or self._naming.is_waiting
+        awaited = self._busy_blocks or is_busy or self._offers.is_waiting
         return _ANSWER_PATIENCE_S if is_behind or awaited else 0.0
+
+    def _name(self) -> None:
+        """Give keys to the requests of which all is known, and take those that are wrong now."""
+        ambiguous = self._media.ambiguous
+        for tracked in self._naming.take_continued():
+            self._end_caching(tracked)
+        for tracked in self._naming.take(self._epoch):
+            self._ask(tracked)
+        if self._media.ambiguous != ambiguous:
+            for tracked in self._requests.values():
+                if self._media.are_ambiguous(tracked.request.mm_features):
+                    self._end_caching(tracked)
+
+    def _ask(self, tracked: Tracked) -> None:
+        request_id = tracked.request.request_id
+        if tracked.chain is not None:
+            tracked.hashing = self._hasher.begin(tracked.chain, tracked.known_ids)
+        if tracked.hashing is None:
+            self._offers.ask(request_id, tracked.keys)
+        else:
+            self._offers.ask_when_known(request_id, tracked.hashing)
+
+    def _end_caching(self, tracked: Tracked) -> None:
+        """The request's keys don't tell its bytes any more."""
+        tracked.chain = None
+        self._saves.give_up(tracked)
 
     def _forget(self, request_id: str) -> None:
         del self._requests[request_id]
+        self._naming.forget(request_id)
         self._offers.forget(request_id)
         self._saves.forget(request_id)

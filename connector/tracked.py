@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from concurrent.futures import Future
 
     from vllm.v1.request import Request
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from kvtransfer.index import Index
     from kvtransfer.keys import KeyChain
 
+    from .adapters import Adapter
     from .pace import Journey
 
 _LONG_CHUNKS = 64
@@ -23,8 +25,12 @@ class Tracked:
     """Written by the scheduler's side alone."""
 
     request: Request
-    chain: KeyChain | None
-    """None: it is not cached."""
+    chain: KeyChain | None = None
+    """None: it is not cached, or not named yet."""
+    adapter: Adapter | None = None
+    """The LoRA adapter that it names."""
+    is_named: bool = False
+    """Whether all is known that its keys cover beside its tokens."""
     hashing: Future[list[str]] | None = None
     """Whatever hashes ``chain`` beside our thread."""
     block_ids: list[int] = field(default_factory=list)
@@ -46,9 +52,16 @@ class Tracked:
     """Until one has failed: what failed once is recomputed, not tried for ever."""
     is_finished: bool = False
     is_noted: bool = False
+    first_tokens: int = field(init=False)
+    """Of the prompt, as it came."""
+
+    def __post_init__(self) -> None:
+        self.first_tokens = self.request.num_prompt_tokens
 
     def is_hashed(self) -> bool:
         """Whether ``keys`` may be asked for: nobody else is at the chain any more."""
+        if not self.is_named:
+            return False
         if self.hashing is not None and self.hashing.done():
             self.hashing.result()
             self.hashing = None
@@ -68,6 +81,15 @@ class Tracked:
         return len(keys) < _LONG_CHUNKS
 
     @property
+    def known_ids(self) -> Sequence[int]:
+        """The tokens that keys may cover: of a session that more input may join, its first input.
+
+        Its last answer's end is taken back when more comes, so what follows has no keys.
+        """
+        ids: Sequence[int] = self.request.all_token_ids
+        return ids[: self.first_tokens] if self.request.resumable else ids
+
+    @property
     def keys(self) -> list[str]:
         """Of all its whole chunks, generated tokens included."""
-        return [] if self.chain is None else self.chain.extend(self.request.all_token_ids)
+        return [] if self.chain is None else self.chain.extend(self.known_ids)

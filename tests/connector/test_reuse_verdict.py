@@ -48,7 +48,9 @@ def is_listed(place):
 
 
 def test_a_new_reason_of_vllm_is_noticed():
-    source = "class Platform:\n  def check(self, config):\n    config.cache.enable_prefix_caching = 0"
+    source = (
+        "class Platform:\n  def check(self, config):\n    config.cache.enable_prefix_caching = 0"
+    )
     assert places(source, "new.py") == {"new.py::Platform.check"}
     assert not is_listed("new.py::Platform.check")
     source = "def late(config):\n  setattr(config, 'enable_prefix_caching', False)"

@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from kvtransfer.connector.adapters import Adapters
+from kvtransfer.connector.media import Media
 from kvtransfer.connector.pace import Pace
 from kvtransfer.connector.scheduler import Duties, SchedulerSide
 from kvtransfer.index import Index
@@ -65,7 +67,7 @@ class Lookup:
 
 
 class KeySpace:
-    def chain(self, request, epoch):
+    def chain(self, request, epoch, adapter, media):
         return KeyChain(CHUNK, namespace=SPACE + epoch.encode())
 
 
@@ -80,14 +82,31 @@ class Vllm:
         metrics = Metrics()
         self.now_s = 0.0
         self.pace = Pace(1.0, metrics, lambda: self.now_s)
+        adapters, media = Adapters(ranks=1), Media(trust_uuids=False, can_see=True)
         self.side = SchedulerSide(
-            KeySpace(), self.planner, lookup, self.pace, Tiling(CHUNK, BLOCK), duties, metrics
+            KeySpace(),
+            adapters,
+            media,
+            self.planner,
+            lookup,
+            self.pace,
+            Tiling(CHUNK, BLOCK),
+            duties,
+            metrics,
         )
         self.next_block = 1
 
     def request(self, name, tokens):
         request = SimpleNamespace(
-            request_id=name, all_token_ids=list(tokens), num_prompt_tokens=len(tokens)
+            request_id=name,
+            all_token_ids=list(tokens),
+            num_prompt_tokens=len(tokens),
+            sampling_params=object(),
+            prompt_embeds=None,
+            skip_reading_prefix_cache=False,
+            lora_request=None,
+            mm_features=[],
+            resumable=False,
         )
         self.side.track(request)
         return request

@@ -1,0 +1,94 @@
+"""Gives each request its keys, as soon as everything is known that they cover."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
+
+    from kvtransfer.keys import KeyChain
+
+    from .adapters import Adapters
+    from .key_space import KeySpace
+    from .media import Media
+    from .tracked import Tracked
+
+
+@dataclass(frozen=True)
+class _Unnamed:
+    tracked: Tracked
+    contents: Future[list[str]] | None
+    """Of its media."""
+
+    @property
+    def is_known(self) -> bool:
+        adapter = self.tracked.adapter
+        has_contents = self.contents is None or self.contents.done()
+        return has_contents and (adapter is None or adapter.is_known)
+
+
+class Naming:
+    """For the scheduler's thread."""
+
+    def __init__(self, key_space: KeySpace, adapters: Adapters, media: Media) -> None:
+        self._key_space = key_space
+        self._adapters = adapters
+        self._media = media
+        self._unnamed: dict[str, _Unnamed] = {}
+        self._sessions: dict[str, tuple[Tracked, object, int]] = {}
+        """Requests that more input may join: the parameters and media of their last input."""
+
+    def begin(self, tracked: Tracked) -> None:
+        """A request has come: begin to find out what its keys cover."""
+        request, contents = tracked.request, None
+        if request.prompt_embeds is None and not request.skip_reading_prefix_cache:
+            self._adapters.ask(tracked)
+            contents = self._media.begin(request.mm_features)
+        self._unnamed[request.request_id] = _Unnamed(tracked, contents)
+        if request.resumable:
+            media = len(request.mm_features)
+            self._sessions[request.request_id] = (tracked, request.sampling_params, media)
+
+    def take(self, epoch: str) -> Iterator[Tracked]:
+        """Requests of which all is known now; each has its chain, or none for good."""
+        for request_id, unnamed in list(self._unnamed.items()):
+            if unnamed.is_known:
+                del self._unnamed[request_id]
+                tracked = unnamed.tracked
+                tracked.chain, tracked.is_named = self._chain(unnamed, epoch), True
+                yield tracked
+
+    def take_continued(self) -> Iterator[Tracked]:
+        """Sessions that more input has joined since the last call: they have no keys any more."""
+        for request_id, (tracked, parameters, media) in list(self._sessions.items()):
+            request = tracked.request
+            if request.sampling_params is not parameters or len(request.mm_features) > media:
+                self._media.forsake(request.mm_features[media:])
+                latest = (tracked, request.sampling_params, len(request.mm_features))
+                self._sessions[request_id] = latest
+                yield tracked
+
+    def forget(self, request_id: str) -> None:
+        """The request is over."""
+        self._unnamed.pop(request_id, None)
+        self._sessions.pop(request_id, None)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a request has no name yet."""
+        return bool(self._unnamed)
+
+    def _chain(self, unnamed: _Unnamed, epoch: str) -> KeyChain | None:
+        tracked = unnamed.tracked
+        request, adapter = tracked.request, tracked.adapter
+        if request.prompt_embeds is not None or request.skip_reading_prefix_cache:
+            self._media.forsake(request.mm_features)
+            return None
+        content = adapter.held.digest if adapter is not None and adapter.held is not None else None
+        media = self._media.name(request.mm_features, unnamed.contents, content)
+        if media is None or (adapter is not None and content is None):
+            return None
+        return self._key_space.chain(request, epoch, content, media)
