@@ -15,6 +15,8 @@ from .plan import AdapterStep
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from vllm.config import VllmConfig
+
     from .loaded_adapters import Held
     from .plan import Question
     from .tracked import Tracked
@@ -33,8 +35,18 @@ class Adapter:
 class Adapters:
     """For the scheduler's thread."""
 
-    def __init__(self, ranks: int) -> None:
+    @classmethod
+    def open(cls, vllm_config: VllmConfig, ranks: int) -> Adapters:
+        """For vLLM as configured."""
+        from vllm.platforms import current_platform
+
+        has_adapters = getattr(vllm_config, "lora_config", None) is not None
+        return cls(ranks, spoil_others=has_adapters and current_platform.is_cpu())
+
+    def __init__(self, ranks: int, *, spoil_others: bool = False) -> None:
         self._ranks = ranks
+        self.spoil_others = spoil_others
+        """vLLM's CPU kernels apply some adapter to requests without one that share its batch."""
         self._tickets = count()
         self._unsent: list[Question] = []
         self._asking: dict[int, Adapter] = {}

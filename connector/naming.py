@@ -38,8 +38,8 @@ class Naming:
         self._adapters = adapters
         self._media = media
         self._unnamed: dict[str, _Unnamed] = {}
-        self._sessions: dict[str, tuple[Tracked, object, int]] = {}
-        """Requests that more input may join: the parameters and media of their last input."""
+        self._sessions: dict[str, tuple[Tracked, int]] = {}
+        """Requests that more input may join, and how many media they have so far."""
 
     def begin(self, tracked: Tracked) -> None:
         """A request has come: begin to find out what its keys cover."""
@@ -49,8 +49,7 @@ class Naming:
             contents = self._media.begin(request.mm_features)
         self._unnamed[request.request_id] = _Unnamed(tracked, contents)
         if request.resumable:
-            media = len(request.mm_features)
-            self._sessions[request.request_id] = (tracked, request.sampling_params, media)
+            self._sessions[request.request_id] = (tracked, len(request.mm_features))
 
     def take(self, epoch: str) -> Iterator[Tracked]:
         """Requests of which all is known now; each has its chain, or none for good."""
@@ -62,13 +61,17 @@ class Naming:
                 yield tracked
 
     def take_continued(self) -> Iterator[Tracked]:
-        """Sessions that more input has joined since the last call: they have no keys any more."""
-        for request_id, (tracked, parameters, media) in list(self._sessions.items()):
+        """Sessions whose keys don't tell their bytes any more, since more input has joined them.
+
+        That is so once it brings media, or when vLLM has taken back what was computed.
+        """
+        for request_id, (tracked, media) in list(self._sessions.items()):
             request = tracked.request
-            if request.sampling_params is not parameters or len(request.mm_features) > media:
+            if len(request.mm_features) > media:
                 self._media.forsake(request.mm_features[media:])
-                latest = (tracked, request.sampling_params, len(request.mm_features))
-                self._sessions[request_id] = latest
+                self._sessions[request_id] = (tracked, len(request.mm_features))
+                yield tracked
+            elif request.num_computed_tokens < tracked.computed_tokens:
                 yield tracked
 
     def forget(self, request_id: str) -> None:
@@ -90,5 +93,7 @@ class Naming:
         content = adapter.held.digest if adapter is not None and adapter.held is not None else None
         media = self._media.name(request.mm_features, unnamed.contents, content)
         if media is None or (adapter is not None and content is None):
+            return None
+        if adapter is None and self._adapters.spoil_others:
             return None
         return self._key_space.chain(request, epoch, content, media)

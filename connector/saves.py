@@ -93,8 +93,9 @@ class Saves:
         """The request has so many tokens computed with this step, in blocks of its own."""
         # Drafted tokens are computed too, but have no place among the ids until accepted.
         request, chunk_tokens = tracked.request, self._tiling.chunk_tokens
-        known = len(tracked.known_ids) if self._decode else tracked.first_tokens
-        tracked.whole_chunks = min(computed_tokens, known) // chunk_tokens
+        known = len(request.all_token_ids) if self._decode else request.num_prompt_tokens
+        tracked.computed_tokens = min(computed_tokens, known)
+        tracked.whole_chunks = tracked.computed_tokens // chunk_tokens
         if tracked.saved_chunks < tracked.whole_chunks and tracked.chain is not None:
             self._line[request.request_id] = tracked
         is_last = tracked.chain is None or (not self._decode and computed_tokens >= known)

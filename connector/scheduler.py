@@ -75,7 +75,7 @@ class SchedulerSide:
         metrics = Metrics()
         return cls(
             KeySpace(vllm_config, facts, config),
-            Adapters(facts.ranks),
+            Adapters.open(vllm_config, facts.ranks),
             Media.open(vllm_config, trust_uuids=config.trust_media_uuids),
             Planner.open(config, facts.chunk, facts.ranks),
             Lookup.open(config, facts.chunk, names) if duties.loads else None,

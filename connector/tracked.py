@@ -36,6 +36,8 @@ class Tracked:
     block_ids: list[int] = field(default_factory=list)
     local_tokens: int = 0
     """Found in vLLM's own cache when we were last asked."""
+    computed_tokens: int = 0
+    """With the latest step that was looked at."""
     whole_chunks: int = 0
     """Chunks from the first on that are computed, and may be saved."""
     saved_chunks: int = 0
@@ -82,12 +84,14 @@ class Tracked:
 
     @property
     def known_ids(self) -> Sequence[int]:
-        """The tokens that keys may cover: of a session that more input may join, its first input.
+        """The tokens that keys may cover.
 
-        Its last answer's end is taken back when more comes, so what follows has no keys.
+        When more input joins a session, the end of its answer that isn't computed is taken back.
         """
         ids: Sequence[int] = self.request.all_token_ids
-        return ids[: self.first_tokens] if self.request.resumable else ids
+        if not self.request.resumable:
+            return ids
+        return ids[: max(self.first_tokens, self.computed_tokens)]
 
     @property
     def keys(self) -> list[str]:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from kvtransfer.connector.key_space import KeySpace
+from kvtransfer.connector.media import Medium
 from kvtransfer.layout import ChunkFormat
 
 TOKENS = list(range(8))
@@ -16,17 +17,16 @@ ROPE = {"rope_type": "default", "rope_theta": 1e5}
 
 @pytest.fixture
 def folders(tmp_path):
-    for name, config in (("model", "config.json"), ("adapter", "adapter_config.json")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / config).write_text("{}")
-        (tmp_path / name / "x.safetensors").write_bytes(b"weights")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "model" / "x.safetensors").write_bytes(b"weights")
     return tmp_path
 
 
-def keys(folders, request=None, epoch="", **changes):
+def keys(folders, salt=None, epoch="", adapter=None, media=(), **changes):
     made = {"dtype": "float32", "quantization": None, "rope": ROPE, "max_model_len": 64}
     made |= {"cache_dtype": "auto", "load_format": "auto", "ranks": 1, "namespace": "", "heads": 2}
-    made |= {"config": {}}
+    made |= {"config": {}, "pruning": None}
     made |= changes
     config = {"rope_parameters": made["rope"], "transformers_version": "5", **made["config"]}
     hf_config = SimpleNamespace(
@@ -38,6 +38,7 @@ def keys(folders, request=None, epoch="", **changes):
         hf_config=hf_config,
         hf_text_config=hf_config,
         seed=0,
+        multimodal_config=SimpleNamespace(video_pruning_rate=made["pruning"]),
         **{name: made[name] for name in ("dtype", "quantization", "max_model_len")},
     )
     vllm_config = SimpleNamespace(
@@ -48,20 +49,12 @@ def keys(folders, request=None, epoch="", **changes):
     chunk = ChunkFormat.split("float32", 2, 4, made["heads"], 8)
     facts = SimpleNamespace(chunk=chunk, ranks=made["ranks"])
     space = KeySpace(vllm_config, facts, SimpleNamespace(namespace=made["namespace"]))
-    plain = {"prompt_embeds": None, "skip_reading_prefix_cache": False, "cache_salt": None}
-    plain |= {"lora_request": None, "mm_features": []}
-    chain = space.chain(SimpleNamespace(**plain | (request or {})), epoch)
-    return None if chain is None else tuple(chain.extend(TOKENS))
+    request = SimpleNamespace(cache_salt=salt)
+    return tuple(space.chain(request, epoch, adapter, media).extend(TOKENS))
 
 
-def adapter(folders, name="style", folder="adapter"):
-    path = str(folders / folder)
-    return {"lora_request": SimpleNamespace(lora_name=name, lora_path=path)}
-
-
-def image(identifier):
-    place = SimpleNamespace(offset=1, length=2)
-    return {"mm_features": [SimpleNamespace(identifier=identifier, mm_position=place)]}
+def image(content):
+    return [Medium(content, SimpleNamespace(offset=1, length=2))]
 
 
 def test_every_difference_that_shapes_the_bytes_is_another_key(folders):
@@ -76,15 +69,14 @@ def test_every_difference_that_shapes_the_bytes_is_another_key(folders):
         keys(folders, heads=1),
         keys(folders, namespace="tenant"),
         keys(folders, epoch="after a reset"),
-        keys(folders, {"cache_salt": "salt"}),
-        keys(folders, adapter(folders)),
-        keys(folders, adapter(folders, name="other")),
-        keys(folders, image("cat")),
-        keys(folders, image("dog")),
+        keys(folders, salt="salt"),
+        keys(folders, adapter="a digest"),
+        keys(folders, adapter="another"),
+        keys(folders, media=image("cat")),
+        keys(folders, media=image("cat"), pruning=0.5),
+        keys(folders, media=image("dog")),
     ]
-    for name in ("adapter", "model"):  # fine-tuned in place
-        (folders / name / "x.safetensors").write_bytes(b"Weights")
-        seen.append(keys(folders, adapter(folders)))
+    (folders / "model" / "x.safetensors").write_bytes(b"Weights")  # fine-tuned in place
     seen.append(keys(folders))
     assert len(set(seen)) == len(seen)
     assert keys(folders) == seen[-1]
@@ -92,10 +84,10 @@ def test_every_difference_that_shapes_the_bytes_is_another_key(folders):
 
 def test_what_does_not_shape_them_is_not_in_the_key(folders, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    for name in ("model", "adapter"):
-        (folders / name).rename(elsewhere / name)
-        (folders / name).symlink_to(elsewhere / name)
-    assert keys(folders, adapter(folders)) == keys(elsewhere, adapter(elsewhere))
+    (folders / "model").rename(elsewhere / "model")
+    (folders / "model").symlink_to(elsewhere / "model")
+    assert keys(folders) == keys(elsewhere)
+    assert keys(folders, pruning=0.5) == keys(folders)  # it has no media
     assert keys(folders, max_model_len=64) == keys(folders, max_model_len=32)
 
 
@@ -133,8 +125,3 @@ def test_what_depends_on_the_context_length_has_it_in_the_key(folders, config):
 def test_what_does_not_depend_on_it_does_not(folders, config):
     found = {keys(folders, config=config, max_model_len=n) for n in (32, 64)}
     assert len(found) == 1
-
-
-@pytest.mark.parametrize("request_", [{"prompt_embeds": 1}, {"skip_reading_prefix_cache": True}])
-def test_a_request_whose_tokens_do_not_tell_its_bytes_has_no_keys(folders, request_):
-    assert keys(folders, request_) is None
