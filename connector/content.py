@@ -30,7 +30,7 @@ def content_digest(value: object, ignored: frozenset[str] = frozenset()) -> str:
 
 
 def _add_fields(digest: blake3.blake3, fields: Mapping[Any, Any]) -> None:
-    _add(digest, len(fields))
+    _add_bytes(digest, "fields", str(len(fields)).encode())
     for name in sorted(fields, key=str):
         _add(digest, name)
         _add(digest, fields[name])
@@ -46,7 +46,7 @@ def _add(digest: blake3.blake3, value: object) -> None:
     elif value is None or isinstance(value, str | int | float | np.generic):
         _add_bytes(digest, type(value).__name__, repr(value).encode())
     elif isinstance(value, list | tuple):
-        _add(digest, len(value))
+        _add_bytes(digest, "list", str(len(value)).encode())
         for item in value:
             _add(digest, item)
     elif isinstance(value, dict):

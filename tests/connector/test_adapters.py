@@ -118,6 +118,24 @@ def test_what_vllms_own_stale_cache_began_is_not_saved(start, right, tmp_path):
         answered(engine, asked(path, ids=longer), right(1, longer), 0)
 
 
+def test_replaced_under_a_running_request(start, right, tmp_path):
+    """What it computes from then on is of both, as in plain vLLM: none of it is kept."""
+    path = write_adapter(tmp_path / "x")
+    with start(enable_prefix_caching=False) as engine:
+        engine.submit(Request(PROMPT, answer_tokens=100, adapter=adapter(path)))
+        for _ in range(4):
+            engine.step()
+        write_adapter(path, seed=1)
+        engine.add_adapter(adapter(path, load_inplace=True))
+        (answer,) = engine.run().answers
+    longer = [*PROMPT, *answer]
+    old = write_adapter(tmp_path / "old")
+    with start() as engine:
+        answered(engine, asked(old, ids=longer), right(0, longer), 256)
+        new = asked(path, ids=longer, name="new", number=2)
+        answered(engine, new, right(1, longer), 0)
+
+
 def test_removed_and_loaded_under_another_number(start, right, tmp_path):
     path = write_adapter(tmp_path / "x")
     with start(enable_prefix_caching=False) as engine:

@@ -65,6 +65,9 @@ class Lookup:
     def take_late(self):
         return 0
 
+    def close(self):
+        pass
+
 
 class KeySpace:
     def chain(self, request, epoch, adapter, media):
@@ -96,7 +99,7 @@ class Vllm:
         )
         self.next_block = 1
 
-    def request(self, name, tokens):
+    def request(self, name, tokens, media=()):
         request = SimpleNamespace(
             request_id=name,
             all_token_ids=list(tokens),
@@ -105,7 +108,7 @@ class Vllm:
             prompt_embeds=None,
             skip_reading_prefix_cache=False,
             lora_request=None,
-            mm_features=[],
+            mm_features=list(media),
             resumable=False,
         )
         self.side.track(request)
@@ -905,3 +908,46 @@ def test_in_any_order(monkeypatch, chunks_a_step):
         suppress_health_check=[HealthCheck.too_slow],
     )
     case().runTest()
+
+
+def image(content, name):
+    """One whose data are the number ``content``; a caller has named it."""
+    data = Data(content)
+    place = SimpleNamespace(offset=0, length=2, is_embed=None)
+    return SimpleNamespace(data=data, identifier=name, mm_hash=name, mm_position=place)
+
+
+class Data:
+    def __init__(self, content):
+        self.content = content
+
+    def get_data(self):
+        return {"content": self.content}
+
+
+def test_a_medium_whose_name_turns_out_to_stand_for_two_is_not_saved():
+    """The first may be computed with what vLLM keeps of the second, if that runs first."""
+    vllm = Vllm()
+    first, second = (
+        vllm.request(name, range(16), [image(content, "x")])
+        for content, name in enumerate(("first", "second"))
+    )
+    for request in (first, second):
+        while (found := vllm.side.match(request, 0)) is None:
+            pass
+        assert found == 0
+    ids = vllm.blocks(16)
+    vllm.side.admit(first, ids, 0)
+    assert not vllm.step(new=[(first, ids, 0, 16)]).saves
+    vllm.side.close()
+
+
+def test_a_medium_under_a_name_of_its_own_is_saved():
+    vllm = Vllm()
+    request = vllm.request("only", range(16), [image(1, "x")])
+    while vllm.side.match(request, 0) is None:
+        pass
+    ids = vllm.blocks(16)
+    vllm.side.admit(request, ids, 0)
+    assert len(vllm.step(new=[(request, ids, 0, 16)]).saves) == 2
+    vllm.side.close()
