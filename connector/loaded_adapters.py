@@ -87,12 +87,12 @@ class LoadedAdapters:
 
     def _load(self, request: LoRARequest, adapters: Any, used: Collection[int]) -> None:
         """Into host memory only: which adapters are active is vLLM's to say."""
-        for adapter in used:
-            adapters._registered_adapters.touch(adapter)
         is_full = len(adapters) >= adapters.capacity
         if is_full and len(used) >= adapters.capacity:
             return
         try:
+            for adapter in used:  # so that none of them is the oldest
+                adapters._registered_adapters.touch(adapter)
             lora = self._manager._load_adapter(request)
             if is_full:
                 adapters.remove_oldest_adapter()

@@ -43,19 +43,24 @@ class Naming:
 
     def begin(self, tracked: Tracked) -> None:
         """A request has come: begin to find out what its keys cover."""
-        request, contents = tracked.request, None
-        if request.prompt_embeds is None and not request.skip_reading_prefix_cache:
-            self._adapters.ask(tracked)
-            contents = self._media.begin(request.mm_features)
+        request = tracked.request
+        self._adapters.ask(tracked)
+        contents = self._media.begin(request.mm_features)
         self._unnamed[request.request_id] = _Unnamed(tracked, contents)
         if request.resumable:
             self._sessions[request.request_id] = (tracked, len(request.mm_features))
 
-    def take(self, epoch: str) -> Iterator[Tracked]:
-        """Requests of which all is known now; each has its chain, or none for good."""
-        for request_id, unnamed in list(self._unnamed.items()):
-            if unnamed.is_known:
-                del self._unnamed[request_id]
+    def take(self, epoch: str, request_id: str | None = None) -> Iterator[Tracked]:
+        """Requests of which all is known now; each has its chain, or none for good.
+
+        Args:
+            epoch: for their keys.
+            request_id: look at this one alone, which is soon done where many wait.
+        """
+        for name in [request_id] if request_id is not None else list(self._unnamed):
+            unnamed = self._unnamed.get(name)
+            if unnamed is not None and unnamed.is_known:
+                del self._unnamed[name]
                 tracked = unnamed.tracked
                 tracked.chain, tracked.is_named = self._chain(unnamed, epoch), True
                 yield tracked
@@ -87,11 +92,10 @@ class Naming:
     def _chain(self, unnamed: _Unnamed, epoch: str) -> KeyChain | None:
         tracked = unnamed.tracked
         request, adapter = tracked.request, tracked.adapter
-        if request.prompt_embeds is not None or request.skip_reading_prefix_cache:
-            self._media.forsake(request.mm_features)
-            return None
         content = adapter.held.digest if adapter is not None and adapter.held is not None else None
         media = self._media.name(request.mm_features, unnamed.contents, content)
+        if request.prompt_embeds is not None or request.skip_reading_prefix_cache:
+            return None
         if media is None or (adapter is not None and content is None):
             return None
         if adapter is None and self._adapters.spoil_others:

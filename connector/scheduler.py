@@ -126,7 +126,7 @@ class SchedulerSide:
         tracked = self._requests[request.request_id] = Tracked(request)
         self._naming.begin(tracked)
         self._ahead.enqueue(tracked)
-        self._name()
+        self._name(request.request_id)
 
     def match(self, request: Request, local_tokens: int) -> int | None:
         """Tokens beyond ``local_tokens`` that a load could bring; None: ask again."""
@@ -135,7 +135,7 @@ class SchedulerSide:
         tracked = self._requests[request.request_id]
         tracked.local_tokens = local_tokens
         self._ahead.dequeue(request.request_id)
-        self._name()
+        self._name(request.request_id)
         if not tracked.is_hashed():
             return None
         if is_mixed(tracked, local_tokens):
@@ -309,12 +309,12 @@ class SchedulerSide:
         awaited = self._busy_blocks or is_busy or self._offers.is_waiting
         return _ANSWER_PATIENCE_S if is_behind or awaited else 0.0
 
-    def _name(self) -> None:
-        """Give keys to the requests of which all is known, and take those that are wrong now."""
+    def _name(self, request_id: str | None = None) -> None:
+        """Give keys to requests of which all is known, and take those that are wrong now."""
         ambiguous = self._media.ambiguous
         for tracked in self._naming.take_continued():
             self._end_caching(tracked)
-        for tracked in self._naming.take(self._epoch):
+        for tracked in self._naming.take(self._epoch, request_id):
             self._ask(tracked)
         if self._media.ambiguous != ambiguous:
             for tracked in self._requests.values():

@@ -151,8 +151,10 @@ def test_names_that_are_trusted_are_the_contents():
     ],
 )
 def test_a_request_whose_tokens_do_not_tell_its_bytes_has_no_keys(engine, more):
-    assert engine.keys(**more) == []
-    assert len(engine.keys()) == 3
+    assert engine.keys(image(1, "x"), **more) == []
+    assert len(engine.keys(image(1, "x"))) == 3
+    assert engine.keys(image(2, "y"), **more) == []
+    assert engine.keys(image(1, "y")) == []
 
 
 def test_media_that_join_a_session_end_its_caching_and_are_not_trusted(engine):
