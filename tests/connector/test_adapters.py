@@ -193,6 +193,17 @@ def test_a_folder_that_is_gone_harms_nobody(start, right, tmp_path):
         answered(engine, asked(copy, ids=other), right(0, other), 256)
 
 
+def test_files_that_are_gone_before_the_first_request(start, right, tmp_path):
+    path = write_adapter(tmp_path / "x")
+    with start() as engine:
+        engine.add_adapter(adapter(path))
+        for file in path.iterdir():
+            file.unlink()
+        answered(engine, asked(path), right(0), 0)
+    with start() as engine:
+        answered(engine, asked(write_adapter(path)), right(0), 256)
+
+
 def test_a_link_that_leads_elsewhere(start, right, tmp_path):
     link = tmp_path / "link"
     for seed in (0, 1):
