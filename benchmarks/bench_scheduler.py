@@ -35,7 +35,9 @@ import redis
 from benchmarks.measure import Row, Sample, append_rows, print_table, quantiles
 from benchmarks.scheduler_load import BLOCK_TOKENS, CHUNK_TOKENS, Arrival, Scheduler
 from kvtransfer.config import TransferConfig
+from kvtransfer.connector.adapters import Adapters
 from kvtransfer.connector.key_space import KeySpace
+from kvtransfer.connector.media import Media
 from kvtransfer.connector.pace import Pace
 from kvtransfer.connector.scheduler import Duties, SchedulerSide
 from kvtransfer.index import Index
@@ -147,7 +149,7 @@ def _arrivals(count: int, long: int) -> list[Arrival]:
 def _store_half(client: redis.Redis, key_space: KeySpace, arrivals: list[Arrival]) -> None:
     """Enough for a lookup to find every second request."""
     for arrival in arrivals[::2]:
-        chain = key_space.chain(arrival, "")
+        chain = key_space.chain(arrival, "", None, ())
         names = [NAMES.shard(0, key) for key in chain.extend(arrival.all_token_ids)]
         client.mset({name + half: b"" for name in names for half in ("", "_bytes")})
 
@@ -158,6 +160,8 @@ def _side(url: str, key_space: KeySpace) -> Iterator[SchedulerSide]:
     lookup = Lookup.open(TransferConfig.of(remote_url=url), _FACTS.chunk, NAMES)
     side = SchedulerSide(
         key_space,
+        Adapters(ranks=1),
+        Media(trust_uuids=False, can_see=True),
         Planner(Index(SLOTS), ranks=1, keep=True, put=True),
         lookup,
         Pace(1e9, metrics),  # every load pays: the more work for the calls
@@ -172,11 +176,13 @@ def _side(url: str, key_space: KeySpace) -> Iterator[SchedulerSide]:
 
 
 def _key_space(folder: str) -> KeySpace:
-    architecture = SimpleNamespace(to_json_string=lambda: '{"model_type": "llama"}')
+    architecture = SimpleNamespace(
+        to_json_string=lambda: '{"model_type": "llama"}', to_dict=lambda: {"model_type": "llama"}
+    )
     model = SimpleNamespace(
         model=folder,
         hf_config=architecture,
-        hf_text_config=SimpleNamespace(rope_parameters=None),
+        hf_text_config=architecture,
         dtype="bfloat16",
         quantization=None,
         seed=0,

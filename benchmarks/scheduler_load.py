@@ -39,6 +39,7 @@ class Arrival:
     prompt_embeds: None = None
     skip_reading_prefix_cache: None = None
     mm_features: tuple[()] = ()
+    resumable: bool = False
 
     def __post_init__(self) -> None:
         self.num_prompt_tokens = len(self.all_token_ids)

@@ -14,7 +14,9 @@ from kvtransfer.config import TransferConfig
 
 from . import vllm_facts
 from .held_weights import HeldWeights
+from .loaded_adapters import LoadedAdapters
 from .plan import StepPlan, StepReport
+from .reuse_verdict import refuse_layers
 from .scheduler import SchedulerSide
 from .stats import TransferPromMetrics, TransferStats
 from .worker import WorkerSide
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from vllm.v1.metrics.cache_hit_source import CacheHitSource
     from vllm.v1.outputs import KVConnectorOutput
     from vllm.v1.request import Request
-
-    from kvtransfer.plan import Plan
 
 
 class KVTransferConnector(KVConnectorBase_V1):
@@ -87,12 +87,14 @@ class KVTransferConnector(KVConnectorBase_V1):
 
     def build_connector_meta(self, scheduler_output: SchedulerOutput) -> StepPlan:
         weights = self._scheduler.expect_weights()
-        return StepPlan(self._scheduler.plan(scheduler_output), weights)
+        plan = self._scheduler.plan(scheduler_output)
+        return StepPlan(plan, weights, self._scheduler.adapter_step(plan))
 
     def update_connector_output(self, connector_output: KVConnectorOutput) -> None:
         step = connector_output.kv_connector_worker_meta
         if isinstance(step, StepReport):
             self._scheduler.take_weights(step.weights)
+            self._scheduler.take_answers(step.adapters)
             received, sent = self._scheduler.take(step.report, step.step)
             connector_output.finished_recving = received or None
             connector_output.finished_sending = sent or None
@@ -112,19 +114,20 @@ class KVTransferConnector(KVConnectorBase_V1):
     # --- worker
 
     def register_kv_caches(self, kv_caches: dict[str, torch.Tensor]) -> None:
+        refuse_layers(self._vllm_config)
         rank = get_tensor_model_parallel_rank()
-        weights = HeldWeights.of_caller(self._vllm_config)
-        self._worker = WorkerSide(self._config, self._facts, rank, kv_caches, weights)
+        held = HeldWeights.of_caller(self._vllm_config), LoadedAdapters.of_caller()
+        self._worker = WorkerSide(self._config, self._facts, rank, kv_caches, *held)
 
     def bind_connector_metadata(self, connector_metadata: KVConnectorMetadata) -> None:
         super().bind_connector_metadata(connector_metadata)
         self._worker.begin_step(self._step.weights)
 
     def handle_preemptions(self, kv_connector_metadata: StepPlan) -> None:
-        self._worker.before_writes(kv_connector_metadata.plan)
+        self._worker.before_writes(kv_connector_metadata)
 
     def start_load_kv(self, forward_context: ForwardContext, **kwargs: Any) -> None:
-        self._worker.load(self._plan)
+        self._worker.load(self._step)
 
     def wait_for_layer_load(self, layer_name: str) -> None:
         """Loads are asynchronous: a request whose load has not ended is not computed."""
@@ -135,11 +138,11 @@ class KVTransferConnector(KVConnectorBase_V1):
         """Whole chunks are saved, after the step."""
 
     def wait_for_save(self) -> None:
-        self._worker.save(self._plan)
+        self._worker.save(self._step)
 
     def get_finished(self, finished_req_ids: set[str]) -> tuple[None, None]:
         """Only look: what has ended travels in ``build_connector_worker_meta``."""
-        self._invalid_blocks = self._worker.take_report(self._plan)
+        self._invalid_blocks = self._worker.take_report(self._step.plan)
         return None, None
 
     def get_block_ids_with_load_errors(self) -> set[int]:
@@ -147,10 +150,6 @@ class KVTransferConnector(KVConnectorBase_V1):
 
     def build_connector_worker_meta(self) -> StepReport | None:
         return self._worker.report(self._step)
-
-    @property
-    def _plan(self) -> Plan:
-        return self._step.plan
 
     @property
     def _step(self) -> StepPlan:

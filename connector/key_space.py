@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kvtransfer.keys import KeyChain, namespace, tenant_of_salt
-from kvtransfer.weights import fingerprint
+
+from .rope import depends_on_length
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vllm.config import VllmConfig
     from vllm.v1.request import Request
 
     from kvtransfer.config import TransferConfig
 
+    from .media import Medium
     from .vllm_facts import ModelFacts
 
 # Salts and adapters whose namespace is kept.
 _REMEMBERED = 256
-# Their angles don't depend on max_model_len; those of others may.
-_PLAIN_ROPE = {None, "default", "linear", "llama3", "yarn", "mrope"}
 
 
 class KeySpace:
@@ -38,46 +39,41 @@ class KeySpace:
             "shape": list(chunk.shape),
             "operator": config.namespace,
         }
-        self._adapters: dict[str, str] = {}
+        self._media_facts = _media_facts(vllm_config)
         self._space = lru_cache(_REMEMBERED)(self._new_space)
 
-    def chain(self, request: Request, weights: str) -> KeyChain | None:
-        """The key chain of ``request``; None for one whose tokens don't tell its bytes.
+    def chain(
+        self, request: Request, weights: str, adapter: str | None, media: Sequence[Medium]
+    ) -> KeyChain:
+        """The key chain of ``request``, whose tokens tell its bytes.
 
         Args:
             request: vLLM's.
             weights: the name of those that compute it.
+            adapter: content of its LoRA adapter, if it has one.
+            media: its media, each under a name that tells its content.
         """
-        if request.prompt_embeds is not None or request.skip_reading_prefix_cache:
-            return None
-        space = self._space(weights, request.cache_salt, self._adapter(request))
-        extras = media_extras(request.mm_features, self._chunk_tokens)
+        space = self._space(weights, request.cache_salt, adapter, has_media=bool(media))
+        extras = media_extras(media, self._chunk_tokens)
         tenant = tenant_of_salt(request.cache_salt)
         return KeyChain(self._chunk_tokens, namespace=space, extras=extras, tenant=tenant)
 
-    def _new_space(self, weights: str, salt: str | None, adapter: tuple[str, str] | None) -> bytes:
-        own = {"weights": weights, "salt": salt, "lora": adapter}
+    def _new_space(
+        self, weights: str, salt: str | None, adapter: str | None, *, has_media: bool
+    ) -> bytes:
+        media = self._media_facts if has_media else None
+        own = {"weights": weights, "salt": salt, "lora": adapter, "media": media}
         return namespace({**self._facts, **{k: v for k, v in own.items() if v}})
 
-    def _adapter(self, request: Request) -> tuple[str, str] | None:
-        lora = request.lora_request
-        if lora is None:
-            return None
-        path = lora.lora_path
-        if path not in self._adapters:
-            folder = Path(path)
-            self._adapters[path] = fingerprint(folder) if folder.is_dir() else path
-        return lora.lora_name, self._adapters[path]
 
-
-def media_extras(features: list[Any], chunk_tokens: int) -> list[bytes]:
+def media_extras(media: Sequence[Medium], chunk_tokens: int) -> list[bytes]:
     """For each chunk up to the last that a medium touches, which media at which places it holds.
 
     Args:
-        features: vLLM's, each with ``identifier`` and ``mm_position`` in tokens.
+        media: each with ``identifier`` and ``mm_position`` in tokens.
         chunk_tokens: tokens in a chunk.
     """
-    spans = [(f.identifier, f.mm_position.offset, f.mm_position.length) for f in features]
+    spans = [(f.identifier, f.mm_position.offset, f.mm_position.length) for f in media]
     end_token = max((offset + length for _, offset, length in spans), default=0)
     extras = []
     for start in range(0, end_token, chunk_tokens):
@@ -101,7 +97,13 @@ def _model_facts(vllm_config: VllmConfig) -> dict[str, object]:
         "cache_dtype": vllm_config.cache_config.cache_dtype,
         "quantization": model.quantization,
     }
-    rope = getattr(model.hf_text_config, "rope_parameters", None) or {}
-    if rope.get("rope_type") not in _PLAIN_ROPE:
+    if depends_on_length(model):
         facts["max_model_len"] = model.max_model_len
     return facts
+
+
+def _media_facts(vllm_config: VllmConfig) -> dict[str, object]:
+    """What beside a medium's data shapes what a model makes of it."""
+    config = getattr(vllm_config.model_config, "multimodal_config", None)
+    names = ("video_pruning_rate", "video_pruning_method", "mm_encoder_attn_dtype")
+    return {name: getattr(config, name, None) for name in names}

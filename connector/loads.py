@@ -103,6 +103,10 @@ class Loads:
             tracked.journey = None
         return tracked
 
+    def owner(self, job: int) -> Tracked | None:
+        """Whom the load ``job`` is for; None: for no request."""
+        return self._owners.get(job)
+
     def owns(self, job: int) -> bool:
         """Whether a load that has not ended was planned here."""
         return job in self._owners

@@ -94,7 +94,8 @@ class Saves:
         # Drafted tokens are computed too, but have no place among the ids until accepted.
         request, chunk_tokens = tracked.request, self._tiling.chunk_tokens
         known = len(request.all_token_ids) if self._decode else request.num_prompt_tokens
-        tracked.whole_chunks = min(computed_tokens, known) // chunk_tokens
+        tracked.computed_tokens = min(computed_tokens, known)
+        tracked.whole_chunks = tracked.computed_tokens // chunk_tokens
         if tracked.saved_chunks < tracked.whole_chunks and tracked.chain is not None:
             self._line[request.request_id] = tracked
         is_last = tracked.chain is None or (not self._decode and computed_tokens >= known)
@@ -144,8 +145,17 @@ class Saves:
     def reset(self) -> None:
         """No chunk computed so far is to be saved."""
         for tracked in list(self._line.values()):
-            tracked.saved_chunks = tracked.whole_chunks
+            self.give_up(tracked)
+
+    def give_up(self, tracked: Tracked) -> None:
+        """No chunk of the request computed so far is to be saved."""
+        tracked.saved_chunks = tracked.whole_chunks
+        if tracked.request.request_id in self._line:
             self._leave_line(tracked)
+
+    def owner(self, job: int) -> Tracked:
+        """Whose chunk the save ``job`` copies."""
+        return self._owners[job]
 
     @property
     def are_held(self) -> bool:

@@ -14,6 +14,7 @@ from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Plan
 from kvtransfer.planner import Planner
 
+from .adapters import Adapters
 from .agreed_weights import AgreedWeights
 from .ahead import Ahead
 from .busy_blocks import BusyBlocks
@@ -21,6 +22,8 @@ from .key_space import KeySpace
 from .keying import Keying
 from .loads import Loads
 from .local_cache import LocalCache
+from .media import Media
+from .naming import Naming
 from .offers import Offers
 from .pace import Pace
 from .saves import Saves
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from kvtransfer.plan import Report
     from kvtransfer.tiling import Tiling
 
+    from .loaded_adapters import Held
+    from .plan import AdapterStep
     from .vllm_facts import ModelFacts
     from .weights_news import Expectation, Holding
 
@@ -72,31 +77,36 @@ class SchedulerSide:
         metrics = Metrics()
         return cls(
             KeySpace(vllm_config, facts, config),
+            AgreedWeights(facts.ranks),
+            Adapters.open(vllm_config, facts.ranks),
+            Media.open(vllm_config, trust_uuids=config.trust_media_uuids),
             Planner.open(config, facts.chunk, facts.ranks),
             Lookup.open(config, facts.chunk, names) if duties.loads else None,
             Pace(config.load_margin, metrics),
             facts.tiling,
             duties,
             metrics,
-            AgreedWeights(facts.ranks),
         )
 
     def __init__(
         self,
         key_space: KeySpace,
+        weights: AgreedWeights,
+        adapters: Adapters,
+        media: Media,
         planner: Planner,
         lookup: Lookup | None,
         pace: Pace,
         tiling: Tiling,
         duties: Duties,
         metrics: Metrics,
-        weights: AgreedWeights,
     ) -> None:
+        self._adapters = adapters
+        self._weights = weights
         self.local_cache = LocalCache(weights)
         self._planner = planner
         self._offers = Offers(planner, lookup, pace, tiling)
         self._ahead = Ahead(planner, self._offers, pace, tiling, metrics)
-        self._keying = Keying(key_space, weights, self.local_cache, self._offers, self._ahead)
         self._busy_blocks = BusyBlocks()
         self._loads = Loads(planner, self._offers, pace, tiling, self._busy_blocks, metrics)
         self._saves = Saves(
@@ -106,6 +116,15 @@ class SchedulerSide:
             self._busy_blocks,
             metrics,
             decode=duties.saves_decode,
+        )
+        self._keying = Keying(
+            Naming(key_space, weights, adapters, media),
+            weights,
+            self.local_cache,
+            media,
+            self._offers,
+            self._ahead,
+            self._saves,
         )
         self._pace = pace
         self._tiling = tiling
@@ -124,13 +143,8 @@ class SchedulerSide:
             self.track(request)
         tracked = self._requests[request.request_id]
         tracked.local_tokens = local_tokens
-        if self._keying.is_awaited():
-            return None
-        self._keying.begin(tracked)
         self._ahead.dequeue(request.request_id)
-        if self._keying.distrust(tracked):
-            return 0
-        if not tracked.is_hashed():
+        if not self._keying.renew(tracked):
             return None
         if not tracked.note(self._planner.index):
             return None
@@ -158,6 +172,7 @@ class SchedulerSide:
 
     def plan(self, output: SchedulerOutput) -> Plan:
         """The jobs of the step that ``output`` describes."""
+        self._keying.name_all(self._requests)
         request_ids, contexts = self._scheduled(output)
         scheduled = output.num_scheduled_tokens
         counts = [scheduled[request_id] for request_id in request_ids]
@@ -177,6 +192,19 @@ class SchedulerSide:
             tuple(self._planner.put_leaving()),
             self._loads.has_given_up or self._saves.have_freed,
         )
+
+    def adapter_step(self, plan: Plan) -> AdapterStep | None:
+        """What the step of ``plan`` says about LoRA adapters."""
+        if not self._adapters.are_used:
+            return None
+        loads = ((it.job, self._loads.owner(it.job)) for it in plan.loads)
+        saves = ((it.job, self._saves.owner(it.job)) for it in plan.saves)
+        owned = [(job, owner) for job, owner in (*loads, *saves) if owner is not None]
+        return self._adapters.plan(owned, self._requests.values())
+
+    def take_answers(self, answers: Mapping[int, Sequence[Held | None]]) -> None:
+        """Take in what the workers say of the adapters that they were asked about."""
+        self._adapters.take(answers)
 
     def take(self, report: Report, step: int | None = None) -> tuple[set[str], set[str]]:
         """Take in what the workers report at the end of ``step``, where it computed something.
@@ -234,16 +262,16 @@ class SchedulerSide:
 
         What is cached stays: it is found by the weights that computed it.
         """
-        self._keying.ask()
+        self._weights.ask_to_reread()
 
     def expect_weights(self) -> Expectation:
         """What goes out with the next plan."""
-        return self._keying.expect()
+        return self._weights.expect()
 
     def take_weights(self, held: Mapping[int, Holding]) -> None:
         """Take in what workers hold, where they have told it."""
-        if held and self._keying.take(held, self._requests.values()):
-            self._saves.reset()
+        if held:
+            self._keying.take(held, self._requests.values())
 
     def counted(self) -> dict[str, float]:
         """Amounts by counter since the last call."""
@@ -292,5 +320,6 @@ class SchedulerSide:
 
     def _forget(self, request_id: str) -> None:
         del self._requests[request_id]
+        self._keying.forget(request_id)
         self._offers.forget(request_id)
         self._saves.forget(request_id)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from concurrent.futures import Future
 
     from vllm.v1.request import Request
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from kvtransfer.index import Index
     from kvtransfer.keys import KeyChain
 
+    from .adapters import Adapter
     from .pace import Journey
 
 _LONG_CHUNKS = 64
@@ -24,14 +26,20 @@ class Tracked:
 
     request: Request
     chain: KeyChain | None = None
-    """None: it is not cached, or not yet, while the weights are unknown."""
+    """None: it is not cached, or not named yet."""
+    adapter: Adapter | None = None
+    """The LoRA adapter that it names."""
+    is_named: bool = False
+    """Whether all is known that its keys cover beside its tokens."""
     weights: tuple[str, ...] | None = None
-    """Those that ``chain`` was made for, by rank; None: none was made."""
+    """Those that its keys were made for, by rank."""
     hashing: Future[list[str]] | None = None
     """Whatever hashes ``chain`` beside our thread."""
     block_ids: list[int] = field(default_factory=list)
     local_tokens: int = 0
     """Found in vLLM's own cache when we were last asked."""
+    computed_tokens: int = 0
+    """With the latest step that was looked at."""
     whole_chunks: int = 0
     """Chunks from the first on that are computed, and may be saved."""
     saved_chunks: int = 0
@@ -48,15 +56,22 @@ class Tracked:
     """Until one has failed: what failed once is recomputed, not tried for ever."""
     is_finished: bool = False
     is_noted: bool = False
+    first_tokens: int = field(init=False)
+    """Of the prompt, as it came."""
 
-    def begin_keys(self, chain: KeyChain | None, weights: tuple[str, ...]) -> None:
+    def __post_init__(self) -> None:
+        self.first_tokens = self.request.num_prompt_tokens
+
+    def name(self, chain: KeyChain | None, weights: tuple[str, ...]) -> None:
         """It is computed anew by ``weights``: no chunk of it has been dealt with."""
         self.chain, self.weights, self.hashing = chain, weights, None
         self.whole_chunks = self.saved_chunks = 0
-        self.is_noted = False
+        self.is_named, self.is_noted = True, False
 
     def is_hashed(self) -> bool:
         """Whether ``keys`` may be asked for: nobody else is at the chain any more."""
+        if not self.is_named:
+            return False
         if self.hashing is not None and self.hashing.done():
             self.hashing.result()
             self.hashing = None
@@ -76,6 +91,17 @@ class Tracked:
         return len(keys) < _LONG_CHUNKS
 
     @property
+    def known_ids(self) -> Sequence[int]:
+        """The tokens that keys may cover.
+
+        When more input joins a session, the end of its answer that isn't computed is taken back.
+        """
+        ids: Sequence[int] = self.request.all_token_ids
+        if not self.request.resumable:
+            return ids
+        return ids[: max(self.first_tokens, self.computed_tokens)]
+
+    @property
     def keys(self) -> list[str]:
         """Of all its whole chunks, generated tokens included."""
-        return [] if self.chain is None else self.chain.extend(self.request.all_token_ids)
+        return [] if self.chain is None else self.chain.extend(self.known_ids)

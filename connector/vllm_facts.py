@@ -17,6 +17,8 @@ from kvtransfer.layout import ChunkFormat
 from kvtransfer.paged import PagedCaches
 from kvtransfer.tiling import Tiling
 
+from .reuse_verdict import refuse_groups, refuse_model
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -63,6 +65,8 @@ def describe(
         ConfigError: it is of a kind that we don't support; the message says which and why.
     """
     spec = _only_spec(vllm_config, kv_cache_config)
+    refuse_groups(kv_cache_config)
+    refuse_model(vllm_config)
     block_tokens = vllm_config.cache_config.block_size
     if config.chunk_size % block_tokens:
         raise ConfigError(

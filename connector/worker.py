@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kvtransfer.executor import Executor
-from kvtransfer.plan import Plan, Report
+from kvtransfer.plan import Load, Plan, Report, Save
 
 from . import vllm_facts
-from .plan import StepReport
+from .plan import AdapterStep, StepReport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import torch
 
     from kvtransfer.config import TransferConfig
 
     from .held_weights import HeldWeights
+    from .loaded_adapters import Held, LoadedAdapters
     from .plan import StepPlan
     from .vllm_facts import ModelFacts
     from .weights_news import Expectation
+
+Job = TypeVar("Job", Load, Save)
 
 
 class WorkerSide:
@@ -33,6 +36,7 @@ class WorkerSide:
         rank: int,
         caches: Mapping[str, torch.Tensor],
         weights: HeldWeights,
+        adapters: LoadedAdapters,
     ) -> None:
         self._rank = rank
         self._weights = weights
@@ -43,46 +47,52 @@ class WorkerSide:
         self._outdated: set[int] = set()
         """Loads of what other weights have computed."""
         self._report = Report()
-        self._refuses = True
+        self._is_expected = False
+        """Whether the step was planned for the weights that we hold."""
         self._refused = Report()
+        """Jobs planned for other weights, or for what their adapter doesn't hold any more."""
+        self._adapters = adapters
+        self._answers: dict[int, list[Held | None]] = {}
         self._executor.metrics.watch("loading_chunks", self._loading.__len__)
 
     def begin_step(self, expected: Expectation) -> None:
         """Look at the weights before anything is computed or copied in the step.
 
-        Jobs planned for other weights than we hold are refused, and loads under way fail: they
-        bring what other weights have computed.
+        Loads under way fail where they have changed: they bring what others have computed.
         """
         if self._weights.check(expected):
             self._outdated.update(self._loading)
-        self._refuses = not expected.fits(self._rank, self._weights.holding.fingerprint)
+        self._is_expected = expected.fits(self._rank, self._weights.holding.fingerprint)
 
-    def before_writes(self, plan: Plan) -> None:
+    def before_writes(self, step: StepPlan) -> None:
         """Nothing has been written in this step so far, neither by the model nor by us."""
-        if plan.reuses_blocks:
+        if step.plan.reuses_blocks:
             self._executor.finish_copies()
+        asked = AdapterStep() if step.adapters is None else step.adapters
+        self._answers = {
+            ticket: [self._adapters.find(lora, asked.in_use)] for ticket, lora in asked.questions
+        }
 
-    def load(self, plan: Plan) -> None:
+    def load(self, step: StepPlan) -> None:
         """Begin the step's loads, and put what leaves host memory."""
+        plan = step.plan
         self._loading.update({load.job: load.block_ids for load in plan.loads})
-        loads = () if self._refuses else plan.loads
+        loads = self._right(step, plan.loads)
+        self._refused.add(refusal(loads=set(plan.loads) - set(loads)))
         self._executor.run(Plan(loads=loads, puts=plan.puts))
-        if self._refuses:
-            self._refused.add(refusal(Plan(loads=plan.loads)))
 
-    def save(self, plan: Plan) -> None:
+    def save(self, step: StepPlan) -> None:
         """Begin the step's saves; the model's work of the step has been launched."""
-        if self._refuses:
-            self._refused.add(refusal(Plan(saves=plan.saves)))
-        else:
-            self._executor.run(Plan(saves=plan.saves))
+        saves = self._right(step, step.plan.saves)
+        self._refused.add(refusal(saves=set(step.plan.saves) - set(saves)))
+        self._executor.run(Plan(saves=saves))
 
     def take_report(self, plan: Plan) -> set[int]:
         """See what has ended; returns the blocks that failed loads left unfilled."""
         if plan.patience_s:
             self._executor.wait(plan.patience_s)
-        self._report, refused = self._executor.report(), self._refused
-        self._report.add(refused)
+        self._report = self._executor.report()
+        self._report.add(self._refused)
         self._refused = Report()
         self._report.failed |= self._outdated & self._report.loaded.keys()
         self._outdated -= self._report.loaded.keys()
@@ -91,12 +101,13 @@ class WorkerSide:
 
     def report(self, step: StepPlan) -> StepReport | None:
         """What ``take_report`` saw and the scheduler doesn't know; None: nothing of it matters."""
-        holding = self._weights.holding
-        knows = step.weights.fits(self._rank, holding.fingerprint)
-        weights = {} if knows else {self._rank: holding}
-        plan = step.plan
-        is_wanted = self._report or weights or plan.wants_report or plan.step is not None
-        return StepReport(self._report, plan.step, weights) if is_wanted else None
+        plan, weights = step.plan, {}
+        if not step.weights.fits(self._rank, self._weights.holding.fingerprint):
+            weights = {self._rank: self._weights.holding}
+        is_news = self._report or weights or self._answers
+        if not (is_news or plan.wants_report or plan.step is not None):
+            return None
+        return StepReport(self._report, plan.step, weights, self._answers)
 
     def counted(self) -> dict[str, Any]:
         """Amounts by metric since the last call."""
@@ -106,13 +117,17 @@ class WorkerSide:
         """Finish what is under way and give what time allows to the store."""
         self._executor.close()
 
+    def _right(self, step: StepPlan, jobs: tuple[Job, ...]) -> tuple[Job, ...]:
+        """Those of ``jobs`` that were planned for what the model and their adapters hold."""
+        if not self._is_expected:
+            return ()
+        bound = {} if step.adapters is None else step.adapters.bound
+        changed = {job for job, seen in bound.items() if not self._adapters.are_still(*seen)}
+        return tuple(it for it in jobs if it.job not in changed) if changed else jobs
 
-def refusal(plan: Plan) -> Report:
+
+def refusal(loads: Iterable[Load] = (), saves: Iterable[Save] = ()) -> Report:
     """The report of jobs that are not even begun."""
-    loads, saves = ([job.job for job in jobs] for jobs in (plan.loads, plan.saves))
-    return Report(
-        loaded=dict.fromkeys(loads, 1),
-        copied=dict.fromkeys(saves, 1),
-        stored={save.job: 1 for save in plan.saves if save.put},
-        failed={*loads, *saves},
-    )
+    loaded, copied = {load.job: 1 for load in loads}, {save.job: 1 for save in saves}
+    unput = {save.job: 1 for save in saves if save.put}
+    return Report(loaded, copied, unput, {*loaded, *copied})

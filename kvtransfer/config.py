@@ -91,6 +91,8 @@ class TransferConfig(BaseModel):
     """Chunks that wait to be written to the store; one more drops the oldest."""
     save_decode: bool = True
     """Cache generated tokens too, not only prompts."""
+    trust_media_uuids: bool = False
+    """Callers' names for images and the like tell their content: the data are not hashed."""
     eviction_policy: str = "odds"
     """What leaves host memory first."""
     model_name: Annotated[Name, Field(min_length=1)] | None = None

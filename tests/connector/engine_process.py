@@ -50,6 +50,8 @@ class Request:
     prompt_ids: list[int]
     answer_tokens: int = 8
     cache_salt: str | None = None
+    adapter: dict[str, Any] | None = None
+    """Of what vLLM makes its ``LoRARequest``."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,17 @@ class Session:
             temperature=0, max_tokens=request.answer_tokens, ignore_eos=True, detokenize=False
         )
         prompt = tokens_input(request.prompt_ids, cache_salt=request.cache_salt)
-        self._names[self._engine.add_request(name, prompt, sampling)] = name
+        adapter = _lora_request(request.adapter) if request.adapter else None
+        added = self._engine.add_request(name, prompt, sampling, lora_request=adapter)
+        self._names[added] = name
+
+    def add_adapter(self, adapter: dict[str, Any]) -> bool:
+        """Have vLLM load an adapter now, as ``/v1/load_lora_adapter`` does."""
+        return bool(self._engine.add_lora(_lora_request(adapter)))
+
+    def remove_adapter(self, lora_int_id: int) -> bool:
+        """Have vLLM let go of one."""
+        return bool(self._engine.remove_lora(lora_int_id))
 
     def step(self) -> dict[str, str]:
         """Run the engine once; returns the state of each request that is left, by name."""
@@ -203,6 +215,12 @@ class Session:
         counted = {metric.name: metric for metric in self._llm.get_metrics()}
         hits = counted["vllm:external_prefix_cache_hits"].value
         return int(hits), int(counted["vllm:num_preemptions"].value)
+
+
+def _lora_request(adapter: dict[str, Any]) -> Any:
+    from vllm.lora.request import LoRARequest
+
+    return LoRARequest(**adapter)
 
 
 if __name__ == "__main__":

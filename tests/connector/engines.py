@@ -96,6 +96,14 @@ class Engine:
         """Load the embedding of the model in ``folder``, as a trainer in the same process does."""
         self._do("load_embedding", folder=folder)
 
+    def add_adapter(self, adapter: dict[str, Any]) -> bool:
+        """Have vLLM load a LoRA adapter now; the arguments of its ``LoRARequest``."""
+        return bool(self._do("add_adapter", adapter=adapter))
+
+    def remove_adapter(self, lora_int_id: int) -> bool:
+        """Have vLLM let go of a LoRA adapter."""
+        return bool(self._do("remove_adapter", lora_int_id=lora_int_id))
+
     def counted(self) -> dict[str, float]:
         """What our own counters have come to, by name without prefix."""
         return dict(self._do("counted"))

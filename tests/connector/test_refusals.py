@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from tests.connector.engine_process import Request
 from tests.connector.engines import EngineError
-from tests.connector.inputs import connected
+from tests.connector.inputs import connected, prompt
 from tests.connector.tiny_model import QWEN3, write_config
 
 pytestmark = pytest.mark.vllm
@@ -31,6 +32,27 @@ MAMBA = {
     "num_hidden_layers": 2,
     "conv_kernel": 4,
     "time_step_rank": 4,
+    "torch_dtype": "float32",
+}
+MLA = {
+    "model_type": "deepseek_v2",
+    "architectures": ["DeepseekV2ForCausalLM"],
+    "vocab_size": 512,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "moe_intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "first_k_dense_replace": 2,
+    "n_routed_experts": 2,
+    "num_experts_per_tok": 1,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "q_lora_rank": None,
+    "kv_lora_rank": 512,
+    "qk_nope_head_dim": 128,
+    "qk_rope_head_dim": 64,
+    "v_head_dim": 128,
+    "max_position_embeddings": 4096,
     "torch_dtype": "float32",
 }
 
@@ -70,6 +92,19 @@ def test_kinds_of_model(engines, tmp_path, config, sentence):
     folder = str(write_config(tmp_path / "odd", config))
     said = refusal(engines, connected(folder, URL, options={"load_format": "dummy"}))
     assert_matches(f"ConfigError.*{sentence}.*not supported", said.splitlines()[0])
+
+
+def test_mla_on_a_cpu(engines, tmp_path):
+    folder = str(write_config(tmp_path / "mla", MLA))
+    options = {"load_format": "dummy", "block_size": 16}
+    said = refusal(engines, connected(folder, URL, options=options))
+    assert_matches(r"ConfigError.*\(MLA\) on a CPU.*not supported", said.splitlines()[0])
+
+
+def test_vllms_own_cache_may_be_off(engines, model):
+    setup = connected(model, None, options={"enable_prefix_caching": False})
+    with engines.start(setup) as engine:
+        assert engine.generate(Request(prompt(100))).cached_tokens == [0]
 
 
 def test_pipeline_parallelism(engines, model):

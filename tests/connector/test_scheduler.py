@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from kvtransfer.connector.adapters import Adapters
 from kvtransfer.connector.agreed_weights import AgreedWeights
+from kvtransfer.connector.media import Media
 from kvtransfer.connector.pace import Pace
 from kvtransfer.connector.scheduler import Duties, SchedulerSide
 from kvtransfer.connector.weights_news import UNKNOWABLE, Holding, weights_name
@@ -65,9 +67,12 @@ class Lookup:
     def take_late(self):
         return 0
 
+    def close(self):
+        pass
+
 
 class KeySpace:
-    def chain(self, request, weights):
+    def chain(self, request, weights, adapter, media):
         return KeyChain(CHUNK, namespace=namespace({"weights": weights}))
 
 
@@ -82,24 +87,35 @@ class Vllm:
         metrics = Metrics()
         self.now_s = 0.0
         self.pace = Pace(1.0, metrics, lambda: self.now_s)
+        adapters, media = Adapters(ranks=1), Media(trust_uuids=False, can_see=True)
         self.side = SchedulerSide(
             KeySpace(),
+            AgreedWeights(1),
+            adapters,
+            media,
             self.planner,
             lookup,
             self.pace,
             Tiling(CHUNK, BLOCK),
             duties,
             metrics,
-            AgreedWeights(1),
         )
+        self.next_block = 1
         self.weights = WEIGHTS
         """What the worker holds; it is told with the next step."""
         self.step()
-        self.next_block = 1
 
-    def request(self, name, tokens):
+    def request(self, name, tokens, media=()):
         request = SimpleNamespace(
-            request_id=name, all_token_ids=list(tokens), num_prompt_tokens=len(tokens)
+            request_id=name,
+            all_token_ids=list(tokens),
+            num_prompt_tokens=len(tokens),
+            sampling_params=object(),
+            prompt_embeds=None,
+            skip_reading_prefix_cache=False,
+            lora_request=None,
+            mm_features=list(media),
+            resumable=False,
         )
         self.side.track(request)
         return request
@@ -946,3 +962,46 @@ def test_in_any_order(monkeypatch, chunks_a_step):
         suppress_health_check=[HealthCheck.too_slow],
     )
     case().runTest()
+
+
+def image(content, name):
+    """One whose data are the number ``content``; a caller has named it."""
+    data = Data(content)
+    place = SimpleNamespace(offset=0, length=2, is_embed=None)
+    return SimpleNamespace(data=data, identifier=name, mm_hash=name, mm_position=place)
+
+
+class Data:
+    def __init__(self, content):
+        self.content = content
+
+    def get_data(self):
+        return {"content": self.content}
+
+
+def test_a_medium_whose_name_turns_out_to_stand_for_two_is_not_saved():
+    """The first may be computed with what vLLM keeps of the second, if that runs first."""
+    vllm = Vllm()
+    first, second = (
+        vllm.request(name, range(16), [image(content, "x")])
+        for content, name in enumerate(("first", "second"))
+    )
+    for request in (first, second):
+        while (found := vllm.side.match(request, 0)) is None:
+            pass
+        assert found == 0
+    ids = vllm.blocks(16)
+    vllm.side.admit(first, ids, 0)
+    assert not vllm.step(new=[(first, ids, 0, 16)]).saves
+    vllm.side.close()
+
+
+def test_a_medium_under_a_name_of_its_own_is_saved():
+    vllm = Vllm()
+    request = vllm.request("only", range(16), [image(1, "x")])
+    while vllm.side.match(request, 0) is None:
+        pass
+    ids = vllm.blocks(16)
+    vllm.side.admit(request, ids, 0)
+    assert len(vllm.step(new=[(request, ids, 0, 16)]).saves) == 2
+    vllm.side.close()
