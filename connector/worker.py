@@ -38,6 +38,7 @@ class WorkerSide:
 
     def before_writes(self, plan: Plan) -> None:
         """Nothing has been written in this step so far, neither by the model nor by us."""
+        self._executor.run(Plan(saves=plan.first_saves))
         if plan.reuses_blocks:
             self._executor.finish_copies()
 
@@ -49,6 +50,11 @@ class WorkerSide:
     def save(self, plan: Plan) -> None:
         """Begin the step's saves; the model's work of the step has been launched."""
         self._executor.run(Plan(saves=plan.saves))
+
+    def save_now(self, plan: Plan) -> None:
+        """Do the saves of ``plan``; nothing is being computed."""
+        self.save(plan)
+        self._executor.finish_copies()
 
     def take_report(self, plan: Plan) -> set[int]:
         """See what has ended; returns the blocks that failed loads left unfilled."""
