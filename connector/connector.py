@@ -115,7 +115,7 @@ class KVTransferConnector(KVConnectorBase_V1):
     def save_rest(self) -> None:
         """Save what the scheduler beside us has left of requests that are over."""
         if self._neighbour is not None:
-            self._worker.save_now(self._neighbour._scheduler.rest())
+            self._worker.save_all(self._neighbour._scheduler.rest())
 
     def register_kv_caches(self, kv_caches: dict[str, torch.Tensor]) -> None:
         rank = get_tensor_model_parallel_rank()

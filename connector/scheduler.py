@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vllm.v1.request import Request
 
     from kvtransfer.config import TransferConfig
-    from kvtransfer.plan import Report
+    from kvtransfer.plan import Report, Save
     from kvtransfer.tiling import Tiling
 
     from .vllm_facts import ModelFacts
@@ -180,9 +180,9 @@ class SchedulerSide:
             wants_report=self._loads.has_given_up,
         )
 
-    def rest(self) -> Plan:
+    def rest(self) -> list[Save]:
         """What is left to be saved of requests that are over, where no step will bring it."""
-        return Plan(saves=tuple(self._saves.rest()))
+        return self._saves.rest()
 
     def take(self, report: Report, step: int | None = None) -> set[str]:
         """Take in what the workers report at the end of ``step``, where it computed something.

@@ -10,11 +10,12 @@ from kvtransfer.plan import Plan, Report
 from . import vllm_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import torch
 
     from kvtransfer.config import TransferConfig
+    from kvtransfer.plan import Save
 
     from .vllm_facts import ModelFacts
 
@@ -51,10 +52,9 @@ class WorkerSide:
         """Begin the step's saves; the model's work of the step has been launched."""
         self._executor.run(Plan(saves=plan.saves))
 
-    def save_now(self, plan: Plan) -> None:
-        """Do the saves of ``plan``; nothing is being computed."""
-        self.save(plan)
-        self._executor.finish_copies()
+    def save_all(self, saves: Sequence[Save]) -> None:
+        """Do ``saves`` to the end of their copies, while nothing is being computed."""
+        self._executor.save_all(saves)
 
     def take_report(self, plan: Plan) -> set[int]:
         """See what has ended; returns the blocks that failed loads left unfilled."""

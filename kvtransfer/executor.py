@@ -26,7 +26,7 @@ from kvtransfer.turns import Turns
 from kvtransfer.write_behind import WriteBehind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
     from kvtransfer.config import TransferConfig
@@ -70,7 +70,7 @@ class Tiers:
 
 
 class Executor:
-    """Obeys. Nothing here waits but ``wait``, ``finish_copies`` and ``close``."""
+    """Obeys. Nothing here waits but ``wait``, ``finish_copies``, ``save_all`` and ``close``."""
 
     @classmethod
     def open(cls, config: TransferConfig, caches: PagedCaches, names: Names, rank: int) -> Executor:
@@ -120,7 +120,14 @@ class Executor:
             for load in plan.loads:
                 self._load(load, computed)
             for save in plan.saves:
-                self._save(save, computed)
+                self._save(save, computed, self._puts.offer)
+
+    def save_all(self, saves: Sequence[Save]) -> None:
+        """Do the last ``saves`` for now: the blocks are free afterwards, and no put is dropped."""
+        computed = self._tiers.device.compute_event()
+        for save in saves:
+            self._save(save, computed, self._puts.add)
+        self.finish_copies()
 
     def report(self) -> Report:
         """What has ended since the last report."""
@@ -195,14 +202,16 @@ class Executor:
         with self._news:
             self._copies_in.append((load, event))
 
-    def _save(self, save: Save, computed: Event) -> None:
+    def _save(
+        self, save: Save, computed: Event, put_later: Callable[[tuple[Save, Event]], None]
+    ) -> None:
         event = self._tiers.copier.to_host(save.block_ids, save.slot, [computed])
         self._fetched.pop(save.slot, None)
         self._copied[save.slot] = event
         with self._news:
             self._copies_out.append((save, event))
         if save.put and self._tiers.store is not None:
-            self._puts.offer((save, event))
+            put_later((save, event))
 
     def _put(self, job: tuple[Save | Put, Event]) -> None:
         (save, copied), store = job, self._tiers.store

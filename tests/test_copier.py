@@ -83,7 +83,7 @@ def test_a_failed_copy_is_the_events_and_the_next_one_works():
     it = Bench(CALIBRATIONS["staged"])
     failed = it.copier.to_host((99, 0), 0, [])
     assert failed.wait(30)
-    assert "not in [0, 24)" in str(failed.error)
+    assert "not in [0, 12)" in str(failed.error)
     expected = it.blocks(1, 2)
     saved = [it.copier.to_host((1, 2), slot, []) for slot in (0, 1, 2, 0)][-1]
     loaded = it.copier.to_device(0, (4, 5), 0, filled=[saved], free=[])

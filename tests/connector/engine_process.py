@@ -147,6 +147,15 @@ class Session:
         """Run the engine until nothing is left to do, as vLLM's own loop does."""
         while self._scheduler.has_requests():
             self._step()
+        return self._outcome()
+
+    def answer(self) -> dict[str, Any]:
+        """Run the engine until the last answer and no step further, as ``LLM.generate`` does."""
+        while self._engine.has_unfinished_requests():
+            self._step()
+        return self._outcome()
+
+    def _outcome(self) -> dict[str, Any]:
         outputs = list(self._answers.values())
         counts = self._counts()
         outcome = Outcome(
@@ -166,6 +175,14 @@ class Session:
     def reset(self, connector: bool, running: bool) -> bool:
         """Empty vLLM's own prefix cache, and more as told; whether that worked."""
         return bool(self._llm.reset_prefix_cache(running, connector))
+
+    def sleep(self, level: int) -> None:
+        """Drop every request, forget vLLM's cache, and give up memory where that is possible."""
+        self._llm.sleep(level)
+
+    def wake_up(self) -> None:
+        """End the sleep."""
+        self._llm.wake_up()
 
     def counted(self) -> dict[str, float]:
         """What our own counters have come to, by name."""

@@ -63,6 +63,11 @@ class Engine:
         self.submit(*requests)
         return self.run()
 
+    def answer(self, *requests: Request) -> Outcome:
+        """Answer them as ``LLM.generate`` does, which runs no step after the last answer."""
+        self.submit(*requests)
+        return Outcome(**self._do("answer"))
+
     def submit(self, *requests: Request) -> list[str]:
         """Queue ``requests`` without running them; returns their names."""
         return list(self._do("submit", requests=[asdict(request) for request in requests]))
@@ -87,6 +92,14 @@ class Engine:
             running: preempt what is running, so that it goes on with nothing cached.
         """
         return bool(self._do("reset", connector=connector, running=running))
+
+    def sleep(self, level: int = 1) -> None:
+        """Drop what runs and sleep until ``wake_up``."""
+        self._do("sleep", level=level)
+
+    def wake_up(self) -> None:
+        """Go on."""
+        self._do("wake_up")
 
     def counted(self) -> dict[str, float]:
         """What our own counters have come to, by name without prefix."""

@@ -14,7 +14,7 @@ from kvtransfer.connector.scheduler import Duties, SchedulerSide
 from kvtransfer.index import Index
 from kvtransfer.keys import KeyChain, chunk_keys, namespace
 from kvtransfer.metrics import Metrics
-from kvtransfer.plan import Report
+from kvtransfer.plan import Plan, Report
 from kvtransfer.planner import Planner
 from kvtransfer.tiling import Tiling
 
@@ -613,8 +613,8 @@ def test_all_that_is_left_can_be_had_without_a_step(vllm):
     request, _, plan = vllm.prefill("r", LONG)
     running, _, _ = vllm.prefill("s", range(8))
     vllm.side.finish(request, owns_blocks=True)
-    assert saved(plan, vllm.side.rest()) == keys(LONG)
-    assert not vllm.side.rest().saves
+    assert saved(plan) + [save.key for save in vllm.side.rest()] == keys(LONG)
+    assert not vllm.side.rest()
     assert vllm.step(cached=[(running, [], 8, 1)]).saves == ()
 
 
@@ -805,13 +805,16 @@ class Keys(KeySpace):
         return super().chain(request, epoch)
 
 
+SHARED = st.sampled_from([0, 8, 24])
+
+
 class AnyOrder(RuleBasedStateMachine):
     """Requests come, load, run, finish and are aborted while reports arrive in any order."""
 
     def __init__(self):
         super().__init__()
         self.known = Keys()
-        self.vllm = Vllm(slots=3, key_space=self.known)
+        self.vllm = Vllm(slots=6, key_space=self.known)
         self.pool = Pool(24)
         self.waiting, self.loading, self.running = {}, {}, {}
         self.jobs = []  # (kind, job) that a worker is at
@@ -820,18 +823,34 @@ class AnyOrder(RuleBasedStateMachine):
         self.failed = set()
         self.count = 0
 
-    @rule(tokens=st.lists(st.integers(0, 1), min_size=1, max_size=42), stored=st.booleans())
-    def arrive(self, tokens, stored):
+    @rule(length=st.integers(1, 42), shared=SHARED, stored=st.booleans())
+    def arrive(self, length, shared, stored):
+        self.queue(length, shared, stored)
+
+    @precondition(lambda self: len(self.pool.free) >= 11)
+    @rule(length=st.integers(17, 42), shared=SHARED, stored=st.booleans())
+    def arrive_and_end(self, length, shared, stored):
+        """One token is all it wanted."""
+        name = self.queue(length, shared, stored)
+        self.begin(name)
+        if name in self.running:
+            self.end(name)
+
+    def queue(self, length, shared, stored):
         self.count += 1
+        tokens = [0 if i < shared else self.count for i in range(length)]
         name = f"r{self.count}"
         self.waiting[name] = self.vllm.request(name, tokens)
         if stored:
             self.vllm.store(tokens)
+        return name
 
     @precondition(lambda self: self.waiting and len(self.pool.free) >= 11)
     @rule(data=st.data())
     def schedule(self, data):
-        name = data.draw(st.sampled_from(sorted(self.waiting)))
+        self.begin(data.draw(st.sampled_from(sorted(self.waiting))))
+
+    def begin(self, name):
         request = self.waiting.pop(name)
         tokens = len(request.all_token_ids)
         external = self.vllm.side.match(request, 0)
@@ -932,7 +951,9 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.running)
     @rule(data=st.data())
     def finish(self, data):
-        name = data.draw(st.sampled_from(sorted(self.running)))
+        self.end(data.draw(st.sampled_from(sorted(self.running))))
+
+    def end(self, name):
         self.vllm.side.finish(self.running.pop(name), owns_blocks=True)
         self.give_back(name)
 
@@ -962,8 +983,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def save_the_rest(self):
         """As where the engine is called in the caller's process, which then puts it to sleep."""
-        rest = self.vllm.side.rest()
-        self.worker(rest)
+        self.worker(Plan(saves=tuple(self.vllm.side.rest())))
 
     @invariant()
     def no_slot_is_filled_by_two(self):
@@ -977,6 +997,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.worker(plan := self.vllm.step())
             while self.jobs:
                 kind, job = self.jobs.pop()
+                self.read(job.job if kind == "copied" else None)
                 self.take(Report(**{kind: {job.job: 1}}))
             if plan.wants_report:
                 self.take(Report())
@@ -984,7 +1005,7 @@ class AnyOrder(RuleBasedStateMachine):
                 break
         assert not self.loading
         assert not self.vllm.side.is_saving
-        assert self.vllm.planner.room == 3
+        assert self.vllm.planner.room == 6
 
 
 @pytest.mark.parametrize("chunks_a_step", [16, 1])
