@@ -68,6 +68,14 @@ class WorkerSide:
         """What ``take_report`` saw."""
         return self._report
 
+    def suspend(self) -> None:
+        """The caches' memory is about to be taken away: finish with it."""
+        self._executor.suspend()
+
+    def resume(self) -> None:
+        """The caches are where they were, their contents gone."""
+        self._executor.resume()
+
     def counted(self) -> dict[str, Any]:
         """Amounts by metric since the last call."""
         return self._executor.metrics.take()

@@ -23,6 +23,7 @@ from kvtransfer.plan import Report
 from kvtransfer.stores import Distant
 from kvtransfer.stores.guarded import FAR_FETCHES, open_guarded
 from kvtransfer.turns import Turns
+from kvtransfer.wakeable import WakeableCopier
 from kvtransfer.write_behind import WriteBehind
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Limits:
 class Tiers:
     """What an executor moves chunks between; it owns the copier and the store."""
 
-    copier: Copier
+    copier: WakeableCopier
     pool: HostPool
     device: Device
     store: Store | None
@@ -70,7 +71,7 @@ class Tiers:
 
 
 class Executor:
-    """Obeys. Nothing here waits but ``wait``, ``finish_copies``, ``save_all`` and ``close``."""
+    """Obeys. Nothing waits but ``wait``, ``finish_copies``, ``save_all``, ``suspend``, ``close``."""
 
     @classmethod
     def open(cls, config: TransferConfig, caches: PagedCaches, names: Names, rank: int) -> Executor:
@@ -84,9 +85,8 @@ class Executor:
         metrics = Metrics()
         store = open_guarded(config, caches.chunk, metrics)
         pool = HostPool(device, caches.chunk, slots(config, caches.chunk))
-        tiers = Tiers(
-            Copier.open(caches, pool, device), pool, device, store, partial(names.shard, rank)
-        )
+        copier = WakeableCopier(partial(Copier.open, caches, pool, device))
+        tiers = Tiers(copier, pool, device, store, partial(names.shard, rank))
         limits = Limits(
             fetches=config.remote_connections,
             waiting_puts=config.max_pending_puts,
@@ -151,6 +151,14 @@ class Executor:
             copies = [event for _, event in self._copies_out]
         for event in copies:
             event.wait()
+
+    def suspend(self) -> None:
+        """Finish the copies, both ways; until ``resume`` each other fails, and the caches rest."""
+        self._tiers.copier.suspend()
+
+    def resume(self) -> None:
+        """The caches may be used again."""
+        self._tiers.copier.resume()
 
     def close(self) -> None:
         """End: fetches and copies under way first, then what ten seconds allow of the puts."""

@@ -101,6 +101,10 @@ class Engine:
         """Go on."""
         self._do("wake_up")
 
+    def lose_caches(self) -> None:
+        """While it sleeps: the caches' memory is taken away, and comes back empty."""
+        self._do("lose_caches")
+
     def counted(self) -> dict[str, float]:
         """What our own counters have come to, by name without prefix."""
         return dict(self._do("counted"))

@@ -34,6 +34,8 @@ def test_a_sleep_right_after_it_loses_nothing(engines, model, server, right, lev
     with engines.start(connected(model, server.url, **PATIENT)) as engine:
         assert engine.answer(*REQUESTS).answers == right
         engine.sleep(level)
+        if level:
+            engine.lose_caches()
         engine.wake_up()
         assert engine.answer(*REQUESTS).answers == right
     with engines.start(connected(model, server.url)) as engine:
