@@ -185,10 +185,9 @@ class SchedulerSide:
         return self._saves.rest()
 
     def take(self, report: Report, step: int | None = None) -> set[str]:
-        """Take in what the workers report at the end of ``step``, where it computed something.
+        """Take in the workers' report at the end of ``step``, where that computed something.
 
-        Returns:
-            The requests whose loads have all ended.
+        Returns the requests whose loads have all ended.
         """
         if step is not None:
             self._pace.end_step(step)
@@ -227,7 +226,7 @@ class SchedulerSide:
 
     @property
     def is_saving(self) -> bool:
-        """Whether copies out of blocks are under way, or wait for a step although none computes."""
+        """Whether copies out of blocks are under way, or of finished requests still to begin."""
         return bool(self._busy_blocks)
 
     def reset(self) -> None:
