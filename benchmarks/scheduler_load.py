@@ -65,14 +65,12 @@ class Scheduler:
         self._waiting: deque[Arrival] = deque()
         self._loading: dict[str, Arrival] = {}
         self._running: list[Arrival] = []
-        self._held: dict[str, Arrival] = {}
-        """Finished, but known until their blocks are free, as in vLLM."""
         self._blocks = 0
         self._report = Report()
 
     @property
     def is_busy(self) -> bool:
-        return bool(self._waiting or self._loading or self._running or self._side.holds_blocks)
+        return bool(self._waiting or self._loading or self._running or self._side.is_saving)
 
     def arrive(self, arrival: Arrival) -> None:
         self._timed(f"on_new_request{arrival.kind}", lambda: self._side.track(arrival))
@@ -149,11 +147,9 @@ class Scheduler:
 
     def _end(self, plan: Plan, scheduled: dict[str, int]) -> None:
         report, self._report = self._report, _all_of(plan)
-        received, sent = self._timed(
+        received = self._timed(
             "update_connector_output", lambda: self._side.take(report, plan.step)
         )
-        for request_id in sent:
-            del self._held[request_id]
         for request_id in received:
             self._waiting.appendleft(self._loading.pop(request_id))
         for arrival in self._running:
@@ -163,11 +159,10 @@ class Scheduler:
         done = [arrival for arrival in self._running if arrival.is_done]
         self._running = [arrival for arrival in self._running if not arrival.is_done]
         for arrival in done:
-            if self._timed(
+            self._timed(
                 "request_finished", lambda a=arrival: self._side.finish(a, owns_blocks=True)
-            ):
-                self._held[arrival.request_id] = arrival
-        self._timed("has_pending_block_frees", lambda: self._side.holds_blocks)
+            )
+        self._timed("has_pending_push_work", lambda: self._side.is_saving)
         self._timed("get_kv_connector_stats", self._side.counted)
 
     def _timed(self, call: str, work: Callable[[], T]) -> T:
@@ -179,5 +174,5 @@ class Scheduler:
 
 
 def _all_of(plan: Plan) -> Report:
-    saves = {save.job: 1 for save in plan.saves}
+    saves = {save.job: 1 for save in (*plan.first_saves, *plan.saves)}
     return Report({load.job: 1 for load in plan.loads}, saves, dict(saves))

@@ -1,20 +1,23 @@
-"""Blocks that are being copied out, and so must not be written."""
+"""Blocks that are being copied out, or are still to be, and so must not be written before."""
 
 from __future__ import annotations
 
 from collections import Counter
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence, Set
+    from collections.abc import Hashable, Mapping, Sequence, Set
 
 
 class BusyBlocks:
-    """By copy; whole sets at a time, for a step begins and ends hundreds of them."""
+    """By copy; whole sets at a time, for a step begins and ends hundreds of them.
+
+    A copy has the number of its job, or whatever names one that has no job yet.
+    """
 
     def __init__(self) -> None:
-        self._copies: dict[int, Sequence[int]] = {}
+        self._copies: dict[Hashable, Sequence[int]] = {}
         self._blocks: set[int] = set()
         self._again: Counter[int] = Counter()
         """Copies of a block beyond the first: after a reset it may be saved under another key."""
@@ -23,8 +26,8 @@ class BusyBlocks:
     def __bool__(self) -> bool:
         return bool(self._copies)
 
-    def begin(self, copies: Mapping[int, Sequence[int]]) -> None:
-        """The blocks of each job are busy until it ends."""
+    def begin(self, copies: Mapping[Any, Sequence[int]]) -> None:
+        """The blocks of each copy are busy until it ends."""
         self._copies.update(copies)
         before = len(self._blocks)
         self._blocks.update(*copies.values())
@@ -32,9 +35,9 @@ class BusyBlocks:
             times = Counter(chain.from_iterable(self._copies.values()))
             self._again = times - Counter(self._blocks)
 
-    def end(self, job: int) -> None:
+    def end(self, copy: Hashable) -> None:
         """The copy has ended."""
-        block_ids = self._copies.pop(job)
+        block_ids = self._copies.pop(copy)
         self._blocks.difference_update(block_ids)
         if self._again:
             self._keep_busy(self._again.keys() & set(block_ids))

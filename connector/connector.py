@@ -12,7 +12,7 @@ from vllm.distributed.parallel_state import get_tensor_model_parallel_rank
 
 from kvtransfer.config import TransferConfig
 
-from . import vllm_facts
+from . import same_process, vllm_facts
 from .held_weights import HeldWeights
 from .loaded_adapters import LoadedAdapters
 from .plan import StepPlan, StepReport
@@ -23,7 +23,7 @@ from .worker import WorkerSide
 
 if TYPE_CHECKING:
     import torch
-    from vllm.config import VllmConfig
+    from vllm.config import KVTransferConfig, VllmConfig
     from vllm.distributed.kv_transfer.kv_connector.v1.base import KVConnectorMetadata
     from vllm.forward_context import ForwardContext
     from vllm.v1.core.kv_cache_manager import KVCacheBlocks, KVCacheManager
@@ -42,6 +42,8 @@ class KVTransferConnector(KVConnectorBase_V1):
 
     _scheduler: SchedulerSide
     _worker: WorkerSide
+    _neighbour: KVTransferConnector | None = None
+    """The other side of the same settings, where that lives in this process."""
 
     def __init__(
         self, vllm_config: VllmConfig, role: KVConnectorRole, kv_cache_config: KVCacheConfig
@@ -54,6 +56,7 @@ class KVTransferConnector(KVConnectorBase_V1):
         if role == KVConnectorRole.SCHEDULER:
             vllm_facts.warn_of_failing_requests(vllm_config)
             self._scheduler = SchedulerSide.open(self._config, vllm_config, self._facts)
+            self._meet_neighbour()
 
     # --- scheduler
 
@@ -95,23 +98,34 @@ class KVTransferConnector(KVConnectorBase_V1):
         if isinstance(step, StepReport):
             self._scheduler.take_weights(step.weights)
             self._scheduler.take_answers(step.adapters)
-            received, sent = self._scheduler.take(step.report, step.step)
-            connector_output.finished_recving = received or None
-            connector_output.finished_sending = sent or None
+            received = self._scheduler.take(step.report, step.step)
+            # Other connectors beside us see, and add to, the same output.
+            connector_output.finished_recving = {
+                *(connector_output.finished_recving or ()),
+                *received,
+            }
 
     def request_finished(
         self, request: Request, block_ids: list[int]
     ) -> tuple[bool, dict[str, Any] | None]:
-        return self._scheduler.finish(request, owns_blocks=bool(block_ids)), None
+        self._scheduler.finish(request, owns_blocks=bool(block_ids))
+        return False, None
 
-    def has_pending_block_frees(self) -> bool:
-        return self._scheduler.holds_blocks
+    def has_pending_push_work(self) -> bool:
+        return self._scheduler.is_saving
 
     def reset_cache(self) -> bool:
+        if self._neighbour is not None:
+            self._neighbour.save_rest()
         self._scheduler.reset()
         return True
 
     # --- worker
+
+    def save_rest(self) -> None:
+        """Save what the scheduler beside us has left of requests that are over."""
+        if self._neighbour is not None:
+            self._worker.save_all(self._neighbour._scheduler.rest())
 
     def register_kv_caches(self, kv_caches: dict[str, torch.Tensor]) -> None:
         refuse_layers(self._vllm_config)
@@ -122,6 +136,18 @@ class KVTransferConnector(KVConnectorBase_V1):
     def bind_connector_metadata(self, connector_metadata: KVConnectorMetadata) -> None:
         super().bind_connector_metadata(connector_metadata)
         self._worker.begin_step(self._step.weights)
+
+    @classmethod
+    def supports_sleep_mode(cls, kv_transfer_config: KVTransferConfig) -> bool:
+        """VLLM asks from 0.33 on: the two methods below follow the caches' memory."""
+        return True
+
+    def unregister_kv_caches(self) -> None:
+        self.save_rest()
+        self._worker.suspend()
+
+    def restore_kv_caches(self) -> None:
+        self._worker.resume()
 
     def handle_preemptions(self, kv_connector_metadata: StepPlan) -> None:
         self._worker.before_writes(kv_connector_metadata)
@@ -158,6 +184,18 @@ class KVTransferConnector(KVConnectorBase_V1):
 
     # --- both
 
+    def _meet_neighbour(self) -> None:
+        """For the scheduler's side, which vLLM makes last."""
+        for worker in same_process.workers(type(self)):
+            if worker._neighbour is None and worker._config == self._config:
+                self._neighbour, worker._neighbour = worker, self
+                return
+
+    def _leave_neighbour(self) -> None:
+        if self._neighbour is not None:
+            self._neighbour._neighbour = None
+            self._neighbour = None
+
     def get_kv_connector_stats(self) -> TransferStats | None:
         side = self._scheduler if self.role == KVConnectorRole.SCHEDULER else self._worker
         amounts = side.counted()
@@ -172,7 +210,9 @@ class KVTransferConnector(KVConnectorBase_V1):
         return TransferPromMetrics(*args)
 
     def shutdown(self) -> None:
-        # The worker's side comes with the caches, should vLLM get so far.
+        if hasattr(self, "_worker"):  # it comes with the caches, should vLLM get so far
+            self.save_rest()
+        self._leave_neighbour()
         for side in ("_scheduler", "_worker"):
             if hasattr(self, side):
                 getattr(self, side).close()

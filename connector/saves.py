@@ -1,19 +1,22 @@
 """Saves of whole chunks, some in each step; what is left of a request is saved in later ones.
 
-A chunk may be saved while its request owns its blocks: in a step that schedules the request, or
-after its end, as its blocks are held back until then. A preempted request owns none: what it has
-not saved is saved when it has been computed anew.
+A chunk is saved in a step that schedules its request. A request that has ended gives its blocks
+back to vLLM at once; they keep their contents until a step writes them, and what is left of it is
+saved before. A preempted request saves what is left when it has been computed anew.
 """
 
 from __future__ import annotations
 
 import math
+import sys
+from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kvtransfer.tiling import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence, Set
 
     from kvtransfer.metrics import Metrics
     from kvtransfer.plan import Save
@@ -27,11 +30,20 @@ if TYPE_CHECKING:
 
 # Every running request waits while they are planned.
 _A_STEP = 8
-# Where steps go on computing more than that, as much is saved, so many steps later: finished
-# requests would hold ever more blocks.
+# Where steps go on computing more than that, as much is saved, so many steps later: ever more
+# chunks of finished requests would wait.
 _STEPS_BEHIND = 4
 # Most of a request's chunks may be held; of so many a step finds out.
 _MOST_LOOKED_AT = 256
+
+
+@dataclass(eq=False)
+class _Ended:
+    """A finished request with chunks that have no job yet."""
+
+    tracked: Tracked
+    stored: Set[str]
+    """What the store was found to hold of it."""
 
 
 class Saves:
@@ -66,11 +78,9 @@ class Saves:
         """With how many computed tokens a request has more to save."""
         self._line: dict[str, Tracked] = {}
         """Requests with whole chunks that have not been dealt with."""
+        self._ended: deque[_Ended] = deque()
         self._owners: dict[int, Tracked] = {}
-        self._held: set[str] = set()
-        """Finished requests whose blocks vLLM keeps until we have done with them."""
-        self._freed: set[str] = set()
-        """Those of them that nothing is copied of any more, though no report says so."""
+        """Of the saves under way whose request names an adapter."""
 
     def begin_anew(self, tracked: Tracked) -> None:
         """The request has got blocks, and will be noted when it is next scheduled."""
@@ -103,42 +113,44 @@ class Saves:
         self._due_tokens[request.request_id] = due_tokens
 
     def plan(self, scheduled: Container[str]) -> list[Save]:
-        """The saves of the step, of requests that are ``scheduled`` or held."""
-        saves: list[Save] = []
-        left = sum(it.whole_chunks - it.saved_chunks for it in self._line.values())
+        """The saves of the step, of requests that have ended or are ``scheduled``."""
+        waiting = [*(ended.tracked for ended in self._ended), *self._line.values()]
+        left = sum(it.whole_chunks - it.saved_chunks for it in waiting)
         most = max(_A_STEP, left // _STEPS_BEHIND)
+        saves = self._save_ended(most)
         for request_id, tracked in list(self._line.items()):
-            if len(saves) == most:
+            if len(saves) >= most:
                 break
-            if request_id in scheduled or request_id in self._held:
-                saves += self._save(tracked, most - len(saves))
+            if request_id in scheduled:
+                stored = self._offers.known(request_id)
+                saves += self._save(tracked, stored, most - len(saves))
                 if tracked.saved_chunks >= tracked.whole_chunks:
-                    self._leave_line(tracked)
+                    del self._line[request_id]
+        self._begin(saves)
         return saves
 
-    def end(self, job: int) -> Tracked | None:
-        """A copy has ended; returns the finished request whose last blocks this has freed."""
-        tracked = self._owners.pop(job)
-        tracked.copying.discard(job)
-        self._busy_blocks.end(job)
-        request_id = tracked.request.request_id
-        if tracked.copying or request_id in self._line or request_id not in self._held:
-            return None
-        self._held.discard(request_id)
-        return tracked
+    def rest(self) -> list[Save]:
+        """The saves of all that requests which have ended have left."""
+        saves: list[Save] = []
+        while self._ended:
+            saves += self._save_ended(sys.maxsize)
+        self._begin(saves)
+        return saves
 
-    def finish(self, tracked: Tracked, *, owns_blocks: bool) -> bool:
-        """The request is over; True: its blocks are held until ``end`` or ``take_freed`` name it."""
+    def finish(self, tracked: Tracked, *, owns_blocks: bool) -> None:
+        """The request is over; its blocks keep their contents until ``busy_blocks`` says otherwise."""
         request_id: str = tracked.request.request_id
-        if not owns_blocks:
-            self._line.pop(request_id, None)
-        if not tracked.copying and request_id not in self._line:
-            return False
-        self._held.add(request_id)
-        return True
+        if self._line.pop(request_id, None) is None or not owns_blocks:
+            return
+        ended = _Ended(tracked, self._offers.known(request_id))
+        self._ended.append(ended)
+        left = range(tracked.saved_chunks, tracked.whole_chunks)
+        self._busy_blocks.begin(
+            {(ended, chunk): self._tiling.blocks(chunk, tracked.block_ids) for chunk in left}
+        )
 
     def forget(self, request_id: str) -> None:
-        """The request is over, and its blocks are free."""
+        """The request is over."""
         self._due_tokens.pop(request_id, None)
         self._line.pop(request_id, None)
 
@@ -146,54 +158,67 @@ class Saves:
         """No chunk computed so far is to be saved."""
         for tracked in list(self._line.values()):
             self.give_up(tracked)
+        while self._ended:
+            ended = self._ended.popleft()
+            self._deal_with(ended, range(ended.tracked.saved_chunks, ended.tracked.whole_chunks))
 
     def give_up(self, tracked: Tracked) -> None:
-        """No chunk of the request computed so far is to be saved."""
+        """No chunk of the request, which has not ended, is to be saved of those computed so far."""
         tracked.saved_chunks = tracked.whole_chunks
-        if tracked.request.request_id in self._line:
-            self._leave_line(tracked)
+        self._line.pop(tracked.request.request_id, None)
 
-    def owner(self, job: int) -> Tracked:
-        """Whose chunk the save ``job`` copies."""
-        return self._owners[job]
+    def owner(self, job: int) -> Tracked | None:
+        """Whose chunk the save ``job`` copies, if that names an adapter."""
+        return self._owners.get(job)
 
-    @property
-    def are_held(self) -> bool:
-        """Whether blocks of finished requests are still to be freed."""
-        return bool(self._held or self._freed)
+    def end(self, job: int) -> None:
+        """A copy has ended."""
+        self._owners.pop(job, None)
+        self._busy_blocks.end(job)
 
     @property
     def are_behind(self) -> bool:
         """Whether chunks wait for their jobs."""
-        return bool(self._line)
+        return bool(self._line or self._ended)
 
-    @property
-    def have_freed(self) -> bool:
-        """Whether ``take_freed`` returns a request."""
-        return bool(self._freed)
+    def _save_ended(self, most: int) -> list[Save]:
+        """Jobs for the next chunks of requests that have ended."""
+        saves: list[Save] = []
+        for ended in list(self._ended):
+            if len(saves) >= most:
+                break
+            tracked = ended.tracked
+            first = tracked.saved_chunks
+            saves += self._save(tracked, ended.stored, most - len(saves))
+            self._deal_with(ended, range(first, tracked.saved_chunks))
+            if tracked.saved_chunks >= tracked.whole_chunks:
+                self._ended.remove(ended)
+        return saves
 
-    def take_freed(self) -> set[str]:
-        """Finished requests freed since the last call, beside those that ``end`` returns."""
-        taken, self._freed = self._freed, set()
-        return taken
+    def _begin(self, saves: Sequence[Save]) -> None:
+        self._busy_blocks.begin({save.job: save.block_ids for save in saves})
 
-    def _save(self, tracked: Tracked, most: int) -> list[Save]:
+    def _deal_with(self, ended: _Ended, chunks: range) -> None:
+        for chunk in chunks:
+            self._busy_blocks.end((ended, chunk))
+
+    def _save(self, tracked: Tracked, stored: Set[str], most: int) -> list[Save]:
         """Jobs for the next chunks of a request that are held nowhere."""
         first, keys = tracked.saved_chunks, tracked.keys
-        wanted = self._next_wanted(tracked, keys, most)
+        wanted = self._next_wanted(tracked, keys, stored, most)
         targets = [Target(keys[i], self._tiling.blocks(i, tracked.block_ids)) for i in wanted]
         saves = self._planner.save_all(targets, after=keys[first - 1] if first else None)
         if len(saves) < len(targets):
             self._metrics.add("save_skipped_chunks", len(targets) - len(saves))
-        jobs = [save.job for save in saves]
-        tracked.copying.update(jobs)
-        self._owners.update(dict.fromkeys(jobs, tracked))
-        self._busy_blocks.begin({save.job: save.block_ids for save in saves})
+        if tracked.adapter is not None:
+            self._owners.update((save.job, tracked) for save in saves)
         return saves
 
-    def _next_wanted(self, tracked: Tracked, keys: Sequence[str], most: int) -> list[int]:
+    def _next_wanted(
+        self, tracked: Tracked, keys: Sequence[str], stored: Set[str], most: int
+    ) -> list[int]:
         """The next chunks of ``tracked`` to save; with those before them they are dealt with."""
-        stored, held = self._offers.known(tracked.request.request_id), self._planner.index
+        held = self._planner.index
         wanted: list[int] = []
         first = tracked.saved_chunks
         for chunk in range(first, min(tracked.whole_chunks, first + _MOST_LOOKED_AT)):
@@ -203,10 +228,3 @@ class Saves:
             if keys[chunk] not in stored and keys[chunk] not in held:
                 wanted.append(chunk)
         return wanted
-
-    def _leave_line(self, tracked: Tracked) -> None:
-        request_id: str = tracked.request.request_id
-        del self._line[request_id]
-        if request_id in self._held and not tracked.copying:
-            self._held.discard(request_id)
-            self._freed.add(request_id)

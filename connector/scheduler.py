@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from vllm.v1.request import Request
 
     from kvtransfer.config import TransferConfig
-    from kvtransfer.plan import Report
+    from kvtransfer.plan import Report, Save
     from kvtransfer.tiling import Tiling
 
     from .loaded_adapters import Held
@@ -164,6 +164,9 @@ class SchedulerSide:
         tracked = self._requests[request.request_id]
         tracked.block_ids = list(block_ids)
         self._saves.begin_anew(tracked)
+        if not external_tokens:  # the step writes them, or another connector does
+            own = tracked.local_tokens // self._tiling.block_tokens
+            self._busy_blocks.note_write(tracked.block_ids[own:])
         if tracked.refused_tokens:
             self._metrics.add("refused_tokens", tracked.refused_tokens)
             tracked.refused_tokens = 0
@@ -179,18 +182,20 @@ class SchedulerSide:
         if self._duties.saves:
             for request_id, tokens in self._saves.due(request_ids, map(add, contexts, counts)):
                 self._saves.note(self._requests[request_id], tokens)
-        reuses_blocks = self._busy_blocks.take_rewritten()
-        # Loads begin first: none may count on the bytes of a save of the same step.
+        # Loads come first: none may count on the bytes of a save of the same step.
         loads = [*self._loads.plan(), *self._ahead.plan()] if self._keying.is_possible else []
+        reuses_blocks = self._busy_blocks.take_rewritten()
+        first_saves = self._saves.rest() if reuses_blocks else []
         saves = self._saves.plan(scheduled) if self._keying.is_possible else []
         return Plan(
             tuple(loads),
-            tuple(saves),
-            reuses_blocks or self._busy_blocks.take_rewritten(),
-            self._pace.begin_step(counts, contexts),
-            self._patience_s(output),
-            tuple(self._planner.put_leaving()),
-            self._loads.has_given_up or self._saves.have_freed,
+            first_saves=tuple(first_saves),
+            saves=tuple(saves),
+            reuses_blocks=reuses_blocks,
+            step=self._pace.begin_step(counts, contexts),
+            patience_s=self._patience_s(output),
+            puts=tuple(self._planner.put_leaving()),
+            wants_report=self._loads.has_given_up,
         )
 
     def adapter_step(self, plan: Plan) -> AdapterStep | None:
@@ -198,7 +203,7 @@ class SchedulerSide:
         if not self._adapters.are_used:
             return None
         loads = ((it.job, self._loads.owner(it.job)) for it in plan.loads)
-        saves = ((it.job, self._saves.owner(it.job)) for it in plan.saves)
+        saves = ((it.job, self._saves.owner(it.job)) for it in (*plan.first_saves, *plan.saves))
         owned = [(job, owner) for job, owner in (*loads, *saves) if owner is not None]
         return self._adapters.plan(owned, self._requests.values())
 
@@ -206,17 +211,19 @@ class SchedulerSide:
         """Take in what the workers say of the adapters that they were asked about."""
         self._adapters.take(answers)
 
-    def take(self, report: Report, step: int | None = None) -> tuple[set[str], set[str]]:
-        """Take in what the workers report at the end of ``step``, where it computed something.
+    def rest(self) -> list[Save]:
+        """What is left to be saved of requests that are over, where no step will bring it."""
+        return self._saves.rest()
 
-        Returns:
-            The requests whose loads have all ended, and the finished ones whose blocks, held back
-            by ``finish``, are free.
+    def take(self, report: Report, step: int | None = None) -> set[str]:
+        """Take in the workers' report at the end of ``step``, where that computed something.
+
+        Returns the requests whose loads have all ended.
         """
         if step is not None:
             self._pace.end_step(step)
         settled = self._planner.settle(report)
-        received, sent = self._loads.take_given_up(), self._saves.take_freed()
+        received = self._loads.take_given_up()
         for job in settled.loaded:
             failed = job in settled.failed
             if not self._loads.owns(job):
@@ -224,38 +231,34 @@ class SchedulerSide:
             elif loaded := self._loads.end(job, failed=failed):
                 received.add(loaded.request.request_id)
         for job in settled.copied:
-            if freed := self._saves.end(job):
-                sent.add(freed.request.request_id)
-        for request_id in (*received, *sent):
+            self._saves.end(job)
+        for request_id in received:
             if self._requests[request_id].is_finished:
                 self._forget(request_id)
-        return received, sent
+        return received
 
-    def finish(self, request: Request, *, owns_blocks: bool) -> bool:
-        """The request is over; True holds its blocks back until ``take`` returns it as sent.
+    def finish(self, request: Request, *, owns_blocks: bool) -> None:
+        """The request is over, and its blocks are vLLM's again; a preempted one had none.
 
-        One that is aborted while it loads is held back by vLLM itself, until it is received. One
-        that was preempted has no blocks.
+        One that is aborted while it loads is held back by vLLM itself, until it is received.
         """
         tracked = self._requests[request.request_id]
         tracked.is_finished = True
         self._ahead.dequeue(request.request_id)
         if self._loads.is_loading(tracked):
             self._loads.abort(tracked)
-            return False
-        if self._saves.finish(tracked, owns_blocks=owns_blocks):
-            return True
-        self._forget(request.request_id)
-        return False
+        else:
+            self._saves.finish(tracked, owns_blocks=owns_blocks)
+            self._forget(request.request_id)
 
     def host_tokens(self, request: Request) -> int:
         """How many of the tokens to load for ``request`` host memory held."""
         return self._requests[request.request_id].host_tokens
 
     @property
-    def holds_blocks(self) -> bool:
-        """Whether blocks of finished requests are still to be freed."""
-        return self._saves.are_held
+    def is_saving(self) -> bool:
+        """Whether copies out of blocks are under way, or of finished requests still to begin."""
+        return bool(self._busy_blocks)
 
     def reset(self) -> None:
         """The weights may have changed: load and save nothing before workers have read them again.

@@ -45,7 +45,6 @@ class Tracked:
     saved_chunks: int = 0
     """Those of them that have been dealt with."""
     loading: set[int] = field(default_factory=set)
-    copying: set[int] = field(default_factory=set)
     journey: Journey | None = None
     """Its loads, while they are timed."""
     refused_tokens: int = 0

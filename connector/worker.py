@@ -11,7 +11,7 @@ from . import vllm_facts
 from .plan import AdapterStep, StepReport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import torch
 
@@ -47,6 +47,8 @@ class WorkerSide:
         self._outdated: set[int] = set()
         """Loads of what other weights have computed."""
         self._report = Report()
+        self._checked_for = 0
+        """Number of the plan."""
         self._is_expected = False
         """Whether the step was planned for the weights that we hold."""
         self._refused = Report()
@@ -60,12 +62,19 @@ class WorkerSide:
 
         Loads under way fail where they have changed: they bring what others have computed.
         """
+        if expected.plan == self._checked_for:
+            return
+        self._checked_for = expected.plan
         if self._weights.check(expected):
             self._outdated.update(self._loading)
         self._is_expected = expected.fits(self._rank, self._weights.holding.fingerprint)
 
     def before_writes(self, step: StepPlan) -> None:
         """Nothing has been written in this step so far, neither by the model nor by us."""
+        self.begin_step(step.weights)
+        first_saves = self._right(step, step.plan.first_saves)
+        self._refused.add(refusal(saves=set(step.plan.first_saves) - set(first_saves)))
+        self._executor.run(Plan(saves=first_saves))
         if step.plan.reuses_blocks:
             self._executor.finish_copies()
         asked = AdapterStep() if step.adapters is None else step.adapters
@@ -86,6 +95,10 @@ class WorkerSide:
         saves = self._right(step, step.plan.saves)
         self._refused.add(refusal(saves=set(step.plan.saves) - set(saves)))
         self._executor.run(Plan(saves=saves))
+
+    def save_all(self, saves: Sequence[Save]) -> None:
+        """Do ``saves`` to the end of their copies, while nothing is being computed."""
+        self._executor.save_all(saves)
 
     def take_report(self, plan: Plan) -> set[int]:
         """See what has ended; returns the blocks that failed loads left unfilled."""
@@ -108,6 +121,14 @@ class WorkerSide:
         if not (is_news or plan.wants_report or plan.step is not None):
             return None
         return StepReport(self._report, plan.step, weights, self._answers)
+
+    def suspend(self) -> None:
+        """The caches' memory is about to be taken away: finish with it."""
+        self._executor.suspend()
+
+    def resume(self) -> None:
+        """The caches are where they were, their contents gone."""
+        self._executor.resume()
 
     def counted(self) -> dict[str, Any]:
         """Amounts by metric since the last call."""

@@ -12,7 +12,7 @@ from kvtransfer.lanes import DirectLane, PagesLane, StagedLane, Streams, Target
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from kvtransfer.device import Device, Event
+    from kvtransfer.device import Device, Event, Stream
     from kvtransfer.host_pool import HostPool
     from kvtransfer.lanes import Lane
     from kvtransfer.paged import PagedCaches
@@ -71,9 +71,11 @@ class Copier:
 
         ``written``: after which the blocks hold what is to be copied.
         """
-        blocks, chunk = self._caches.kernel_blocks(block_ids), self._pool.chunk(slot)
         with self._outward:
-            return self._saving.to_host(blocks, chunk, written)
+            if wrong := self._wrong(block_ids):
+                return _refuse(self._streams.to_host, wrong)
+            blocks = self._caches.kernel_blocks(block_ids)
+            return self._saving.to_host(blocks, self._pool.chunk(slot), written)
 
     def to_device(
         self,
@@ -88,15 +90,32 @@ class Copier:
         ``filled``: after which the slot holds it. ``free``: after which nobody else reads or
         writes the blocks.
         """
-        blocks = self._caches.kernel_blocks(block_ids)
-        target = Target(blocks, first_token, filled, free)
         with self._inward:
+            if wrong := self._wrong(block_ids):
+                return _refuse(self._streams.to_device, wrong)
+            blocks = self._caches.kernel_blocks(block_ids)
+            target = Target(blocks, first_token, filled, free)
             return self._loading(len(blocks)).to_device(self._pool.chunk(slot), target)
 
     def close(self) -> None:
         """Wait for the copies and end the streams."""
         self._streams.close()
 
+    def _wrong(self, block_ids: Sequence[int]) -> ValueError | None:
+        """Not every lane would find that out: a negative one is a block from the end to a tensor."""
+        blocks = self._caches.blocks
+        wrong = [block for block in block_ids if not 0 <= block < blocks]
+        return ValueError(f"block_ids={wrong} are not in [0, {blocks})") if wrong else None
+
     def _loading(self, blocks: int) -> Lane:
         nbytes = blocks * self._block_bytes
         return self._lanes[self._calibration.load_path(self._page_bytes, nbytes)]
+
+
+def _refuse(stream: Stream, error: ValueError) -> Event:
+    """The event of a copy that was not begun."""
+
+    def fail() -> None:
+        raise error
+
+    return stream.launch(fail)

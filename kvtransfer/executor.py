@@ -24,10 +24,11 @@ from kvtransfer.plan import Report
 from kvtransfer.stores import Distant
 from kvtransfer.stores.guarded import FAR_FETCHES, open_guarded
 from kvtransfer.turns import Turns
+from kvtransfer.wakeable import WakeableCopier
 from kvtransfer.write_behind import WriteBehind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
     from kvtransfer.config import TransferConfig
@@ -61,7 +62,7 @@ class Limits:
 class Tiers:
     """What an executor moves chunks between; it owns the copier and the store."""
 
-    copier: Copier
+    copier: WakeableCopier
     pool: HostPool
     device: Device
     store: Store | None
@@ -71,7 +72,7 @@ class Tiers:
 
 
 class Executor:
-    """Obeys. Nothing here waits but ``wait``, ``finish_copies`` and ``close``."""
+    """Obeys. Nothing waits but ``wait``, ``finish_copies``, ``save_all``, ``suspend``, ``close``."""
 
     @classmethod
     def open(cls, config: TransferConfig, caches: PagedCaches, names: Names, rank: int) -> Executor:
@@ -85,9 +86,8 @@ class Executor:
         metrics = Metrics()
         store = open_guarded(config, caches.chunk, metrics)
         pool = HostPool(device, caches.chunk, slots(config, caches.chunk))
-        tiers = Tiers(
-            Copier.open(caches, pool, device), pool, device, store, partial(names.shard, rank)
-        )
+        copier = WakeableCopier(partial(Copier.open, caches, pool, device))
+        tiers = Tiers(copier, pool, device, store, partial(names.shard, rank))
         limits = Limits(
             fetches=config.remote_connections,
             waiting_puts=config.max_pending_puts,
@@ -121,7 +121,14 @@ class Executor:
             for load in plan.loads:
                 self._load(load, computed)
             for save in plan.saves:
-                self._save(save, computed)
+                self._save(save, computed, self._puts.offer)
+
+    def save_all(self, saves: Sequence[Save]) -> None:
+        """Do the last ``saves`` for now: the blocks are free afterwards, and no put is dropped."""
+        computed = self._tiers.device.compute_event()
+        for save in saves:
+            self._save(save, computed, self._puts.add)
+        self.finish_copies()
 
     def report(self) -> Report:
         """What has ended since the last report."""
@@ -145,6 +152,14 @@ class Executor:
             copies = [event for _, event in self._copies_out]
         for event in copies:
             event.wait()
+
+    def suspend(self) -> None:
+        """Finish the copies, both ways; until ``resume`` each other fails, and the caches rest."""
+        self._tiers.copier.suspend()
+
+    def resume(self) -> None:
+        """The caches may be used again."""
+        self._tiers.copier.resume()
 
     def close(self) -> None:
         """End: fetches and copies under way first, then what ten seconds allow of the puts."""
@@ -196,14 +211,16 @@ class Executor:
         with self._news:
             self._copies_in.append((load, event))
 
-    def _save(self, save: Save, computed: Event) -> None:
+    def _save(
+        self, save: Save, computed: Event, put_later: Callable[[tuple[Save, Event]], None]
+    ) -> None:
         event = self._tiers.copier.to_host(save.block_ids, save.slot, [computed])
         self._fetched.pop(save.slot, None)
         self._copied[save.slot] = event
         with self._news:
             self._copies_out.append((save, event))
         if save.put and self._tiers.store is not None:
-            self._puts.offer((save, event))
+            put_later((save, event))
 
     def _put(self, job: tuple[Save | Put, Event]) -> None:
         (save, copied), store = job, self._tiers.store

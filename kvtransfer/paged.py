@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
 from kvtransfer.errors import ConfigError
 from kvtransfer.layout import ChunkFormat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,16 @@ class PagedCaches:
         """Of ``[blocks, tokens, heads, dim]`` a layer, keys and values apart."""
         if len(keys) != len(values):
             raise ConfigError(f"{len(keys)} layers of keys but {len(values)} of values")
+        for cache in (*keys, *values):
+            _check_paged(cache)
         planes = [plane for pair in zip(keys, values, strict=True) for plane in pair]
         return cls._cut(planes, 2, chunk_tokens, None)
+
+    @property
+    def blocks(self) -> int:
+        """How many of the manager's blocks there are."""
+        kernel_blocks, kernel_tokens = self.planes[0].shape[:2]
+        return kernel_blocks * kernel_tokens // self.block_tokens
 
     @property
     def block_bytes(self) -> int:
@@ -94,12 +102,15 @@ class PagedCaches:
             raise ConfigError("there are no caches; pass one tensor a layer")
         _check_alike(planes)
         _, kernel_tokens, heads, dim = planes[0].shape
-        block_tokens = block_tokens or kernel_tokens
+        block_tokens = kernel_tokens if block_tokens is None else block_tokens
+        for name, tokens in (("block_tokens", block_tokens), ("chunk_tokens", chunk_tokens)):
+            if type(tokens) is not int:
+                raise ConfigError(f"{name}={tokens!r} must be a whole number of tokens")
         for large, small, names in (
             (block_tokens, kernel_tokens, "block_tokens={} is no multiple of the kernel's {}"),
             (chunk_tokens, block_tokens, "chunk_tokens={} is no multiple of block_tokens={}"),
         ):
-            if large % small or large <= 0:
+            if large <= 0 or large % small:
                 raise ConfigError(names.format(large, small))
         dtype = str(planes[0].dtype).removeprefix("torch.")
         form = ChunkFormat.split if per_layer == 2 else ChunkFormat.content
@@ -109,7 +120,19 @@ class PagedCaches:
 
 def _distinct(caches: Sequence[Tensor]) -> list[Tensor]:
     """Without layers that are only another name for one that came before."""
+    for cache in caches:
+        _check_paged(cache)
     return list({(cache.data_ptr(), cache.stride()): cache for cache in caches}.values())
+
+
+def _check_paged(cache: object) -> None:
+    """Refuse what no plane can be cut from: four dimensions, none of them empty."""
+    if not isinstance(cache, Tensor):
+        raise ConfigError(f"a layer's cache is a {type(cache).__name__}; pass a tensor")
+    if cache.dim() != 4 or not cache.numel():
+        raise ConfigError(
+            f"a layer's cache is {list(cache.shape)}; pass four dimensions, none of them empty"
+        )
 
 
 def _cpu_planes(cache: Tensor) -> tuple[Tensor, Tensor]:

@@ -57,6 +57,8 @@ class Plan:
     saves: tuple[Save, ...] = ()
     reuses_blocks: bool = False
     """Blocks that are still being saved will be written from now on: finish those copies first."""
+    first_saves: tuple[Save, ...] = ()
+    """Of such blocks, too: begin these copies, and finish them, before anything is written."""
     step: int | None = None
     """Number of the step, to be reported with what it brought; None: nothing is computed in it."""
     patience_s: float = 0.0

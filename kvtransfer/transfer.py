@@ -6,6 +6,7 @@ import itertools
 import time
 from typing import TYPE_CHECKING
 
+from kvtransfer.arguments import checked_blocks, checked_skip, checked_tokens
 from kvtransfer.errors import ConfigError
 from kvtransfer.executor import Executor
 from kvtransfer.keys import Names, chunk_keys, namespace
@@ -33,6 +34,9 @@ class KVTransfer:
 
     For one thread. The caller's tensors are borrowed until ``close``; blocks given to ``load`` or
     ``save`` belong to the transfer that is returned until it is done.
+
+    Arguments are checked before anything begins: ``ValueError`` names the one that can't be. After
+    ``close`` every call but ``close`` raises ``RuntimeError``; transfers may still be asked.
     """
 
     @classmethod
@@ -71,6 +75,7 @@ class KVTransfer:
             Executor.open(config, caches, names, rank=0),
             Tiling(chunk.tokens, caches.block_tokens),
             space,
+            caches.blocks,
         )
 
     def __init__(
@@ -80,12 +85,15 @@ class KVTransfer:
         executor: Executor,
         tiling: Tiling,
         space: bytes,
+        blocks: int,
     ) -> None:
         self._planner = planner
         self._lookup = lookup
         self._executor = executor
         self._tiling = tiling
         self._space = space
+        self._blocks = blocks
+        self._is_closed = False
         self._open: dict[int, Transfer] = {}
         """By job, until it has ended."""
 
@@ -108,11 +116,16 @@ class KVTransfer:
             token_ids: the whole prefix, from the first token of the sequence on.
             block_ids: the blocks of those tokens, in order, from the first token on.
             skip_tokens: so many tokens, whole blocks, are in their blocks already.
+
+        Raises:
+            ValueError: a block is missing, is none of the caches' or is named twice.
         """
         keys = self._keys(token_ids)
+        ids = self._block_ids(block_ids, len(keys))
+        skip_tokens = checked_skip(skip_tokens, len(token_ids), self._tiling.block_tokens)
         self._planner.index.note_request(keys)
         hits = self._loadable(keys)
-        targets = self._tiling.targets(keys[:hits], block_ids, skip_tokens)
+        targets = self._tiling.targets(keys[:hits], ids, skip_tokens)
         return self._start_loads(targets)
 
     def save(self, token_ids: Sequence[int], block_ids: Sequence[int]) -> Transfer:
@@ -120,11 +133,15 @@ class KVTransfer:
 
         Done means that the blocks may be written again; the store gets the chunks later, at the
         latest in ``close``.
+
+        Raises:
+            ValueError: a block is missing, is none of the caches' or is named twice.
         """
         keys = self._keys(token_ids)
+        ids = self._block_ids(block_ids, len(keys))
         jobs = [
             self._planner.save(
-                key, self._tiling.blocks(chunk, block_ids), keys[chunk - 1] if chunk else None
+                key, self._tiling.blocks(chunk, ids), keys[chunk - 1] if chunk else None
             )
             for chunk, key in enumerate(keys)
         ]
@@ -133,13 +150,20 @@ class KVTransfer:
         return self._transfer({save.job: self._tiling.chunk_tokens for save in saves})
 
     def close(self) -> None:
-        """Finish what is under way, give what time allows to the store, free host memory."""
+        """Finish what is under way, give what time allows to the store, free host memory.
+
+        Again is harmless.
+        """
+        if self._is_closed:
+            return
+        self._is_closed = True
         self._put_rest(time.monotonic() + _DRAIN_S)
         self._executor.close()
         if self._lookup is not None:
             self._lookup.close()
 
     def __enter__(self) -> KVTransfer:
+        self._check_open()
         return self
 
     def __exit__(
@@ -150,8 +174,19 @@ class KVTransfer:
     ) -> None:
         self.close()
 
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise RuntimeError("this KVTransfer is closed; open another one")
+
+    def _block_ids(self, block_ids: Sequence[int], chunks: int) -> list[int]:
+        needed = chunks * self._tiling.chunk_tokens // self._tiling.block_tokens
+        return checked_blocks(block_ids, needed, self._blocks)
+
     def _keys(self, token_ids: Sequence[int]) -> list[str]:
-        return chunk_keys(token_ids, self._tiling.chunk_tokens, namespace=self._space)
+        self._check_open()
+        return chunk_keys(
+            checked_tokens(token_ids), self._tiling.chunk_tokens, namespace=self._space
+        )
 
     def _loadable(self, keys: list[str]) -> int:
         self._take_reports(0.0)

@@ -42,6 +42,12 @@ class WriteBehind(Generic[T]):
         if oldest is not None:
             self._drop(oldest)
 
+    def add(self, item: T) -> None:
+        """Write ``item`` in its turn too, and drop none for it, however many wait."""
+        with self._change:
+            self._waiting.append(item)
+            self._change.notify_all()
+
     def __len__(self) -> int:
         """Items that wait."""
         return len(self._waiting)

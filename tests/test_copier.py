@@ -83,11 +83,26 @@ def test_a_failed_copy_is_the_events_and_the_next_one_works():
     it = Bench(CALIBRATIONS["staged"])
     failed = it.copier.to_host((99, 0), 0, [])
     assert failed.wait(30)
-    assert "not in [0, 24)" in str(failed.error)
+    assert "not in [0, 12)" in str(failed.error)
     expected = it.blocks(1, 2)
     saved = [it.copier.to_host((1, 2), slot, []) for slot in (0, 1, 2, 0)][-1]
     loaded = it.copier.to_device(0, (4, 5), 0, filled=[saved], free=[])
     assert loaded.wait(30)
     assert loaded.error is None
     assert all(map(same, it.blocks(4, 5), expected))
+    it.copier.close()
+
+
+@pytest.mark.parametrize("path", ["staged", "pages", "direct"])
+@pytest.mark.parametrize("wrong", [-1, 99])
+def test_no_lane_takes_a_block_that_is_none(path, wrong):
+    it = Bench(CALIBRATIONS[path])
+    before = [plane.clone() for plane in it.caches.planes]
+    for refused in (
+        it.copier.to_host((wrong, 0), 0, []),
+        it.copier.to_device(0, (0, wrong), 0, filled=[], free=[]),
+    ):
+        assert refused.wait(30)
+        assert f"block_ids=[{wrong}]" in str(refused.error)
+    assert all(same(a, b) for a, b in zip(before, it.caches.planes, strict=True))
     it.copier.close()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 from contextlib import contextmanager
+from functools import partial
 from threading import Barrier, Event
 
 import torch
@@ -17,6 +18,7 @@ from kvtransfer.plan import Load, Plan, Put, Report, Save
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.guarded import GuardedStore
 from kvtransfer.testing import FlakyStore
+from kvtransfer.wakeable import WakeableCopier
 
 BLOCKS, BLOCK_TOKENS, CHUNK_TOKENS = 12, 4, 8
 A, B, C = "a" * 32, "b" * 32, "c" * 32
@@ -34,7 +36,7 @@ class Bench:
         self.inner = open_store("memory://", self.caches.chunk, StoreSettings())
         self.gate = Gate(FlakyStore(self.inner, failures))
         store = GuardedStore(self.gate, "memory://")
-        copier = Copier.open(self.caches, self.pool, self.device)
+        copier = WakeableCopier(partial(Copier.open, self.caches, self.pool, self.device))
         names = Names("m", 1)
         tiers = Tiers(copier, self.pool, self.device, store, lambda key: names.shard(0, key))
         settings = {"fetches": 2, "waiting_puts": 8, "load_s": FOREVER_S, **limits}
@@ -191,6 +193,44 @@ def test_too_many_waiting_puts_lose_the_oldest_and_say_so():
         names = [Names("m", 1).shard(0, key) for key in (A, B, C)]
         assert it.inner.contains(names) == [True, False, True]
         assert it.executor.metrics.take()["waiting_puts"] == 0
+
+
+def test_the_last_saves_are_copied_when_it_returns_and_all_of_them_put():
+    with bench(waiting_puts=1) as it:
+        it.gate.open.clear()
+        expected = it.blocks(*range(6))
+        saves = [
+            Save(next(it.jobs), key, slot, (2 * slot, 2 * slot + 1))
+            for slot, key in enumerate((A, B, C))
+        ]
+        it.executor.save_all(saves)
+        for layer in it.layers:
+            layer.zero_()
+        it.gate.open.set()
+        it.until("stored", *(save.job for save in saves))
+        assert not it.reports.failed
+        for slot, save in enumerate(saves):
+            it.until("loaded", it.load(save.key, slot, *save.block_ids))
+        assert same(it.blocks(*range(6)), expected)
+        names = [Names("m", 1).shard(0, key) for key in (A, B, C)]
+        assert it.inner.contains(names) == [True] * 3
+
+
+def test_while_the_caches_are_away_copies_fail_and_fetches_go_on():
+    with bench() as it:
+        it.until("stored", it.save(A, 0, 3, 1))
+        it.executor.suspend()
+        lost, load, prefetch = it.save(B, 1, 4, 5), it.load(A, 0, 6, 7), it.load(A, 2, fetch=True)
+        it.until("loaded", load, prefetch)
+        it.until("stored", lost)
+        it.until("copied", lost)
+        assert it.reports.failed == {lost, load}
+        it.executor.resume()
+        expected = it.blocks(3, 1)
+        again = it.load(A, 2, 6, 7)
+        it.until("loaded", again)
+        assert again not in it.reports.failed
+        assert same(it.blocks(6, 7), expected)
 
 
 def test_blocks_may_be_written_once_copies_are_finished():

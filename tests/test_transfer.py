@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -145,6 +146,86 @@ def test_little_host_memory_saves_what_fits():
     with opened(caches, max_local_cpu_size=room) as kv:
         assert kv.save(TOKENS, range(8)).wait() == 16
         assert kv.lookup(TOKENS) == 16
+
+
+@pytest.mark.parametrize(
+    ("block_ids", "message"),
+    [
+        (range(5), "has 5 blocks, .* take 6"),
+        ([], "has 0 blocks"),
+        ([0, 1, 2, 3, 4, 16], r"block_ids=\[16\] are not in \[0, 16\)"),
+        ([0, 1, 2, 3, 4, -1], r"block_ids=\[-1\]"),
+        ([0, 1, 2, 3, 4, 5, 1 << 40], "1099511627776"),
+        ([0, 1, 2, 3, 4, 0], r"block_ids=\[0\] are named twice"),
+        ([0, 1, 2, 3, 4, True], r"block_ids=\[True\] are no integers"),
+        ([0, 1, 2, 3, 4, 5.0], r"block_ids=\[5\.0\] are no integers"),
+        ("012345", "are no integers"),
+        (None, "block_ids=None is no sequence"),
+        (7, "block_ids=7 is no sequence"),
+    ],
+)
+def test_wrong_blocks_are_refused_and_nothing_is_lost(block_ids, message):
+    layers, caches = paged()
+    room = 3.5 * caches.chunk.nbytes / 2**30
+    with opened(caches, max_local_cpu_size=room) as kv:
+        kv.save(TOKENS, range(8)).wait()
+        before = [layer.clone() for layer in layers]
+        for call, tokens in ((kv.load, TOKENS), (kv.save, [7, *TOKENS]), (kv.load, [7, *TOKENS])):
+            with pytest.raises(ValueError, match=message):
+                call(tokens, block_ids)
+        assert kv.lookup([7, *TOKENS]) == 0
+        assert same(layers, range(BLOCKS), before, range(BLOCKS))
+        assert kv.load(TOKENS, range(8, 16)).wait() == 24
+
+
+@pytest.mark.parametrize("skip", [-4, 3, 32, True, 4.0, "4", None])
+def test_a_wrong_part_to_skip_is_refused(skip):
+    _, caches = paged()
+    with opened(caches) as kv:
+        kv.save(TOKENS, range(8)).wait()
+        with pytest.raises(ValueError, match="skip_tokens="):
+            kv.load(TOKENS, range(8), skip_tokens=skip)
+        assert kv.load(TOKENS, range(8), skip_tokens=28).wait() == 0
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, 7, "text", [*TOKENS, 1.0], [*TOKENS, True], [*TOKENS, None], [-1] * 8]
+)
+def test_wrong_tokens_are_refused_by_every_call(wrong):
+    _, caches = paged()
+    with opened(caches) as kv:
+        for call in (kv.lookup, kv.prefetch):
+            with pytest.raises(ValueError, match=r"token.ids"):
+                call(wrong)
+        for call in (kv.load, kv.save):
+            with pytest.raises(ValueError, match=r"token.ids"):
+                call(wrong, range(8))
+
+
+def test_numbers_of_other_libraries_are_numbers():
+    layers, caches = paged()
+    with opened(caches) as kv:
+        assert kv.save(torch.tensor(TOKENS), np.arange(8)).wait() == 24
+        assert kv.load(np.array(TOKENS), torch.arange(8, 16), np.int64(8)).wait() == 16
+        assert same(layers, range(2, 6), layers, range(10, 14))
+
+
+def test_nothing_can_be_asked_of_what_is_closed():
+    _, caches = paged()
+    kv = opened(caches)
+    transfer = kv.save(TOKENS, range(8))
+    kv.close()
+    kv.close()
+    assert transfer.wait() == 24
+    for call in (
+        lambda: kv.lookup(TOKENS),
+        lambda: kv.prefetch(TOKENS),
+        lambda: kv.load(TOKENS, range(8)),
+        lambda: kv.save(TOKENS, range(8)),
+        kv.__enter__,
+    ):
+        with pytest.raises(RuntimeError, match="closed; open another"):
+            call()
 
 
 def test_waiting_may_be_bounded():

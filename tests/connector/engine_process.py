@@ -159,6 +159,15 @@ class Session:
         """Run the engine until nothing is left to do, as vLLM's own loop does."""
         while self._scheduler.has_requests():
             self._step()
+        return self._outcome()
+
+    def answer(self) -> dict[str, Any]:
+        """Run the engine until the last answer and no step further, as ``LLM.generate`` does."""
+        while self._engine.has_unfinished_requests():
+            self._step()
+        return self._outcome()
+
+    def _outcome(self) -> dict[str, Any]:
         outputs = list(self._answers.values())
         counts = self._counts()
         outcome = Outcome(
@@ -194,6 +203,25 @@ class Session:
             names = [name for name in file.keys() if "embed_tokens" in name]  # noqa: SIM118
             weights = [(name, file.get_tensor(name)) for name in names]
         self._engine.model_executor.driver_worker.model_runner.model.load_weights(weights)
+
+    def sleep(self, level: int) -> None:
+        """Drop every request, forget vLLM's cache, and give up memory where that is possible."""
+        self._llm.sleep(level)
+
+    def wake_up(self) -> None:
+        """End the sleep."""
+        self._llm.wake_up()
+
+    def lose_caches(self) -> None:
+        """What vLLM does with the caches' memory asleep, from 0.33 on: it comes back empty."""
+        from vllm.distributed.kv_transfer import get_kv_transfer_group
+
+        connector = get_kv_transfer_group()
+        connector.unregister_kv_caches()
+        worker = self._engine.engine_core.engine_core.model_executor.driver_worker.worker
+        for cache in worker.model_runner.kv_caches:
+            cache.zero_()
+        connector.restore_kv_caches()
 
     def counted(self) -> dict[str, float]:
         """What our own counters have come to, by name."""

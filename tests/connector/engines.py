@@ -63,6 +63,11 @@ class Engine:
         self.submit(*requests)
         return self.run()
 
+    def answer(self, *requests: Request) -> Outcome:
+        """Answer them as ``LLM.generate`` does, which runs no step after the last answer."""
+        self.submit(*requests)
+        return Outcome(**self._do("answer"))
+
     def submit(self, *requests: Request) -> list[str]:
         """Queue ``requests`` without running them; returns their names."""
         return list(self._do("submit", requests=[asdict(request) for request in requests]))
@@ -103,6 +108,18 @@ class Engine:
     def remove_adapter(self, lora_int_id: int) -> bool:
         """Have vLLM let go of a LoRA adapter."""
         return bool(self._do("remove_adapter", lora_int_id=lora_int_id))
+
+    def sleep(self, level: int = 1) -> None:
+        """Drop what runs and sleep until ``wake_up``."""
+        self._do("sleep", level=level)
+
+    def wake_up(self) -> None:
+        """Go on."""
+        self._do("wake_up")
+
+    def lose_caches(self) -> None:
+        """While it sleeps: the caches' memory is taken away, and comes back empty."""
+        self._do("lose_caches")
 
     def counted(self) -> dict[str, float]:
         """What our own counters have come to, by name without prefix."""
