@@ -106,18 +106,6 @@ def test_a_copy_of_the_model_elsewhere_is_a_hit(engines, unharmed, plain, tmp_pa
     assert outcome.answers == plain.generate(REQUEST).answers
 
 
-def test_after_a_reset_with_the_connector_nothing_old_is_used(engines, model, unharmed, plain):
-    """The weights may have changed: neither host memory nor the store is to be trusted."""
-    with engines.start(connected(model, unharmed.url)) as engine:
-        assert engine.generate(REQUEST).external_tokens == 576
-        assert engine.reset(connector=True)
-        outcome = engine.generate(REQUEST)
-        assert (outcome.external_tokens, outcome.cached_tokens) == (0, [0])
-        assert outcome.answers == plain.generate(REQUEST).answers
-        assert engine.reset()
-        assert engine.generate(REQUEST).external_tokens == 576  # its own, saved since
-
-
 def test_a_consumer_saves_nothing(engines, model, filled, plain):
     server, entries = filled
     before, fresh = entries.keys(), Request(prompt(300, seed=3))
