@@ -11,11 +11,14 @@ from tests.connector.engine_process import Setup
 from tests.connector.engines import Engines
 from tests.connector.entries import Entries
 from tests.connector.tiny_model import write_model
+from tests.connector.vllm_variants import V1, V2
 
 
-@pytest.fixture(scope="session")
-def engines(tmp_path_factory):
-    with closing(Engines(tmp_path_factory.mktemp("engines"))) as running:
+@pytest.fixture(scope="session", params=[V1, V2], ids=lambda variant: variant.name)
+def engines(request, tmp_path_factory):
+    """Every test of an engine runs on both of vLLM's model runners."""
+    folder = tmp_path_factory.mktemp(f"engines-{request.param.name}")
+    with closing(Engines(folder, request.param)) as running:
         yield running
 
 

@@ -179,6 +179,10 @@ class Session:
             if sample.name.endswith("_total")
         }
 
+    def runner(self) -> list[str]:
+        """The class of the first worker's model runner, and those that it is derived from."""
+        return list(self._llm.collective_rpc(_runner_classes)[0])
+
     def close(self) -> None:
         """End the engine in good order."""
         self._engine.engine_core.shutdown()
@@ -187,6 +191,10 @@ class Session:
         counted = {metric.name: metric for metric in self._llm.get_metrics()}
         hits = counted["vllm:external_prefix_cache_hits"].value
         return int(hits), int(counted["vllm:num_preemptions"].value)
+
+
+def _runner_classes(worker: Any) -> list[str]:
+    return [f"{kind.__module__}.{kind.__qualname__}" for kind in type(worker.model_runner).mro()]
 
 
 if __name__ == "__main__":

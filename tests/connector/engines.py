@@ -16,9 +16,12 @@ from threading import Lock
 from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tests.connector.engine_process import Outcome, Request, Setup
+from tests.connector.vllm_variants import V1
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from tests.connector.vllm_variants import Variant
 
 ROOT = Path(__file__).resolve().parents[2]
 REPLY_S = 260
@@ -92,6 +95,10 @@ class Engine:
         """What our own counters have come to, by name without prefix."""
         return dict(self._do("counted"))
 
+    def runner(self) -> list[str]:
+        """The class of its model runner, and those that it is derived from."""
+        return list(self._do("runner"))
+
     def close(self) -> None:
         """End it in good order; again is harmless."""
         if not self._lines.closed:
@@ -141,11 +148,13 @@ class Engine:
 class Engines:
     """Starts engines, by a fork of a process that has imported vLLM, or from nothing.
 
-    Owns that process, those started from nothing, and a log of each in ``folder``.
+    Owns that process, those started from nothing, and a log of each in ``folder``. All run the
+    ``variant`` of vLLM.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, variant: Variant = V1) -> None:
         self._folder = folder
+        self.variant = variant
         self._count = 0
         self._children: list[subprocess.Popen[bytes]] = []
         self._turn = Lock()
@@ -191,7 +200,7 @@ class Engines:
         child = subprocess.Popen(
             [sys.executable, "-m", f"tests.connector.{module}", str(far.fileno())],
             cwd=ROOT,
-            env={**os.environ, **environment},
+            env={**os.environ, **self.variant.environment(), **environment},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
