@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import vllm
 from vllm.distributed.kv_transfer.kv_connector.v1.base import (
     KVConnectorBase_V1,
     KVConnectorRole,
@@ -16,11 +17,13 @@ from . import vllm_facts
 from .plan import StepPlan, StepReport
 from .scheduler import SchedulerSide
 from .stats import TransferPromMetrics, TransferStats
+from .vllm_version import warn_of_newer
 from .worker import WorkerSide
 
 if TYPE_CHECKING:
     import torch
     from vllm.config import VllmConfig
+    from vllm.distributed.kv_transfer.kv_connector.v1.base import KVConnectorMetadata
     from vllm.forward_context import ForwardContext
     from vllm.v1.core.kv_cache_manager import KVCacheBlocks
     from vllm.v1.core.sched.output import SchedulerOutput
@@ -50,6 +53,7 @@ class KVTransferConnector(KVConnectorBase_V1):
         self._facts = vllm_facts.describe(vllm_config, kv_cache_config, self._config)
         self._invalid_blocks: set[int] = set()
         if role == KVConnectorRole.SCHEDULER:
+            warn_of_newer(vllm.__version__)
             vllm_facts.warn_of_failing_requests(vllm_config)
             self._scheduler = SchedulerSide.open(self._config, vllm_config, self._facts)
 
@@ -107,7 +111,8 @@ class KVTransferConnector(KVConnectorBase_V1):
         rank = get_tensor_model_parallel_rank()
         self._worker = WorkerSide(self._config, self._facts, rank, kv_caches)
 
-    def handle_preemptions(self, kv_connector_metadata: StepPlan) -> None:
+    def handle_preemptions(self, kv_connector_metadata: KVConnectorMetadata) -> None:
+        assert isinstance(kv_connector_metadata, StepPlan)
         self._worker.before_writes(kv_connector_metadata.plan)
 
     def start_load_kv(self, forward_context: ForwardContext, **kwargs: Any) -> None:

@@ -179,6 +179,12 @@ class Session:
             if sample.name.endswith("_total")
         }
 
+    def version(self) -> str:
+        """Of vLLM, as its sources say."""
+        import vllm
+
+        return str(vllm.__version__)
+
     def runner(self) -> list[str]:
         """The class of the first worker's model runner, and those that it is derived from."""
         return list(self._llm.collective_rpc(_runner_classes)[0])

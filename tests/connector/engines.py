@@ -95,6 +95,10 @@ class Engine:
         """What our own counters have come to, by name without prefix."""
         return dict(self._do("counted"))
 
+    def version(self) -> str:
+        """Of vLLM."""
+        return str(self._do("version"))
+
     def runner(self) -> list[str]:
         """The class of its model runner, and those that it is derived from."""
         return list(self._do("runner"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,3 +48,5 @@ V2 = Variant(
     {"VLLM_USE_V2_MODEL_RUNNER": "1", **_INTERPRETED},
     _BACKEND,
 )
+# scripts/install has put them beside the installed one.
+OTHER_VERSIONS = [Path(sys.prefix, f"vllm-{version}") for version in ("0.31.0", "0.33.0")]
