@@ -179,6 +179,10 @@ class Session:
             if sample.name.endswith("_total")
         }
 
+    def metric(self, name: str) -> float:
+        """What a counter of vLLM's own has come to."""
+        return float(sum(one.value for one in self._llm.get_metrics() if one.name == name))
+
     def version(self) -> str:
         """Of vLLM, as its sources say."""
         import vllm

@@ -95,6 +95,10 @@ class Engine:
         """What our own counters have come to, by name without prefix."""
         return dict(self._do("counted"))
 
+    def metric(self, name: str) -> float:
+        """What a counter of vLLM's own has come to."""
+        return float(self._do("metric", name=name))
+
     def version(self) -> str:
         """Of vLLM."""
         return str(self._do("version"))
@@ -130,7 +134,7 @@ class Engine:
         else:
             self.kill()
 
-    def _do(self, name: str, **arguments: Any) -> Any:
+    def _do(self, name: str, /, **arguments: Any) -> Any:
         return self._ask({"do": name, "with": arguments})
 
     def _ask(self, message: dict[str, Any]) -> Any:

@@ -10,7 +10,7 @@ import pytest
 from kvtransfer.stores.embedded import EmbeddedServer
 from tests.connector.engine_process import Request
 from tests.connector.engines import Engines
-from tests.connector.inputs import connected, prompt
+from tests.connector.inputs import NGRAM, connected, prompt
 from tests.connector.vllm_variants import OTHER_VERSIONS, V1, V2
 
 pytestmark = [pytest.mark.vllm, pytest.mark.cpu]
@@ -52,3 +52,17 @@ def test_what_one_version_has_saved_another_restores(filled, others, version, mo
     assert (ours.external_tokens, theirs.external_tokens, again.external_tokens) == (576, 0, 640)
     assert ours.answers == plain.generate(OURS).answers
     assert theirs.answers == again.answers == plain.generate(THEIRS).answers
+
+
+@pytest.mark.parametrize("version", OTHER_VERSIONS[-1:], indirect=True, ids=lambda it: it.name)
+@pytest.mark.parametrize("others", [V2], indirect=True, ids=lambda variant: variant.name)
+def test_a_step_that_drafts_saves_too(others, server, model, plain):
+    """On Model Runner V2 of 0.33 such a step reports before it saves."""
+    setup = connected(model, server.url, options=NGRAM)
+    with others.start(setup) as engine:
+        saved = engine.generate(THEIRS)
+        assert engine.metric("vllm:spec_decode_num_draft_tokens") > 0
+        assert engine.reset(), "blocks were lost"
+        again = engine.generate(THEIRS)
+    assert (saved.external_tokens, again.external_tokens) == (0, 640)
+    assert saved.answers == again.answers == plain.generate(THEIRS).answers
