@@ -56,7 +56,8 @@ def end_behind_a_draft(connector):
 
 def ask(connector):
     results = connector.get_transfer_results(set())
-    assert not (results.finished_sending or results.finished_recving)
+    assert not results.finished_sending
+    assert not results.finished_recving
     assert connector.get_block_ids_with_load_errors() == set()
     connector.get_kv_connector_stats()
     return connector.build_connector_worker_meta()
