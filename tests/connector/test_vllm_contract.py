@@ -126,6 +126,17 @@ def test_the_connector_uses_only_what_is_there(sources, tmp_path):
     assert len(excused) >= len(lacking), "it lacks less than the table says"
 
 
+def test_what_a_version_lacks_is_not_imported_with_the_connector():
+    lacking = set().union(*LACKING.values())
+    imported = {
+        node.module
+        for path in (ROOT / "connector").glob("*.py")
+        for node in ast.parse(path.read_text()).body  # not in a function, nor for types only
+        if isinstance(node, ast.ImportFrom)
+    }
+    assert imported & lacking == set()
+
+
 def test_each_method_of_the_base_is_overridden_or_left_for_a_reason(sources):
     base = methods(sources / BASE, "KVConnectorBase_V1")
     ours = methods(ROOT / "connector" / "connector.py", "KVTransferConnector")
