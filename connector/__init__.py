@@ -13,6 +13,12 @@ __all__ = ["KVTransferConnector"]
 def __getattr__(name: str) -> type[KVTransferConnector]:
     if name != "KVTransferConnector":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import vllm
+
+    from .vllm_version import refuse_older
+
+    # In an older one the import below would fail, and say less.
+    refuse_older(vllm.__version__)
     from .connector import KVTransferConnector
 
     return KVTransferConnector

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import vllm
 from vllm.distributed.kv_transfer.kv_connector.v1.base import (
     KVConnectorBase_V1,
     KVConnectorRole,
@@ -19,6 +20,7 @@ from .plan import StepPlan, StepReport
 from .reuse_verdict import refuse_layers
 from .scheduler import SchedulerSide
 from .stats import TransferPromMetrics, TransferStats
+from .vllm_version import warn_of_newer
 from .worker import WorkerSide
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class KVTransferConnector(KVConnectorBase_V1):
         self._facts = vllm_facts.describe(vllm_config, kv_cache_config, self._config)
         self._invalid_blocks: set[int] = set()
         if role == KVConnectorRole.SCHEDULER:
+            warn_of_newer(vllm.__version__)
             vllm_facts.warn_of_failing_requests(vllm_config)
             self._scheduler = SchedulerSide.open(self._config, vllm_config, self._facts)
             self._meet_neighbour()
@@ -149,7 +152,8 @@ class KVTransferConnector(KVConnectorBase_V1):
     def restore_kv_caches(self) -> None:
         self._worker.resume()
 
-    def handle_preemptions(self, kv_connector_metadata: StepPlan) -> None:
+    def handle_preemptions(self, kv_connector_metadata: KVConnectorMetadata) -> None:
+        assert isinstance(kv_connector_metadata, StepPlan)
         self._worker.before_writes(kv_connector_metadata)
 
     def start_load_kv(self, forward_context: ForwardContext, **kwargs: Any) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vllm.v1.kv_cache_interface import FullAttentionSpec, MLAAttentionSpec
-from vllm.v1.metrics.cache_hit_source import CacheHitSource
 
 from kvtransfer.errors import ConfigError
 from kvtransfer.keys import Names
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     import torch
     from vllm.config import VllmConfig
     from vllm.v1.kv_cache_interface import KVCacheConfig
+    from vllm.v1.metrics.cache_hit_source import CacheHitSource
 
     from kvtransfer.config import TransferConfig
 
@@ -108,6 +108,8 @@ def paged_caches(facts: ModelFacts, caches: Mapping[str, torch.Tensor]) -> Paged
 
 def hit_sources(host_tokens: int, external_tokens: int) -> dict[CacheHitSource, int]:
     """Tokens by where they were found, in vLLM's words; a store has none of its own there."""
+    from vllm.v1.metrics.cache_hit_source import CacheHitSource  # 0.31 has none, and doesn't ask
+
     tokens = {
         CacheHitSource.HOST: host_tokens,
         CacheHitSource.EXTERNAL_UNSPECIFIED: external_tokens - host_tokens,

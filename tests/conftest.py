@@ -25,11 +25,10 @@ def pytest_configure():
 
 
 def pytest_collection_modifyitems(config, items):
-    if has_gpu():
-        return
-    needs_gpu = [item for item in items if item.get_closest_marker("gpu")]
-    config.hook.pytest_deselected(items=needs_gpu)
-    items[:] = [item for item in items if item not in needs_gpu]
+    elsewhere = "cpu" if has_gpu() else "gpu"
+    left_out = [item for item in items if item.get_closest_marker(elsewhere)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 def has_gpu():

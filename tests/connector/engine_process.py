@@ -235,6 +235,20 @@ class Session:
             if sample.name.endswith("_total")
         }
 
+    def metric(self, name: str) -> float:
+        """What a counter of vLLM's own has come to."""
+        return float(sum(one.value for one in self._llm.get_metrics() if one.name == name))
+
+    def version(self) -> str:
+        """Of vLLM, as its sources say."""
+        import vllm
+
+        return str(vllm.__version__)
+
+    def runner(self) -> list[str]:
+        """The class of the first worker's model runner, and those that it is derived from."""
+        return list(self._llm.collective_rpc(_runner_classes)[0])
+
     def close(self) -> None:
         """End the engine in good order."""
         self._engine.engine_core.shutdown()
@@ -249,6 +263,10 @@ def _lora_request(adapter: dict[str, Any]) -> Any:
     from vllm.lora.request import LoRARequest
 
     return LoRARequest(**adapter)
+
+
+def _runner_classes(worker: Any) -> list[str]:
+    return [f"{kind.__module__}.{kind.__qualname__}" for kind in type(worker.model_runner).mro()]
 
 
 if __name__ == "__main__":

@@ -16,9 +16,12 @@ from threading import Lock
 from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tests.connector.engine_process import Outcome, Request, Setup
+from tests.connector.vllm_variants import V1
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from tests.connector.vllm_variants import Variant
 
 ROOT = Path(__file__).resolve().parents[2]
 REPLY_S = 260
@@ -125,6 +128,18 @@ class Engine:
         """What our own counters have come to, by name without prefix."""
         return dict(self._do("counted"))
 
+    def metric(self, name: str) -> float:
+        """What a counter of vLLM's own has come to."""
+        return float(self._do("metric", name=name))
+
+    def version(self) -> str:
+        """Of vLLM."""
+        return str(self._do("version"))
+
+    def runner(self) -> list[str]:
+        """The class of its model runner, and those that it is derived from."""
+        return list(self._do("runner"))
+
     def close(self) -> None:
         """End it in good order; again is harmless."""
         if not self._lines.closed:
@@ -152,7 +167,7 @@ class Engine:
         else:
             self.kill()
 
-    def _do(self, name: str, **arguments: Any) -> Any:
+    def _do(self, name: str, /, **arguments: Any) -> Any:
         return self._ask({"do": name, "with": arguments})
 
     def _ask(self, message: dict[str, Any]) -> Any:
@@ -174,11 +189,13 @@ class Engine:
 class Engines:
     """Starts engines, by a fork of a process that has imported vLLM, or from nothing.
 
-    Owns that process, those started from nothing, and a log of each in ``folder``.
+    Owns that process, those started from nothing, and a log of each in ``folder``. All run the
+    ``variant`` of vLLM.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, variant: Variant = V1) -> None:
         self._folder = folder
+        self.variant = variant
         self._count = 0
         self._children: list[subprocess.Popen[bytes]] = []
         self._turn = Lock()
@@ -224,7 +241,7 @@ class Engines:
         child = subprocess.Popen(
             [sys.executable, "-m", f"tests.connector.{module}", str(far.fileno())],
             cwd=ROOT,
-            env={**os.environ, **environment},
+            env={**os.environ, **self.variant.environment(), **environment},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

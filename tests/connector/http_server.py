@@ -16,9 +16,11 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from tests.connector.engines import EngineError, last_lines
+from tests.connector.vllm_variants import V1
 
 if TYPE_CHECKING:
     from tests.connector.engine_process import Setup
+    from tests.connector.vllm_variants import Variant
 
 START_S = 200
 END_S = 60
@@ -31,13 +33,17 @@ class HttpServer:
         EngineError: it doesn't come up, or doesn't end when told to; with the end of its log.
     """
 
-    def __init__(self, setup: Setup, log: Path) -> None:
+    def __init__(self, setup: Setup, log: Path, variant: Variant = V1) -> None:
         self._log = log
         self._port = _free_port()
         with log.open("wb") as words:
             self._process = subprocess.Popen(
                 [Path(sys.executable).with_name("vllm"), "serve", *_arguments(setup, self._port)],
-                env={**os.environ, "VLLM_ENABLE_V1_MULTIPROCESSING": "1"},
+                env={
+                    **os.environ,
+                    **variant.environment(),
+                    "VLLM_ENABLE_V1_MULTIPROCESSING": "1",
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=words,
                 stderr=subprocess.STDOUT,
@@ -63,6 +69,10 @@ class HttpServer:
         """The sum over the labels of a counter in ``/metrics``."""
         lines = self.metrics().splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.split("{")[0] == name)
+
+    def log(self) -> str:
+        """What it has written so far."""
+        return self._log.read_text(errors="replace")
 
     def close(self) -> None:
         """Ask it to end, as an operator does, and wait for that."""

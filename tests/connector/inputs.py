@@ -12,6 +12,16 @@ CHUNK_TOKENS = 64
 ALWAYS = 1e9
 """A margin by which every load pays: the tiny model computes faster than anything is fetched."""
 
+NGRAM: dict[str, Any] = {
+    "speculative_config": {
+        "method": "ngram",
+        "num_speculative_tokens": 3,
+        "prompt_lookup_min": 1,
+        "prompt_lookup_max": 3,
+    }
+}
+"""What came after the last tokens before is drafted: often, and hardly ever right."""
+
 
 def prompt(tokens: int, seed: int = 0) -> list[int]:
     """That many token ids, the same each time; those of one ``seed`` are prefixes of each other."""

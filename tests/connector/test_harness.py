@@ -10,6 +10,7 @@ import pytest
 from tests.connector.engine_process import Request, Setup
 from tests.connector.engines import EngineError
 from tests.connector.inputs import prompt
+from tests.connector.vllm_variants import V1, V2
 
 pytestmark = pytest.mark.vllm
 
@@ -26,6 +27,12 @@ def test_the_same_prompt_is_answered_alike_alone_and_in_company(plain):
     requests = [Request(prompt(200 + 50 * i, seed=i)) for i in range(4)]
     alone = [plain.generate(request).answers[0] for request in requests]
     assert plain.generate(*requests).answers == alone
+
+
+def test_the_model_runner_is_the_one_that_was_asked_for(engines, model):
+    with engines.start(Setup(model)) as engine:
+        classes = engine.runner()
+    assert [one for one in (V1, V2) if one.runner in classes] == [engines.variant]
 
 
 def test_an_engine_that_cannot_start_says_why(engines, tmp_path):

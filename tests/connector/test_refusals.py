@@ -57,6 +57,12 @@ MLA = {
 }
 
 
+@pytest.fixture
+def engines(v1_engines):
+    """A model runner is made after this."""
+    return v1_engines
+
+
 def refusal(engines, setup):
     """Everything that the engine said as it didn't start."""
     with pytest.raises(EngineError) as refused:

@@ -9,8 +9,8 @@ from tests.connector.inputs import connected, prompt
 
 pytestmark = pytest.mark.vllm
 
-CROWD = [Request(prompt(150, seed=seed), answer_tokens=150) for seed in range(1, 5)]
-# 29 blocks of 32 tokens, of which each of the four wants 10 in the end.
+CROWD = [Request(prompt(150, seed=seed), answer_tokens=110) for seed in range(1, 5)]
+# 29 blocks of 32 tokens, of which each of the four wants 9 in the end.
 TIGHT = {"num_gpu_blocks_override": 30, "max_model_len": 512}
 THREE_CHUNKS = {"max_local_cpu_size": 3.5 * 64 * 1024 / 2**30}  # 1 KiB a token
 

@@ -1,4 +1,4 @@
-"""Two ``vllm serve``, one after the other, asked over HTTP with the OpenAI client."""
+"""Two ``vllm serve`` of one model runner each, asked over HTTP with the OpenAI client."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from tests.connector.engines import start_together
 from tests.connector.http_server import HttpServer
 from tests.connector.inputs import connected
 from tests.connector.metric_names import asked, exported, expressions, table
+from tests.connector.vllm_variants import V1, V2
 
 pytestmark = pytest.mark.vllm
 
+USES_V2 = "Using V2 Model Runner"
 WORDS = " ".join(f"the quick brown fox number {i} jumps over the lazy dog" for i in range(40))
 MESSAGES = [
     {"role": "system", "content": WORDS},
@@ -31,10 +33,11 @@ def chat(server):
 def test_a_second_server_restores_what_the_first_has_saved(model, server, entries, tmp_path):
     setup = connected(model, server.url)
     first, second = start_together(
-        lambda: HttpServer(setup, tmp_path / "first.log"),
-        lambda: HttpServer(setup, tmp_path / "second.log"),
+        lambda: HttpServer(setup, tmp_path / "first.log", V1),
+        lambda: HttpServer(setup, tmp_path / "second.log", V2),
     )
     with second:
+        assert [USES_V2 in one.log() for one in (first, second)] == [False, True]
         with first:
             text, prompt_tokens = chat(first)
             assert first.metric("vllm:external_prefix_cache_hits_total") == 0

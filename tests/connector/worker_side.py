@@ -1,0 +1,43 @@
+"""A worker's side as vLLM's worker has it, over small caches in host memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from kvtransfer.config import TransferConfig
+from kvtransfer.connector.loaded_adapters import LoadedAdapters
+from kvtransfer.connector.weights_news import Expectation, Holding
+from kvtransfer.layout import ChunkFormat
+
+if TYPE_CHECKING:
+    from kvtransfer.connector.worker import WorkerSide
+
+CHUNK_TOKENS, BLOCK_TOKENS, BLOCKS = 64, 32, 8
+WEIGHTS = "those at start"
+
+
+class Weights:
+    """What a model holds: whatever a test sets."""
+
+    def __init__(self) -> None:
+        self.holds = WEIGHTS
+        self.holding = Holding(WEIGHTS, 0)
+
+    def check(self, expected: Expectation) -> bool:
+        before, self.holding = self.holding, Holding(self.holds, expected.plan)
+        return before.fingerprint != self.holds
+
+
+def opened(weights: Weights | None = None) -> WorkerSide:
+    """The only rank's, with host memory alone."""
+    from kvtransfer.connector.vllm_facts import ModelFacts
+    from kvtransfer.connector.worker import WorkerSide
+
+    facts = ModelFacts(
+        "tiny", 1, ChunkFormat.split("float32", 2, CHUNK_TOKENS, 2, 32), BLOCK_TOKENS
+    )
+    caches = {f"layer.{n}": torch.randn(BLOCKS, 2, BLOCK_TOKENS, 64) for n in range(2)}
+    config = TransferConfig.load({"chunk_size": CHUNK_TOKENS, "max_local_cpu_size": 0.01})
+    return WorkerSide(config, facts, 0, caches, weights or Weights(), LoadedAdapters(None))
