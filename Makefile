@@ -46,6 +46,7 @@ gpu: ## all that only a GPU can show (PYTHON=... has torch and Triton; installs 
 soak: $(STAMP) ## faults at random, in a store and under a whole vLLM, and hours of requests: half an hour
 	$(BIN)/python -m tests.faults.soak $(ARGS)
 	$(BIN)/python -m tests.connector.soak_engine $(ENGINE_ARGS)
+	$(BIN)/python -m tests.connector.soak_changes $(CHANGES_ARGS)
 	$(BIN)/python -m tests.connector.soak_hours $(HOURS_ARGS)
 
 talks: $(STAMP) ## a thousand turns of talk over every tier (ARGS="--rounds N --seed N --json FILE")
