@@ -22,6 +22,7 @@ from .scheduler import SchedulerSide
 from .stats import TransferPromMetrics, TransferStats
 from .vllm_version import warn_of_newer
 from .worker import WorkerSide
+from .worker_watch import calling_worker
 
 if TYPE_CHECKING:
     import torch
@@ -133,7 +134,8 @@ class KVTransferConnector(KVConnectorBase_V1):
     def register_kv_caches(self, kv_caches: dict[str, torch.Tensor]) -> None:
         refuse_layers(self._vllm_config)
         rank = get_tensor_model_parallel_rank()
-        held = HeldWeights.of_caller(self._vllm_config), LoadedAdapters.of_caller()
+        worker = calling_worker()
+        held = HeldWeights(worker, self._vllm_config), LoadedAdapters.of(worker)
         self._worker = WorkerSide(self._config, self._facts, rank, kv_caches, *held)
 
     def bind_connector_metadata(self, connector_metadata: KVConnectorMetadata) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .expert_weights import are_spread, of_all_experts
 from .model_weights import UnknownWeightsError, fingerprint
 from .weights_news import UNKNOWABLE, Holding
-from .worker_watch import calling_worker, note_loading, touches
+from .worker_watch import note_loading, touches
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
@@ -21,21 +21,11 @@ _NO_NAME = "0" * 32
 
 
 class HeldWeights:
-    """For the worker's main thread; reading happens between two steps of the model."""
-
-    @classmethod
-    def of_caller(cls, vllm_config: VllmConfig) -> HeldWeights:
-        """Those of the worker that is registering its caches.
-
-        Raises:
-            RuntimeError: none is.
-        """
-        worker = calling_worker()
-        note_loading(worker.get_model(), worker)
-        return cls(worker, vllm_config)
+    """Those of vLLM's ``worker``; for its main thread, between two steps of the model."""
 
     def __init__(self, worker: Any, vllm_config: VllmConfig) -> None:
         self._worker = worker
+        note_loading(worker.get_model(), worker)
         self._vllm_config = vllm_config
         self._read_touches = touches(worker)
         self._own = name = self._read()

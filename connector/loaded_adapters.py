@@ -7,7 +7,6 @@ name with ``~`` or of a hub leads. So each adapter is hashed as vLLM loads it.
 from __future__ import annotations
 
 import logging
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,18 +37,14 @@ class LoadedAdapters:
     """Watches vLLM's manager of one worker's adapters; for the worker's main thread."""
 
     @classmethod
-    def of_caller(cls) -> LoadedAdapters:
-        """Of the model runner that, some frames up, is calling the connector.
+    def of(cls, worker: Any) -> LoadedAdapters:
+        """Those of vLLM's ``worker``.
 
-        vLLM hands no connector its runner. Where none is found no adapter is known, and requests
-        that name one are not cached.
+        Where its runner has no manager that we know, no adapter is known, and requests that name
+        one are not cached.
         """
-        frame = sys._getframe()
-        while frame := frame.f_back:  # type: ignore[assignment]
-            manager = getattr(frame.f_locals.get("self"), "lora_manager", None)
-            if hasattr(manager, "_load_adapter"):
-                return cls(manager)
-        return cls(None)
+        manager = getattr(worker.model_runner, "lora_manager", None)
+        return cls(manager if hasattr(manager, "_load_adapter") else None)
 
     def __init__(self, manager: Any) -> None:
         self._manager = manager

@@ -25,7 +25,7 @@ _WATCHED = "_kvtransfer_watched"
 HARMLESS = frozenset({
     "add_lora", "check_health", "compile_or_warm_up_model", "compute_weight_checksums",
     "determine_available_memory", "discard", "execute_dummy_batch", "execute_model",
-    "get_cudagraph_stats", "get_encoder_timing_stats", "get_kv_cache_spec",
+    "get_encoder_timing_stats", "get_kv_cache_spec",
     "get_kv_connector_handshake_metadata", "get_model_inspection", "get_supported_kv_cache_layouts",
     "get_supported_tasks", "init_weight_transfer_engine", "initialize_from_config", "list_loras",
     "pin_lora", "profile", "remove_lora", "reset_encoder_cache", "reset_mm_cache", "sample_tokens",
@@ -102,7 +102,8 @@ def calling_worker() -> Any:
     frame = inspect.currentframe()
     while frame is not None:
         caller = frame.f_locals.get("self")
-        if hasattr(caller, "model_runner") and hasattr(caller, "get_model"):
+        # Its wrapper has all that it has, too, but not as its own.
+        if "model_runner" in getattr(caller, "__dict__", ()):
             return caller
         frame = frame.f_back
     raise RuntimeError(

@@ -123,9 +123,9 @@ class ChangingEngine:
         self._named()["lora_int_id"] += 1
 
     def sleep(self, level: int) -> None:
-        """Sleep and wake up; level 1 loses what its caches held."""
+        """Sleep and wake up; level 1 loses what its caches held, where vLLM can tell us of it."""
         self._engine.sleep(level)
-        if level:
+        if level and self._neighbour_first is None:  # MultiConnector passes that on from 0.33 on
             self._engine.lose_caches()
         self._engine.wake_up()
 

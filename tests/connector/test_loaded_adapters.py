@@ -136,14 +136,9 @@ def test_one_that_can_not_be_read_harms_nobody(adapters, caplog):
 
 
 def test_without_a_manager_none_is_known():
-    assert LoadedAdapters.of_caller().find(request(), ()) is None
+    assert LoadedAdapters.of(SimpleNamespace(model_runner=None)).find(request(), ()) is None
 
 
-def test_the_managers_caller_is_found(manager):
-    class Runner:
-        lora_manager = manager
-
-        def register(self):
-            return LoadedAdapters.of_caller()
-
-    assert Runner().register().find(request(), ()) is not None
+def test_the_manager_of_a_workers_runner_is_watched(manager):
+    worker = SimpleNamespace(model_runner=SimpleNamespace(lora_manager=manager))
+    assert LoadedAdapters.of(worker).find(request(), ()) is not None
