@@ -64,6 +64,6 @@ def is_of_this_boot(temporary: str) -> bool:
 def _boot() -> str:
     """The same in all containers of a machine until it starts again."""
     try:
-        return _BOOT_ID.read_text(encoding="ascii").strip().replace("-", "")
+        return _BOOT_ID.read_text(encoding="utf-8").strip().replace("-", "")
     except OSError:  # a system that has none: each process takes the others for another machine's
         return os.urandom(16).hex()
