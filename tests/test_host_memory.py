@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from kvtransfer.device import arena
 from kvtransfer.errors import ConfigError
 from kvtransfer.host_memory import HostMemory, OutOfMemoryError, require_installed, taking
+from tests.test_transfer import opened, paged
 
 GIB = 2**30
 MEMINFO = "MemTotal:       67108864 kB\nMemFree: 1 kB\nMemAvailable:   33554432 kB\n"
@@ -83,3 +85,40 @@ def test_who_is_late_is_told_in_the_same_sentence():
     wanted = r"max_local_cpu_size=3.0 GiB, .*: 2.0 GiB .* 1.0 GiB are left; lower it"
     with pytest.raises(ConfigError, match=wanted), taking(3.0, 4096):
         HostMemory(GIB, GIB).require(2 * GIB)
+
+
+@pytest.fixture
+def overtaken(monkeypatch):
+    """Others take a GiB between any two looks at what is left, of ten; tells how often we looked."""
+    looks = []
+
+    def read():
+        looks.append(len(looks))
+        return HostMemory(64 * GIB, (10 - len(looks)) * GIB)
+
+    monkeypatch.setattr(HostMemory, "read", read)
+    monkeypatch.setattr(arena, "_STEP_BYTES", 1 << 16)
+    return looks
+
+
+def test_a_worker_stops_before_it_takes_the_last_memory(overtaken):
+    with pytest.raises(OutOfMemoryError):
+        arena.Pages.of(1 << 22)
+    assert len(overtaken) == 10
+
+
+@pytest.mark.usefixtures("overtaken")
+def test_a_pool_that_others_overtake_is_refused_in_one_sentence():
+    with pytest.raises(ConfigError, match=r"max_local_cpu_size=0.01 GiB, which each worker"):
+        opened(paged()[1], max_local_cpu_size=0.01)
+
+
+def test_more_than_there_is_is_refused_before_anything_is_made():
+    for gib in (1e6, 1e12):
+        with pytest.raises(ConfigError, match=rf"max_local_cpu_size={gib} GiB is more than"):
+            opened(paged()[1], max_local_cpu_size=gib)
+
+
+def test_where_the_kernel_is_old_pages_are_touched_one_by_one(monkeypatch):
+    monkeypatch.setattr(arena, "_POPULATE_WRITE", 1 << 20)  # no advice that any kernel knows
+    assert not arena.Pages.of(1 << 17).tensor().any()

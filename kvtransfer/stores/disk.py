@@ -3,7 +3,7 @@
 The folder is the truth: what isn't there under its name, in its size, is a miss, whatever this
 process believes. An entry appears by rename and is verified by each read, so processes share the
 folder without a word between them. Whatever else lies where an entry should be costs that entry
-alone; an error of the folder itself is the store's. An entry's mtime is when it was last put, its atime the last use.
+alone; an error of the folder itself is the store's.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from kvtransfer.stores.disk_claim import ForeignFolderError
 from kvtransfer.stores.disk_folder import DiskFolder, is_of_one_path
 from kvtransfer.stores.disk_names import path_of
 from kvtransfer.stores.disk_room import DiskRoom
+from kvtransfer.stores.entry_times import EntryTimes
 from kvtransfer.stores.record import whole
 from kvtransfer.stores.write_gate import WriteGate
 
@@ -61,7 +62,7 @@ class DiskStore:
     ) -> None:
         self._chunk = chunk
         self._settings = settings
-        self._clock = clock
+        self._times = EntryTimes(settings, clock)
         self._files = ChunkFiles(chunk, settings.seals, settings.connections)
         self._folder = DiskFolder(root)
         self.address = f"disk://{self._folder.root}"
@@ -146,7 +147,7 @@ class DiskStore:
         found = folder.stat(path)
         if found is None:
             return False
-        if self._is_over(found):
+        if self._times.are_over(found):
             self._remove(folder, path)
             return False
         return found.st_size == self._files.nbytes
@@ -157,14 +158,14 @@ class DiskStore:
         path = path_of(key)
         with folder.file(path) as fd:
             if fd is not None and self._read(fd, key, target, tenant, deadline_s):
-                self._touch(fd)
+                self._times.note_use(fd)
                 return True
         self._remove(folder, path)
         return False
 
     def _read(self, fd: int, key: str, target: memoryview, tenant: str, deadline_s: float) -> bool:
         found = os.fstat(fd)
-        if found.st_size != self._files.nbytes or self._is_over(found):
+        if found.st_size != self._files.nbytes or self._times.are_over(found):
             return False
         try:
             return self._files.read(fd, key, target, tenant, deadline_s)
@@ -209,7 +210,7 @@ class DiskStore:
                 return False
             if not self._files.holds(fd, key, deadline_s):
                 return False
-            self._set_times(fd)
+            self._times.renew(fd)
             self.room.used(path, self._files.nbytes)
             return True
         return False
@@ -217,35 +218,13 @@ class DiskStore:
     def _write(self, folder: OpenFolder, path: str, sealed: Sealed, deadline_s: float) -> None:
         with folder.new_file(path) as file:
             self._files.write(file.fd, sealed, deadline_s)
-            now_s = self._clock()
-            os.utime(file.fd, (now_s, now_s))
+            self._times.renew(file.fd)
             file.publish()
 
     def _remove(self, folder: OpenFolder, path: str) -> None:
         with suppress(OSError):  # not ours to delete, or gone already
             folder.remove(path)
         self.room.gone(path)
-
-    def _touch(self, fd: int) -> None:
-        """It was read just now."""
-        if self._settings.hit_ttl_s is not None or self._settings.ttl_s is None:
-            with suppress(OSError):  # a read-only disk
-                self._set_times(fd)
-            return
-        with suppress(OSError):  # or another user's
-            os.utime(fd, ns=(int(self._clock() * 1e9), os.fstat(fd).st_mtime_ns))
-
-    def _set_times(self, fd: int) -> None:
-        now_s = self._clock()
-        try:
-            os.utime(fd, (now_s, now_s))
-        except PermissionError:
-            with suppress(PermissionError):  # another user's: its group may say "now", no more
-                os.utime(fd)
-
-    def _is_over(self, found: os.stat_result) -> bool:
-        ttl_s = self._settings.ttl_s
-        return ttl_s is not None and found.st_mtime + ttl_s <= self._clock()
 
     @contextmanager
     def _answering(self) -> Iterator[None]:

@@ -6,17 +6,17 @@ import errno
 import os
 import stat
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kvtransfer.stores.disk_claim import claim, is_ours, refuse_foreign
-from kvtransfer.stores.disk_names import is_chunk, is_fan, is_owner, is_temporary
-from kvtransfer.stores.disk_temporary import Temporary, remove_abandoned
+from kvtransfer.stores.disk_listing import FOLDER, entered, entries
+from kvtransfer.stores.disk_temporary import Temporary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    from kvtransfer.stores.disk_listing import Entry
+
 # A FIFO that nobody writes into would hold a reader for ever.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _OF_ONE_PATH = frozenset(
@@ -27,17 +27,6 @@ _OF_ONE_PATH = frozenset(
     )
 )  # fmt: skip
 _SHARED = stat.S_ISGID | stat.S_IWGRP
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A file with a chunk, as far as its name and its size tell."""
-
-    path: str
-    """In the store's folder."""
-    nbytes: int
-    used_s: float
-    """Seconds since 1970 at which it was last put or read."""
 
 
 def is_of_one_path(error: OSError) -> bool:
@@ -60,7 +49,7 @@ class DiskFolder:
         """
         fd = None
         with suppress(FileNotFoundError):
-            fd = os.open(self.root, _FOLDER)
+            fd = os.open(self.root, FOLDER)
         try:
             yield None if fd is None else OpenFolder(fd, self.root)
         finally:
@@ -76,7 +65,7 @@ class DiskFolder:
         """
         with suppress(FileExistsError):
             os.makedirs(self.root, 0o700)
-        with _entered(self.root) as fd:
+        with entered(self.root) as fd:
             claim(fd, self.root)
             yield OpenFolder(fd, self.root)
 
@@ -87,7 +76,7 @@ class DiskFolder:
             ForeignFolderError: somebody else keeps things there.
         """
         unknown = (FileNotFoundError, NotADirectoryError, PermissionError)
-        with suppress(*unknown), _entered(self.root) as fd:
+        with suppress(*unknown), entered(self.root) as fd:
             refuse_foreign(fd, self.root)
 
 
@@ -135,21 +124,12 @@ class OpenFolder:
         """
         claim(self._fd, self._name)
         owner, fan, name = path.split("/")
-        with _entered(owner, self._fd) as owner_fd, _entered(fan, owner_fd) as fan_fd:
+        with entered(owner, self._fd) as owner_fd, entered(fan, owner_fd) as fan_fd:
             os.unlink(name, dir_fd=fan_fd)
 
     def entries(self, now_s: float) -> Iterator[Entry]:
-        """All that look like one; what writers that died have left is deleted on the way.
-
-        Args:
-            now_s: seconds since 1970.
-        """
-        if not is_ours(self._fd):
-            return
-        for owner in filter(is_owner, _listed(self._fd)):
-            with suppress(OSError), _entered(owner, self._fd) as owner_fd:
-                for fan in filter(is_fan, _listed(owner_fd)):
-                    yield from _entries_of(f"{owner}/{fan}", fan, owner_fd, now_s)
+        """See :func:`kvtransfer.stores.disk_listing.entries`; none where the folder isn't ours."""
+        return entries(self._fd, now_s) if is_ours(self._fd) else iter(())
 
     def _open(self, path: str) -> int | None:
         try:
@@ -179,35 +159,7 @@ class OpenFolder:
             os.mkdir(name, 0o700, dir_fd=parent)
         except FileExistsError:
             is_new = False
-        with _entered(name, parent) as fd:
+        with entered(name, parent) as fd:
             if is_new and self._is_shared():
                 os.fchmod(fd, 0o2770)  # mkdir's mode is cut by the umask
             yield fd
-
-
-@contextmanager
-def _entered(name: str, parent: int | None = None) -> Iterator[int]:
-    """A folder, open; one in a ``parent`` must not be a link."""
-    flags = _FOLDER if parent is None else _FOLDER | os.O_NOFOLLOW
-    fd = os.open(name, flags, dir_fd=parent)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _listed(fd: int) -> list[str]:
-    with os.scandir(fd) as listing:
-        return [entry.name for entry in listing]
-
-
-def _entries_of(folder: str, fan: str, parent: int, now_s: float) -> Iterator[Entry]:
-    with suppress(OSError), _entered(fan, parent) as fd:
-        for name in _listed(fd):
-            if is_temporary(name):
-                remove_abandoned(fd, name, now_s)
-            elif is_chunk(name, fan):
-                with suppress(OSError):
-                    found = os.stat(name, dir_fd=fd, follow_symlinks=False)
-                    if stat.S_ISREG(found.st_mode):
-                        yield Entry(f"{folder}/{name}", found.st_size, found.st_atime)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kvtransfer.stores.disk_folder import Entry
+    from kvtransfer.stores.disk_listing import Entry
 
 
 class DiskIndex:

@@ -9,8 +9,9 @@ from dataclasses import replace
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
-from kvtransfer.stores.disk_folder import Entry, is_of_one_path
+from kvtransfer.stores.disk_folder import is_of_one_path
 from kvtransfer.stores.disk_index import DiskIndex
+from kvtransfer.stores.disk_listing import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -52,5 +52,5 @@ class WriteGate:
             if self._logged_s is not None and now_s < self._logged_s + _LOG_EVERY_S:
                 return
             self._logged_s = now_s
-            what = "no chunks for now" if self._breaker.is_open else "not every chunk"
-        _LOG.warning("store %s takes %s: %s", self._address, what, cause)
+            what = "takes no chunks for now" if self._breaker.is_open else "can't take every chunk"
+        _LOG.warning("store %s %s: %s", self._address, what, cause)

@@ -48,5 +48,7 @@ def test_an_expression_adds_up_what_is_chosen(title, expression):
         chosen = f'{name}{{model_name=~"$model"}}'
         is_gauge = name.removeprefix("kvtransfer:") in GAUGES
         merged = "max" if name == "kvtransfer:disk_used_bytes" else "sum"  # all see one folder
-        assert (f"{merged}({chosen})" if is_gauge else f"rate({chosen}[$__rate_interval])") in expression
+        assert (
+            f"{merged}({chosen})" if is_gauge else f"rate({chosen}[$__rate_interval])"
+        ) in expression
     assert expression.count("(") == expression.count(")")
