@@ -43,8 +43,9 @@ bench: $(STAMP) ## time to first token: cold, restored, local hit (JSON=FILE app
 gpu: ## all that only a GPU can show (PYTHON=... has torch and Triton; installs nothing)
 	@PYTHONPATH=. $(or $(PYTHON),python3) -m benchmarks.gpu
 
-soak: $(STAMP) ## faults at random, in a store and under a whole vLLM, and hours of requests: half an hour
+soak: $(STAMP) ## faults at random, in a store, in a folder and under a whole vLLM, and hours of requests: an hour
 	$(BIN)/python -m tests.faults.soak $(ARGS)
+	$(BIN)/python -m tests.faults.fuzz_files $(FILES_ARGS)
 	$(BIN)/python -m tests.connector.soak_engine $(ENGINE_ARGS)
 	$(BIN)/python -m tests.connector.soak_changes $(CHANGES_ARGS)
 	$(BIN)/python -m tests.connector.soak_hours $(HOURS_ARGS)

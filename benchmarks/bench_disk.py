@@ -24,7 +24,7 @@ from kvtransfer.layout import ChunkFormat
 from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.direct_io import aligned_memory
 from kvtransfer.stores.disk import DiskStore
-from kvtransfer.stores.disk_folder import DiskFolder
+from kvtransfer.stores.disk_names import path_of
 
 if TYPE_CHECKING:
     from benchmarks.measure import Row
@@ -77,8 +77,7 @@ class Chunks:
 
     def read_plain(self) -> None:
         """The store's own files."""
-        folder = DiskFolder(str(self._root))
-        self._each(self._read_plain, [folder.path(key) for key in self._keys], self._slots)
+        self._each(self._read_plain, [self._root / path_of(k) for k in self._keys], self._slots)
 
     def close(self) -> None:
         self.store.close()
@@ -90,7 +89,7 @@ class Chunks:
     def _remove(self, i):
         (self._plain / str(i)).unlink(missing_ok=True)
         if self._keys:
-            Path(DiskFolder(str(self._root)).path(self._keys[i])).unlink(missing_ok=True)
+            (self._root / path_of(self._keys[i])).unlink(missing_ok=True)
 
     def _write_plain(self, i):
         flags = os.O_CREAT | os.O_WRONLY | DIRECT

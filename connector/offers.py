@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ class Offer:
     """In all, those of host memory among them."""
     worth_tokens: int
     """The leading part that is sooner loaded than computed."""
+    judged_tokens: int
+    """Those that ``worth_tokens`` was found for: more than ``tokens`` where all of the request's
+    chunks, were they in the store, would not be worth the wait for its answer."""
 
 
 class Offers:
@@ -79,7 +82,9 @@ class Offers:
             if best.worth_tokens > best.host_tokens:
                 self._put_off(request_id)
                 return None
-        return self._offer(keys, stored or frozenset(), local_tokens)
+            offer = self._offer(keys, frozenset(), local_tokens)
+            return replace(offer, judged_tokens=best.tokens)
+        return self._offer(keys, stored, local_tokens)
 
     def forget(self, request_id: str) -> None:
         """What the store told of the request is over, or not so."""
@@ -139,7 +144,7 @@ class Offers:
         host_tokens = self._beyond(min(self._planner.held(keys), chunks), local_tokens)
         tokens = self._beyond(chunks, local_tokens)
         worth = self._pace.worth(local_tokens, host_tokens, tokens - host_tokens, wait_s)
-        return Offer(host_tokens, tokens, worth)
+        return Offer(host_tokens, tokens, worth, judged_tokens=tokens)
 
     def _beyond(self, chunks: int, local_tokens: int) -> int:
         """Tokens of ``chunks`` that ``local_tokens``, which may end within the first, leave."""

@@ -98,11 +98,19 @@ class Pace:
             store_tokens: are in the store, behind those.
             wait_s: before a load from the store can begin.
         """
-        if not self._pays(HOST, host_tokens, local_tokens):
+        if host_tokens > 0 and not self._cost.pays(HOST, host_tokens, local_tokens):
             return 0
-        if not self._pays(STORE, store_tokens, local_tokens + host_tokens, wait_s):
+        behind_tokens = local_tokens + host_tokens
+        if store_tokens > 0 and not self._cost.pays(STORE, store_tokens, behind_tokens, wait_s):
             return host_tokens
         return host_tokens + store_tokens
+
+    def decide(self, local_tokens: int, host_tokens: int, store_tokens: int) -> None:
+        """A request goes by what ``worth`` says of these; a tier that it refuses is probed."""
+        if host_tokens > 0 and not self._cost.decide(HOST, host_tokens, local_tokens):
+            return
+        if store_tokens > 0:
+            self._cost.decide(STORE, store_tokens, local_tokens + host_tokens)
 
     def observe_answers(self, seconds: Iterable[float]) -> None:
         """So long each took the store to tell what it holds."""
@@ -164,6 +172,3 @@ class Pace:
         """It has answered."""
         seconds = self._clock() - journey.began_s
         self._cost.observe_load(STORE, journey.tokens, seconds, failed=failed)
-
-    def _pays(self, tier: str, tokens: int, context_tokens: int, wait_s: float = 0.0) -> bool:
-        return tokens <= 0 or self._cost.pays(tier, tokens, context_tokens, wait_s)

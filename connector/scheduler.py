@@ -153,6 +153,8 @@ class SchedulerSide:
         offer = self._offers.make(request.request_id, tracked.keys, local_tokens)
         if offer is None:
             return None
+        store_tokens = offer.judged_tokens - offer.host_tokens
+        self._pace.decide(local_tokens, offer.host_tokens, store_tokens)
         worth = offer.worth_tokens
         if not worth and offer.host_tokens and self._pace.take_trial():
             worth = offer.host_tokens

@@ -136,10 +136,16 @@ class Cost:
         if load_s is None or compute_s is None:
             return True
         limit_s = compute_s * self._margin * (_HYSTERESIS if state.is_refused else 1.0)
-        was_refused, state.is_refused = state.is_refused, wait_s + load_s > limit_s
-        if was_refused and not state.is_refused:
+        return wait_s + load_s <= limit_s
+
+    def decide(self, tier: str, tokens: int, context_tokens: int) -> bool:
+        """What ``pays`` says, for a request that goes by it: from now on the tier is used, or not."""
+        state = self._tiers[tier]
+        pays = self.pays(tier, tokens, context_tokens)
+        if pays and state.is_refused:
             state.probe_s = _FIRST_PROBE_S
-        return not state.is_refused
+        state.is_refused = not pays
+        return pays
 
     def take_probe(self, tier: str, now_s: float) -> bool:
         """Whether a refused tier is to be asked for one chunk now, for nobody, to see how it does.

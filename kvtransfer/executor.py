@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from kvtransfer.copier import Copier
 from kvtransfer.device import open_device
+from kvtransfer.host_memory import taking
 from kvtransfer.host_pool import HostPool
 from kvtransfer.index import slots
 from kvtransfer.keys import tenant_of
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from kvtransfer.paged import PagedCaches
     from kvtransfer.plan import Load, Plan, Put, Save
     from kvtransfer.stores import Store
+    from kvtransfer.stores.shelf import Shelf
 
 Job = TypeVar("Job")
 
@@ -75,17 +77,28 @@ class Executor:
     """Obeys. Nothing waits but ``wait``, ``finish_copies``, ``save_all``, ``suspend``, ``close``."""
 
     @classmethod
-    def open(cls, config: TransferConfig, caches: PagedCaches, names: Names, rank: int) -> Executor:
+    def open(
+        cls,
+        config: TransferConfig,
+        caches: PagedCaches,
+        names: Names,
+        rank: int,
+        shelf: Shelf | None = None,
+    ) -> Executor:
         """Between ``caches``, which are those of ``rank``, and what ``config`` names.
 
+        ``shelf`` is what ``memory://`` holds, shared with the lookup.
+
         Raises:
-            ConfigError: the device isn't supported, host memory holds no chunk, or the store's
-                URL is malformed.
+            ConfigError: the device isn't supported, host memory holds no chunk or is more than
+                the machine can give, or the store's URL is malformed.
         """
         device = open_device(caches.planes[0].device)
+        count = slots(config, caches.chunk)
+        with taking(config.max_local_cpu_size, HostPool.nbytes(caches.chunk, count)):
+            pool = HostPool(device, caches.chunk, count)
         metrics = Metrics()
-        store = open_guarded(config, caches.chunk, metrics)
-        pool = HostPool(device, caches.chunk, slots(config, caches.chunk))
+        store = open_guarded(config, caches.chunk, metrics, shelf)
         copier = WakeableCopier(partial(Copier.open, caches, pool, device))
         tiers = Tiers(copier, pool, device, store, partial(names.shard, rank))
         limits = Limits(

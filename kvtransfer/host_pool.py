@@ -20,10 +20,15 @@ class HostPool:
     A slot belongs to one job at a time; the pool does not check.
     """
 
+    @staticmethod
+    def nbytes(chunk: ChunkFormat, slots: int) -> int:
+        """What a pool of ``slots`` takes."""
+        return _stride_bytes(chunk) * slots
+
     def __init__(self, device: Device, chunk: ChunkFormat, slots: int) -> None:
         self._nbytes = chunk.nbytes
-        self._stride_bytes = -(-chunk.nbytes // _PAGE_BYTES) * _PAGE_BYTES
-        arena = device.host_memory(self._stride_bytes * slots)
+        self._stride_bytes = _stride_bytes(chunk)
+        arena = device.host_memory(self.nbytes(chunk, slots))
         self._bytes = arena.numpy().data
         slotted = arena.view(slots, self._stride_bytes)[:, : chunk.nbytes]
         cells = slotted.view(getattr(torch, chunk.dtype))
@@ -37,3 +42,7 @@ class HostPool:
     def chunk(self, slot: int) -> torch.Tensor:
         """The same memory as ``[planes, tokens, heads, dim]`` of the chunk's dtype."""
         return self._chunks[slot]
+
+
+def _stride_bytes(chunk: ChunkFormat) -> int:
+    return -(-chunk.nbytes // _PAGE_BYTES) * _PAGE_BYTES

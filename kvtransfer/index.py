@@ -10,6 +10,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from kvtransfer.errors import ConfigError
+from kvtransfer.host_memory import require_installed
 from kvtransfer.policies import open_policy
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ def slots(config: TransferConfig, chunk: ChunkFormat) -> int:
     """How many chunks host memory holds on each rank, by ``max_local_cpu_size``.
 
     Raises:
-        ConfigError: not one.
+        ConfigError: not one, or more than the machine has memory for.
     """
+    require_installed(config.max_local_cpu_size)
     count = chunk.slots_in(config.max_local_cpu_size)
     if count == 0:
         raise ConfigError(

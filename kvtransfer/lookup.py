@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kvtransfer.keys import Names
     from kvtransfer.layout import ChunkFormat
     from kvtransfer.stores import Store
+    from kvtransfer.stores.shelf import Shelf
 
 
 _REMEMBERED = 64
@@ -54,9 +55,22 @@ class Lookup:
     """
 
     @classmethod
-    def open(cls, config: TransferConfig, chunk: ChunkFormat, names: Names) -> Lookup | None:
-        """For the store that ``config`` names; None where it names none."""
-        store = open_guarded(config, chunk)
+    def open(
+        cls,
+        config: TransferConfig,
+        chunk: ChunkFormat,
+        names: Names,
+        shelf: Shelf | None = None,
+    ) -> Lookup | None:
+        """For the store that ``config`` names; None where it names none.
+
+        Args:
+            config: the store, and how long an answer may take.
+            chunk: what every payload is.
+            names: what chunks are called there.
+            shelf: what ``memory://`` holds, shared with the executor.
+        """
+        store = open_guarded(config, chunk, shelf=shelf)
         return None if store is None else cls(store, names.shards, config.lookup_timeout_ms / 1000)
 
     def __init__(

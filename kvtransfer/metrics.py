@@ -45,6 +45,7 @@ GAUGES = {
     "loading_chunks": "Chunks whose load is under way.",
     "waiting_fetches": "Chunks that wait to be fetched.",
     "waiting_puts": "Chunks that wait to be put.",
+    "disk_used_bytes": "Bytes of the chunks in the folder, whoever put them, as far as is known.",
     "open_breakers": "Stores, or nodes of a cluster, left alone for now after failures in a row.",
 }
 

@@ -13,6 +13,7 @@ from kvtransfer.keys import Names, chunk_keys, namespace
 from kvtransfer.lookup import Lookup
 from kvtransfer.plan import Plan
 from kvtransfer.planner import Planner
+from kvtransfer.stores.shelf import Shelf
 from kvtransfer.tiling import Target, Tiling
 
 if TYPE_CHECKING:
@@ -69,10 +70,11 @@ class KVTransfer:
         names = Names(config.model_name or model_name, world_size=1)
         shapes = {"layout": chunk.layout, "dtype": chunk.dtype, "shape": list(chunk.shape)}
         space = namespace({**facts, **shapes, "operator": config.namespace})
+        shelf = Shelf()
         return cls(
             Planner.open(config, chunk, ranks=1),
-            Lookup.open(config, chunk, names),
-            Executor.open(config, caches, names, rank=0),
+            Lookup.open(config, chunk, names, shelf),
+            Executor.open(config, caches, names, 0, shelf),
             Tiling(chunk.tokens, caches.block_tokens),
             space,
             caches.blocks,

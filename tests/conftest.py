@@ -1,7 +1,11 @@
 """The environment of every test; set before torch, triton or vllm is imported."""
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 SETTINGS = {
@@ -35,3 +39,12 @@ def has_gpu():
     import torch  # reads OMP_NUM_THREADS, so not before it is set
 
     return torch.cuda.is_available()
+
+
+@pytest.fixture
+def common():
+    """A folder that other users may enter, unlike pytest's own."""
+    folder = Path(tempfile.mkdtemp(prefix="kvtransfer-users-"))
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)

@@ -110,20 +110,20 @@ def test_what_is_not_there_after_all_costs_nothing():
 
 def test_a_refused_tier_comes_back_when_it_is_clearly_better():
     cost = learnt(0.0011)
-    assert not cost.pays("store", 512, 0)
+    assert not cost.decide("store", 512, 0)
     for _ in range(60):
         cost.observe_load("store", 256, 256 * 0.0009, failed=False)
-    assert not cost.pays("store", 512, 0)  # better, but not by much: no swinging
+    assert not cost.decide("store", 512, 0)  # better, but not by much: no swinging
     for _ in range(60):
         cost.observe_load("store", 256, 256 * 0.0005, failed=False)
-    assert cost.pays("store", 512, 0)
+    assert cost.decide("store", 512, 0)
     assert not cost.take_probe("store", 1e9)
 
 
 def test_probes_get_rarer_while_nothing_changes():
     cost = learnt(0.1)
     assert not cost.take_probe("store", 0.0)
-    assert not cost.pays("store", 512, 0)
+    assert not cost.decide("store", 512, 0)
     asked = [second for second in range(3600) if cost.take_probe("store", float(second))]
     assert asked[:5] == [0, 2, 6, 14, 30]
     assert len(asked) <= 3600 / 60 + 6
@@ -132,12 +132,24 @@ def test_probes_get_rarer_while_nothing_changes():
 @given(st.lists(st.tuples(st.booleans(), st.floats(0.5, 2.0)), max_size=200))
 def test_noise_around_the_limit_does_not_make_it_waver(noise):
     cost = learnt(0.001 * 0.9)
-    changes, last = 0, cost.pays("store", 512, 0)
+    changes, last = 0, cost.decide("store", 512, 0)
     for _, factor in noise:
         if last:  # it is used, so it is seen; the noise is the machine's
             cost.observe_load(
                 "store", 512, 512 * 0.0009 * (0.95 + 0.1 * (factor - 0.5) / 1.5), failed=False
             )
-        pays = cost.pays("store", 512, 0)
+        pays = cost.decide("store", 512, 0)
         changes, last = changes + (pays != last), pays
     assert changes <= 1
+
+
+@given(st.lists(st.tuples(TOKENS, TOKENS, st.floats(0, 1e3)), max_size=20), st.booleans())
+def test_asking_changes_no_answer(asked, is_refused):
+    cost, unasked = (learnt(0.0011 if is_refused else 0.00095) for _ in range(2))
+    for judge in (cost, unasked):
+        judge.decide("store", 512, 0)
+    for tokens, context_tokens, wait_s in asked:
+        cost.pays("store", tokens, context_tokens, wait_s)
+    for tokens in (1, 256, 512, 100_000):
+        assert cost.pays("store", tokens, 0) == unasked.pays("store", tokens, 0)
+    assert cost.take_probe("store", 1e9) == unasked.take_probe("store", 1e9) == is_refused

@@ -113,6 +113,18 @@ def test_a_folder_alone_keeps_it_over_a_restart(tmp_path):
         assert same(others, range(6), layers, range(6))
 
 
+def test_a_store_in_memory_serves_what_left_host_memory():
+    layers, caches = paged()
+    with opened(caches, remote_url="memory://", local_cpu=False) as kv:
+        saved = kv.save(TOKENS, range(8))
+        assert saved.wait() == 24
+        while len(kv._planner.index):  # until it is put
+            saved.done()
+        assert kv.lookup(TOKENS) == 24
+        assert kv.load(TOKENS, range(8, 16)).wait() == 24
+        assert same(layers, range(6), layers, range(8, 14))
+
+
 @pytest.mark.parametrize(
     "difference", [{"facts": {"weights": "other"}}, {"namespace": "other"}, {"model_name": "n"}]
 )

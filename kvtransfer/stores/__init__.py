@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from kvtransfer.errors import ConfigError
 from kvtransfer.stores.seals import Seals
+from kvtransfer.stores.shelf import Shelf
 from kvtransfer.urls import masked
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ class StoreSettings:
     """Where the password stands that the URL doesn't have; read for each connection."""
     seals: Seals = field(default_factory=Seals.unkeyed)
     """What binds payloads to their records."""
+    shelf: Shelf = field(default_factory=Shelf)
+    """What ``memory://`` holds."""
 
     @property
     def hit_ttl_s(self) -> int | None:

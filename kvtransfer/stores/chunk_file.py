@@ -147,8 +147,15 @@ def decode_fields(block: bytes | memoryview) -> dict[str, str]:
     if not text.startswith(_MAGIC):
         return {}
     try:
-        fields = json.loads(text.removeprefix(_MAGIC).rstrip(b"\0"))
-    except ValueError:
+        fields = json.loads(text.removeprefix(_MAGIC).rstrip(b"\0"), object_pairs_hook=_distinct)
+    except (ValueError, RecursionError):
         return {}
     is_ours = isinstance(fields, dict) and all(isinstance(text, str) for text in fields.values())
     return fields if is_ours else {}
+
+
+def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a name stands there twice")
+    return fields

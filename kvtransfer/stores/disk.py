@@ -2,7 +2,8 @@
 
 The folder is the truth: what isn't there under its name, in its size, is a miss, whatever this
 process believes. An entry appears by rename and is verified by each read, so processes share the
-folder without a word between them. Its mtime is when it was last put, its atime the last use.
+folder without a word between them. Whatever else lies where an entry should be costs that entry
+alone; an error of the folder itself is the store's.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from kvtransfer.errors import ConfigError, StoreError
 from kvtransfer.stores.chunk_file import ChunkFiles
 from kvtransfer.stores.direct_io import ShortFileError
-from kvtransfer.stores.disk_folder import DiskFolder
+from kvtransfer.stores.disk_claim import ForeignFolderError
+from kvtransfer.stores.disk_folder import DiskFolder, is_of_one_path
+from kvtransfer.stores.disk_names import path_of
 from kvtransfer.stores.disk_room import DiskRoom
+from kvtransfer.stores.entry_times import EntryTimes
 from kvtransfer.stores.record import whole
 from kvtransfer.stores.write_gate import WriteGate
 
@@ -27,10 +31,10 @@ if TYPE_CHECKING:
 
     from kvtransfer.layout import ChunkFormat
     from kvtransfer.stores import StoreSettings
+    from kvtransfer.stores.disk_folder import OpenFolder
     from kvtransfer.stores.seal import Sealed
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_GONE = (errno.ENOENT, errno.ESTALE)
 
 
 class DiskStore:
@@ -44,7 +48,7 @@ class DiskStore:
         clock: seconds since 1970.
 
     Raises:
-        ConfigError: the limit leaves no room for a chunk.
+        ConfigError: the limit leaves no room for a chunk, or the folder holds what isn't ours.
     """
 
     def __init__(
@@ -58,7 +62,7 @@ class DiskStore:
     ) -> None:
         self._chunk = chunk
         self._settings = settings
-        self._clock = clock
+        self._times = EntryTimes(settings, clock)
         self._files = ChunkFiles(chunk, settings.seals, settings.connections)
         self._folder = DiskFolder(root)
         self.address = f"disk://{self._folder.root}"
@@ -71,6 +75,10 @@ class DiskStore:
                 f"{self.address} may hold {limit_bytes} bytes, but a chunk takes "
                 f"{self._files.nbytes}; raise max_local_storage_size"
             )
+        try:
+            self._folder.refuse_foreign()
+        except ForeignFolderError as error:
+            raise ConfigError(str(error)) from None
 
     @classmethod
     def open(cls, url: str, chunk: ChunkFormat, settings: StoreSettings) -> DiskStore:
@@ -95,22 +103,21 @@ class DiskStore:
     def contains(self, keys: Sequence[str]) -> list[bool]:
         """See :class:`kvtransfer.stores.Store`."""
         deadline_s = time.monotonic() + self._settings.timeout_s
-        with self._answering():
-            return [self._has(self._folder.path(key), deadline_s) for key in keys]
+        with self._answering(), self._folder.opened() as folder:
+            if folder is None:
+                return [False] * len(keys)
+            return [self._has(folder, path_of(key), deadline_s) for key in keys]
 
     def get_into(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         """See :class:`kvtransfer.stores.Store`."""
         target = whole(payload, self._chunk)
         deadline_s = time.monotonic() + self._settings.timeout_s
-        path = self._folder.path(key)
-        with self._answering(), _opened(path) as fd:
-            if fd is None:
+        path = path_of(key)
+        self.room.take_stock_now_and_then()
+        with self._answering(), self._folder.opened() as folder:
+            if folder is None or not self._get(folder, key, target, tenant, deadline_s):
                 self.room.gone(path)
                 return False
-            if not self._read(fd, key, target, tenant, deadline_s):
-                self._remove(path)
-                return False
-            self._touch(fd)
         self.room.used(path, self._files.nbytes)
         return True
 
@@ -121,97 +128,103 @@ class DiskStore:
             return False
         deadline_s = time.monotonic() + self._settings.timeout_s
         try:
-            self._put(key, source, tenant, deadline_s)
+            with self._folder.made() as folder:
+                is_taken = self._put(folder, key, source, tenant, deadline_s)
         except OSError as error:
             self._gate.failed(str(error))
             return False
         self._gate.succeeded()
-        return True
+        return is_taken
 
     def close(self) -> None:
         """See :class:`kvtransfer.stores.Store`."""
         self._files.close()
         self.room.close()
 
-    def _has(self, path: str, deadline_s: float) -> bool:
+    def _has(self, folder: OpenFolder, path: str, deadline_s: float) -> bool:
         if time.monotonic() > deadline_s:
             raise TimeoutError("no answer in time")
-        try:
-            found = os.stat(path)
-        except FileNotFoundError:
+        found = folder.stat(path)
+        if found is None:
             return False
-        if self._is_over(found):
-            self._remove(path)
+        if self._times.are_over(found):
+            self._remove(folder, path)
             return False
         return found.st_size == self._files.nbytes
 
+    def _get(
+        self, folder: OpenFolder, key: str, target: memoryview, tenant: str, deadline_s: float
+    ) -> bool:
+        path = path_of(key)
+        with folder.file(path) as fd:
+            if fd is not None and self._read(fd, key, target, tenant, deadline_s):
+                self._times.note_use(fd)
+                return True
+        self._remove(folder, path)
+        return False
+
     def _read(self, fd: int, key: str, target: memoryview, tenant: str, deadline_s: float) -> bool:
         found = os.fstat(fd)
-        if found.st_size != self._files.nbytes or self._is_over(found):
+        if found.st_size != self._files.nbytes or self._times.are_over(found):
             return False
         try:
             return self._files.read(fd, key, target, tenant, deadline_s)
         except OSError as error:
-            if isinstance(error, ShortFileError) or error.errno in _GONE:
+            if isinstance(error, ShortFileError) or is_of_one_path(error):
                 return False
             raise
 
-    def _put(self, key: str, source: memoryview, tenant: str, deadline_s: float) -> None:
-        path = self._folder.path(key)
-        if self._renew(key, path, deadline_s):
-            return
+    def _put(
+        self, folder: OpenFolder, key: str, source: memoryview, tenant: str, deadline_s: float
+    ) -> bool:
+        """Whether it is there now; an error that only its place has is told and costs it alone."""
+        try:
+            if not self._renew(folder, key, deadline_s):
+                self._add(folder, key, source, tenant, deadline_s)
+        except OSError as error:
+            if not is_of_one_path(error):
+                raise
+            self._gate.refused(f"{path_of(key)}: {error.strerror}")
+            return False
+        return True
+
+    def _add(
+        self, folder: OpenFolder, key: str, source: memoryview, tenant: str, deadline_s: float
+    ) -> None:
+        path = path_of(key)
         self.room.make(self._files.nbytes)
         with self._settings.seals.sealed(key, self._chunk, source, tenant) as sealed:
             try:
-                self._write(path, sealed, deadline_s)
+                self._write(folder, path, sealed, deadline_s)
             except OSError as error:
                 if error.errno not in _NO_ROOM or not self.room.free(2 * self._files.nbytes):
                     raise
-                self._write(path, sealed, deadline_s)
+                self._write(folder, path, sealed, deadline_s)
         self.room.added(path, self._files.nbytes)
 
-    def _renew(self, key: str, path: str, deadline_s: float) -> bool:
+    def _renew(self, folder: OpenFolder, key: str, deadline_s: float) -> bool:
         """Whether the entry is there already; it is as if it was put now."""
-        with _opened(path) as fd, suppress(ShortFileError):
+        path = path_of(key)
+        with folder.file(path) as fd, suppress(ShortFileError):
             if fd is None or os.fstat(fd).st_size != self._files.nbytes:
                 return False
             if not self._files.holds(fd, key, deadline_s):
                 return False
-            now_s = self._clock()
-            os.utime(fd, (now_s, now_s))
+            self._times.renew(fd)
             self.room.used(path, self._files.nbytes)
             return True
         return False
 
-    def _write(self, path: str, sealed: Sealed, deadline_s: float) -> None:
-        temporary, fd = self._folder.create_temporary()
-        try:
-            try:
-                self._files.write(fd, sealed, deadline_s)
-                now_s = self._clock()
-                os.utime(fd, (now_s, now_s))
-            finally:
-                os.close(fd)
-            self._folder.publish(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
+    def _write(self, folder: OpenFolder, path: str, sealed: Sealed, deadline_s: float) -> None:
+        with folder.new_file(path) as file:
+            self._files.write(file.fd, sealed, deadline_s)
+            self._times.renew(file.fd)
+            file.publish()
 
-    def _remove(self, path: str) -> None:
+    def _remove(self, folder: OpenFolder, path: str) -> None:
         with suppress(OSError):  # not ours to delete, or gone already
-            os.unlink(path)
+            folder.remove(path)
         self.room.gone(path)
-
-    def _touch(self, fd: int) -> None:
-        now_ns = int(self._clock() * 1e9)
-        renews = self._settings.hit_ttl_s is not None
-        with suppress(OSError):  # a read-only disk
-            os.utime(fd, ns=(now_ns, now_ns if renews else os.fstat(fd).st_mtime_ns))
-
-    def _is_over(self, found: os.stat_result) -> bool:
-        ttl_s = self._settings.ttl_s
-        return ttl_s is not None and found.st_mtime + ttl_s <= self._clock()
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -219,17 +232,3 @@ class DiskStore:
             yield
         except OSError as error:
             raise StoreError(f"{self.address}: {error.strerror or error}") from None
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[int | None]:
-    """The file at ``path``, None where there is none; gone while open is the same."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        fd = None
-    try:
-        yield fd
-    finally:
-        if fd is not None:
-            os.close(fd)

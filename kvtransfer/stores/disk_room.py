@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import time
 from contextlib import suppress
+from dataclasses import replace
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
-from kvtransfer.stores.disk_folder import Entry
+from kvtransfer.stores.disk_folder import is_of_one_path
 from kvtransfer.stores.disk_index import DiskIndex
+from kvtransfer.stores.disk_listing import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kvtransfer.stores.disk_folder import DiskFolder
+    from kvtransfer.stores.disk_folder import DiskFolder, OpenFolder
 
 # What others have put is seen when we list; so far above the limit each of them may go.
 _LISTINGS_PER_LIMIT = 16
@@ -55,12 +57,23 @@ class DiskRoom:
         """Of all entries that we know of."""
         return self._index.nbytes
 
+    def used_bytes(self) -> int:
+        """``nbytes``, for a gauge."""
+        return self.nbytes
+
     def make(self, nbytes: int) -> None:
-        """Evict until ``nbytes`` more stay below the limit."""
-        self._take_stock_now_and_then()
-        if self._limit_bytes is not None:
-            while self._index.nbytes > self._limit_bytes - nbytes and self._evict_oldest():
-                pass
+        """Evict until ``nbytes`` more stay below the limit.
+
+        Raises:
+            OSError: what is there may not be deleted.
+        """
+        self.take_stock_now_and_then()
+        if self._limit_bytes is None:
+            return
+        while self._index.nbytes > self._limit_bytes - nbytes and self._evict_oldest():
+            pass
+        if self._index.nbytes > self._limit_bytes - nbytes:
+            raise OSError(errno.EDQUOT, "it is full of chunks that this user may not delete")
 
     def free(self, nbytes: int) -> bool:
         """Evict ``nbytes`` whatever the limit; False where there is nothing to evict."""
@@ -92,9 +105,8 @@ class DiskRoom:
         with self._lock:
             self._index.begin_listing()
         listed = None
-        with suppress(OSError):
-            self._folder.remove_leftovers(self._clock())
-            listed = list(self._folder.entries())
+        with suppress(OSError), self._folder.opened() as folder:
+            listed = [] if folder is None else list(folder.entries(self._clock()))
         with self._lock:
             self._index.end_listing(listed)
 
@@ -103,7 +115,8 @@ class DiskRoom:
         if self._listing.is_alive():
             self._listing.join()
 
-    def _take_stock_now_and_then(self) -> None:
+    def take_stock_now_and_then(self) -> None:
+        """List the folder in the background, if that is due."""
         with self._lock:
             step_bytes = (self._limit_bytes or 0) // _LISTINGS_PER_LIMIT
             first = self._unlisted_bytes is None
@@ -121,14 +134,25 @@ class DiskRoom:
             if entry is None:
                 return False
             self._index.remove(entry.path)
-        try:
-            used_s = os.stat(entry.path).st_atime
-            if used_s > entry.used_s + _SAME_TIME_S:  # by another process
-                with self._lock:
-                    self._index.add(Entry(entry.path, entry.nbytes, used_s))
-                return True
-            os.unlink(entry.path)
-            self.evicted += 1
-        except FileNotFoundError:
-            pass  # another process was first
+        with suppress(FileNotFoundError), self._folder.opened() as folder:
+            if folder is not None:  # otherwise others have deleted it, or all there was
+                self._evict(folder, entry)
         return True
+
+    def _evict(self, folder: OpenFolder, entry: Entry) -> None:
+        found = folder.stat(entry.path)
+        if found is not None and found.st_atime > entry.used_s + _SAME_TIME_S:
+            with self._lock:  # another process has used it
+                self._index.add(replace(entry, used_s=found.st_atime))
+            return
+        try:
+            folder.remove(entry.path)
+        except FileNotFoundError:
+            return  # another process was first
+        except OSError as error:
+            if not is_of_one_path(error):
+                raise
+            with self._lock:
+                self._index.keep(entry)
+            return
+        self.evicted += 1

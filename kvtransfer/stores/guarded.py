@@ -13,6 +13,7 @@ from kvtransfer.stores import Distant, Parted, StoreSettings, open_store
 from kvtransfer.stores.breaker import Breaker
 from kvtransfer.stores.disk import DiskStore
 from kvtransfer.stores.seals import Seals
+from kvtransfer.stores.shelf import Shelf
 from kvtransfer.stores.tiered import Tier, TieredStore
 from kvtransfer.urls import masked
 
@@ -32,7 +33,10 @@ FAR_FETCHES = 16
 
 
 def open_guarded(
-    config: TransferConfig, chunk: ChunkFormat, metrics: Metrics | None = None
+    config: TransferConfig,
+    chunk: ChunkFormat,
+    metrics: Metrics | None = None,
+    shelf: Shelf | None = None,
 ) -> TieredStore | None:
     """The stores that ``config`` names, None where it names none; each connects when first used.
 
@@ -40,6 +44,7 @@ def open_guarded(
         config: the folder, the URL, and what bounds them.
         chunk: what every payload is.
         metrics: told which tier served and what was refused, and shows which are left alone.
+        shelf: what ``memory://`` holds; those that have one see the same entries.
 
     Raises:
         ConfigError: the URL is malformed, the folder has no size, or a key file can't be used.
@@ -53,14 +58,18 @@ def open_guarded(
         connections=max(config.remote_connections, FAR_FETCHES) + 1,
         password_file=config.remote_password_file,
         seals=Seals.open(config, metrics),
+        shelf=shelf or Shelf(),
     )
     stores: dict[str, GuardedStore] = {}
     if config.local_storage is not None:
         limit_bytes = int(config.max_local_storage_size * 2**30)
         disk = DiskStore(config.local_storage, chunk, settings, limit_bytes=limit_bytes)
+        metrics.watch("disk_used_bytes", disk.room.used_bytes)
         stores["disk"] = GuardedStore(disk, disk.address)
     if config.remote_url is not None:
         remote = open_store(config.remote_url, chunk, settings)
+        if isinstance(remote, DiskStore):
+            metrics.watch("disk_used_bytes", remote.room.used_bytes)
         # A replica takes over within seconds; to notice that shouldn't take much longer.
         breaker = Breaker(longest_rest_s=1.0) if "-sentinel://" in config.remote_url else Breaker()
         stores["remote"] = GuardedStore(remote, config.remote_url, breaker=breaker)

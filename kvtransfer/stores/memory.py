@@ -1,10 +1,8 @@
-"""Chunks in this process's memory: the store contract's simplest answer."""
+"""Chunks in a caller's memory: the store contract's simplest answer."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from kvtransfer.stores.record import ChunkRecord, whole
@@ -16,23 +14,6 @@ if TYPE_CHECKING:
     from kvtransfer.stores import StoreSettings
 
 
-@dataclass(frozen=True)
-class Shelf:
-    """Entries of one or several memory stores, by base key."""
-
-    records: dict[str, dict[str, str]] = field(default_factory=dict)
-    payloads: dict[str, bytes] = field(default_factory=dict)
-    expiries_s: dict[str, float] = field(default_factory=dict)
-    """When an entry is over, by the clock of the store that put it."""
-    lock: Lock = field(default_factory=Lock)
-    """Held for every look at the three."""
-
-    def remove(self, key: str) -> None:
-        """Forget what there is of ``key``; the caller holds the lock."""
-        for halves in (self.records, self.payloads, self.expiries_s):
-            halves.pop(key, None)
-
-
 class MemoryStore:
     """Copies of the payloads it was given; nothing is ever evicted, so mind the room."""
 
@@ -41,14 +22,13 @@ class MemoryStore:
         chunk: ChunkFormat,
         settings: StoreSettings,
         *,
-        shelf: Shelf | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._chunk = chunk
         self._ttl_s = settings.ttl_s
         self._hit_ttl_s = settings.hit_ttl_s
         self._seals = settings.seals
-        self._shelf = Shelf() if shelf is None else shelf
+        self._shelf = settings.shelf
         self._clock = clock
 
     def contains(self, keys: Sequence[str]) -> list[bool]:

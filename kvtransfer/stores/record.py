@@ -94,7 +94,12 @@ class ChunkRecord:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, str]) -> ChunkRecord | None:
-        """The inverse of :meth:`to_fields`; None unless ``fields`` is exactly what that writes."""
+        """The inverse of :meth:`to_fields`; None unless ``fields`` is exactly what that writes.
+
+        They come from a store, so anything may be in their place.
+        """
+        if not all(isinstance(text, str) for text in fields.values()):
+            return None
         try:
             identity = Identity(
                 model_name=fields["model_name"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from kvtransfer.stores import Distant
@@ -34,7 +35,9 @@ class TieredStore:
         self._tiers = tiers
         self._chunk = chunk
         self._metrics = metrics
-        self._promoter = Promoter(chunk.nbytes, metrics) if len(tiers) > 1 else None
+        self._promoter: Promoter | None = None
+        """Made with the first promotion: a scheduler's side never has one."""
+        self._lock = Lock()
 
     def contains(self, keys: Sequence[str]) -> list[bool]:
         """See :class:`kvtransfer.stores.Store`; whether any tier has it."""
@@ -73,6 +76,12 @@ class TieredStore:
 
     def _promote(self, key: str, payload: memoryview, tenant: str, depth: int) -> None:
         """Into the ``depth`` tiers that are faster than the one which served."""
-        if self._promoter is not None and depth > 0:
+        if depth > 0:
             faster = [tier.store for tier in self._tiers[:depth]]
-            self._promoter.offer(key, whole(payload, self._chunk), tenant, faster)
+            self._begun().offer(key, whole(payload, self._chunk), tenant, faster)
+
+    def _begun(self) -> Promoter:
+        with self._lock:
+            if self._promoter is None:
+                self._promoter = Promoter(self._chunk.nbytes, self._metrics)
+            return self._promoter

@@ -40,11 +40,17 @@ class WriteGate:
             self._breaker.succeeded()
 
     def failed(self, cause: str) -> None:
-        """The write was not taken."""
+        """The write was not taken, and others won't be."""
+        with self._lock:
+            self._breaker.failed(self._clock())
+        self.refused(cause)
+
+    def refused(self, cause: str) -> None:
+        """The write was not taken, which says nothing about others."""
         with self._lock:
             now_s = self._clock()
-            self._breaker.failed(now_s)
             if self._logged_s is not None and now_s < self._logged_s + _LOG_EVERY_S:
                 return
             self._logged_s = now_s
-        _LOG.warning("store %s takes no chunks for now: %s", self._address, cause)
+            what = "takes no chunks for now" if self._breaker.is_open else "can't take every chunk"
+        _LOG.warning("store %s %s: %s", self._address, what, cause)

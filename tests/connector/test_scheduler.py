@@ -496,6 +496,19 @@ def test_an_answer_that_comes_too_late_to_pay_is_not_awaited(vllm):
     assert vllm.side.match(vllm.request("s", TOKENS), 0) == 16
 
 
+def test_a_late_answer_to_one_request_costs_no_other_its_load(vllm):
+    vllm.store(TOKENS)
+    vllm.compute(1000, seconds=1.0)
+    vllm.bring(store_tokens=16, seconds=0.95 * 0.016)  # pays, though not by much
+    vllm.lookup.answers = False
+    vllm.lookup.answer_s = [0.0]
+    vllm.lookup.waits_s = 0.3
+    assert vllm.side.match(vllm.request("r", TOKENS), 0) == 0
+    vllm.lookup.answers = True
+    vllm.lookup.waits_s = 0.0
+    assert vllm.side.match(vllm.request("s", TOKENS), 0) == 16
+
+
 def test_host_memory_is_used_while_the_store_is_refused(vllm):
     vllm.hold(TOKENS[:8])
     vllm.store(TOKENS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from itertools import cycle
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +75,27 @@ def test_serving_goes_on_when_the_folder_is_gone(engines, model, asked, tmp_path
     # Once a minute; reads may have been spared by host memory.
     assert log.count("its chunks are misses: Not a directory") <= 4
     assert 1 <= log.count("takes no chunks for now: [Errno 20] Not a directory") <= 4
+
+
+def test_hostile_files_cost_their_chunks_and_are_replaced(engines, model, asked, tmp_path):
+    folder = tmp_path / "chunks"
+    setup = small_host(model, HOST_CHUNKS, folder, PLENTY)
+    with engines.start(setup) as engine:
+        assert hold(engine, asked[:10]).wrong == []
+    chunks = sorted(folder.rglob("*.kv"))
+    for path, plant in zip(chunks, cycle([os.mkfifo, loop, Path.touch, None]), strict=False):
+        if plant is not None:
+            path.unlink()
+            plant(path)
+    with engines.start(setup) as engine:
+        assert hold(engine, asked[:10]).wrong == []
+        log = engine.log()
+    assert all(path.is_file() and path.stat().st_size > 0 for path in chunks)
+    assert "fails" not in log
+
+
+def loop(path):
+    path.symlink_to(path.name)
 
 
 def put_a_file_in_place_of(folder):

@@ -42,7 +42,7 @@ def write_until_killed(folder: str, writer: int) -> None:
 
 
 def kills(folder: str, times: int) -> int:
-    chance, torn = random.Random(0), 0
+    chance, torn = random.Random(0), set[str]()
     for writer in range(times):
         pid = os.fork()
         if pid == 0:
@@ -50,8 +50,8 @@ def kills(folder: str, times: int) -> int:
         time.sleep(chance.uniform(0.002, 0.03))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        torn += any(f"@{pid}@" in name for name in os.listdir(Path(folder, ".tmp")))
-    return torn
+        torn |= {path.name for path in Path(folder).rglob("*.part")}
+    return len(torn)
 
 
 def share(folder: str, seed: int, limit_bytes: int, rounds: int) -> int:

@@ -61,10 +61,10 @@ def _with_quota(write, nbytes, folder):
 
 
 def _refusing_writes(really_open):
-    def open_(path, flags, *mode):
+    def open_(path, flags, *mode, dir_fd=None):
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
             _refuse()
-        return really_open(path, flags, *mode)
+        return really_open(path, flags, *mode, dir_fd=dir_fd)
 
     return open_
 

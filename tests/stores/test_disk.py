@@ -13,6 +13,7 @@ from kvtransfer.errors import ConfigError
 from kvtransfer.keys import base_key
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.disk import DiskStore
+from kvtransfer.stores.disk_claim import MARKER
 from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD, StoreContract, get
 from tests.stores import disk_writer
 from tests.stores.disk_backing import DiskBacking
@@ -44,7 +45,7 @@ def test_a_file_moved_to_another_chunks_name_is_a_miss(store, backing):
 
 
 def files(folder):
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MARKER)
 
 
 def run_writer(*arguments):
@@ -73,7 +74,6 @@ def test_a_restart_finds_everything(tmp_path, settings):
 
 
 def test_no_kill_leaves_a_torn_chunk(tmp_path):
-    (tmp_path / ".tmp").mkdir()
     torn = int(said(run_writer("kills", tmp_path, 200)))
     assert torn > 20, "hardly any kill came in the middle of a write"
     names = [path.stem for path in files(tmp_path) if path.suffix == ".kv"]
@@ -85,7 +85,7 @@ def test_no_kill_leaves_a_torn_chunk(tmp_path):
             assert store.get_into(key, memoryview(target)), "torn, though only a miss"
             assert target == disk_writer.payload_of(key)
         store.room.take_stock()
-    assert not files(tmp_path / ".tmp")
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_processes_share_a_folder(tmp_path):
@@ -133,27 +133,6 @@ def test_an_entry_that_another_process_evicts_is_no_hit(tmp_path):
             assert store.put(disk_writer.key_of(i), memoryview(PAYLOAD))
         assert len(files(tmp_path)) == 2
         assert store.room.nbytes == 2 * 12_288
-
-
-def test_temporaries_go_with_their_writers_only(tmp_path):
-    backing = DiskBacking(tmp_path)
-    with closing(backing.open(CHUNK, StoreSettings())) as store:
-        temporary, fd = store._folder.create_temporary()
-        os.close(fd)
-        ours = Path(temporary)
-        foreign, old = ours.with_name("elsewhere@1@00"), ours.with_name("elsewhere@2@00")
-        dead = ours.with_name(ours.name.replace(f"@{os.getpid()}@", f"@{_dead_pid()}@"))
-        for path, age_s in ((foreign, 60), (old, 4000), (dead, 0), (ours, 60)):
-            path.write_bytes(b"half")
-            os.utime(path, (backing.now_s - age_s,) * 2)
-        store.room.take_stock()
-        assert files(tmp_path / ".tmp") == sorted([foreign, ours])
-
-
-def _dead_pid():
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
-    return child.pid
 
 
 def test_a_flip_anywhere_is_a_miss_or_harms_nothing(tmp_path):

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from kvtransfer.stores.disk_folder import Entry
 from kvtransfer.stores.disk_index import DiskIndex
+from kvtransfer.stores.disk_listing import Entry
 
 
 def entry(path, used_s=0.0, nbytes=10):

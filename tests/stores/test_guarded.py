@@ -63,10 +63,10 @@ def test_a_store_that_is_down_is_left_alone_and_found_again(clock):
 
 def test_a_part_that_is_down_leaves_the_rest_in_use(clock, caplog):
     class Half(MemoryStore):
-        def get_into(self, key, payload):
+        def get_into(self, key, payload, tenant=""):
             if key == KEY:
                 raise PartError("half://: this part is down")
-            return super().get_into(key, payload)
+            return super().get_into(key, payload, tenant)
 
     store = GuardedStore(Half(CHUNK, StoreSettings()), "half://", clock=clock)
     store.put(OTHER_KEY, memoryview(PAYLOAD))

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from kvtransfer.stores.memory import MemoryStore, Shelf
+from kvtransfer.stores.memory import MemoryStore
+from kvtransfer.stores.shelf import Shelf
 from kvtransfer.testing import StoreContract
 from tests.stores.seal_contract import SealContract
 
@@ -13,7 +16,8 @@ class MemoryBacking:
         self.now_s = 1000.0
 
     def open(self, chunk, settings):
-        return MemoryStore(chunk, settings, shelf=self.shelf, clock=lambda: self.now_s)
+        shared = replace(settings, shelf=self.shelf)
+        return MemoryStore(chunk, shared, clock=lambda: self.now_s)
 
     def payload(self, key):
         return self.shelf.payloads.get(key)

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from kvtransfer.keys import base_key
 from kvtransfer.layout import ChunkFormat
+from kvtransfer.stores.chunk_file import _MAGIC, decode_fields
+from kvtransfer.stores.direct_io import BLOCK_BYTES
 from kvtransfer.stores.record import CODEC, ChunkRecord, Identity, whole
 
 small = st.integers(0, 2**40)
@@ -104,3 +106,35 @@ def test_a_payload_is_flat_bytes_of_one_chunk():
     assert whole(words, CHUNK) == memoryview(b"twelve bytes")
     with pytest.raises(ValueError, match="10 bytes; a chunk here has 12"):
         whole(words[:5], CHUNK)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(records, st.dictionaries(st.sampled_from([*names, "more"]), anything, min_size=1))
+def test_a_record_with_anything_else_in_it_is_none(record, other):
+    fields = {**record.to_fields(), **other}
+    assert ChunkRecord.from_fields(fields) in (None, record)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[" * 4000,
+        b'{"shape":' * 400,
+        b'{"shape": 5}',
+        b'{"tokens": Infinity}',
+        b'{"tokens": 1e999}',
+        b'{"tag": "00", "tag": "00"}',
+        b'{"tag": "\xff"}',
+        b'{"tag": null}',
+        b'"tag"',
+        b"\xff\xfe{\0}\0",
+        b"9" * 4050,
+    ],
+)
+def test_a_block_with_something_else_has_no_fields(text):
+    assert decode_fields((_MAGIC + text).ljust(BLOCK_BYTES, b"\0")) == {}

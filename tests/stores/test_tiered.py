@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import time
 from contextlib import closing, contextmanager
 from threading import Event
+from threading import enumerate as enumerate_threads
 
 import pytest
 import redis
@@ -241,7 +243,7 @@ def test_both_sides_see_the_disk(tmp_path):
         assert put(executor, KEY)
         assert lookup.contains([KEY, ABSENT_KEY]) == [True, False]
         assert get(executor, KEY) == PAYLOAD
-        assert metrics.take() == {"disk_fetched_tokens": CHUNK.tokens}
+        assert metrics.take() == {"disk_fetched_tokens": CHUNK.tokens, "disk_used_bytes": 12_288}
     with configured(**folder) as (executor, lookup, _):
         assert lookup.contains([KEY]) == [True]
         assert get(executor, KEY) == PAYLOAD
@@ -270,3 +272,27 @@ def test_the_disk_serves_while_the_remote_is_not_there(server, tmp_path):
             assert put(executor, key_of(i))
             assert lookup.contains([key_of(i), ABSENT_KEY]) == [True, False]
             assert get(executor, key_of(i)) == PAYLOAD
+
+
+def test_only_who_promotes_has_a_thread_for_it(tmp_path):
+    folder = {"local_storage": str(tmp_path / "near"), "max_local_storage_size": 0.001}
+    before = threads("kvtransfer-promote")
+    with configured(remote_url=f"disk://{tmp_path}/far", **folder) as (executor, lookup, _):
+        assert lookup.contains([KEY]) == [False]
+        assert put(executor, KEY)
+        assert threads("kvtransfer-promote") == before
+        shutil.rmtree(tmp_path / "near")
+        assert get(executor, KEY) == PAYLOAD
+        assert threads("kvtransfer-promote") == before + 1
+
+
+def test_the_bytes_of_the_folder_are_shown(tmp_path):
+    folder = {"local_storage": str(tmp_path), "max_local_storage_size": 0.001}
+    with configured(**folder) as (executor, _, metrics):
+        assert put(executor, KEY)
+        assert put(executor, OTHER_KEY)
+        assert metrics.take()["disk_used_bytes"] == 2 * 12_288
+
+
+def threads(name):
+    return sum(thread.name.startswith(name) for thread in enumerate_threads())
