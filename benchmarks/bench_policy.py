@@ -3,6 +3,8 @@
 ``python -m benchmarks.bench_policy [--trace FILE] [--json FILE]``. ``conversation/5%`` is the share
 of chunks served by leading runs with host memory for 5 % of the trace's distinct chunks; ``made``
 is the same for a load of chats and questions on documents, see :mod:`benchmarks.workloads`;
+``change/swap/5%`` for a load that changes, see :mod:`benchmarks.changing_loads`, with the worst ratio
+to LRU over 250 requests; ``change/held-out swap/5%`` has lengths that nothing was tuned with;
 ``remote/host 20%`` is what an admission filter at the store's boundary saves and costs.
 FILE is Mooncake's ``FAST25-release/traces/conversation_trace.jsonl``.
 """
@@ -16,6 +18,7 @@ import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.changing_loads import CHANGES, Shape, changing_load
 from benchmarks.measure import ROOT, Row, append_rows, print_table, quantiles, seconds_row
 from benchmarks.s3fifo import S3FIFO
 from benchmarks.workloads import chats_and_documents
@@ -33,29 +36,61 @@ if TYPE_CHECKING:
 TRACE = ROOT.parent / "shared" / "traces" / "mooncake_conversation.jsonl"
 PERCENTS = (1, 2, 5, 10, 20)
 IMPLS = {"kvtransfer": "odds", "lru": "lru", "arc": "arc", "s3fifo": "s3fifo"}
+CHANGE_PERCENTS = (5, 20)
+SEED = 1
+HELD_OUT_SEED = 101
+HELD_OUT = Shape(1300, 12.0, 3.0, 0.5, 40.0, 0.75, 200, 0.9)
+WINDOW, WINDOW_STEP = 250, 50
+LEAST_SHARE = 0.02  # of the chunks of a window: where LRU serves less, a ratio says nothing
 ADMIT_CHANCE = 0.05
 CHUNKS = 512  # of a request of 128k tokens
 MILLION = 1_000_000
 
 
-def rate_rows(name: str, requests: Sequence[Sequence[str]]) -> Iterator[Row]:
+def rate_rows(
+    name: str, requests: Sequence[Sequence[str]], percents: Sequence[int] = PERCENTS
+) -> Iterator[Row]:
     """Every policy at every size."""
     distinct = len({key for keys in requests for key in keys})
     asked = sum(map(len, requests))
-    for percent in PERCENTS:
-        slots = distinct * percent // 100
+    for percent in percents:
+        case, slots = f"{name}/{percent}%", max(1, distinct * percent // 100)
         hits = {impl: hits_of(requests, policy, slots) for impl, policy in IMPLS.items()}
-        hits["optimum"] = optimal_hits(requests, slots)
-        for impl, count in hits.items():
-            rate = count / asked
-            case = f"{name}/{percent}%"
-            yield Row("policy", case, impl, rate, "hit rate", (rate, rate), len(requests))
+        for impl, counts in hits.items():
+            rate = sum(counts) / asked
+            worst = {"worst_x_lru": worst_ratio(requests, counts, hits["lru"])}
+            yield Row(
+                "policy", case, impl, rate, "hit rate", (rate, rate), len(requests), more=worst
+            )
+        rate = optimal_hits(requests, slots) / asked
+        yield Row("policy", case, "optimum", rate, "hit rate", (rate, rate), len(requests))
 
 
-def hits_of(requests: Sequence[Sequence[str]], policy: str, slots: int) -> int:
-    """Chunks that host memory alone serves."""
+def hits_of(requests: Sequence[Sequence[str]], policy: str, slots: int) -> list[int]:
+    """Chunks that host memory alone serves of each request."""
     hierarchy = Hierarchy(Sizes(slots), policy)
-    return sum(hierarchy.serve(keys).total() for keys in requests)
+    return [hierarchy.serve(keys).total() for keys in requests]
+
+
+def worst_ratio(
+    requests: Sequence[Sequence[str]], hits: Sequence[int], lru_hits: Sequence[int]
+) -> float:
+    """The fewest ``hits`` over those of LRU in any window, of those in which LRU serves much."""
+    ratios = [1.0]
+    for begin in range(0, len(requests) - WINDOW + 1, WINDOW_STEP):
+        window = slice(begin, begin + WINDOW)
+        most = sum(lru_hits[window])
+        if most >= LEAST_SHARE * sum(map(len, requests[window])):
+            ratios.append(sum(hits[window]) / most)
+    return min(ratios)
+
+
+def change_rows() -> Iterator[Row]:
+    """Loads that change, with lengths that were tuned with and with others."""
+    for name in CHANGES:
+        held_out = changing_load(name, HELD_OUT_SEED, HELD_OUT)
+        yield from rate_rows(f"change/{name}", changing_load(name, SEED), CHANGE_PERCENTS)
+        yield from rate_rows(f"change/held-out {name}", held_out, CHANGE_PERCENTS)
 
 
 def admission_rows(requests: Sequence[Sequence[str]]) -> Iterator[Row]:
@@ -151,6 +186,7 @@ def main() -> int:
     made = [[str(id_) for id_ in ids] for ids in chats_and_documents()]
     rows = [*speed_rows(), fill_rate_row(), *memory_rows()]
     rows += [*rate_rows("conversation", conversation), *rate_rows("made", made)]
+    rows += change_rows()
     rows += sorted(admission_rows(conversation), key=lambda row: row.case)
     print_table(rows, baseline="kvtransfer")
     if options.json:

@@ -113,7 +113,7 @@ class IndexAgainstAModel(RuleBasedStateMachine):
 @pytest.mark.parametrize("name", POLICIES)
 def test_any_policy_keeps_the_books(monkeypatch, name):
     for limit in ("_GHOSTS_A_SLOT", "_LEAST_GHOSTS"):
-        monkeypatch.setattr(f"kvtransfer.policies.odds.{limit}", 1)  # so that some are forgotten
+        monkeypatch.setattr(f"kvtransfer.policies.ghosts.{limit}", 1)  # so that some are forgotten
     machine = type("Machine", (IndexAgainstAModel,), {"policy": name})
     case = machine.TestCase
     case.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

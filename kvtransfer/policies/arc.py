@@ -25,6 +25,11 @@ class ARC:
         self._keys: dict[int, str] = {}
         self._is_again: set[int] = set()
 
+    @property
+    def once_share(self) -> float:
+        """Of the slots, what chunks asked for once may take."""
+        return self._once_room / self._slots
+
     def note_request(self, keys: Sequence[str], slots: Mapping[str, int]) -> None:
         """Those held or remembered have been asked for again."""
         for key in keys:

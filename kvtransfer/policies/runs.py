@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import TYPE_CHECKING
 
 from kvtransfer.policies.worth import AGES, STEPS, WorthTable
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 _TURNS = 6
 _KINDS = _TURNS * 4
-_REQUESTS_A_LESSON = 4
+_REQUESTS_A_LESSON = 2
 
 
 class Run:
@@ -19,19 +23,29 @@ class Run:
         "chunks",
         "generation",
         "gone",
+        "is_familiar",
         "kind",
+        "left_at",
+        "line",
         "resting",
         "step",
         "then",
         "uses",
     )
 
-    def __init__(self, generation: int, uses: int, born: int, *, is_last: bool) -> None:
+    def __init__(
+        self, generation: int, uses: int, born: int, *, is_last: bool, is_familiar: bool = False
+    ) -> None:
         self.generation = generation
         """How many runs it continued when it was new."""
         self.uses = uses
+        self.is_familiar = is_familiar
+        """Asked for again soon enough, see :mod:`kvtransfer.policies.familiar`."""
         turns = min(generation + uses, _TURNS) - 1
         self.kind = 4 * max(turns, 0) + 2 * (uses > 1) + is_last
+        self.line = 2 * self.kind + is_familiar
+        self.left_at = 0
+        """How many like it had left when its last chunk did."""
         self.born = born
         self.step = 0
         """Of age, see :mod:`kvtransfer.policies.worth`."""
@@ -54,10 +68,10 @@ class RunLines:
         self._requests = 0
         self._by_age: list[OrderedDict[Run, None]] = [OrderedDict() for _ in range(STEPS)]
         self._lines: list[list[OrderedDict[Run, None]]] = [
-            [OrderedDict() for _ in range(STEPS)] for _ in range(_KINDS)
+            [OrderedDict() for _ in range(STEPS)] for _ in range(2 * _KINDS)
         ]
         self._occupied: set[tuple[int, int]] = set()
-        """Kinds and steps whose lines have runs."""
+        """Lines and steps that have runs: each kind has two lines, for the familiar and the others."""
         self._next_line: OrderedDict[Run, None] | None = None
         """Those worth least, while nothing has changed that."""
         self._next_worth = 0.0
@@ -101,28 +115,33 @@ class RunLines:
 
     def line_up(self, run: Run) -> None:
         """The run has resting chunks from now on."""
-        self._lines[run.kind][run.step][run] = None
-        self._occupied.add((run.kind, run.step))
+        self._lines[run.line][run.step][run] = None
+        self._occupied.add((run.line, run.step))
         if self._table.worth[run.kind][run.step] <= self._next_worth:
             self._next_line = None
 
     def step_out(self, run: Run) -> None:
         """The run has no resting chunk any more."""
-        line = self._lines[run.kind][run.step]
+        line = self._lines[run.line][run.step]
         del line[run]
         if not line:
-            self._occupied.discard((run.kind, run.step))
+            self._occupied.discard((run.line, run.step))
 
-    def first_to_go(self) -> Run | None:
-        """The oldest of those worth least, or what followed it: no chunk outlives its prefix."""
+    def worth_least(self) -> Run | None:
+        """The oldest of those worth least, or what followed it."""
         if not self._next_line:
             self._next_line = self._worth_least()
             if self._next_line is None:
                 return None
-        run = next(iter(self._next_line))
-        while run.then is not None and run.then.resting:
-            run = run.then
-        return run
+        return _end(next(iter(self._next_line)))
+
+    def oldest(self) -> Run | None:
+        """The one that was asked for longest ago, or what followed it."""
+        return self._oldest(self._occupied)
+
+    def oldest_like(self, *, is_familiar: bool) -> Run | None:
+        """The oldest of those that are familiar, or of the others."""
+        return self._oldest([at for at in self._occupied if at[0] % 2 == is_familiar])
 
     def _grow_older(self) -> None:
         for step in range(STEPS - 2, -1, -1):
@@ -141,12 +160,26 @@ class RunLines:
             self.line_up(run)
         self._table.came(run.kind, run.step, run.chunks)
 
+    def _oldest(self, lines: Collection[tuple[int, int]]) -> Run | None:
+        if not lines:
+            return None
+        oldest = max(step for _, step in lines)
+        heads = (next(iter(self._lines[line][step])) for line, step in lines if step == oldest)
+        return _end(min(heads, key=lambda run: run.born))
+
     def _worth_least(self) -> OrderedDict[Run, None] | None:
         if not self._occupied:
             return None
         worths = self._table.worth
         # Of those worth the same, the oldest.
-        self._next_worth, kind, step = min(
-            (worths[kind][step], kind, -step) for kind, step in self._occupied
+        self._next_worth, line, step = min(
+            (worths[line // 2][step], line, -step) for line, step in self._occupied
         )
-        return self._lines[kind][-step]
+        return self._lines[line][-step]
+
+
+def _end(run: Run) -> Run:
+    """The last that follows it: no chunk outlives its prefix."""
+    while run.then is not None and run.then.resting:
+        run = run.then
+    return run

@@ -20,7 +20,7 @@ _LENGTHS = (_FIRST_STEP, *(end - begin for begin, end in pairwise(AGES)), AGES[-
 
 # So many chunks of a class must have been seen for its own record to outweigh that of all classes.
 _TRUST_CHUNKS = 40.0
-_FORGET = 0.98
+_FORGET = 0.99
 
 
 class WorthTable:
@@ -64,11 +64,20 @@ class WorthTable:
 
     @staticmethod
     def _worth(chances: list[float]) -> list[float]:
-        rooms = [
-            length * (1.0 - chance / 2) for length, chance in zip(_LENGTHS, chances, strict=True)
-        ]
-        steps = list(zip(chances, rooms, strict=True))
-        return [_best_rate(steps[first:]) for first in range(STEPS)]
+        """Of each step, from the last one on: joined with the later ones that raise its rate."""
+        worth = [0.0] * STEPS
+        later: list[tuple[float, float, float]] = []
+        for step in range(STEPS - 1, -1, -1):
+            hits, left = chances[step], 1.0 - chances[step]
+            room = _LENGTHS[step] * (1.0 - hits / 2)
+            while later and later[-1][0] * room > hits * later[-1][1]:
+                more_hits, more_room, rest = later.pop()
+                hits += left * more_hits
+                room += left * more_room
+                left *= rest
+            later.append((hits, room, left))
+            worth[step] = hits / room
+        return worth
 
 
 def _faded(counts: list[float], all_counts: list[float]) -> tuple[list[float], list[float]]:
@@ -76,20 +85,3 @@ def _faded(counts: list[float], all_counts: list[float]) -> tuple[list[float], l
     left = [_FORGET * count for count in counts]
     lost = map(sub, counts, left)
     return left, list(map(sub, all_counts, lost))
-
-
-def _best_rate(steps: list[tuple[float, float]]) -> float:
-    """Hits for each chunk-time of room, kept from the first of ``steps`` to the best last one.
-
-    Of each step the chance of a hit, and the room it takes of a chunk that comes to it.
-    """
-    best = hits = taken = 0.0
-    left = 1.0
-    for chance, room in steps:
-        hits += left * chance
-        taken += left * room
-        left *= 1.0 - chance
-        rate = hits / taken
-        if rate > best:
-            best = rate
-    return best

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 LEGEND = """\
 hits: chunks restored of those asked for, by leading runs
 optimum: the most that all tiers' room together could serve, knowing the future
+a hit in one tier does not refresh the tiers behind it, which serve nothing for it: with more host
+memory a store that evicts by last use may lose sooner what host memory still serves
 saved: prompt tokens not computed, seconds of time to first token, no queueing"""
 
 

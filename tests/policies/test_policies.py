@@ -103,15 +103,15 @@ def test_what_was_generated_goes_with_the_request_that_it_continues():
 
 
 def test_what_is_remembered_of_evicted_chunks_is_bounded(monkeypatch):
-    monkeypatch.setattr("kvtransfer.policies.odds._LEAST_GHOSTS", 50)
-    monkeypatch.setattr("kvtransfer.policies.odds._GHOSTS_A_SLOT", 2)
+    monkeypatch.setattr("kvtransfer.policies.ghosts._LEAST_GHOSTS", 50)
+    monkeypatch.setattr("kvtransfer.policies.ghosts._GHOSTS_A_SLOT", 2)
     index = Index(10, "odds")
     for number in range(200):
         serve(index, text(f"chat{number % 90}.", 1 + number % 9))
     policy = index._policy
     assert isinstance(policy, Odds)
     assert len(policy._ghosts) <= 50 + 9
-    assert len(policy._ghosts) == sum(len(run.gone) for run in policy._lossy)
+    assert len(policy._ghosts) == sum(len(run.gone) for run in policy._ghosts._lossy)
 
 
 def test_the_chance_of_return_is_learned():
