@@ -179,9 +179,13 @@ class Executor:
         return found
 
     def _copy_in_fetched(self, load: Load, computed: Event, fetched: Future[bool]) -> None:
-        if not fetched.cancelled() and fetched.exception() is None and fetched.result():
+        if fetched.cancelled() or fetched.exception() is not None or not fetched.result():
+            self._end_load(load, failed=True)
+            return
+        try:
             self._copy_in(load, computed)
-        else:
+        except Exception as error:  # noqa: BLE001 - a load that never ends holds its request
+            _LOG.error("a copy failed, its chunk is a miss: %r", error)
             self._end_load(load, failed=True)
 
     def _copy_in(self, load: Load, computed: Event) -> None:

@@ -63,10 +63,10 @@ def test_a_store_that_is_down_is_left_alone_and_found_again(clock):
 
 def test_a_part_that_is_down_leaves_the_rest_in_use(clock, caplog):
     class Half(MemoryStore):
-        def get_into(self, key, payload):
+        def get_into(self, key, payload, tenant=""):
             if key == KEY:
                 raise PartError("half://: this part is down")
-            return super().get_into(key, payload)
+            return super().get_into(key, payload, tenant)
 
     store = GuardedStore(Half(CHUNK, StoreSettings()), "half://", clock=clock)
     store.put(OTHER_KEY, memoryview(PAYLOAD))
@@ -89,11 +89,43 @@ def test_logs_once_a_minute_with_address_and_cause_but_no_secret(clock, caplog):
     assert "t0ps3cret" not in caplog.text + repr(store)
 
 
-def test_the_callers_mistakes_are_not_hidden(clock):
-    _, store = guarded(clock, [])
-    with pytest.raises(ValueError, match="5 bytes"):
-        store.put(KEY, memoryview(b"short"))
-    assert store.failures == 0
+def test_a_fault_of_ours_is_a_miss_that_leaves_the_store_in_use(clock, caplog):
+    class Faulty(MemoryStore):
+        def get_into(self, key, payload, tenant=""):
+            if key == KEY:
+                raise RecursionError("one\r\nforged line \x1b[31m")
+            return super().get_into(key, payload, tenant)
+
+        def contains(self, keys):
+            raise TypeError("'int' object is not iterable")
+
+    store = GuardedStore(Faulty(CHUNK, StoreSettings()), "faulty://u:t0ps3cret@h", clock=clock)
+    store.put(OTHER_KEY, memoryview(PAYLOAD))
+    with caplog.at_level(logging.WARNING, "kvtransfer"):
+        for second in range(130):
+            clock.now_s = float(second)
+            assert get(store, KEY) is None
+            assert store.contains([KEY, OTHER_KEY]) == [False, False]
+        assert not store.put(KEY, memoryview(b"short"))
+        assert get(store, OTHER_KEY) == PAYLOAD
+    assert (store.failures, store.refused, store.open_breakers()) == (261, 0, 0)
+    assert len(caplog.records) == 3  # one a minute, whatever it is
+    assert "faulty://u:***@h" in caplog.text
+    assert "in get_into" in caplog.text
+    assert "RecursionError: one\\r\\nforged line \\x1b[31m" in caplog.text
+
+
+def test_what_a_server_says_is_one_line_of_the_log(clock, caplog):
+    class Rude(MemoryStore):
+        def contains(self, keys):
+            raise StoreError("rude://h: ERR \n2026-01-01 CRITICAL forged \x1b[31m" + "x" * 10_000)
+
+    store = GuardedStore(Rude(CHUNK, StoreSettings()), "rude://h", clock=clock)
+    with caplog.at_level(logging.WARNING, "kvtransfer"):
+        store.contains([KEY])
+    (record,) = caplog.records
+    assert record.getMessage().isprintable()
+    assert len(record.getMessage()) < 700
 
 
 def test_close_never_fails_and_reaches_the_store(clock):
@@ -102,12 +134,13 @@ def test_close_never_fails_and_reaches_the_store(clock):
 
         def close(self):
             self.closes += 1
-            raise StoreError("broken://: it is")
+            raise [StoreError, TypeError][self.closes - 1]("broken://: it is")
 
     broken = Broken()
     store = GuardedStore(broken, "broken://", clock=clock)
     store.close()
-    assert (broken.closes, store.failures) == (1, 1)
+    store.close()
+    assert (broken.closes, store.failures) == (2, 2)
 
 
 def test_many_threads_see_hits_or_misses_only():
