@@ -16,10 +16,13 @@ from redis.connection import Connection, SSLConnection, UnixDomainSocketConnecti
 from redis.exceptions import ConnectionError, InvalidResponse, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from kvtransfer.stores.redis_limits import ABOUT_ENTRIES, ABOUT_SERVERS, OversizedReplyError
 from kvtransfer.stores.redis_window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from redis import Redis
 
 T = TypeVar("T")
 
@@ -32,10 +35,13 @@ class WrongLengthError(RedisError):
 
 
 class WireParser(_RESP3Parser):
-    """redis-py's own parser, RESP2 and RESP3, on a :class:`Window`."""
+    """redis-py's own parser, RESP2 and RESP3, on a :class:`Window`, and within limits."""
 
+    limits = ABOUT_ENTRIES
     window: Window
     """Of the connection that is open."""
+    _elements = 0
+    _depth = 0
 
     def on_connect(self, connection: Any) -> None:  # noqa: ANN401 - any kind of redis-py's
         """See redis-py."""
@@ -46,11 +52,25 @@ class WireParser(_RESP3Parser):
         self.encoder = connection.encoder
 
     def read_response(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
-        """See redis-py, whose errors are of other kinds where a line was garbled."""
+        """See redis-py, whose errors are of all kinds where a reply was garbled."""
+        self.window.allow(self.limits.total_bytes)
+        self._elements = self._depth = 0
         try:
             return super().read_response(*arguments, **options)
-        except (ValueError, TypeError, RecursionError) as error:
+        except (RedisError, OSError):
+            raise
+        except Exception as error:
             raise InvalidResponse("a reply makes no sense") from error
+
+    def _read_response(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
+        """The next value, which may be a part of another one."""
+        self._elements += 1
+        if self._elements > self.limits.elements or self._depth > self.limits.depth:
+            raise OversizedReplyError("a reply has too many parts")
+        self._depth += 1
+        value = super()._read_response(*arguments, **options)
+        self._depth -= 1
+        return value
 
     def read_reply(self) -> object:
         """Read one small reply, text as bytes; an error is returned, not raised."""
@@ -81,6 +101,7 @@ class WireParser(_RESP3Parser):
             True; False for a null; the server's error; ``WrongLengthError`` for a value of another
             length, which is read away. ``target`` is undefined but for True.
         """
+        self.window.allow(self.limits.total_bytes)
         while self.window.peek() == ord(">"):  # a push, sent to nobody's question
             self.read_response(push_request=True)
         if self.window.peek() != ord("$"):
@@ -106,6 +127,7 @@ class WireParser(_RESP3Parser):
 class Wire:
     """Mixed into redis-py's connections."""
 
+    parser_class: type[WireParser] = WireParser
     _parser: WireParser
     _socket_timeout: float | None
     deadline_s: float | None = None
@@ -166,7 +188,7 @@ class Wire:
 
     def set_parser(self, parser_class: type) -> None:
         """Always ours; a cluster's exception classes come with ``parser_class``."""
-        super().set_parser(WireParser)  # type: ignore[misc]
+        super().set_parser(self.parser_class)  # type: ignore[misc]
         self._parser.EXCEPTION_CLASSES = parser_class.EXCEPTION_CLASSES  # type: ignore[attr-defined]
 
     def exchange(self, talk: Callable[[Wire], T], deadline_s: float) -> T:
@@ -199,7 +221,12 @@ class Wire:
         connection: Any = self
         if not connection.is_connected:
             began_s = time.monotonic()
-            connection.connect()
+            try:
+                connection.connect()
+            except (RedisError, OSError):
+                raise
+            except Exception as error:  # an address or a greeting that makes no sense
+                raise ConnectionError(f"can't connect: {error}") from error
             self.is_far = time.monotonic() - began_s > _FAR_S
 
 
@@ -213,6 +240,40 @@ class WireSSLConnection(Wire, SSLConnection):
 
 class WireUnixConnection(Wire, UnixDomainSocketConnection):
     """Unix socket."""
+
+
+class AskingParser(WireParser):
+    """For replies about servers, which may be longer."""
+
+    limits = ABOUT_SERVERS
+
+
+class Asking(Wire):
+    """Mixed into connections of redis-py's clients, which know no deadline of a reply as a whole."""
+
+    parser_class = AskingParser
+
+    def send_packed_command(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - redis-py's
+        """See redis-py; the reply has the connection's timeout from here on."""
+        super().send_packed_command(*arguments, **options)  # type: ignore[misc]
+        if self._socket_timeout is not None:
+            self._parser.window.begin(time.monotonic() + self._socket_timeout)
+
+
+class AskingConnection(Asking, Connection):
+    """TCP."""
+
+
+class AskingSSLConnection(Asking, SSLConnection):
+    """TLS."""
+
+
+def asking(client: Redis) -> Redis:
+    """``client`` with its replies bounded in time and size."""
+    pool = client.connection_pool
+    is_ssl = issubclass(pool.connection_class, SSLConnection)
+    pool.connection_class = AskingSSLConnection if is_ssl else AskingConnection
+    return client
 
 
 def command(*arguments: bytes) -> bytes:
