@@ -60,7 +60,9 @@ class Window:
 
     def readline(self, timeout: object = None) -> bytes:
         """The next line, without its end."""
-        while (end := self._arrived.find(b"\r\n", self._taken)) < 0:
+        searched = self._taken
+        while (end := self._arrived.find(b"\r\n", searched)) < 0:
+            searched = max(self._taken, len(self._arrived) - 1)
             if len(self._arrived) - self._taken > _LINE_BYTES:
                 raise OversizedReplyError(f"a line of more than {_LINE_BYTES} bytes")
             self._receive()

@@ -101,9 +101,8 @@ class WireParser(_RESP3Parser):
             True; False for a null; the server's error; ``WrongLengthError`` for a value of another
             length, which is read away. ``target`` is undefined but for True.
         """
+        self._skip_pushes()
         self.window.allow(self.limits.total_bytes)
-        while self.window.peek() == ord(">"):  # a push, sent to nobody's question
-            self.read_response(push_request=True)
         if self.window.peek() != ord("$"):
             reply = self.read_response(disable_decoding=True)
             if reply is None or isinstance(reply, RedisError):
@@ -122,6 +121,14 @@ class WireParser(_RESP3Parser):
         if length in (len(target), -1):
             return length >= 0
         return WrongLengthError(f"a value of {length} bytes instead of {len(target)}")
+
+    def _skip_pushes(self) -> None:
+        """Read away what answers no question; as many as a reply may have parts."""
+        for _ in range(self.limits.elements):
+            if self.window.peek() != ord(">"):
+                return
+            self.read_response(push_request=True)
+        raise OversizedReplyError("pushes instead of a reply")
 
 
 class Wire:
