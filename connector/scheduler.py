@@ -174,7 +174,7 @@ class SchedulerSide:
             reuses_blocks or self._busy_blocks.take_rewritten(),
             self._pace.begin_step(counts, contexts),
             self._patience_s(output),
-            tuple(self._planner.put_leaving()),
+            (*self._planner.put_leaving(), *self._planner.put_again()),
             self._loads.has_given_up or self._saves.have_freed,
         )
 

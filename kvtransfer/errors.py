@@ -22,4 +22,4 @@ class StoreError(KVTransferError):
 
 
 class PartError(StoreError):
-    """A part of a store could not answer, which says nothing about the rest of it."""
+    """A part of a store, or of what it does, failed, which says nothing about the rest of it."""

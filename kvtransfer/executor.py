@@ -115,7 +115,7 @@ class Executor:
     def run(self, plan: Plan) -> None:
         """Begin the jobs of ``plan``, after what the model has launched so far."""
         for put in plan.puts:
-            self._puts.offer((put, self._copied[put.slot]))
+            self._puts.offer((put, self._copied.get(put.slot)))
         if plan.loads or plan.saves:
             computed = self._tiers.device.compute_event()
             for load in plan.loads:
@@ -209,10 +209,11 @@ class Executor:
         if save.put and self._tiers.store is not None:
             self._puts.offer((save, event))
 
-    def _put(self, job: tuple[Save | Put, Event]) -> None:
+    def _put(self, job: tuple[Save | Put, Event | None]) -> None:
         (save, copied), store = job, self._tiers.store
-        copied.wait()
-        if store is not None and copied.error is None:
+        if copied is not None:  # a fetch has filled the slot otherwise, and is over
+            copied.wait()
+        if store is not None and (copied is None or copied.error is None):
             payload, began_s = self._tiers.pool.payload(save.slot), time.monotonic()
             taken = store.put(self._tiers.name(save.key), payload, tenant_of(save.key))
             self.metrics.add("put_seconds", time.monotonic() - began_s)
@@ -220,7 +221,7 @@ class Executor:
             self.metrics.add("put_failed_chunks", not taken)
         self._end_put(save)
 
-    def _drop_put(self, job: tuple[Save | Put, Event]) -> None:
+    def _drop_put(self, job: tuple[Save | Put, Event | None]) -> None:
         self.metrics.add("put_dropped_chunks")
         self._end_put(job[0])
 

@@ -122,6 +122,7 @@ class KVTransfer:
         latest in ``close``.
         """
         keys = self._keys(token_ids)
+        self._planner.touch(keys)
         jobs = [
             self._planner.save(
                 key, self._tiling.blocks(chunk, block_ids), keys[chunk - 1] if chunk else None
@@ -177,7 +178,7 @@ class KVTransfer:
                 self._take_reports(_POLL_S)
 
     def _run(self, loads: tuple[Load, ...] = (), saves: tuple[Save, ...] = ()) -> None:
-        puts = tuple(self._planner.put_leaving())
+        puts = (*self._planner.put_leaving(), *self._planner.put_again())
         self._executor.run(Plan(loads=loads, saves=saves, puts=puts))
 
     def _transfer(self, jobs: dict[int, int]) -> Transfer:

@@ -12,9 +12,9 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from redis.exceptions import AskError, RedisError
+from redis.exceptions import AskError, OutOfMemoryError, RedisError
 
-from kvtransfer.errors import StoreError
+from kvtransfer.errors import PartError, StoreError
 from kvtransfer.stores import redis_talk
 from kvtransfer.stores.record import ChunkRecord, whole
 from kvtransfer.stores.redis_credentials import hidden
@@ -127,9 +127,14 @@ class RedisStore:
             ) from None
         except RedisError as error:
             cause = hidden(f"{type(error).__name__}: {error}", self._url.secrets())
-            is_oversized = isinstance(error, OversizedReplyError)
-            kind = _OversizedError if is_oversized else StoreError
-            raise kind(f"{self._url.shown}: {cause}") from None
+            raise _kind(error)(f"{self._url.shown}: {cause}") from None
+
+
+def _kind(error: RedisError) -> type[StoreError]:
+    if isinstance(error, OversizedReplyError):
+        return _OversizedError
+    # What is full takes nothing, but what it holds can still be had.
+    return PartError if isinstance(error, OutOfMemoryError) else StoreError
 
 
 class _OversizedError(StoreError):

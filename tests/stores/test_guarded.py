@@ -8,6 +8,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import redis
 
 from kvtransfer.errors import PartError, StoreError
 from kvtransfer.stores import StoreSettings, open_store
@@ -173,6 +174,18 @@ def test_a_real_server_that_dies_and_comes_back(server, clock):
     assert (store.failures, store.refused) == (3, 2)
     clock.now_s = 1.0
     assert get(store, KEY) == PAYLOAD
+    store.close()
+
+
+def test_a_real_server_that_is_full_still_serves(server, clock):
+    store = GuardedStore(open_store(server.url, CHUNK, StoreSettings()), server.url, clock=clock)
+    store.put(KEY, memoryview(PAYLOAD))
+    with redis.Redis.from_url(server.url) as client:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", 1)
+    assert [store.put(OTHER_KEY, memoryview(PAYLOAD)) for _ in range(5)] == [False] * 5
+    assert get(store, KEY) == PAYLOAD
+    assert (store.failures, store.refused) == (5, 0)
     store.close()
 
 
