@@ -79,6 +79,8 @@ class GuardedStore:
 
     failures: int
     """Calls that the store did not answer."""
+    faults: int
+    """Those of them that ended in a fault of ours."""
     refused: int
     """Calls that were answered as misses without asking the store."""
 
@@ -91,6 +93,7 @@ class GuardedStore:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.failures = 0
+        self.faults = 0
         self.refused = 0
         self._store = store
         self._address = masked(address)
@@ -144,14 +147,15 @@ class GuardedStore:
         return answer
 
     def _note(self, error: Exception) -> None:
-        is_down = isinstance(error, StoreError) and not isinstance(error, PartError)
+        is_ours = not isinstance(error, StoreError)
         with self._lock:
             self.failures += 1
-            if is_down:
+            self.faults += is_ours
+            if not is_ours and not isinstance(error, PartError):
                 self._breaker.failed(self._clock())
-        if isinstance(error, StoreError):
-            cause = str(error).removeprefix(f"{self._address}: ")
-            self._log.warn(f"store {self._address} fails, its chunks are misses: {cause}")
-        else:
+        if is_ours:
             told = f"store {self._address}: a fault of kvtransfer, please report it"
             self._unexpected.warn_unexpected(told, error)
+        else:
+            cause = str(error).removeprefix(f"{self._address}: ")
+            self._log.warn(f"store {self._address} fails, its chunks are misses: {cause}")

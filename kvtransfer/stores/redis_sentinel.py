@@ -71,6 +71,10 @@ class Master:
             raise ConnectionError(
                 f"no Sentinel names a master {self._url.service!r}{self._why()}"
             ) from None
+        except RedisError:
+            raise
+        except Exception as error:
+            raise ConnectionError("what the Sentinels say makes no sense") from error
         return host
 
     def _why(self) -> str:

@@ -172,6 +172,16 @@ class Wire:
     def socket_connect_timeout(self, timeout_s: float | None) -> None:
         self._socket_timeout = timeout_s
 
+    def connect(self) -> None:
+        """See redis-py, whose errors are of all kinds where an address or a greeting is garbled."""
+        try:
+            super().connect()  # type: ignore[misc]
+        except (RedisError, OSError):
+            raise
+        except Exception as error:
+            self.disconnect()
+            raise ConnectionError(f"can't connect: {error}") from error
+
     def disconnect(self, *args: object, **kwargs: object) -> None:
         """Close it; it connects again in its next exchange."""
         super().disconnect(*args, **kwargs)  # type: ignore[misc]
@@ -228,12 +238,7 @@ class Wire:
         connection: Any = self
         if not connection.is_connected:
             began_s = time.monotonic()
-            try:
-                connection.connect()
-            except (RedisError, OSError):
-                raise
-            except Exception as error:  # an address or a greeting that makes no sense
-                raise ConnectionError(f"can't connect: {error}") from error
+            connection.connect()
             self.is_far = time.monotonic() - began_s > _FAR_S
 
 
@@ -253,6 +258,13 @@ class AskingParser(WireParser):
     """For replies about servers, which may be longer."""
 
     limits = ABOUT_SERVERS
+
+    def read_response(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
+        """As above; of all errors, a ConnectionError makes redis-py ask the next server."""
+        try:
+            return super().read_response(*arguments, **options)
+        except (InvalidResponse, OversizedReplyError) as error:
+            raise ConnectionError(str(error)) from error
 
 
 class Asking(Wire):

@@ -176,6 +176,8 @@ def _call_all(store: GuardedStore) -> None:
     if store.get_into(KEY, target):
         raise Wrong("a get returned bytes that nobody put")
     store.put(KEY, memoryview(PAYLOAD))
+    if store.faults:
+        raise Wrong("an error of the server was taken for a fault of ours")
 
 
 _WIRE_CASES = (
