@@ -58,7 +58,7 @@ class Socket:
                 (stream or b"x") * (1 + (64 << 10) // len(stream or b"x")),
                 1 << 20,
             )
-        self._stream = stream
+        self.stream = stream
 
     def settimeout(self, timeout_s: float | None) -> None:
         pass
@@ -67,13 +67,13 @@ class Socket:
         self._waits += 1
         if self._waits > _WAITS:
             raise Wrong("it never ends")
-        if self._at == len(self._stream):
+        if self._at == len(self.stream):
             if self._end == "closed":
                 return b""
             if self._end == "late":
                 raise TimeoutError("silent")
             self._at = 0
-        piece = self._stream[self._at : self._at + min(most, self._piece_bytes)]
+        piece = self.stream[self._at : self._at + min(most, self._piece_bytes)]
         self._at += len(piece)
         return piece
 
@@ -100,13 +100,11 @@ def check(number: int, seed: int) -> None:
 
 
 def _check_parser(chance: random.Random) -> None:
-    stream = replies.stream(chance)
+    sock = Socket(replies.stream(chance), chance)
     parser = chance.choice((WireParser, AskingParser))(65536)
     encoder = Encoder("utf-8", "strict", decode_responses=False)
     parser.on_connect(
-        SimpleNamespace(
-            _sock=Socket(stream, chance), socket_timeout=2.0, deadline_s=None, encoder=encoder
-        )
+        SimpleNamespace(_sock=sock, socket_timeout=2.0, deadline_s=None, encoder=encoder)
     )
     target = bytearray(10)
     reads: tuple[Callable[[], object], ...] = (
@@ -116,7 +114,7 @@ def _check_parser(chance: random.Random) -> None:
     )
     try:
         for read in chance.choices(reads, k=4):
-            if read() is True and read is reads[1] and bytes(target) not in stream * 2:
+            if read() is True and read is reads[1] and bytes(target) not in sock.stream * 2:
                 raise Wrong(f"bytes that nobody sent: {bytes(target)!r}")
     except (RedisError, OSError):
         pass  # the talk is over, and its connection closed
