@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 # From here on most of a call is waiting.
 _FAR_S = 0.01
+# In a row: we never ask for any.
+_MOST_PUSHES = 64
 
 
 class WrongLengthError(RedisError):
@@ -123,8 +125,8 @@ class WireParser(_RESP3Parser):
         return WrongLengthError(f"a value of {length} bytes instead of {len(target)}")
 
     def _skip_pushes(self) -> None:
-        """Read away what answers no question; as many as a reply may have parts."""
-        for _ in range(self.limits.elements):
+        """Read away what answers no question."""
+        for _ in range(_MOST_PUSHES):
             if self.window.peek() != ord(">"):
                 return
             self.read_response(push_request=True)

@@ -112,9 +112,15 @@ def _check_parser(chance: random.Random) -> None:
         partial(parser.read_value_into, memoryview(target)),
         partial(parser.read_counts, chance.randrange(1, 5)),
     )
+    if isinstance(parser, AskingParser):  # redis-py asks for replies alone
+        reads = reads[:1]
     try:
         for read in chance.choices(reads, k=4):
-            if read() is True and read is reads[1] and bytes(target) not in sock.stream * 2:
+            if (
+                read() is True
+                and isinstance(read, partial)
+                and bytes(target) not in sock.stream * 2
+            ):
                 raise Wrong(f"bytes that nobody sent: {bytes(target)!r}")
     except (RedisError, OSError):
         pass  # the talk is over, and its connection closed
