@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, TypeVar
 from redis.exceptions import ConnectionError, ReadOnlyError, RedisError, TimeoutError
 from redis.sentinel import MasterNotFoundError, Sentinel
 
+from kvtransfer.stores.redis_asking import asking
 from kvtransfer.stores.redis_latest import Latest
 from kvtransfer.stores.redis_node import Node
 from kvtransfer.stores.redis_topology import checked_masters
-from kvtransfer.stores.redis_wire import asking
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,11 +18,11 @@ from redis.exceptions import (
     TimeoutError,
 )
 
+from kvtransfer.stores.redis_asking import asking
 from kvtransfer.stores.redis_halves import AskingLine, redirection
 from kvtransfer.stores.redis_latest import Latest
 from kvtransfer.stores.redis_node import GuardedNode, Node
 from kvtransfer.stores.redis_topology import read_slots
-from kvtransfer.stores.redis_wire import asking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -16,13 +16,11 @@ from redis.connection import Connection, SSLConnection, UnixDomainSocketConnecti
 from redis.exceptions import ConnectionError, InvalidResponse, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from kvtransfer.stores.redis_limits import ABOUT_ENTRIES, ABOUT_SERVERS, OversizedReplyError
+from kvtransfer.stores.redis_limits import ABOUT_ENTRIES, OversizedReplyError
 from kvtransfer.stores.redis_window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from redis import Redis
 
 T = TypeVar("T")
 
@@ -254,47 +252,6 @@ class WireSSLConnection(Wire, SSLConnection):
 
 class WireUnixConnection(Wire, UnixDomainSocketConnection):
     """Unix socket."""
-
-
-class AskingParser(WireParser):
-    """For replies about servers, which may be longer."""
-
-    limits = ABOUT_SERVERS
-
-    def read_response(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
-        """As above; of all errors, a ConnectionError makes redis-py ask the next server."""
-        try:
-            return super().read_response(*arguments, **options)
-        except (InvalidResponse, OversizedReplyError) as error:
-            raise ConnectionError(str(error)) from error
-
-
-class Asking(Wire):
-    """Mixed into connections of redis-py's clients, which know no deadline of a reply as a whole."""
-
-    parser_class = AskingParser
-
-    def send_packed_command(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - redis-py's
-        """See redis-py; the reply has the connection's timeout from here on."""
-        super().send_packed_command(*arguments, **options)  # type: ignore[misc]
-        if self._socket_timeout is not None:
-            self._parser.window.begin(time.monotonic() + self._socket_timeout)
-
-
-class AskingConnection(Asking, Connection):
-    """TCP."""
-
-
-class AskingSSLConnection(Asking, SSLConnection):
-    """TLS."""
-
-
-def asking(client: Redis) -> Redis:
-    """``client`` with its replies bounded in time and size."""
-    pool = client.connection_pool
-    is_ssl = issubclass(pool.connection_class, SSLConnection)
-    pool.connection_class = AskingSSLConnection if is_ssl else AskingConnection
-    return client
 
 
 def command(*arguments: bytes) -> bytes:

@@ -24,8 +24,9 @@ from redis.sentinel import Sentinel
 from kvtransfer.lookup import Lookup
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.guarded import GuardedStore
+from kvtransfer.stores.redis_asking import AskingParser
 from kvtransfer.stores.redis_topology import checked_masters, read_slots
-from kvtransfer.stores.redis_wire import AskingParser, WireParser
+from kvtransfer.stores.redis_wire import WireParser
 from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD
 from tests.faults import replies
 from tests.faults.lying_server import LyingServer
