@@ -46,6 +46,7 @@ gpu: ## all that only a GPU can show (PYTHON=... has torch and Triton; installs 
 soak: $(STAMP) ## faults at random, in a store, in a folder and under a whole vLLM, and hours of requests: an hour
 	$(BIN)/python -m tests.faults.soak $(ARGS)
 	$(BIN)/python -m tests.faults.fuzz_files $(FILES_ARGS)
+	$(BIN)/python -m tests.faults.fuzz_replies $(REPLIES_ARGS)
 	$(BIN)/python -m tests.connector.soak_engine $(ENGINE_ARGS)
 	$(BIN)/python -m tests.connector.soak_changes $(CHANGES_ARGS)
 	$(BIN)/python -m tests.connector.soak_hours $(HOURS_ARGS)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from kvtransfer.errors import ConfigError
 from kvtransfer.stores.embedded import EmbeddedServer
-from kvtransfer.stores.server_process import start_server
+from kvtransfer.stores.server_process import free_ports, start_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ def valkey() -> Iterator[Server]:
 def redis7() -> Iterator[Server]:
     """The operating system's ``redis-server``, on jemalloc where it is Debian's."""
     with _redis() as (process, password):
-        yield Server("redis7", f"redis://:{password}@127.0.0.1:{process.port}/0", process.pid)
+        yield Server("redis7", process.address.url(password), process.pid)
 
 
 @contextmanager
@@ -84,14 +84,13 @@ def _redis(*lines: str) -> Iterator[tuple[ServerProcess, str]]:
     if binary is None:
         raise ConfigError("no redis-server here: apt-get install redis-server")
     config = (
-        "bind 127.0.0.1",
         f"requirepass {password}",
         f"maxmemory {MAXMEMORY_BYTES}",
         "maxmemory-policy allkeys-lru",
         'save ""',
         *lines,
     )
-    process = start_server(Path(binary), None, password, "\n".join((*config, "")))
+    process = start_server(Path(binary), free_ports(), password, "\n".join((*config, "")))
     try:
         yield process, password
     finally:

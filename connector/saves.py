@@ -220,11 +220,15 @@ class Saves:
         """The next chunks of ``tracked`` to save; with those before them they are dealt with."""
         held = self._planner.index
         wanted: list[int] = []
+        touched: list[str] = []
         first = tracked.saved_chunks
         for chunk in range(first, min(tracked.whole_chunks, first + _MOST_LOOKED_AT)):
             if len(wanted) == most:
                 break
             tracked.saved_chunks = chunk + 1
-            if keys[chunk] not in stored and keys[chunk] not in held:
+            if keys[chunk] in held:
+                touched.append(keys[chunk])
+            elif keys[chunk] not in stored:
                 wanted.append(chunk)
+        self._planner.touch(touched)
         return wanted

@@ -128,7 +128,7 @@ class Executor:
     def run(self, plan: Plan) -> None:
         """Begin the jobs of ``plan``, after what the model has launched so far."""
         for put in plan.puts:
-            self._puts.offer((put, self._copied[put.slot]))
+            self._puts.offer((put, self._copied.get(put.slot)))
         if plan.loads or plan.saves:
             computed = self._tiers.device.compute_event()
             for load in plan.loads:
@@ -207,9 +207,13 @@ class Executor:
         return found
 
     def _copy_in_fetched(self, load: Load, computed: Event, fetched: Future[bool]) -> None:
-        if not fetched.cancelled() and fetched.exception() is None and fetched.result():
+        if fetched.cancelled() or fetched.exception() is not None or not fetched.result():
+            self._end_load(load, failed=True)
+            return
+        try:
             self._copy_in(load, computed)
-        else:
+        except Exception as error:  # noqa: BLE001 - a load that never ends holds its request
+            _LOG.error("a copy failed, its chunk is a miss: %r", error)
             self._end_load(load, failed=True)
 
     def _copy_in(self, load: Load, computed: Event) -> None:
@@ -235,10 +239,11 @@ class Executor:
         if save.put and self._tiers.store is not None:
             put_later((save, event))
 
-    def _put(self, job: tuple[Save | Put, Event]) -> None:
+    def _put(self, job: tuple[Save | Put, Event | None]) -> None:
         (save, copied), store = job, self._tiers.store
-        copied.wait()
-        if store is not None and copied.error is None:
+        if copied is not None:  # a fetch has filled the slot otherwise, and is over
+            copied.wait()
+        if store is not None and (copied is None or copied.error is None):
             payload, began_s = self._tiers.pool.payload(save.slot), time.monotonic()
             taken = store.put(self._tiers.name(save.key), payload, tenant_of(save.key))
             self.metrics.add("put_seconds", time.monotonic() - began_s)
@@ -246,7 +251,7 @@ class Executor:
             self.metrics.add("put_failed_chunks", not taken)
         self._end_put(save)
 
-    def _drop_put(self, job: tuple[Save | Put, Event]) -> None:
+    def _drop_put(self, job: tuple[Save | Put, Event | None]) -> None:
         self.metrics.add("put_dropped_chunks")
         self._end_put(job[0])
 

@@ -17,6 +17,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from kvtransfer.rare_log import RareLog
 from kvtransfer.stores.guarded import open_guarded
 
 if TYPE_CHECKING:
@@ -44,10 +45,10 @@ _Asked = tuple[_Question, Sequence[str]]
 
 
 class Lookup:
-    """Asks ``store``, which it owns and which must not raise, on a thread of its own.
+    """Asks ``store``, which it owns, on a thread of its own.
 
     Args:
-        store: a guarded store; what it can't answer is a miss.
+        store: a guarded store; what it can't answer is a miss, and so is what it raises.
         names: the base keys under which the shards of a chunk are stored, one for each rank; the
             chunk is there when all of them are.
         timeout_s: an answer that takes longer counts as misses.
@@ -90,6 +91,7 @@ class Lookup:
         self._clock = clock
         self._questions: dict[str, _Question] = {}
         self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
+        self._failures = RareLog()
         self._thread = Thread(target=self._answer_all, name="kvtransfer-lookup", daemon=True)
         self._thread.start()
 
@@ -103,7 +105,8 @@ class Lookup:
 
         def put(known: Future[list[str]]) -> None:
             if not known.cancelled():
-                self._queue.put((question, known.result()))
+                keys = [] if known.exception() else known.result()
+                self._queue.put((question, keys))
 
         keys.add_done_callback(put)
 
@@ -171,7 +174,16 @@ class Lookup:
     def _answer_all(self) -> None:
         with closing(self._store):
             while batch := self._next():
-                self._answer(batch)
+                self._survive(batch)
+
+    def _survive(self, batch: Sequence[_Asked]) -> None:
+        try:
+            self._answer(batch)
+        except BaseException as error:  # noqa: BLE001 - later questions are to be answered
+            self._failures.warn_unexpected("a lookup failed, its chunks are misses", error)
+            for question, _ in batch:
+                if not question.answer.done():
+                    question.answer.set_result(frozenset())
 
     def _next(self) -> list[_Asked]:
         """All that have been asked meanwhile, at least one; none at the end."""

@@ -42,7 +42,7 @@ class Save(NamedTuple):
 
 
 class Put(NamedTuple):
-    """Put into the store what an earlier save has left in a slot."""
+    """Put into the store what an earlier save or fetch has left in a slot."""
 
     job: int
     key: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,16 +11,19 @@ from kvtransfer.index import Index, slots
 from kvtransfer.jobs import Jobs
 from kvtransfer.plan import Load, Put, Report, Save
 from kvtransfer.promise import Promise, end_of_room
+from kvtransfer.put_again import PutAgain
 from kvtransfer.tiling import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Callable, Container, Iterable, Sequence
 
     from kvtransfer.config import TransferConfig
     from kvtransfer.layout import ChunkFormat
 
 # What is written back as it leaves may take this part of host memory.
 _MARGIN_SHARE = 16
+# Puts of chunks that the store may have already are small, but wait in the line of all puts.
+_AGAIN_AT_ONCE = 8
 
 
 @dataclass
@@ -42,6 +46,7 @@ class Planner:
         put: there is a store.
         margin: slots to keep free by putting what leaves them; 0: chunks are put when saved.
         admit_chance: what leaves is put only if it is asked for again with such a chance.
+        clock: seconds that never go back.
     """
 
     @classmethod
@@ -72,6 +77,7 @@ class Planner:
         put: bool,
         margin: int = 0,
         admit_chance: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.index = index
         self._keep = keep
@@ -92,6 +98,9 @@ class Planner:
         """Those of the loads that fetch."""
         self._copies = Jobs(ranks)
         self._puts = Jobs(ranks)
+        self._again = PutAgain(index.slots, clock)
+        self._puts_again: set[int] = set()
+        """Those of the puts whose chunks stay."""
 
     @property
     def is_loading(self) -> bool:
@@ -189,6 +198,7 @@ class Planner:
             slots[i] = slot
         self._promised -= len(wanted) - len(missing) + len(claimed)
         self._fetching.update(claimed)
+        self._again.fetched(claimed)
         return set(claimed)
 
     def _take_back(self, promise: Promise, keys: Sequence[str]) -> None:
@@ -231,6 +241,7 @@ class Planner:
             chunks = chunks[: max(0, self.room)]
         put = self._put and not self._margin
         slots = self._claim([chunk.key for chunk in chunks], after, pins=1 + put)
+        self._again.saved(slots)
         jobs = self._number(slots)
         self._copies.begin(jobs, slots)
         if put:
@@ -244,13 +255,30 @@ class Planner:
             for job, slot, (key, block_ids, _) in zip(jobs, slots, chunks, strict=False)
         ]
 
+    def touch(self, keys: Iterable[str]) -> None:
+        """A request that saves has ``keys`` again: see to it that the store has those held here."""
+        for key in keys if self._put else ():
+            if key in self.index:
+                self._again.touch(self.index.slot(key), key)
+
+    def put_again(self) -> list[Put]:
+        """Jobs that offer to the store what it may have lost or refused."""
+        most = _AGAIN_AT_ONCE - len(self._puts_again)
+        return [
+            self._put_staying(key)
+            for slot, key in self._again.take(most)
+            if self.index.holds(slot, key)
+            and slot not in self._fetching
+            and slot not in self._unput
+        ]
+
     def put_leaving(self) -> list[Put]:
         """Jobs that put what leaves host memory next, so that room is made before it is needed.
 
         A chunk that leaves is no longer found here, nor in the store until it is put.
         """
         puts: list[Put] = []
-        while self.index.free + len(self._puts) < self._margin and self.room > 0:
+        while self._free_soon < self._margin and self.room > 0:
             left = self.index.leave()
             if left is None:
                 break
@@ -261,6 +289,11 @@ class Planner:
             else:
                 puts += self._put_later(slot, key)
         return puts
+
+    @property
+    def _free_soon(self) -> int:
+        """Slots that hold nothing, or what leaves once it is put."""
+        return self.index.free + len(self._puts) - len(self._puts_again)
 
     def put_rest(self, most: int) -> list[Put]:
         """Jobs that put some of what no store was given yet, for the end."""
@@ -278,6 +311,13 @@ class Planner:
             self._lost += sum(self._unput.pop(slot, None) is not None for slot in slots)
         return slots
 
+    def _put_staying(self, key: str) -> Put:
+        slot = self.index.pin(key)
+        (job,) = self._number([slot])
+        self._puts.begin([job], [slot])
+        self._puts_again.add(job)
+        return Put(job, key, slot)
+
     def _put_later(self, slot: int, key: str) -> list[Put]:
         """``slot`` is pinned until its chunk is put, if no store has it."""
         if self._unput.pop(slot, None) != key:
@@ -292,6 +332,7 @@ class Planner:
         loaded, failed_loads = self._loads.end(report.loaded, report.failed)
         copied, failed_copies = self._copies.end(report.copied, report.failed)
         stored, _ = self._puts.end(report.stored, set())
+        self._puts_again.difference_update(stored)
         for slot in (
             *map(loaded.__getitem__, failed_loads),
             *map(copied.__getitem__, failed_copies),

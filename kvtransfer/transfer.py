@@ -141,6 +141,7 @@ class KVTransfer:
         """
         keys = self._keys(token_ids)
         ids = self._block_ids(block_ids, len(keys))
+        self._planner.touch(keys)
         jobs = [
             self._planner.save(
                 key, self._tiling.blocks(chunk, ids), keys[chunk - 1] if chunk else None
@@ -214,7 +215,7 @@ class KVTransfer:
                 self._take_reports(_POLL_S)
 
     def _run(self, loads: tuple[Load, ...] = (), saves: tuple[Save, ...] = ()) -> None:
-        puts = tuple(self._planner.put_leaving())
+        puts = (*self._planner.put_leaving(), *self._planner.put_again())
         self._executor.run(Plan(loads=loads, saves=saves, puts=puts))
 
     def _transfer(self, jobs: dict[int, int]) -> Transfer:

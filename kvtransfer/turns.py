@@ -10,6 +10,8 @@ from queue import Empty, PriorityQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from kvtransfer.rare_log import RareLog
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -41,6 +43,7 @@ class Turns(Generic[T]):
         self._name = name
         self._threads: list[Thread] = []
         self._growing = Lock()
+        self._failures = RareLog()
         self.widen(threads)
 
     def widen(self, threads: int) -> None:
@@ -80,6 +83,7 @@ class Turns(Generic[T]):
             try:
                 value = do()
             except BaseException as error:  # noqa: BLE001 - goes to whoever waits
+                self._failures.warn_unexpected("a fetch failed, its chunk is a miss", error)
                 call.result.set_exception(error)
             else:
                 call.result.set_result(value)

@@ -6,6 +6,8 @@ from collections import deque
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from kvtransfer.rare_log import RareLog
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -16,8 +18,9 @@ class WriteBehind(Generic[T]):
     """Does ``write`` to each item offered, in order, on a thread of its own.
 
     Args:
-        write: must not raise.
-        drop: is told, on the thread that offers or closes, which item was never written.
+        write: is called on the thread. An exception costs its item alone, and is logged.
+        drop: is told which item was never written: on the thread that offers or closes, or after
+            an exception of ``write``.
         limit: items that may wait; one more drops the oldest.
     """
 
@@ -30,6 +33,7 @@ class WriteBehind(Generic[T]):
         self._waiting: deque[T] = deque()
         self._is_closing = False
         self._change = Condition()
+        self._failures = RareLog()
         self._thread = Thread(target=self._write_all, name=name, daemon=True)
         self._thread.start()
 
@@ -72,4 +76,14 @@ class WriteBehind(Generic[T]):
                     return
                 item = self._waiting.popleft()
                 self._change.notify_all()
-            self._write(item)
+            self._survive(item)
+
+    def _survive(self, item: T) -> None:
+        try:
+            try:
+                self._write(item)
+            except BaseException as error:  # noqa: BLE001 - the next items are to be written
+                self._failures.warn_unexpected("a write failed, its chunk is dropped", error)
+                self._drop(item)
+        except BaseException as error:  # noqa: BLE001
+            self._failures.warn_unexpected("what was dropped could not be told", error)

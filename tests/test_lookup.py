@@ -160,3 +160,27 @@ def test_questions_that_wait_are_asked_in_one_batch(clock):
     assert [awaited(lookup, each) for each in ("first", "second", "third")] == [set(), {"b"}, {"b"}]
     lookup.close()
     assert store.asked[1:] == [[f"m@2@{rank}@{key}" for key in "abc" for rank in (0, 1)]]
+
+
+def test_an_exception_is_a_miss_and_later_questions_are_answered(caplog):
+    class FaultyStore(AskedStore):
+        def contains(self, keys):
+            if not self.asked:
+                self.asked.append(list(keys))
+                raise AttributeError("'NoneType' object has no attribute 'decode'")
+            return super().contains(keys)
+
+    with closing(Lookup(FaultyStore("b"), lambda key: [key], timeout_s=60)) as lookup:
+        lookup.ask("r1", ["a", "b"])
+        assert awaited(lookup, "r1") == set()
+        lookup.ask("r2", ["a", "b"])
+        assert awaited(lookup, "r2") == {"b"}
+    assert "no attribute 'decode'" in caplog.text
+
+
+def test_keys_that_could_not_be_worked_out_are_misses():
+    with closing(Lookup(AskedStore("a"), lambda key: [key], timeout_s=60)) as lookup:
+        keys = Future()
+        lookup.ask_when_known("r1", keys)
+        keys.set_exception(MemoryError())
+        assert awaited(lookup, "r1") == set()

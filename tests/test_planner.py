@@ -324,3 +324,70 @@ def test_what_is_unlikely_to_come_again_is_not_written_back():
             assert index.free >= 4
     assert put[0.0] == 8000 - len(index)
     assert put[0.05] < 0.2 * put[0.0]
+
+
+def saved_and_put(planner, *keys):
+    """Save ``keys`` to their end; returns the jobs."""
+    jobs = planner.save_all([Target(key, (i,)) for i, key in enumerate(keys)])
+    ended = {job.job: RANKS for job in jobs}
+    settle(planner, copied=ended, stored={job.job: RANKS for job in jobs if job.put})
+    return jobs
+
+
+def test_what_a_request_has_again_is_offered_again_and_stays():
+    plans = planner()
+    (first, _) = saved_and_put(plans, "a", "b")
+    assert plans.put_again() == []
+    plans.touch(["a", "x"])
+    (put,) = plans.put_again()
+    assert (put.key, put.slot) == ("a", first.slot)
+    assert plans.is_putting
+    assert plans.index.room == 3  # pinned meanwhile
+    plans.touch(["a"])
+    assert plans.put_again() == []  # not so soon
+    settle(plans, stored={put.job: RANKS})
+    assert not plans.is_putting
+    assert plans.index.room == 4
+    assert "a" in plans.index
+
+
+def test_only_some_are_offered_again_at_once():
+    keys = [f"k{i}" for i in range(20)]
+    plans = planner(slots=20)
+    saved_and_put(plans, *keys)
+    plans.touch(keys)
+    first = plans.put_again()
+    assert len(first) < 10
+    assert plans.put_again() == []
+    settle(plans, stored={put.job: RANKS for put in first})
+    second = plans.put_again()
+    assert [put.key for put in (*first, *second)] == keys[: len(first) + len(second)]
+    assert second
+
+
+def test_what_is_on_its_way_in_or_gone_is_not_offered_again():
+    plans = planner(slots=2)
+    (job,) = load(plans, "a")
+    plans.touch(["a"])
+    saved_and_put(plans, "b")
+    plans.touch(["b"])
+    plans.index.forget(plans.index.slot("b"))
+    assert plans.put_again() == []
+    settle(plans, loaded={job.job: RANKS})
+
+
+def test_without_a_store_nothing_is_offered_again():
+    plans = planner(put=False)
+    saved_and_put(plans, "a")
+    plans.touch(["a"])
+    assert plans.put_again() == []
+
+
+def test_what_is_written_back_later_is_not_offered_now_nor_counted_as_leaving():
+    plans = Planner(Index(4), ranks=RANKS, keep=True, put=True, margin=1)
+    hold(plans, "f")
+    plans._again.saved([plans.index.slot("f")])  # so that it is due
+    saved_and_put(plans, "a", "b", "c")
+    plans.touch(["f", "a"])
+    assert [job.key for job in plans.put_again()] == ["f"]
+    assert [job.key for job in plans.put_leaving()] == ["c"]

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import time
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
+import redis
 import torch
 
 from kvtransfer import ConfigError, KVTransfer, PagedCaches, TransferConfig
@@ -269,3 +273,76 @@ def test_a_device_without_streams_is_refused():
     caches = PagedCaches.split([torch.zeros(4, 2, 4, 6, device="meta")], CHUNK_TOKENS)
     with pytest.raises(ConfigError, match="meta is not supported"):
         opened(caches)
+
+
+@contextmanager
+def lost(server, kind):
+    """What a server loses or refuses while it lasts."""
+    with redis.Redis.from_url(server.url) as client:
+        client.flushall()
+        if kind == "refused":
+            client.config_set("maxmemory-policy", "noeviction")
+            client.config_set("maxmemory", 1)
+        yield client
+        client.config_set("maxmemory", 64 << 20)
+        client.config_set("maxmemory-policy", "allkeys-lru")
+
+
+class Refusals:
+    def __init__(self, kv):
+        self._kv = kv
+        self._count = 0
+
+    def count(self):
+        self._count += self._kv._executor.metrics.take().get("put_failed_chunks", 0)
+        return self._count
+
+
+@pytest.mark.parametrize("kind", ["flushed", "expired", "refused"])
+def test_what_the_store_lost_or_refused_is_put_again_while_host_memory_holds_it(kind, monkeypatch):
+    monkeypatch.setattr("kvtransfer.put_again.EVERY_S", 0.0)
+    layers, caches = paged()
+    with EmbeddedServer(64 << 20) as server, opened(caches, remote_url=server.url) as kv:
+        with lost(server, kind) as client:
+            kv.save(TOKENS, range(8)).wait()
+            if kind == "refused":
+                refused = Refusals(kv)
+                until(kv, lambda: refused.count() == 3)
+            else:
+                until(kv, lambda: client.dbsize() == 6)
+            if kind == "expired":
+                for name in client.scan_iter():
+                    client.pexpire(name, 1)
+                until(kv, lambda: client.dbsize() == 0)
+            if kind == "flushed":
+                client.flushall()
+        with redis.Redis.from_url(server.url) as client:
+            assert client.dbsize() == 0
+            until(kv, lambda: client.dbsize() == 6, lambda: kv.save(TOKENS, range(8)).wait())
+        others, other_caches = paged()
+        with opened(other_caches, remote_url=server.url) as other:
+            assert other.load(TOKENS, range(8)).wait(30) == 24
+            assert same(others, range(6), layers, range(6))
+
+
+def test_what_came_from_the_store_is_put_again_too(server, monkeypatch):
+    monkeypatch.setattr("kvtransfer.put_again.EVERY_S", 0.0)
+    _, caches = paged()
+    with opened(caches, remote_url=server.url) as kv:
+        kv.save(TOKENS, range(8)).wait()
+    _, caches = paged()
+    with (
+        opened(caches, remote_url=server.url) as kv,
+        redis.Redis.from_url(server.url) as client,
+    ):
+        assert kv.load(TOKENS, range(8)).wait(30) == 24
+        client.flushall()
+        until(kv, lambda: client.dbsize() == 6, lambda: kv.save(TOKENS, range(8)).wait())
+
+
+def until(kv, condition, act=lambda: None, timeout_s=60.0):
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s, condition
+        act()
+        kv._take_reports(0.01)

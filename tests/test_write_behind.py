@@ -58,3 +58,32 @@ def test_what_time_does_not_allow_is_dropped_and_told(writer, line):
         patch.setattr(line, "_drop", lambda item: (writer.dropped.append(item), writer.open.set()))
         line.close(0.01)
     assert (writer.written, writer.dropped) == ([0], [1, 2])
+
+
+def test_an_exception_costs_its_item_alone(caplog):
+    written, dropped = [], []
+
+    def write(item):
+        if item in (1, 2):
+            raise [TypeError, SystemExit][item - 1]("no")
+        written.append(item)
+
+    line = WriteBehind(write, dropped.append, limit=5, name="test")
+    for item in range(4):
+        line.offer(item)
+    line.close(10)
+    assert (written, dropped) == ([0, 3], [1, 2])
+    assert [record.getMessage().count("TypeError: no") for record in caplog.records] == [1]
+
+
+def test_it_survives_who_is_told_of_a_drop():
+    written = []
+
+    def fail(item):
+        raise TypeError(item)
+
+    line = WriteBehind(lambda item: written.append(1 // item), fail, limit=5, name="test")
+    for item in (1, 0, 1):
+        line.offer(item)
+    line.close(10)
+    assert written == [1, 1]

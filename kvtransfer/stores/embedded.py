@@ -10,23 +10,26 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from kvtransfer.errors import ConfigError
-from kvtransfer.stores.server_process import start_server
+from kvtransfer.stores.server_address import LoopbackPort, quoted
+from kvtransfer.stores.server_process import free_ports, start_server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
+    from kvtransfer.stores.server_address import SocketFile
+
 
 class EmbeddedServer:
-    """The bundled Valkey on a loopback port, running from construction to ``close``.
+    """The bundled Valkey, running from construction to ``close``.
 
     It keeps at most ``maxmemory_bytes``, evicts what was used longest ago and writes nothing to
     disk. It ends with this process, however that ends; with ``port`` and ``password`` given,
-    another can be started at the same URL later. ``extra_config`` are lines of the server's own
-    configuration file, read after ours.
+    another can be started at the same URL later. It listens on ``port`` of loopback or else on a
+    free one, which every user of the machine can reach; with ``socket``, there alone.
+    ``extra_config`` are lines of the server's own configuration file, read after ours.
 
     Raises:
         ConfigError: the server isn't installed.
@@ -38,21 +41,29 @@ class EmbeddedServer:
         maxmemory_bytes: int,
         *,
         port: int | None = None,
+        socket: SocketFile | None = None,
         password: str | None = None,
         extra_config: Sequence[str] = (),
     ) -> None:
-        # Loopback is open to every user of the machine, hence a password in any case.
         self._password = secrets.token_urlsafe(24) if password is None else password
         config = _config(maxmemory_bytes, self._password, extra_config)
-        process = start_server(server_binary(), port, self._password, config)
+        given = socket or (LoopbackPort(port) if port is not None else None)
+        addresses = free_ports() if given is None else [given]
+        process = start_server(server_binary(), addresses, self._password, config)
         self._end = weakref.finalize(self, process.end)  # also when forgotten, and at exit
-        self.port = process.port
+        self.address = process.address
         self.pid = process.pid
 
     @property
     def url(self) -> str:
         """Where it listens, with its password."""
-        return f"redis://:{quote(self._password, safe='')}@127.0.0.1:{self.port}/0"
+        return self.address.url(self._password)
+
+    @property
+    def port(self) -> int:
+        """Of loopback, where it listens on one."""
+        assert isinstance(self.address, LoopbackPort)
+        return self.address.port
 
     def close(self) -> None:
         """End the server; again is harmless."""
@@ -92,10 +103,8 @@ def server_binary() -> Path:
 
 
 def _config(maxmemory_bytes: int, password: str, extra_config: Sequence[str]) -> str:
-    hexed = "".join(f"\\x{byte:02x}" for byte in password.encode())
     ours = (
-        "bind 127.0.0.1",
-        f'requirepass "{hexed}"',
+        f"requirepass {quoted(password)}",
         f"maxmemory {maxmemory_bytes}",
         "maxmemory-policy allkeys-lru",
         'save ""',

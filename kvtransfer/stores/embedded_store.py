@@ -1,14 +1,14 @@
 """``embedded://``: chunks in a server of our own, shared by a user's processes on one machine.
 
-Whoever comes first starts it and holds a lock meanwhile; the others find its URL in the locked file.
+Whoever comes first starts it and holds a lock meanwhile; the others find its password in the
+locked file.
 It ends with the one who started it: from then on the others' chunks are misses.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
-import socket
+import secrets
 import tempfile
 import time
 from contextlib import suppress
@@ -18,7 +18,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from kvtransfer.errors import ConfigError, StoreError
 from kvtransfer.stores.embedded import EmbeddedServer, server_binary
+from kvtransfer.stores.process_lock import ProcessLock, private_folder
 from kvtransfer.stores.redis import RedisStore
+from kvtransfer.stores.server_address import SocketFile, answers
 
 if TYPE_CHECKING:
     from kvtransfer.layout import ChunkFormat
@@ -52,74 +54,62 @@ class EmbeddedStore(RedisStore):
 
 
 class SharedServer:
-    """The server of this user on this machine: started here, or found where it runs."""
+    """The server of this user on this machine: started here, or found where it runs.
+
+    It listens on a socket in a folder that only this user can enter. A port could be taken by any
+    user once the server has gone, who would then be sent our password and payloads.
+    """
 
     def __init__(self, maxmemory_bytes: int) -> None:
         server_binary()  # refuses before anything is left on the machine
+        folder = private_folder(_base() / f"kvtransfer-{os.getuid()}")
+        self._address = SocketFile(folder / "embedded.sock")
         self._server: EmbeddedServer | None = None
-        self._file = open(_folder() / "embedded", "a+", encoding="utf-8", opener=_private)  # noqa: SIM115 - closed by ``close``
+        self._owner_pid = os.getpid()
+        self._lock = ProcessLock(folder / "embedded.lock")
         try:
-            self.url = self._join(maxmemory_bytes)
+            self.url = self._address.url(self._join(maxmemory_bytes))
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        """End the server if it was started here; again is harmless."""
-        if self._server is not None:
-            self._file.truncate(0)
+        """End the server if it was started here; again is harmless, and so is it in a fork."""
+        if self._server is not None and self._owner_pid == os.getpid():
+            self._lock.write("")
             self._server.close()
-            self._server = None
-        self._file.close()
+            self._address.path.unlink(missing_ok=True)
+        self._server = None
+        self._lock.close()
 
     def _join(self, maxmemory_bytes: int) -> str:
+        """The password of the server that runs now."""
         deadline_s = time.monotonic() + _START_S
         while time.monotonic() < deadline_s:
-            with suppress(BlockingIOError):
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self._lock.is_taken():
                 return self._start(maxmemory_bytes)
-            self._file.seek(0)
-            if _answers(url := self._file.read()):
-                return url
+            with suppress(OSError):
+                if (password := self._lock.read()) and answers(self._address, password):
+                    return password
             time.sleep(0.01)
-        raise ConfigError(f"{self._file.name} is locked, but by nobody who runs a server")
+        raise ConfigError(f"{self._lock.path} is locked, but by nobody who runs a server")
 
     def _start(self, maxmemory_bytes: int) -> str:
-        self._file.truncate(0)  # whoever was here before may have been killed
+        self._lock.write("")  # whoever was here before may have been killed
+        self._address.path.unlink(missing_ok=True)
+        password = secrets.token_urlsafe(24)
         try:
-            self._server = EmbeddedServer(maxmemory_bytes)
+            self._server = EmbeddedServer(maxmemory_bytes, socket=self._address, password=password)
         except StoreError as error:
             raise ConfigError(str(error)) from None
-        self._file.write(self._server.url)
-        self._file.flush()
-        return self._server.url
+        self._lock.write(password)
+        return password
 
 
-def _answers(url: str) -> bool:
-    """Whether there is a server, and not only what one has left that was killed."""
-    if not url:
-        return False
-    try:
-        with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), 1.0):
-            return True
-    except OSError:
-        return False
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _folder() -> Path:
-    """Where only this user can read and write; the URL has a password."""
-    base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
-    folder = base / f"kvtransfer-{os.getuid()}"
-    with suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    found = folder.lstat()
-    if found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise ConfigError(f"{folder} must belong to this user alone: remove it")
-    return folder
+def _base() -> Path:
+    """Where the user's own folder lies."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(runtime if runtime and os.path.isdir(runtime) else tempfile.gettempdir())
 
 
 def _maxmemory_bytes(url: str) -> int:

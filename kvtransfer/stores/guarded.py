@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from kvtransfer.errors import PartError, StoreError
 from kvtransfer.metrics import Metrics
+from kvtransfer.rare_log import RareLog
 from kvtransfer.stores import Distant, Parted, StoreSettings, open_store
 from kvtransfer.stores.breaker import Breaker
 from kvtransfer.stores.disk import DiskStore
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LOG = logging.getLogger("kvtransfer")
-_LOG_EVERY_S = 60.0
 FAR_FETCHES = 16
 """At once from a store that is far away: most of each is waiting."""
 
@@ -83,11 +81,15 @@ class GuardedStore:
     """``store`` with each failure turned into a miss, counted, and logged once a minute.
 
     After a few failures in a row it answers misses at once and lets a probe through from time to
-    time (see :class:`Breaker`). Owns ``store``: closing this closes it.
+    time (see :class:`Breaker`). An exception that isn't a :class:`StoreError` is a fault of ours:
+    it is a miss too, with its traceback in the log, but one entry may have brought it about, so
+    the breaker doesn't count it. Owns ``store``: closing this closes it.
     """
 
     failures: int
     """Calls that the store did not answer."""
+    faults: int
+    """Those of them that ended in a fault of ours."""
     refused: int
     """Calls that were answered as misses without asking the store."""
 
@@ -100,13 +102,15 @@ class GuardedStore:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.failures = 0
+        self.faults = 0
         self.refused = 0
         self._store = store
         self._address = masked(address)
         self._breaker = Breaker() if breaker is None else breaker
         self._clock = clock
         self._lock = Lock()
-        self._logged_s: float | None = None
+        self._log = RareLog(clock)
+        self._unexpected = RareLog(clock)
 
     def contains(self, keys: Sequence[str]) -> list[bool]:
         """See :class:`kvtransfer.stores.Store`; all False when the store fails."""
@@ -134,7 +138,7 @@ class GuardedStore:
         """See :class:`kvtransfer.stores.Store`."""
         try:
             self._store.close()
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - the rest has to be closed, too
             self._note(error)
 
     def _ask(self, question: Callable[[], T], otherwise: T) -> T:
@@ -144,24 +148,23 @@ class GuardedStore:
                 return otherwise
         try:
             answer = question()
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, a cache may not end a thread
             self._note(error)
             return otherwise
         with self._lock:
             self._breaker.succeeded()
         return answer
 
-    def _note(self, error: StoreError) -> None:
+    def _note(self, error: Exception) -> None:
+        is_ours = not isinstance(error, StoreError)
         with self._lock:
-            now_s = self._clock()
             self.failures += 1
-            if not isinstance(error, PartError):
-                self._breaker.failed(now_s)
-            if self._logged_s is not None and now_s < self._logged_s + _LOG_EVERY_S:
-                return
-            self._logged_s = now_s
-            failures = self.failures
-        cause = str(error).removeprefix(f"{self._address}: ")
-        _LOG.warning(
-            "store %s fails, its chunks are misses: %s (%d so far)", self._address, cause, failures
-        )
+            self.faults += is_ours
+            if not is_ours and not isinstance(error, PartError):
+                self._breaker.failed(self._clock())
+        if is_ours:
+            told = f"store {self._address}: a fault of kvtransfer, please report it"
+            self._unexpected.warn_unexpected(told, error)
+        else:
+            cause = str(error).removeprefix(f"{self._address}: ")
+            self._log.warn(f"store {self._address} fails, its chunks are misses: {cause}")

@@ -12,14 +12,16 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from redis.exceptions import AskError, RedisError
+from redis.exceptions import AskError, OutOfMemoryError, RedisError
 
-from kvtransfer.errors import StoreError
+from kvtransfer.errors import PartError, StoreError
 from kvtransfer.stores import redis_talk
 from kvtransfer.stores.record import ChunkRecord, whole
 from kvtransfer.stores.redis_credentials import hidden
+from kvtransfer.stores.redis_limits import OversizedReplyError
 from kvtransfer.stores.redis_node import Node
 from kvtransfer.stores.redis_sentinel import Master
+from kvtransfer.stores.redis_talk import Found
 from kvtransfer.stores.redis_url import read_url
 
 if TYPE_CHECKING:
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
     from kvtransfer.layout import ChunkFormat
     from kvtransfer.stores import StoreSettings
-    from kvtransfer.stores.redis_talk import Found
     from kvtransfer.stores.redis_url import RedisUrl
     from kvtransfer.stores.redis_wire import Wire
 
@@ -65,7 +66,7 @@ class RedisStore:
         target = whole(payload, self._chunk)
         deadline_s = self._deadline_s()
         read = partial(redis_talk.read_entry, key, target, self._hit_ttl_s)
-        found = self._exchange(read, deadline_s)
+        found = self._found(read, deadline_s)
         record = self._record(key, found)
         if found.filled and record is not None and self._seals.open_whole(record, target, tenant):
             return True
@@ -79,7 +80,7 @@ class RedisStore:
         """See :class:`kvtransfer.stores.Store`."""
         source = whole(payload, self._chunk)
         deadline_s = self._deadline_s()
-        found = self._exchange(partial(redis_talk.probe_entry, key, self._ttl_s), deadline_s)
+        found = self._found(partial(redis_talk.probe_entry, key, self._ttl_s), deadline_s)
         if found.payload_bytes == len(source) and self._seals.know(self._record(key, found)):
             return True
         with self._seals.sealed(key, self._chunk, source, tenant) as sealed:
@@ -105,6 +106,13 @@ class RedisStore:
         """Of a call that begins now, by ``time.monotonic``."""
         return time.monotonic() + self._url.timeout_s
 
+    def _found(self, talk: Callable[[Wire], Found], deadline_s: float) -> Found:
+        """What ``talk`` finds of an entry; one that can't be ours, for its size, is damage."""
+        try:
+            return self._exchange(talk, deadline_s)
+        except _OversizedError:
+            return Found(fields=None, payload_bytes=None)
+
     def _exchange(self, talk: Callable[[Wire], T], deadline_s: float) -> T:
         """``talk`` with the server.
 
@@ -119,7 +127,18 @@ class RedisStore:
             ) from None
         except RedisError as error:
             cause = hidden(f"{type(error).__name__}: {error}", self._url.secrets())
-            raise StoreError(f"{self._url.shown}: {cause}") from None
+            raise _kind(error)(f"{self._url.shown}: {cause}") from None
+
+
+def _kind(error: RedisError) -> type[StoreError]:
+    if isinstance(error, OversizedReplyError):
+        return _OversizedError
+    # What is full takes nothing, but what it holds can still be had.
+    return PartError if isinstance(error, OutOfMemoryError) else StoreError
+
+
+class _OversizedError(StoreError):
+    """A reply was longer than what it is about can be."""
 
 
 def _node(url: RedisUrl) -> Node | Master:

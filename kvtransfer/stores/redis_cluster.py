@@ -18,6 +18,7 @@ from kvtransfer.errors import PartError, StoreError
 from kvtransfer.stores import redis_halves
 from kvtransfer.stores.record import ChunkRecord, whole
 from kvtransfer.stores.redis_credentials import hidden
+from kvtransfer.stores.redis_limits import OversizedReplyError
 from kvtransfer.stores.redis_presence import present
 from kvtransfer.stores.redis_slots import Slots
 from kvtransfer.stores.redis_talk import checked, fields_of, payload_key
@@ -130,7 +131,10 @@ class RedisClusterStore:
         self, key: str, deadline_s: float, ttl_s: int | None
     ) -> tuple[ChunkRecord | None, object]:
         """Of a chunk of ours under ``key``, None for anything else; and the fields as found."""
-        fields = fields_of(self._ask(key.encode(), b"HGETALL", deadline_s, ttl_s))
+        try:
+            fields = fields_of(self._ask(key.encode(), b"HGETALL", deadline_s, ttl_s))
+        except _OversizedError:  # so no record of ours: damage to us
+            fields = None
         return ChunkRecord.read(fields or {}, key, self._chunk), fields
 
     def _ask(self, name: bytes, verb: bytes, deadline_s: float, ttl_s: int | None = None) -> object:
@@ -148,6 +152,8 @@ class RedisClusterStore:
         """
         try:
             return [checked(reply) for reply in self._slots.exchange(name, talk, deadline_s)]
+        except OversizedReplyError as error:
+            raise _OversizedError(self._told(error)) from None
         except RedisError as error:
             raise PartError(self._told(error)) from None
 
@@ -155,3 +161,7 @@ class RedisClusterStore:
         return f"{self._url.shown}: " + hidden(
             f"{type(error).__name__}: {error}", self._url.secrets()
         )
+
+
+class _OversizedError(PartError):
+    """A reply was longer than what it is about can be."""

@@ -62,18 +62,19 @@ class Latest(Generic[T]):
 
     def _begin(self) -> Future[T]:
         if self._asking is None:
-            self._asking = Future()
+            asking: Future[T] = Future()
             self._asked_s = time.monotonic()
             self._thread = Thread(
-                target=self._run, args=(self._asking,), name="kvtransfer-topology", daemon=True
+                target=self._run, args=(asking,), name="kvtransfer-topology", daemon=True
             )
-            self._thread.start()
+            self._thread.start()  # which fails where the process may have no more threads
+            self._asking = asking
         return self._asking
 
     def _run(self, asking: Future[T]) -> None:
         try:
             answer = self._ask()
-        except Exception as error:  # noqa: BLE001 - goes to whoever waits
+        except BaseException as error:  # noqa: BLE001 - goes to whoever waits
             with self._lock:
                 self._asking = None
             asking.set_exception(error)

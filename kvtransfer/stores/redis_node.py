@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING, TypeVar
 
@@ -25,6 +26,8 @@ _LONGEST_REST_S = 1.0
 class Node:
     """At most ``connections`` exchanges at once, each over a connection of its own.
 
+    A firewall may forget idle connections without telling either end, all at about the same time.
+    So after a failure the idle ones are closed: the next exchange, a breaker's probe say, connects.
     ``open_connection`` makes one that isn't connected yet; it connects in its first exchange,
     within the same deadline. What a fork inherits is not used.
     """
@@ -47,20 +50,24 @@ class Node:
         if not self._free.acquire(timeout=max(deadline_s - time.monotonic(), 0)):
             raise TimeoutError("no connection free in time")
         try:
-            idle = self._take_idle()
-            if idle is not None:
-                try:
-                    return self._use(idle, talk, deadline_s)
-                except ConnectionError:
-                    pass  # the server may have gone and come back meanwhile
-            return self._use(self._open_connection(), talk, deadline_s)
+            return self._use_any(talk, deadline_s)
+        except (ConnectionError, TimeoutError):
+            self.close()
+            raise
         finally:
             self._free.release()
 
     def close(self) -> None:
-        """Close what is idle; no exchange may be under way."""
+        """Close what is idle."""
         while (idle := self._pop()) is not None:
             idle.disconnect()
+
+    def _use_any(self, talk: Callable[[Wire], T], deadline_s: float) -> T:
+        idle = self._take_idle()
+        if idle is not None:
+            with suppress(ConnectionError):  # the server may have gone and come back meanwhile
+                return self._use(idle, talk, deadline_s)
+        return self._use(self._open_connection(), talk, deadline_s)
 
     def _use(self, connection: Wire, talk: Callable[[Wire], T], deadline_s: float) -> T:
         answer = connection.exchange(talk, deadline_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 from redis.backoff import NoBackoff
@@ -25,6 +26,15 @@ def in_url(url: str) -> dict[str, Any]:
     options: dict[str, Any] = parse_url(url)
     options.pop("connection_class", None)
     return options
+
+
+def keep_alive() -> dict[str, Any]:
+    """For TCP: firewalls see traffic on an idle connection, and a dead peer is noticed in a minute."""
+    names = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+    known = {
+        getattr(socket, name): number for name, number in names.items() if hasattr(socket, name)
+    }
+    return {"socket_keepalive": True, "socket_keepalive_options": known}
 
 
 def complete(options: dict[str, Any], settings: StoreSettings, shown: str) -> None:

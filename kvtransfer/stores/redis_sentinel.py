@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, TypeVar
 from redis.exceptions import ConnectionError, ReadOnlyError, RedisError, TimeoutError
 from redis.sentinel import MasterNotFoundError, Sentinel
 
+from kvtransfer.stores.redis_asking import asking
 from kvtransfer.stores.redis_latest import Latest
 from kvtransfer.stores.redis_node import Node
+from kvtransfer.stores.redis_topology import checked_masters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from kvtransfer.stores.redis_wire import Wire
 
 T = TypeVar("T")
+_MASTERS = "SENTINEL MASTERS"
 
 
 class Master:
@@ -28,6 +31,9 @@ class Master:
     def __init__(self, url: RedisUrl) -> None:
         self._url = url
         self._sentinel = Sentinel(list(url.hosts), sentinel_kwargs=url.asking_options)
+        for client in self._sentinel.sentinels:
+            read = asking(client).response_callbacks[_MASTERS]
+            client.set_response_callback(_MASTERS, checked_masters(read))
         self._host: Latest[Host] = Latest(self._ask)
         self._lock = Lock()
         self._nodes: dict[Host, Node] = {}
@@ -65,6 +71,10 @@ class Master:
             raise ConnectionError(
                 f"no Sentinel names a master {self._url.service!r}{self._why()}"
             ) from None
+        except RedisError:
+            raise
+        except Exception as error:
+            raise ConnectionError("what the Sentinels say makes no sense") from error
         return host
 
     def _why(self) -> str:

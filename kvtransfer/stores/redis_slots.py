@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.cluster import ClusterNode, NodesManager
 from redis.crc import key_slot
@@ -13,17 +13,21 @@ from redis.exceptions import (
     ConnectionError,
     MovedError,
     RedisClusterException,
+    RedisError,
     SlotNotCoveredError,
     TimeoutError,
 )
 
+from kvtransfer.stores.redis_asking import asking
 from kvtransfer.stores.redis_halves import AskingLine, redirection
 from kvtransfer.stores.redis_latest import Latest
 from kvtransfer.stores.redis_node import GuardedNode, Node
+from kvtransfer.stores.redis_topology import read_slots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from redis import Redis
     from redis.exceptions import AskError
 
     from kvtransfer.stores.redis_sliced import Line
@@ -41,6 +45,16 @@ class Place(NamedTuple):
     port: int
     asking: bool = False
     """Its slot is just moving there: each command needs ASKING before it."""
+
+
+class _Nodes(NodesManager):
+    """redis-py's slot map, from replies that are bounded and checked."""
+
+    def create_redis_node(self, *arguments: Any, **options: Any) -> Redis:  # noqa: ANN401 - redis-py's
+        """See redis-py."""
+        node = asking(super().create_redis_node(*arguments, **options))
+        node.set_response_callback("CLUSTER SLOTS", read_slots)
+        return node
 
 
 class Slots:
@@ -135,15 +149,19 @@ class Slots:
     def _ask(self) -> NodesManager:
         try:
             self._manager = self._renewed(self._manager)
+        except RedisError:
+            raise
         except RedisClusterException as error:  # which is no RedisError
             raise ConnectionError(str(error)) from None
         except LookupError:
             raise ConnectionError("none of its nodes has slots") from None
+        except Exception as error:
+            raise ConnectionError("what its nodes say of each other makes no sense") from error
         return self._manager
 
     def _renewed(self, manager: NodesManager | None) -> NodesManager:
         if manager is None:
-            return NodesManager(
+            return _Nodes(
                 [ClusterNode(*host) for host in self._url.hosts],
                 dynamic_startup_nodes=False,  # the URL's names outlive any node's address
                 **self._url.asking_options,

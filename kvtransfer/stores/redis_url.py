@@ -94,6 +94,8 @@ def _read(url: str, settings: StoreSettings) -> RedisUrl:
     connections = options.pop("max_connections", settings.connections)
     theirs = {name: options.pop(f"sentinel_{name}", None) for name in ("username", "password")}
     redis_options.complete(options, settings, masked(url))
+    if family != "unix":
+        options = redis_options.keep_alive() | options
     asking = redis_options.for_asking(options, theirs if topology == "sentinel" else None)
     return RedisUrl(
         shown=masked(url),

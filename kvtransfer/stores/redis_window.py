@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import ConnectionError
 
+from kvtransfer.stores.redis_limits import OversizedReplyError
+
 if TYPE_CHECKING:
     import socket
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 _WINDOW_BYTES = 16 << 10
 # A value of another length than expected is read away up to here; beyond, reconnecting is cheaper.
 _DRAIN_BYTES = 16 << 20
+# No line that means anything is longer.
+_LINE_BYTES = 64 << 10
 
 
 class Window:
@@ -30,6 +34,7 @@ class Window:
         self._timeout_s = timeout_s
         self._arrived = bytearray()
         self._taken = 0
+        self._allowed_bytes = _LINE_BYTES
 
     def begin(self, deadline_s: float) -> None:
         """Nothing waits beyond ``deadline_s`` of ``time.monotonic``, sending neither."""
@@ -49,11 +54,20 @@ class Window:
         self._deadline_s = None
         self._sock.settimeout(self._timeout_s)
 
+    def allow(self, total_bytes: int) -> None:
+        """From now on ``readline`` and ``read`` together take no more than that."""
+        self._allowed_bytes = total_bytes
+
     def readline(self, timeout: object = None) -> bytes:
         """The next line, without its end."""
-        while (end := self._arrived.find(b"\r\n", self._taken)) < 0:
+        searched = self._taken
+        while (end := self._arrived.find(b"\r\n", searched)) < 0:
+            searched = max(self._taken, len(self._arrived) - 1)
+            if len(self._arrived) - self._taken > _LINE_BYTES:
+                raise OversizedReplyError(f"a line of more than {_LINE_BYTES} bytes")
             self._receive()
         line = bytes(self._arrived[self._taken : end])
+        self._spend(len(line))
         self._taken = end + 2
         return line
 
@@ -61,8 +75,7 @@ class Window:
         """The next ``length`` bytes; takes the line end behind them too. RESP2's null is -1."""
         if length < 0:
             return None
-        if length > _DRAIN_BYTES:  # before there is memory for it
-            raise ConnectionError(f"unexpected value of {length} bytes")
+        self._spend(length)  # before there is memory for it
         value = bytearray(length)
         self.read_into(memoryview(value))
         return bytes(value)
@@ -138,6 +151,11 @@ class Window:
 
     def close(self) -> None:
         """The connection is closed by its owner."""
+
+    def _spend(self, length: int) -> None:
+        if length > self._allowed_bytes:
+            raise OversizedReplyError(f"{length} bytes are more than a reply may have")
+        self._allowed_bytes -= length
 
     def _receive(self) -> None:
         self.share_deadline()

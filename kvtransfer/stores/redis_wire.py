@@ -16,6 +16,7 @@ from redis.connection import Connection, SSLConnection, UnixDomainSocketConnecti
 from redis.exceptions import ConnectionError, InvalidResponse, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from kvtransfer.stores.redis_limits import ABOUT_ENTRIES, OversizedReplyError
 from kvtransfer.stores.redis_window import Window
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ T = TypeVar("T")
 
 # From here on most of a call is waiting.
 _FAR_S = 0.01
+# In a row: we never ask for any.
+_MOST_PUSHES = 64
 
 
 class WrongLengthError(RedisError):
@@ -32,10 +35,13 @@ class WrongLengthError(RedisError):
 
 
 class WireParser(_RESP3Parser):
-    """redis-py's own parser, RESP2 and RESP3, on a :class:`Window`."""
+    """redis-py's own parser, RESP2 and RESP3, on a :class:`Window`, and within limits."""
 
+    limits = ABOUT_ENTRIES
     window: Window
     """Of the connection that is open."""
+    _elements = 0
+    _depth = 0
 
     def on_connect(self, connection: Any) -> None:  # noqa: ANN401 - any kind of redis-py's
         """See redis-py."""
@@ -46,11 +52,25 @@ class WireParser(_RESP3Parser):
         self.encoder = connection.encoder
 
     def read_response(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
-        """See redis-py, whose errors are of other kinds where a line was garbled."""
+        """See redis-py, whose errors are of all kinds where a reply was garbled."""
+        self.window.allow(self.limits.total_bytes)
+        self._elements = self._depth = 0
         try:
             return super().read_response(*arguments, **options)
-        except (ValueError, TypeError, RecursionError) as error:
+        except (RedisError, OSError):
+            raise
+        except Exception as error:
             raise InvalidResponse("a reply makes no sense") from error
+
+    def _read_response(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
+        """The next value, which may be a part of another one."""
+        self._elements += 1
+        if self._elements > self.limits.elements or self._depth > self.limits.depth:
+            raise OversizedReplyError("a reply has too many parts")
+        self._depth += 1
+        value = super()._read_response(*arguments, **options)
+        self._depth -= 1
+        return value
 
     def read_reply(self) -> object:
         """Read one small reply, text as bytes; an error is returned, not raised."""
@@ -81,8 +101,8 @@ class WireParser(_RESP3Parser):
             True; False for a null; the server's error; ``WrongLengthError`` for a value of another
             length, which is read away. ``target`` is undefined but for True.
         """
-        while self.window.peek() == ord(">"):  # a push, sent to nobody's question
-            self.read_response(push_request=True)
+        self._skip_pushes()
+        self.window.allow(self.limits.total_bytes)
         if self.window.peek() != ord("$"):
             reply = self.read_response(disable_decoding=True)
             if reply is None or isinstance(reply, RedisError):
@@ -102,10 +122,19 @@ class WireParser(_RESP3Parser):
             return length >= 0
         return WrongLengthError(f"a value of {length} bytes instead of {len(target)}")
 
+    def _skip_pushes(self) -> None:
+        """Read away what answers no question."""
+        for _ in range(_MOST_PUSHES):
+            if self.window.peek() != ord(">"):
+                return
+            self.read_response(push_request=True)
+        raise OversizedReplyError("pushes instead of a reply")
+
 
 class Wire:
     """Mixed into redis-py's connections."""
 
+    parser_class: type[WireParser] = WireParser
     _parser: WireParser
     _socket_timeout: float | None
     deadline_s: float | None = None
@@ -143,6 +172,16 @@ class Wire:
     def socket_connect_timeout(self, timeout_s: float | None) -> None:
         self._socket_timeout = timeout_s
 
+    def connect(self) -> None:
+        """See redis-py, whose errors are of all kinds where an address or a greeting is garbled."""
+        try:
+            super().connect()  # type: ignore[misc]
+        except (RedisError, OSError):
+            raise
+        except Exception as error:
+            self.disconnect()
+            raise ConnectionError(f"can't connect: {error}") from error
+
     def disconnect(self, *args: object, **kwargs: object) -> None:
         """Close it; it connects again in its next exchange."""
         super().disconnect(*args, **kwargs)  # type: ignore[misc]
@@ -166,7 +205,7 @@ class Wire:
 
     def set_parser(self, parser_class: type) -> None:
         """Always ours; a cluster's exception classes come with ``parser_class``."""
-        super().set_parser(WireParser)  # type: ignore[misc]
+        super().set_parser(self.parser_class)  # type: ignore[misc]
         self._parser.EXCEPTION_CLASSES = parser_class.EXCEPTION_CLASSES  # type: ignore[attr-defined]
 
     def exchange(self, talk: Callable[[Wire], T], deadline_s: float) -> T:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,10 +13,13 @@ from threading import Thread
 from typing import IO, TYPE_CHECKING
 
 from kvtransfer.errors import StoreError
+from kvtransfer.stores.server_address import LoopbackPort, answers, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
+
+    from kvtransfer.stores.server_address import Address
 
 _START_S = 10.0
 _ATTEMPTS = 5
@@ -37,25 +39,30 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
-def start_server(binary: Path, port: int | None, password: str, config: str) -> ServerProcess:
-    """A server that answers, on loopback ``port`` or else on any that is free.
+def start_server(
+    binary: Path, addresses: Iterable[Address], password: str, config: str
+) -> ServerProcess:
+    """A server that answers at the first of ``addresses`` that it can have.
 
-    ``config`` is the text of its configuration file, without the port; it has to require
+    ``config`` is the text of its configuration file, without the address; it has to require
     ``password``.
 
     Raises:
         StoreError: it doesn't come up; the message ends with what it said.
     """
-    # A free port may be taken before we are there.
-    ports = [free_port() for _ in range(_ATTEMPTS)] if port is None else [port]
-    for candidate in ports:
+    for address in addresses:
         # The server writes no files; its directory is only where it would, and goes at once.
         with tempfile.TemporaryDirectory(prefix="kvtransfer-") as directory:
-            process = ServerProcess(binary, candidate, f"dir {directory}\n{config}")
+            process = ServerProcess(binary, address, f"dir {directory}\n{config}")
             if process.answers(password):
                 return process
         process.end()
-    raise StoreError(f"no embedded server on port {process.port}: {process.last_words}")
+    raise StoreError(f"no embedded server on {process.address}: {process.last_words}")
+
+
+def free_ports() -> Iterator[LoopbackPort]:
+    """Several, for a free port may be taken before a server is there."""
+    return (LoopbackPort(free_port()) for _ in range(_ATTEMPTS))
 
 
 class ServerProcess:
@@ -65,9 +72,9 @@ class ServerProcess:
     """
 
     def __init__(
-        self, binary: Path, port: int, config: str, *, arguments: Sequence[str] = ("-",)
+        self, binary: Path, address: Address, config: str, *, arguments: Sequence[str] = ("-",)
     ) -> None:
-        self.port = port
+        self.address = address
         self.last_words = ""
         """The end of its log, once it has ended."""
         self._owner_pid = os.getpid()
@@ -83,16 +90,14 @@ class ServerProcess:
         self._keeper.start()
         self._child = launched.result()
         self.pid = self._child.pid
-        self._configure(f"port {port}\n{config}")
+        self._configure(f"{address.config}{config}")
 
     def answers(self, password: str) -> bool:
         """Wait until it does; False when it ended or was not in time."""
         deadline_s = time.monotonic() + _START_S
         while self._child.poll() is None and time.monotonic() < deadline_s:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1.0) as line:
-                secret = password.encode()
-                line.sendall(b"*2\r\n$4\r\nAUTH\r\n$%d\r\n%b\r\n" % (len(secret), secret))
-                if line.recv(5) == b"+OK\r\n":  # ours, and not another one that has the port
+            with suppress(OSError):
+                if answers(self.address, password):
                     return True
             time.sleep(0.01)
         return False
@@ -128,10 +133,3 @@ def _launch_and_stay(
         return
     launched.set_result(child)
     child.wait()
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

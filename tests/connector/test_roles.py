@@ -82,3 +82,15 @@ def test_a_producer_that_dies_costs_computation_only(engines, model, server, pla
     with engines.start(connected(model, server.url, role="kv_consumer")) as consumer:
         outcome = consumer.generate(request)
     assert outcome.answers == plain.generate(request).answers
+
+
+def test_what_the_store_has_lost_is_put_again_by_who_still_holds_it(split, plain):
+    request = Request(prompt(300, seed=14))
+    split.prefill(request)
+    split.entries.clear()
+    split.producer.generate(replace(request, answer_tokens=1))  # all of it is cached here
+    split.producer.generate(Request(prompt(20, seed=15), answer_tokens=4))  # steps in which to put
+    split.entries.await_count(chunks(request))
+    outcome = split.consumer.generate(request)
+    assert outcome.answers == plain.generate(request).answers
+    assert outcome.external_tokens == chunks(request) * CHUNK_TOKENS

@@ -116,6 +116,16 @@ DATA = (
         "record of another time", lambda arena: arena.control.hset(arena.record_name, "created", 1)
     ),
     Fault("both halves of another key", lambda arena: arena.replace_by_another()),
+    Fault(
+        "record of 17 MiB",
+        lambda arena: arena.control.hset(arena.record_name, "dtype", b"x" * (17 << 20)),
+    ),
+    Fault(
+        "record of many fields",
+        lambda arena: arena.control.hset(
+            arena.record_name, mapping={f"field {i}": i for i in range(20_000)}
+        ),
+    ),
     Fault("record cut", lambda arena: arena.control.hdel(arena.record_name, "dtype")),
     Fault(
         "record of strange bytes",
@@ -140,6 +150,11 @@ ANSWERS = {
     "numbers": b":1\r\n" * 300,
     "ok": b"+OK\r\n" * 300,
     "an empty line": b"\r\n",
+    "an empty push": b">0\r\n",
+    "a null error": b"!-1\r\n",
+    "moved nowhere": b"-MOVED x\r\n",
+    "an attribute": b"|1\r\n+a\r\n+b\r\n+OK\r\n",
+    "an endless line": b"+" + b"x" * 200_000,
     "zeroes": b"\0" * 100,
 }
 
@@ -151,6 +166,12 @@ LINE = (
     on_the_line("closed", proxy.closing),
     on_the_line("stalled", proxy.stalling),
     on_the_line("replies lost", proxy.swallowing),
+    Fault(
+        "connections forgotten",
+        lambda arena: arena.proxy.forget_lines(),
+        lambda arena: arena.proxy.follow(proxy.passing),
+    ),
+    Fault("connections forgotten for good", lambda arena: arena.proxy.forget_lines()),
     on_the_line("one byte at a time", proxy.dribbling(0.0002)),
     on_the_line("one byte at a time, slowly", proxy.dribbling(0.005)),
     on_the_line("delayed", proxy.delaying(DEADLINE_S / 50)),

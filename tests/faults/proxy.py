@@ -79,6 +79,12 @@ class Proxy:
             self._trip = None
             return trip.left_bytes, trip
 
+    def forget_lines(self) -> None:
+        """Carry nothing any more on the lines that there are, as a firewall does; new ones are well."""
+        with self._lock:
+            lines = frozenset(self._lines)
+        self.follow(forgetting(lines))
+
     def hang_up(self) -> None:
         """End all lines."""
         with self._lock:
@@ -185,6 +191,16 @@ def swallowing(line: Line, way: str, data: bytes) -> None:
     """Replies are lost."""
     if way == REQUEST:
         line.send(way, data)
+
+
+def forgetting(lines: frozenset[Line]) -> Rule:
+    """What is sent on any of ``lines`` goes nowhere, and nobody is told."""
+
+    def rule(line: Line, way: str, data: bytes) -> None:
+        if line not in lines:
+            line.send(way, data)
+
+    return rule
 
 
 def resetting(line: Line, way: str, data: bytes) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 import redis
 from redis.crc import key_slot
 
-from kvtransfer.stores.server_process import free_port
+from kvtransfer.stores.server_address import free_port
 from tests.stores import page
 from tests.stores.servers import PASSWORD, Server, until
 

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 import redis
 
-from kvtransfer.stores.server_process import ServerProcess, free_port
+from kvtransfer.stores.server_address import LoopbackPort, free_port
+from kvtransfer.stores.server_process import ServerProcess
 from tests.stores import page
 from tests.stores.servers import PASSWORD, Server, until
 
@@ -88,11 +89,12 @@ class Stack:
         lines = ["bind 127.0.0.1", f"dir {self._directory}", *self._tls_lines(tls_port)]
         lines += page.block("sentinel.conf", changes)
         path.write_text("\n".join((*lines, "")))
-        sentinel = ServerProcess(self._binary, port, "", arguments=(str(path), "--sentinel"))
+        arguments = (str(path), "--sentinel")
+        sentinel = ServerProcess(self._binary, LoopbackPort(port), "", arguments=arguments)
         if not sentinel.answers(SENTINEL_PASSWORD):
             sentinel.end()
             raise AssertionError(f"no Sentinel: {sentinel.last_words}")
-        sentinel.tls_port = tls_port
+        sentinel.port, sentinel.tls_port = port, tls_port
         return sentinel
 
     def _tls_lines(self, port):

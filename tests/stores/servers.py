@@ -11,7 +11,8 @@ from pathlib import Path
 import redis
 
 from kvtransfer.stores.embedded import server_binary
-from kvtransfer.stores.server_process import ServerProcess, free_port
+from kvtransfer.stores.server_address import LoopbackPort, free_port
+from kvtransfer.stores.server_process import ServerProcess
 
 PASSWORD = "s3cret"
 
@@ -34,9 +35,9 @@ class Server:
         self.url = f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
         folder = directory / f"server-{self.port}"
         folder.mkdir()
-        lines = ("bind 127.0.0.1", f"dir {folder}", 'save ""', f"requirepass {PASSWORD}")
+        lines = (f"dir {folder}", 'save ""', f"requirepass {PASSWORD}")
         text = "\n".join((*lines, *config, ""))
-        process = ServerProcess(binary, self.port, text)
+        process = ServerProcess(binary, LoopbackPort(self.port), text)
         self.pid = process.pid
         self.kill = weakref.finalize(self, process.end)  # as SIGKILL does; again is harmless
         if not process.answers(PASSWORD):

@@ -19,7 +19,7 @@ from kvtransfer.metrics import Metrics
 from kvtransfer.stores import StoreSettings, open_store, redis_wire
 from kvtransfer.stores.guarded import open_guarded
 from kvtransfer.stores.redis_slots import Slots
-from kvtransfer.stores.server_process import free_port
+from kvtransfer.stores.server_address import free_port
 from kvtransfer.testing import CHUNK, KEY, PAYLOAD, StoreContract, get
 from tests.stores import cluster as clusters
 from tests.stores.backing import RedisBacking

@@ -8,6 +8,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import redis
 
 from kvtransfer.errors import PartError, StoreError
 from kvtransfer.stores import StoreSettings, open_store
@@ -89,11 +90,44 @@ def test_logs_once_a_minute_with_address_and_cause_but_no_secret(clock, caplog):
     assert "t0ps3cret" not in caplog.text + repr(store)
 
 
-def test_the_callers_mistakes_are_not_hidden(clock):
-    _, store = guarded(clock, [])
-    with pytest.raises(ValueError, match="5 bytes"):
-        store.put(KEY, memoryview(b"short"))
-    assert store.failures == 0
+def test_a_fault_of_ours_is_a_miss_that_leaves_the_store_in_use(clock, caplog):
+    class Faulty(MemoryStore):
+        def get_into(self, key, payload, tenant=""):
+            if key == KEY:
+                raise RecursionError("one\r\nforged line \x1b[31m")
+            return super().get_into(key, payload, tenant)
+
+        def contains(self, keys):
+            raise TypeError("'int' object is not iterable")
+
+    store = GuardedStore(Faulty(CHUNK, StoreSettings()), "faulty://u:t0ps3cret@h", clock=clock)
+    store.put(OTHER_KEY, memoryview(PAYLOAD))
+    with caplog.at_level(logging.WARNING, "kvtransfer"):
+        for second in range(130):
+            clock.now_s = float(second)
+            assert get(store, KEY) is None
+            assert store.contains([KEY, OTHER_KEY]) == [False, False]
+        assert not store.put(KEY, memoryview(b"short"))
+        assert get(store, OTHER_KEY) == PAYLOAD
+    assert (store.failures, store.faults, store.refused) == (261, 261, 0)
+    assert store.open_breakers() == 0
+    assert len(caplog.records) == 3  # one a minute, whatever it is
+    assert "faulty://u:***@h" in caplog.text
+    assert "in get_into" in caplog.text
+    assert "RecursionError: one\\r\\nforged line \\x1b[31m" in caplog.text
+
+
+def test_what_a_server_says_is_one_line_of_the_log(clock, caplog):
+    class Rude(MemoryStore):
+        def contains(self, keys):
+            raise StoreError("rude://h: ERR \n2026-01-01 CRITICAL forged \x1b[31m" + "x" * 10_000)
+
+    store = GuardedStore(Rude(CHUNK, StoreSettings()), "rude://h", clock=clock)
+    with caplog.at_level(logging.WARNING, "kvtransfer"):
+        store.contains([KEY])
+    (record,) = caplog.records
+    assert record.getMessage().isprintable()
+    assert len(record.getMessage()) < 700
 
 
 def test_close_never_fails_and_reaches_the_store(clock):
@@ -102,12 +136,13 @@ def test_close_never_fails_and_reaches_the_store(clock):
 
         def close(self):
             self.closes += 1
-            raise StoreError("broken://: it is")
+            raise [StoreError, TypeError][self.closes - 1]("broken://: it is")
 
     broken = Broken()
     store = GuardedStore(broken, "broken://", clock=clock)
     store.close()
-    assert (broken.closes, store.failures) == (1, 1)
+    store.close()
+    assert (broken.closes, store.failures) == (2, 2)
 
 
 def test_many_threads_see_hits_or_misses_only():
@@ -140,6 +175,18 @@ def test_a_real_server_that_dies_and_comes_back(server, clock):
     assert (store.failures, store.refused) == (3, 2)
     clock.now_s = 1.0
     assert get(store, KEY) == PAYLOAD
+    store.close()
+
+
+def test_a_real_server_that_is_full_still_serves(server, clock):
+    store = GuardedStore(open_store(server.url, CHUNK, StoreSettings()), server.url, clock=clock)
+    store.put(KEY, memoryview(PAYLOAD))
+    with redis.Redis.from_url(server.url) as client:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", 1)
+    assert [store.put(OTHER_KEY, memoryview(PAYLOAD)) for _ in range(5)] == [False] * 5
+    assert get(store, KEY) == PAYLOAD
+    assert (store.failures, store.refused) == (5, 0)
     store.close()
 
 

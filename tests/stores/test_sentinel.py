@@ -10,7 +10,7 @@ from kvtransfer.config import TransferConfig
 from kvtransfer.errors import ConfigError, StoreError
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.guarded import open_guarded
-from kvtransfer.stores.server_process import free_port
+from kvtransfer.stores.server_address import free_port
 from kvtransfer.testing import CHUNK, KEY, PAYLOAD, StoreContract, get
 from tests.stores import sentinel as sentinels
 from tests.stores.backing import RedisBacking

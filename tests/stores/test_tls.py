@@ -11,7 +11,7 @@ import redis
 
 from kvtransfer.errors import ConfigError, StoreError
 from kvtransfer.stores import StoreSettings, open_store
-from kvtransfer.stores.server_process import free_port
+from kvtransfer.stores.server_address import free_port
 from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD, StoreContract, get
 from tests.stores import cluster as clusters
 from tests.stores import page
