@@ -59,7 +59,7 @@ def refuse_foreign(root: int, name: str) -> None:
         return
     with os.scandir(root) as listing:
         stranger = next((entry.name for entry in listing if not _may_be_ours(entry)), None)
-    if stranger is not None:
+    if stranger is not None and not is_ours(root):  # another process may just have marked it
         raise ForeignFolderError(
             f"{name} holds {stranger!r}, which isn't kvtransfer's; name an empty or a new folder"
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kvtransfer.errors import ConfigError
-from kvtransfer.stores import StoreSettings
+from kvtransfer.stores import StoreSettings, disk_claim
 from kvtransfer.stores.disk import DiskStore
 from kvtransfer.stores.disk_claim import MARKER
 from kvtransfer.stores.disk_names import new_temporary
@@ -264,3 +264,20 @@ def test_chunks_that_may_not_be_deleted_count_and_are_kept(store, inner, backing
 
 def _refuse(*_, **__):
     raise PermissionError(1, "Operation not permitted")
+
+
+def test_two_that_mark_a_new_folder_at_once_both_may(tmp_path, monkeypatch):
+    scandir = os.scandir
+
+    def overtaken(root):
+        """Another process marks the folder after we have looked for the marker."""
+        (tmp_path / MARKER).touch()
+        return scandir(root)
+
+    monkeypatch.setattr(disk_claim.os, "scandir", overtaken)
+    root = os.open(tmp_path, os.O_RDONLY)
+    try:
+        disk_claim.claim(root, str(tmp_path))
+    finally:
+        os.close(root)
+    assert (tmp_path / MARKER).exists()
