@@ -978,6 +978,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.jobs += [("loaded", load) for load in plan.loads]
         saves = (*plan.first_saves, *plan.saves)
         self.jobs += [(kind, save) for save in saves for kind in ("copied", "stored")]
+        self.jobs += [("stored", put) for put in plan.puts]
 
     def read(self, job):
         save = self.copying.pop(job, None)

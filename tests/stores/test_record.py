@@ -116,8 +116,10 @@ anything = st.recursive(
 
 @given(records, st.dictionaries(st.sampled_from([*names, "more"]), anything, min_size=1))
 def test_a_record_with_anything_else_in_it_is_none(record, other):
+    """Or, where that is a text that a record may hold, the record that says so."""
     fields = {**record.to_fields(), **other}
-    assert ChunkRecord.from_fields(fields) in (None, record)
+    read = ChunkRecord.from_fields(fields)
+    assert read is None or read.to_fields() == fields
 
 
 @pytest.mark.parametrize(

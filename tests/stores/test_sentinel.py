@@ -118,7 +118,7 @@ def test_a_killed_master_is_followed_by_its_replica(tmp_path):
 def test_nobody_listens():
     url = f"redis-sentinel://127.0.0.1:{free_port()},127.0.0.1:{free_port()}/mymaster"
     with (
-        closing(open_store(url, CHUNK, QUICK)) as store,
+        closing(open_store(url, CHUNK, StoreSettings(timeout_s=30.0))) as store,
         pytest.raises(StoreError, match="refused"),
     ):
         store.contains([KEY])

@@ -255,8 +255,9 @@ def test_both_sides_share_one_embedded_server(tmp_path, monkeypatch):
     folder = {"local_storage": str(tmp_path / "chunks"), "max_local_storage_size": 0.001}
     with configured(remote_url=url, **folder) as (executor, lookup, metrics):
         assert put(executor, KEY)
-        (address,) = tmp_path.glob("kvtransfer-*/embedded")
-        with redis.Redis.from_url(address.read_text()) as client:
+        (socket,) = tmp_path.glob("kvtransfer-*/embedded.sock")
+        password = socket.with_suffix(".lock").read_text()
+        with redis.Redis(unix_socket_path=str(socket), password=password) as client:
             assert len(client.keys()) == 2
         DiskBacking(tmp_path / "chunks").path(KEY).unlink()
         assert lookup.contains([KEY]) == [True]
