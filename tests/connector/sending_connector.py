@@ -61,7 +61,9 @@ class SendingConnector(KVConnectorBase_V1):
     def request_finished(self, request: Any, block_ids: list[int]) -> tuple[bool, None]:
         prompt = self._whole(request)
         own = self._of(prompt, block_ids)
-        if len(own) * self._block_tokens < len(prompt) or not prompt:
+        # As Nixl's: what is aborted is not sent; somebody may still be loading into its blocks.
+        is_whole = prompt and len(own) * self._block_tokens >= len(prompt)
+        if not is_whole or request.status.name == "FINISHED_ABORTED":
             return False, None
         self._orders.send[request.request_id] = prompt, own
         self._sent.setdefault(prompt, [])
