@@ -2,8 +2,7 @@
 
 - ``read/GiB``: tensors as large as those of a model with a hidden size of 4096, ``--gib`` of them
   in all, 0.7 GiB at a time. ``kvtransfer`` makes the fingerprint that is a part of every key; ``xxh3``
-  hashes the same bytes and does nothing else, the least possible; ``sha256`` is what a hash of the
-  files would cost, were they in memory.
+  hashes the same bytes and does nothing else, the least possible.
 - ``ready/smollm2``: from the start of a process to vLLM's first answer, SmolLM2-135M in fp32 on the
   CPU, with kvtransfer, without it (``plain``), and with that of another commit (``before``), whose
   checkout ``--before FOLDER`` names.
@@ -12,7 +11,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -64,7 +62,6 @@ def _read(gib: int, rounds: int) -> list[Row]:
     works: dict[str, Callable[[], object]] = {
         "kvtransfer": lambda: fingerprint(model),
         "xxh3": lambda: [xxhash.xxh3_128_digest(part) for part in raw],
-        "sha256": lambda: [hashlib.sha256(part).digest() for part in raw],
     }
     repeated = {name: _repeated(work, times) for name, work in works.items()}
     samples = interleaved(repeated, rounds)
