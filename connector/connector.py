@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import vllm
@@ -16,10 +17,12 @@ from kvtransfer.config import TransferConfig
 from . import same_process, vllm_facts
 from .held_weights import HeldWeights
 from .loaded_adapters import LoadedAdapters
+from .opening import tell_opening
 from .plan import StepPlan, StepReport
 from .reuse_verdict import refuse_layers
 from .scheduler import SchedulerSide
 from .stats import TransferPromMetrics, TransferStats
+from .summary import Totals
 from .vllm_version import warn_of_newer
 from .worker import WorkerSide
 
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
     from vllm.v1.metrics.cache_hit_source import CacheHitSource
     from vllm.v1.outputs import KVConnectorOutput
     from vllm.v1.request import Request
+
+
+_LOG = logging.getLogger("kvtransfer")
 
 
 class KVTransferConnector(KVConnectorBase_V1):
@@ -52,12 +58,16 @@ class KVTransferConnector(KVConnectorBase_V1):
     ) -> None:
         super().__init__(vllm_config, role, kv_cache_config)
         extra = vllm_config.kv_transfer_config.kv_connector_extra_config
-        self._config = TransferConfig.load(extra)
+        # Of an engine's processes one warns, and there is one scheduler.
+        tell = _LOG.warning if role == KVConnectorRole.SCHEDULER else _LOG.debug
+        self._config = TransferConfig.load(extra, tell=tell)
         self._facts = vllm_facts.describe(vllm_config, kv_cache_config, self._config)
         self._invalid_blocks: set[int] = set()
         if role == KVConnectorRole.SCHEDULER:
             warn_of_newer(vllm.__version__)
             vllm_facts.warn_of_failing_requests(vllm_config)
+            tell_opening(self._config, self._facts)
+            self._totals = Totals()
             self._scheduler = SchedulerSide.open(self._config, vllm_config, self._facts)
             self._meet_neighbour()
 
@@ -97,6 +107,8 @@ class KVTransferConnector(KVConnectorBase_V1):
         return StepPlan(plan, weights, self._scheduler.adapter_step(plan))
 
     def update_connector_output(self, connector_output: KVConnectorOutput) -> None:
+        if isinstance(connector_output.kv_connector_stats, TransferStats):
+            self._totals.add(connector_output.kv_connector_stats.data)
         step = connector_output.kv_connector_worker_meta
         if isinstance(step, StepReport):
             self._scheduler.take_weights(step.weights)
@@ -203,6 +215,8 @@ class KVTransferConnector(KVConnectorBase_V1):
     def get_kv_connector_stats(self) -> TransferStats | None:
         side = self._scheduler if self.role == KVConnectorRole.SCHEDULER else self._worker
         amounts = side.counted()
+        if self.role == KVConnectorRole.SCHEDULER:
+            self._totals.add(amounts)
         return TransferStats(amounts) if amounts else None
 
     @classmethod
@@ -217,6 +231,8 @@ class KVTransferConnector(KVConnectorBase_V1):
         if hasattr(self, "_worker"):  # it comes with the caches, should vLLM get so far
             self.save_rest()
         self._leave_neighbour()
+        if hasattr(self, "_scheduler"):
+            _LOG.info("kvtransfer in all: %s", self._totals)
         for side in ("_scheduler", "_worker"):
             if hasattr(self, side):
                 getattr(self, side).close()

@@ -12,6 +12,8 @@ from vllm.distributed.kv_transfer.kv_connector.v1.metrics import (
 
 from kvtransfer.metrics import COUNTERS, DURATIONS, GAUGES
 
+from .summary import phrases, sums
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -36,12 +38,9 @@ class TransferStats(KVConnectorStats):
                 self.data[name] = self.data[name] + amount
         return self
 
-    def reduce(self) -> dict[str, int | float]:
-        """What vLLM logs every few seconds."""
-        sums = {
-            name: sum(amount) if name in DURATIONS else amount for name, amount in self.data.items()
-        }
-        return {name: round(amount, 4) for name, amount in sums.items()}
+    def reduce(self) -> dict[str, str]:
+        """What vLLM logs every few seconds, for people; ``/metrics`` has the numbers."""
+        return phrases(sums(self.data))
 
     def is_empty(self) -> bool:
         """Whether nothing was counted."""

@@ -123,9 +123,7 @@ def _may_be_setting(name: str, prefix: str) -> bool:
     return name not in _NOT_SETTINGS and not is_of_service
 
 
-def _translated(
-    values: Mapping[str, Value], known: Iterable[str], tell: Tell
-) -> dict[str, Value]:
+def _translated(values: Mapping[str, Value], known: Iterable[str], tell: Tell) -> dict[str, Value]:
     """Under our names; what only LMCache has is left out, and told."""
     renamed = {_RENAMED.get(name, name): value for name, value in values.items()}
     left_out = sorted(name for name in renamed if name not in known and _is_theirs(name))

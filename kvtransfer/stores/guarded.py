@@ -98,6 +98,8 @@ class GuardedStore:
         self._clock = clock
         self._lock = Lock()
         self._logged_s: float | None = None
+        self._unanswered = 0
+        """Calls since it last served."""
 
     def contains(self, keys: Sequence[str]) -> list[bool]:
         """See :class:`kvtransfer.stores.Store`; all False when the store fails."""
@@ -132,20 +134,29 @@ class GuardedStore:
         with self._lock:
             if not self._breaker.allows(self._clock()):
                 self.refused += 1
+                self._unanswered += 1
                 return otherwise
         try:
             answer = question()
         except StoreError as error:
             self._note(error)
             return otherwise
-        with self._lock:
-            self._breaker.succeeded()
+        self._serves()
         return answer
+
+    def _serves(self) -> None:
+        with self._lock:
+            was_open, missed = self._breaker.is_open, self._unanswered
+            self._breaker.succeeded()
+            self._unanswered = 0
+        if was_open:
+            _LOG.warning("store %s serves again; %d calls were misses", self._address, missed)
 
     def _note(self, error: StoreError) -> None:
         with self._lock:
             now_s = self._clock()
             self.failures += 1
+            self._unanswered += 1
             if not isinstance(error, PartError):
                 self._breaker.failed(now_s)
             if self._logged_s is not None and now_s < self._logged_s + _LOG_EVERY_S:

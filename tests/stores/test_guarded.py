@@ -89,6 +89,19 @@ def test_logs_once_a_minute_with_address_and_cause_but_no_secret(clock, caplog):
     assert "t0ps3cret" not in caplog.text + repr(store)
 
 
+def test_says_once_that_it_serves_again_and_what_was_missed(clock, caplog):
+    _, store = guarded(clock, [True] * 3)
+    with caplog.at_level(logging.WARNING, "kvtransfer"):
+        for _ in range(10):
+            store.contains([KEY])
+        clock.now_s = 1.0
+        store.contains([KEY])
+        store.contains([KEY])
+    failing, serving = [record.getMessage() for record in caplog.records]
+    assert "call 1 was told to fail" in failing
+    assert serving == "store flaky://u:***@h serves again; 10 calls were misses"
+
+
 def test_the_callers_mistakes_are_not_hidden(clock):
     _, store = guarded(clock, [])
     with pytest.raises(ValueError, match="5 bytes"):
