@@ -22,7 +22,6 @@ from .plan import StepPlan, StepReport
 from .reuse_verdict import refuse_layers
 from .scheduler import SchedulerSide
 from .stats import TransferPromMetrics, TransferStats
-from .summary import Totals
 from .vllm_version import warn_of_newer
 from .worker import WorkerSide
 
@@ -67,7 +66,6 @@ class KVTransferConnector(KVConnectorBase_V1):
             warn_of_newer(vllm.__version__)
             vllm_facts.warn_of_failing_requests(vllm_config)
             tell_opening(self._config, self._facts)
-            self._totals = Totals()
             self._scheduler = SchedulerSide.open(self._config, vllm_config, self._facts)
             self._meet_neighbour()
 
@@ -107,8 +105,6 @@ class KVTransferConnector(KVConnectorBase_V1):
         return StepPlan(plan, weights, self._scheduler.adapter_step(plan))
 
     def update_connector_output(self, connector_output: KVConnectorOutput) -> None:
-        if isinstance(connector_output.kv_connector_stats, TransferStats):
-            self._totals.add(connector_output.kv_connector_stats.data)
         step = connector_output.kv_connector_worker_meta
         if isinstance(step, StepReport):
             self._scheduler.take_weights(step.weights)
@@ -215,8 +211,6 @@ class KVTransferConnector(KVConnectorBase_V1):
     def get_kv_connector_stats(self) -> TransferStats | None:
         side = self._scheduler if self.role == KVConnectorRole.SCHEDULER else self._worker
         amounts = side.counted()
-        if self.role == KVConnectorRole.SCHEDULER:
-            self._totals.add(amounts)
         return TransferStats(amounts) if amounts else None
 
     @classmethod
@@ -231,8 +225,6 @@ class KVTransferConnector(KVConnectorBase_V1):
         if hasattr(self, "_worker"):  # it comes with the caches, should vLLM get so far
             self.save_rest()
         self._leave_neighbour()
-        if hasattr(self, "_scheduler"):
-            _LOG.info("kvtransfer in all: %s", self._totals)
         for side in ("_scheduler", "_worker"):
             if hasattr(self, side):
                 getattr(self, side).close()

@@ -150,7 +150,7 @@ class GuardedStore:
             self._breaker.succeeded()
             self._unanswered = 0
         if was_open:
-            _LOG.warning("store %s serves again; %d calls were misses", self._address, missed)
+            _LOG.warning("store %s serves again; %d calls were not answered", self._address, missed)
 
     def _note(self, error: StoreError) -> None:
         with self._lock:

@@ -51,8 +51,9 @@ class Server:
         """How much it may hold, and what it does then."""
         if "maxmemory" not in self.info:
             return "memory policy unknown"
-        limit_bytes = int(self.info["maxmemory"])
-        limit = f"{limit_bytes / 2**30:.1f} GiB" if limit_bytes else "no limit of memory"
+        limit_mib = int(self.info["maxmemory"]) / 2**20
+        limit = f"{limit_mib / 1024:.1f} GiB" if limit_mib >= 1024 else f"{limit_mib:.0f} MiB"
+        limit = limit if limit_mib else "no limit of memory"
         return f"{limit}, {self.info.get('maxmemory_policy')}"
 
 

@@ -128,6 +128,10 @@ class Engine:
         """What our own counters have come to, by name without prefix."""
         return dict(self._do("counted"))
 
+    def seen(self) -> set[str]:
+        """Our metrics that were not at zero at some time."""
+        return set(self._do("seen"))
+
     def metric(self, name: str) -> float:
         """What a counter of vLLM's own has come to."""
         return float(self._do("metric", name=name))

@@ -99,7 +99,7 @@ def test_says_once_that_it_serves_again_and_what_was_missed(clock, caplog):
         store.contains([KEY])
     failing, serving = [record.getMessage() for record in caplog.records]
     assert "call 1 was told to fail" in failing
-    assert serving == "store flaky://u:***@h serves again; 10 calls were misses"
+    assert serving == "store flaky://u:***@h serves again; 10 calls were not answered"
 
 
 def test_the_callers_mistakes_are_not_hidden(clock):
