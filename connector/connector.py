@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import vllm
@@ -16,6 +17,7 @@ from kvtransfer.config import TransferConfig
 from . import same_process, vllm_facts
 from .held_weights import HeldWeights
 from .loaded_adapters import LoadedAdapters
+from .opening import tell_opening
 from .plan import StepPlan, StepReport
 from .reuse_verdict import refuse_layers
 from .scheduler import SchedulerSide
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
     from vllm.v1.request import Request
 
 
+_LOG = logging.getLogger("kvtransfer")
+
+
 class KVTransferConnector(KVConnectorBase_V1):
     """Made twice by vLLM: in the scheduler's process, and in each worker's.
 
@@ -53,12 +58,15 @@ class KVTransferConnector(KVConnectorBase_V1):
     ) -> None:
         super().__init__(vllm_config, role, kv_cache_config)
         extra = vllm_config.kv_transfer_config.kv_connector_extra_config
-        self._config = TransferConfig.load(extra)
+        # Of an engine's processes one warns, and there is one scheduler.
+        tell = _LOG.warning if role == KVConnectorRole.SCHEDULER else _LOG.debug
+        self._config = TransferConfig.load(extra, tell=tell)
         self._facts = vllm_facts.describe(vllm_config, kv_cache_config, self._config)
         self._invalid_blocks: set[int] = set()
         if role == KVConnectorRole.SCHEDULER:
             warn_of_newer(vllm.__version__)
             vllm_facts.warn_of_failing_requests(vllm_config)
+            tell_opening(self._config, self._facts)
             self._scheduler = SchedulerSide.open(self._config, vllm_config, self._facts)
             self._meet_neighbour()
 

@@ -234,6 +234,8 @@ class SchedulerSide:
                 received.add(loaded.request.request_id)
         for job in settled.copied:
             self._saves.end(job)
+        saved = len(set(settled.copied) - settled.failed)
+        self._metrics.add("saved_tokens", saved * self._tiling.chunk_tokens)
         for request_id in received:
             if self._requests[request_id].is_finished:
                 self._forget(request_id)

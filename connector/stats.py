@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +14,12 @@ from vllm.distributed.kv_transfer.kv_connector.v1.metrics import (
 
 from kvtransfer.metrics import COUNTERS, DURATIONS, GAUGES
 
+from .summary import Totals, phrases, sums
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+_LOG = logging.getLogger("kvtransfer")
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -36,12 +41,9 @@ class TransferStats(KVConnectorStats):
                 self.data[name] = self.data[name] + amount
         return self
 
-    def reduce(self) -> dict[str, int | float]:
-        """What vLLM logs every few seconds."""
-        sums = {
-            name: sum(amount) if name in DURATIONS else amount for name, amount in self.data.items()
-        }
-        return {name: round(amount, 4) for name, amount in sums.items()}
+    def reduce(self) -> dict[str, str]:
+        """What vLLM logs every few seconds, for people; ``/metrics`` has the numbers."""
+        return phrases(sums(self.data))
 
     def is_empty(self) -> bool:
         """Whether nothing was counted."""
@@ -49,7 +51,10 @@ class TransferStats(KVConnectorStats):
 
 
 class TransferPromMetrics(KVConnectorPromMetrics):
-    """``kvtransfer:NAME`` for each of ours, in Prometheus' kinds."""
+    """``kvtransfer:NAME`` for each of ours, in Prometheus' kinds; at the end the totals are logged.
+
+    VLLM's front end makes it, which ends in good order where the engine's processes are killed.
+    """
 
     def __init__(
         self,
@@ -59,6 +64,8 @@ class TransferPromMetrics(KVConnectorPromMetrics):
         per_engine_labelvalues: dict[int, list[object]],
     ) -> None:
         super().__init__(vllm_config, metric_types, labelnames, per_engine_labelvalues)
+        self._totals = Totals()
+        weakref.finalize(self, _tell, self._totals)
         self._record: dict[tuple[str, int], Callable[[Any], object]] = {}
         for name, metric, record in self._kinds():
             for engine, values in per_engine_labelvalues.items():
@@ -66,6 +73,7 @@ class TransferPromMetrics(KVConnectorPromMetrics):
 
     def observe(self, transfer_stats_data: dict[str, Any], engine_idx: int = 0) -> None:
         """Take in what :class:`TransferStats` held."""
+        self._totals.add(transfer_stats_data)
         for name, amount in transfer_stats_data.items():
             self._record[name, engine_idx](amount)
 
@@ -88,6 +96,10 @@ class TransferPromMetrics(KVConnectorPromMetrics):
                     ),
                     record,
                 )
+
+
+def _tell(totals: Totals) -> None:
+    _LOG.info("in all: %s", totals)
 
 
 def _observe_all(histogram: Any, seconds: list[float]) -> None:

@@ -64,9 +64,49 @@ def describe(
     Raises:
         ConfigError: it is of a kind that we don't support; the message says which and why.
     """
-    spec = _only_spec(vllm_config, kv_cache_config)
+    refuse_config(vllm_config)
+    spec = _only_spec(kv_cache_config)
     refuse_groups(kv_cache_config)
+    refuse_block_size(vllm_config, config)
+    layers = len(kv_cache_config.kv_cache_groups[0].layer_names)
+    return ModelFacts(
+        model_name=_model_name(vllm_config),
+        ranks=vllm_config.parallel_config.tensor_parallel_size,
+        chunk=_chunk_format(spec, layers, config.chunk_size),
+        block_tokens=vllm_config.cache_config.block_size,
+    )
+
+
+def refuse_config(vllm_config: VllmConfig) -> None:
+    """Refuse what vLLM's configuration alone shows, before the model is loaded.
+
+    Raises:
+        ConfigError: it is of a kind that we don't support; the message says which and why.
+    """
+    parallel = vllm_config.parallel_config
+    for name, size in (
+        ("pipeline", parallel.pipeline_parallel_size),
+        ("decode context", parallel.decode_context_parallel_size),
+        ("prefill context", parallel.prefill_context_parallel_size),
+    ):
+        if size > 1:
+            raise ConfigError(f"{name} parallel size {size} is not supported; set it to 1")
+    draft = vllm_config.speculative_config
+    if draft is not None and draft.method not in _DRAFTS_WITHOUT_CACHE:
+        raise ConfigError(
+            f"speculative decoding by {draft.method!r} keeps a cache of its own, which is not "
+            "supported; use ngram, or none"
+        )
+    _refuse_layers(vllm_config)
     refuse_model(vllm_config)
+
+
+def refuse_block_size(vllm_config: VllmConfig, config: TransferConfig) -> None:
+    """Refuse chunks that aren't whole blocks.
+
+    Raises:
+        ConfigError: ``chunk_size`` is no multiple of vLLM's block size.
+    """
     block_tokens = vllm_config.cache_config.block_size
     if config.chunk_size % block_tokens:
         raise ConfigError(
@@ -74,13 +114,6 @@ def describe(
             f"{block_tokens} tokens; set chunk_size to {_next_multiple(config, block_tokens)}, "
             "or change --block-size"
         )
-    layers = len(kv_cache_config.kv_cache_groups[0].layer_names)
-    return ModelFacts(
-        model_name=_model_name(vllm_config),
-        ranks=vllm_config.parallel_config.tensor_parallel_size,
-        chunk=_chunk_format(spec, layers, config.chunk_size),
-        block_tokens=block_tokens,
-    )
 
 
 def paged_caches(facts: ModelFacts, caches: Mapping[str, torch.Tensor]) -> PagedCaches:
@@ -128,21 +161,25 @@ def warn_of_failing_requests(vllm_config: VllmConfig) -> None:
         )
 
 
-def _only_spec(vllm_config: VllmConfig, kv_cache_config: KVCacheConfig) -> FullAttentionSpec:
-    parallel = vllm_config.parallel_config
-    for name, size in (
-        ("pipeline", parallel.pipeline_parallel_size),
-        ("decode context", parallel.decode_context_parallel_size),
-        ("prefill context", parallel.prefill_context_parallel_size),
-    ):
-        if size > 1:
-            raise ConfigError(f"{name} parallel size {size} is not supported; set it to 1")
-    draft = vllm_config.speculative_config
-    if draft is not None and draft.method not in _DRAFTS_WITHOUT_CACHE:
+def _refuse_layers(vllm_config: VllmConfig) -> None:
+    """What vLLM says of all layers at once; of others only their caches tell."""
+    model = vllm_config.model_config
+    names = ", ".join(model.architectures or ())
+    if model.is_attention_free or model.is_hybrid:
+        beside = "" if model.is_attention_free else " beside attention"
         raise ConfigError(
-            f"speculative decoding by {draft.method!r} keeps a cache of its own, which is not "
-            "supported; use ngram, or none"
+            f"{names}: a model with states{beside}, as Mamba has them, is not supported, only "
+            "full attention in every layer; run it without the connector"
         )
+    if vllm_config.cache_config.sliding_window is not None:  # then each layer has it
+        raise ConfigError(
+            f"{names}: a model whose attention sees a window of "
+            f"{vllm_config.cache_config.sliding_window} tokens (SlidingWindow) is not supported, "
+            "only full attention in every layer; run it without the connector"
+        )
+
+
+def _only_spec(kv_cache_config: KVCacheConfig) -> FullAttentionSpec:
     kinds = sorted({_kind(g.kv_cache_spec) for g in kv_cache_config.kv_cache_groups})
     if len(kv_cache_config.kv_cache_groups) != 1 or kinds[0] not in _SPECS:
         raise ConfigError(

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
+import logging
 import os
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
-from kvtransfer.config_sources import Value, environment, yaml_file
+from kvtransfer.config_sources import Value, environment, unknown, yaml_file
 from kvtransfer.errors import ConfigError
 from kvtransfer.policies import POLICIES
 from kvtransfer.urls import masked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from pydantic_core import ErrorDetails
 
+_LOG = logging.getLogger("kvtransfer")
 _SCHEMES = (
     "redis://", "rediss://", "unix://", "redis-sentinel://", "rediss-sentinel://",
     "redis-cluster://", "rediss-cluster://", "embedded://", "disk://", "memory://",
@@ -102,20 +103,24 @@ class TransferConfig(BaseModel):
 
     @classmethod
     def load(
-        cls, extra: Mapping[str, object] | None = None, environ: Mapping[str, str] = os.environ
+        cls,
+        extra: Mapping[str, object] | None = None,
+        environ: Mapping[str, str] = os.environ,
+        tell: Callable[[str], object] = _LOG.warning,
     ) -> TransferConfig:
         """From defaults, a YAML file, the environment and ``extra``; later ones win.
 
         The environment's texts are read as what they set (``1`` is true, or one, or a name);
-        elsewhere a value must have the setting's own type.
+        elsewhere a value must have the setting's own type. ``tell`` is given a sentence about each
+        setting that is left out.
 
         Raises:
             ConfigError: a source can't be read, or a setting is unknown or can't be.
         """
         path = environ.get("KVTRANSFER_CONFIG_FILE") or environ.get("LMCACHE_CONFIG_FILE")
-        values = yaml_file(path, cls.model_fields) if path else {}
+        values = yaml_file(path, cls.model_fields, tell) if path else {}
         last = {str(name): Value(value, str(name)) for name, value in (extra or {}).items()}
-        texts = environment(environ, cls.model_fields)
+        texts = environment(environ, cls.model_fields, tell)
         values |= cls._typed({name: text for name, text in texts.items() if name not in last})
         return cls._checked(values | last, cls.model_validate)
 
@@ -200,13 +205,6 @@ class TransferConfig(BaseModel):
             first = error.errors(include_url=False)[0]
             name = str(first["loc"][0])
             raise ConfigError(_sentence(values[name], name, first)) from None
-
-
-def unknown(source: str, name: str, known: Iterable[str]) -> str:
-    """One sentence about a name that no setting has."""
-    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}"
-    return f"{source}: there is no setting {name!r}; {hint}"
 
 
 _WANTED = {

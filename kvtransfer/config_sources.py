@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import logging
+import difflib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,10 @@ import yaml
 from kvtransfer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-_LOG = logging.getLogger("kvtransfer")
+    Tell = Callable[[str], object]
+
 _OURS, _THEIRS = "KVTRANSFER_", "LMCACHE_"
 _NOT_SETTINGS = {"KVTRANSFER_CONFIG_FILE", "LMCACHE_CONFIG_FILE"}
 _RENAMED = {
@@ -41,6 +43,12 @@ _THEIR_PREFIXES = (
     "nixl_", "p2p_", "pd_", "pin_", "resp_", "use_",
 )  # fmt: skip
 _NOTHING = {"none", "null"}
+# What Kubernetes tells every container about a Service that is named like our variables.
+_OF_A_SERVICE = re.compile(
+    r"(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+# As alike are "chunksize" and "chunk_size"; "pod_name" and "model_name" are not.
+_TYPO = 0.85
 
 
 @dataclass(frozen=True)
@@ -51,8 +59,10 @@ class Value:
     source: str
 
 
-def yaml_file(path: str, known: Container[str]) -> dict[str, Value]:
+def yaml_file(path: str, known: Iterable[str], tell: Tell) -> dict[str, Value]:
     """The settings in the YAML file ``path``, ours or LMCache's.
+
+    ``tell`` is given a sentence about each that is left out.
 
     Raises:
         ConfigError: it can't be read, or is no mapping of names to values.
@@ -70,32 +80,55 @@ def yaml_file(path: str, known: Container[str]) -> dict[str, Value]:
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise ConfigError(f"{path} must hold lines like `chunk_size: 256`, nothing else")
     values = {name: Value(value, f"{path}: {name}") for name, value in content.items()}
-    return _translated(values, known)
+    return _translated(values, known, tell)
 
 
-def environment(environ: Mapping[str, str], known: Container[str]) -> dict[str, Value]:
+def environment(environ: Mapping[str, str], known: Iterable[str], tell: Tell) -> dict[str, Value]:
     """The settings among ``LMCACHE_*`` and, winning over them, ``KVTRANSFER_*``.
 
-    Their values are texts, None for ``none``; an empty variable sets nothing.
+    Their values are texts, None for ``none``; an empty variable sets nothing. A variable need not
+    be meant for us, so ``tell`` is given a sentence about an unknown one, which is left out; it is
+    returned only where it looks like a misspelt setting of ours.
     """
-    theirs = _translated(_prefixed(environ, _THEIRS), known)
-    return theirs | _prefixed(environ, _OURS)
+    theirs = _translated(_prefixed(environ, _THEIRS), known, tell)
+    ours = _prefixed(environ, _OURS)
+    typos = {name for name in ours if difflib.get_close_matches(name, known, 1, _TYPO)}
+    strange = {
+        **{name: value for name, value in theirs.items() if name not in known},
+        **{name: value for name, value in ours.items() if name not in {*known, *typos}},
+    }
+    for name, value in strange.items():
+        tell(f"{unknown(value.source, name, known)}; the variable is left out")
+    both = theirs | ours
+    return {name: value for name, value in both.items() if name in {*known, *typos}}
+
+
+def unknown(source: str, name: str, known: Iterable[str]) -> str:
+    """One sentence about a name that no setting has."""
+    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}"
+    return f"{source}: there is no setting {name!r}; {hint}"
 
 
 def _prefixed(environ: Mapping[str, str], prefix: str) -> dict[str, Value]:
     return {
         name.removeprefix(prefix).lower(): Value(_read(text.strip()), name)
         for name, text in environ.items()
-        if name.startswith(prefix) and name not in _NOT_SETTINGS and text.strip()
+        if name.startswith(prefix) and text.strip() and _may_be_setting(name, prefix)
     }
 
 
-def _translated(values: Mapping[str, Value], known: Container[str]) -> dict[str, Value]:
-    """Under our names; what only LMCache has is left out with a warning."""
+def _may_be_setting(name: str, prefix: str) -> bool:
+    is_of_service = _OF_A_SERVICE.fullmatch(name.removeprefix(prefix)) is not None
+    return name not in _NOT_SETTINGS and not is_of_service
+
+
+def _translated(values: Mapping[str, Value], known: Iterable[str], tell: Tell) -> dict[str, Value]:
+    """Under our names; what only LMCache has is left out, and told."""
     renamed = {_RENAMED.get(name, name): value for name, value in values.items()}
     left_out = sorted(name for name in renamed if name not in known and _is_theirs(name))
     if left_out:
-        _LOG.warning("settings of LMCache without a meaning here: %s", ", ".join(left_out))
+        tell(f"settings of LMCache without a meaning here: {', '.join(left_out)}")
     return {name: value for name, value in renamed.items() if name not in left_out}
 
 

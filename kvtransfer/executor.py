@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from kvtransfer.copier import Copier
 from kvtransfer.device import open_device
+from kvtransfer.dropped_puts import DroppedPuts
 from kvtransfer.host_memory import taking
 from kvtransfer.host_pool import HostPool
 from kvtransfer.index import slots
@@ -71,6 +72,8 @@ class Tiers:
     """Guarded: it must not raise."""
     name: Callable[[str], str]
     """Key of a chunk to the base key of this rank's shard."""
+    block_bytes: int
+    """Of one of the manager's blocks, all layers together."""
 
 
 class Executor:
@@ -100,7 +103,8 @@ class Executor:
         metrics = Metrics()
         store = open_guarded(config, caches.chunk, metrics, shelf)
         copier = WakeableCopier(partial(Copier.open, caches, pool, device))
-        tiers = Tiers(copier, pool, device, store, partial(names.shard, rank))
+        block_bytes = caches.chunk.nbytes * caches.block_tokens // caches.chunk.tokens
+        tiers = Tiers(copier, pool, device, store, partial(names.shard, rank), block_bytes)
         limits = Limits(
             fetches=config.remote_connections,
             waiting_puts=config.max_pending_puts,
@@ -114,6 +118,7 @@ class Executor:
         self._limits = limits
         self._fetches: Turns[bool] = Turns(limits.fetches, "kvtransfer-fetch")
         self._puts = WriteBehind(self._put, self._drop_put, limits.waiting_puts, "kvtransfer-put")
+        self._dropped = DroppedPuts(limits.waiting_puts)
         metrics.watch("waiting_fetches", self._fetches.__len__)
         metrics.watch("waiting_puts", self._puts.__len__)
         self._fetched: dict[int, Future[bool]] = {}
@@ -253,6 +258,7 @@ class Executor:
 
     def _drop_put(self, job: tuple[Save | Put, Event | None]) -> None:
         self.metrics.add("put_dropped_chunks")
+        self._dropped.note()
         self._end_put(job[0])
 
     def _end_put(self, save: Save | Put) -> None:
@@ -270,12 +276,20 @@ class Executor:
         """Move the copies that are done into the next report; the caller holds ``_news``."""
         self._copies_in, done_in = _parted(self._copies_in)
         for load, event in done_in:
-            self._end_load(load, failed=self._has_failed(event))
+            failed = self._has_failed(event)
+            self._end_load(load, failed=failed)
+            if not failed:
+                self.metrics.add("to_device_bytes", self._nbytes(load.block_ids))
         self._copies_out, done_out = _parted(self._copies_out)
         for save, event in done_out:
             self._ended.copied[save.job] = 1
             if self._has_failed(event):
                 self._ended.failed.add(save.job)
+            else:
+                self.metrics.add("to_host_bytes", self._nbytes(save.block_ids))
+
+    def _nbytes(self, block_ids: Sequence[int]) -> int:
+        return len(block_ids) * self._tiers.block_bytes
 
     def _has_failed(self, event: Event) -> bool:
         if event.error is None:

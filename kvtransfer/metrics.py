@@ -31,6 +31,7 @@ COUNTERS = {
     "put_dropped_chunks": "Chunks not offered to the store because too many were waiting.",
     "put_lost_chunks": "Chunks that left host memory before they could be written back.",
     "save_skipped_chunks": "Chunks not saved because no slot of host memory was free.",
+    "saved_tokens": "Tokens copied from paged blocks to host memory, to be found again.",
     "evicted_chunks": "Chunks that left host memory to make room.",
     "lookup_late": "Requests that did not wait for the store's answer.",
 }

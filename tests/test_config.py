@@ -91,7 +91,57 @@ def test_options_of_lmcache_without_a_meaning_here_stop_nobody(name, caplog):
     (record,) = caplog.records
     assert name in record.getMessage()
     with pytest.raises(ConfigError, match=f"no setting '{name}'"):
-        load(**{f"KVTRANSFER_{name.upper()}": "1"})
+        load({name: "1"})
+
+
+def of_a_service(name):
+    """What Kubernetes puts into every container of a namespace that has a Service ``name``."""
+    return {
+        f"{name}_SERVICE_HOST": "10.0.0.7",
+        f"{name}_SERVICE_PORT": "6379",
+        f"{name}_SERVICE_PORT_REDIS": "6379",
+        f"{name}_PORT": "tcp://10.0.0.7:6379",
+        f"{name}_PORT_6379_TCP": "tcp://10.0.0.7:6379",
+        f"{name}_PORT_6379_TCP_PROTO": "tcp",
+        f"{name}_PORT_6379_TCP_PORT": "6379",
+        f"{name}_PORT_6379_TCP_ADDR": "10.0.0.7",
+    }
+
+
+@pytest.mark.parametrize("name", ["KVTRANSFER", "KVTRANSFER_REDIS", "LMCACHE", "LMCACHE_SERVER_V2"])
+def test_a_service_of_that_name_in_kubernetes_sets_nothing(name, caplog):
+    assert load(**of_a_service(name)) == load()
+    assert not caplog.records
+
+
+def test_no_setting_is_taken_for_a_service(caplog):
+    numbers = {"chunk_size": "64", "remote_timeout_ms": "7", "remote_connections": "3"}
+    config = load(**{f"KVTRANSFER_{name.upper()}": text for name, text in numbers.items()})
+    assert (config.chunk_size, config.remote_timeout_ms, config.remote_connections) == (64, 7, 3)
+    for name in type(config).model_fields:
+        assert load(**{f"KVTRANSFER_{name.upper()}": " "}) == load()
+        with pytest.raises(ConfigError, match=f"did you mean {name}"):
+            load(**{f"KVTRANSFER_{name.upper()}{name[-1].upper()}": "1"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "hint"),
+    [
+        ("KVTRANSFER_POD_NAME", "'pod_name'"),
+        ("KVTRANSFER_IMAGE_TAG", "'image_tag'"),
+        ("KVTRANSFER_CHUNK", "did you mean chunk_size?"),
+        ("LMCACHE_CHUNKS", "did you mean chunk_size?"),
+        ("LMCACHE_CHUNK_SIZ", "did you mean chunk_size?"),
+        ("LMCACHE_IMAGE", "'image'"),
+    ],
+)
+def test_a_variable_that_need_not_be_meant_for_us_is_warned_of(variable, hint, caplog):
+    assert load(**{variable: "s3cret"}) == load()
+    (record,) = caplog.records
+    said = record.getMessage()
+    assert said.startswith(f"{variable}: there is no setting ")
+    assert hint in said
+    assert "s3cret" not in said
 
 
 def test_a_file_and_variables_of_lmcache_are_read(tmp_path, caplog):
@@ -158,10 +208,8 @@ def test_the_sentence_says_where_the_value_stands(tmp_path):
         load(LMCACHE_LOCAL_CPU="2")
     with pytest.raises(ConfigError, match=r"^KVTRANSFER_MAX_LOCAL_CPU_SIZE \('x'\): .* a number"):
         load(KVTRANSFER_MAX_LOCAL_CPU_SIZE="x")
-    with pytest.raises(ConfigError, match=r"^KVTRANSFER_CHUNK: there is no setting 'chunk'"):
-        load(KVTRANSFER_CHUNK="1")
-    with pytest.raises(ConfigError, match=r"^LMCACHE_CHUNKS: there is no setting"):
-        load(LMCACHE_CHUNKS="1")
+    with pytest.raises(ConfigError, match=r"^KVTRANSFER_CHUNKSIZE: .*; did you mean chunk_size"):
+        load(KVTRANSFER_CHUNKSIZE="1")
     file = tmp_path / "settings.yaml"
     file.write_text("chunk_size: big\n")
     with pytest.raises(ConfigError, match=r"settings.yaml: chunk_size \('big'\): chunk_size must"):

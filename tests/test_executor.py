@@ -38,7 +38,9 @@ class Bench:
         store = GuardedStore(self.gate, "memory://")
         copier = WakeableCopier(partial(Copier.open, self.caches, self.pool, self.device))
         names = Names("m", 1)
-        tiers = Tiers(copier, self.pool, self.device, store, lambda key: names.shard(0, key))
+        block_bytes = self.caches.chunk.nbytes * BLOCK_TOKENS // CHUNK_TOKENS
+        shard = partial(names.shard, 0)
+        tiers = Tiers(copier, self.pool, self.device, store, shard, block_bytes)
         settings = {"fetches": 2, "waiting_puts": 8, "load_s": FOREVER_S, **limits}
         self.executor = Executor(tiers, Limits(**settings), Metrics())
         self.reports = Report()

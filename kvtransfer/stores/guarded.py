@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from kvtransfer.layout import ChunkFormat
     from kvtransfer.stores import Store
 
+_LOG = logging.getLogger("kvtransfer")
 T = TypeVar("T")
 
 FAR_FETCHES = 16
@@ -111,6 +113,8 @@ class GuardedStore:
         self._lock = Lock()
         self._log = RareLog(clock)
         self._unexpected = RareLog(clock)
+        self._unanswered = 0
+        """Calls since it last served."""
 
     def contains(self, keys: Sequence[str]) -> list[bool]:
         """See :class:`kvtransfer.stores.Store`; all False when the store fails."""
@@ -145,20 +149,29 @@ class GuardedStore:
         with self._lock:
             if not self._breaker.allows(self._clock()):
                 self.refused += 1
+                self._unanswered += 1
                 return otherwise
         try:
             answer = question()
         except Exception as error:  # noqa: BLE001 - whatever it is, a cache may not end a thread
             self._note(error)
             return otherwise
-        with self._lock:
-            self._breaker.succeeded()
+        self._serves()
         return answer
+
+    def _serves(self) -> None:
+        with self._lock:
+            was_open, missed = self._breaker.is_open, self._unanswered
+            self._breaker.succeeded()
+            self._unanswered = 0
+        if was_open:
+            _LOG.warning("store %s serves again; %d calls were not answered", self._address, missed)
 
     def _note(self, error: Exception) -> None:
         is_ours = not isinstance(error, StoreError)
         with self._lock:
             self.failures += 1
+            self._unanswered += 1
             self.faults += is_ours
             if not is_ours and not isinstance(error, PartError):
                 self._breaker.failed(self._clock())

@@ -104,6 +104,9 @@ class Session:
     def __init__(self, setup: Setup) -> None:
         from vllm import LLM
 
+        self._seen: set[str] = set()
+        if setup.transfer is not None:
+            self._watch_metrics()
         self._llm = LLM(
             model=setup.model, kv_transfer_config=setup.transfer, **{**OPTIONS, **setup.options}
         )
@@ -234,6 +237,21 @@ class Session:
             for sample in metric.samples
             if sample.name.endswith("_total")
         }
+
+    def _watch_metrics(self) -> None:
+        from kvtransfer.connector.stats import TransferPromMetrics
+
+        observe = TransferPromMetrics.observe
+
+        def observe_and_note(metrics: Any, data: dict[str, Any], engine_idx: int = 0) -> None:
+            self._seen |= {name for name, amount in data.items() if amount}
+            observe(metrics, data, engine_idx)
+
+        TransferPromMetrics.observe = observe_and_note  # type: ignore[method-assign]
+
+    def seen(self) -> list[str]:
+        """Our metrics that were not at zero at some time."""
+        return sorted(self._seen)
 
     def metric(self, name: str) -> float:
         """What a counter of vLLM's own has come to."""

@@ -41,6 +41,11 @@ T = TypeVar("T", bound=Killable)
 class EngineError(Exception):
     """An engine ended instead of answering; the message holds its reason and its log's end."""
 
+    def __init__(self, message: str, log: str = "") -> None:
+        super().__init__(message)
+        self.log = log
+        """All of it."""
+
 
 class Engine:
     """One vLLM in a process of its own, which ends with ``close`` or ``kill``.
@@ -128,6 +133,10 @@ class Engine:
         """What our own counters have come to, by name without prefix."""
         return dict(self._do("counted"))
 
+    def seen(self) -> set[str]:
+        """Our metrics that were not at zero at some time."""
+        return set(self._do("seen"))
+
     def metric(self, name: str) -> float:
         """What a counter of vLLM's own has come to."""
         return float(self._do("metric", name=name))
@@ -177,7 +186,7 @@ class Engine:
         except OSError as error:
             answer = {"error": f"no answer: {error}"}
         if "error" in answer:
-            raise EngineError(f"{answer['error']}\n{last_lines(self._log)}")
+            raise EngineError(f"{answer['error']}\n{last_lines(self._log)}", self.log())
         return answer["reply"]
 
     def _hang_up(self) -> None:

@@ -23,6 +23,7 @@ MODELS = {
     "mistral": "MistralForCausalLM",
     "gemma3": "Gemma3ForCausalLM",
     "mamba": "MambaForCausalLM",
+    "lfm2": "Lfm2ForCausalLM",
     "deepseek_v2": "DeepseekV2ForCausalLM",
 }
 

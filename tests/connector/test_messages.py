@@ -5,6 +5,7 @@ import pickle
 
 from kvtransfer.connector.plan import StepPlan, StepReport
 from kvtransfer.connector.stats import TransferStats
+from kvtransfer.connector.summary import Totals
 from kvtransfer.connector.weights_news import Expectation, Holding
 from kvtransfer.plan import Load, Plan, Report, Save
 
@@ -30,7 +31,40 @@ def test_statistics_add_up_and_are_plain():
     stats = TransferStats(dict(one)).aggregate(TransferStats(dict(two)))
     sums = {"put_bytes": 3.0, "put_seconds": [0.5, 1.5, 1.0], "waiting_puts": 2, "open_breakers": 1}
     assert json.loads(json.dumps(stats.to_dict())) == sums
-    assert stats.reduce() == {**sums, "put_seconds": 3.0}
     assert not stats.is_empty()
     stats.reset()
     assert stats.is_empty()
+
+
+def test_what_vllm_logs_is_for_people():
+    counted = {
+        "host_hit_tokens": 512,
+        "store_hit_tokens": 1536,
+        "disk_fetched_tokens": 3072,
+        "remote_fetched_tokens": 1024,
+        "load_seconds": [0.1, 0.25],
+        "predicted_prefill_seconds": 2.4,
+        "saved_tokens": 256,
+        "put_dropped_chunks": 2,
+        "load_failed_chunks": 1,
+        "waiting_puts": 3,
+    }
+    assert TransferStats(counted).reduce() == {
+        "restored": "2048 tokens (512 from host memory, 1536 from disk and store, 75% of it from "
+        "disk) in 0.35 s instead of 2.40 s",
+        "saved": "256 tokens",
+        "lost": "3 chunks (1 not loaded, 2 dropped before the store)",
+    }
+    assert TransferStats({"waiting_puts": 3}).reduce() == {
+        "restored": "0 tokens",
+        "saved": "0 tokens",
+    }
+
+
+def test_totals_add_up_what_was_counted():
+    totals = Totals()
+    for _ in range(2):
+        totals.add({"host_hit_tokens": 64, "load_seconds": [0.5, 0.25], "waiting_puts": 9})
+    assert str(totals) == (
+        "restored 128 tokens (128 from host memory, 0 from store) in 1.50 s, saved 0 tokens"
+    )

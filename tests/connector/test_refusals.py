@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.connector.engine_process import Request
+from tests.connector.engine_process import Request, Setup
 from tests.connector.engines import EngineError
 from tests.connector.inputs import connected, prompt
 from tests.connector.tiny_model import QWEN3, write_config
@@ -32,6 +32,29 @@ MAMBA = {
     "num_hidden_layers": 2,
     "conv_kernel": 4,
     "time_step_rank": 4,
+    "torch_dtype": "float32",
+}
+HYBRID = {
+    "model_type": "lfm2",
+    "architectures": ["Lfm2ForCausalLM"],
+    "vocab_size": 512,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "layer_types": ["conv", "full_attention"],
+    "conv_dim": 64,
+    "conv_dim_out": 64,
+    "conv_L_cache": 3,
+    "conv_bias": False,
+    "block_dim": 64,
+    "block_ff_dim": 128,
+    "block_multiple_of": 32,
+    "block_ffn_dim_multiplier": 1.0,
+    "block_auto_adjust_ff_dim": True,
+    "norm_eps": 1e-5,
+    "max_position_embeddings": 4096,
     "torch_dtype": "float32",
 }
 MLA = {
@@ -70,40 +93,69 @@ def refusal(engines, setup):
     return str(refused.value)
 
 
+def early_refusal(engines, setup):
+    """What it said last, and before the model was loaded."""
+    with pytest.raises(EngineError) as refused:
+        engines.start(setup)
+    said, log = str(refused.value), refused.value.log
+    assert "Starting to load model" not in log
+    reason, last = said.splitlines()[0], log.rstrip().splitlines()[-1]
+    assert reason.startswith("ConfigError: ")
+    assert last == f"kvtransfer.errors.{reason}"
+    return said
+
+
 @pytest.mark.parametrize(
     ("url", "settings", "sentence"),
     [
         (URL, {"chunksize": 64}, "chunksize.*chunk_size"),
         (URL, {"chunk_size": 100}, "chunk_size=100 .*block size of 32.* 128"),
         (URL, {"chunk_size": 0}, "chunk_size.*0"),
-        (URL, {"max_local_cpu_size": 1e-6}, "max_local_cpu_size"),
+        (URL, {"local_storage": "/nowhere"}, "local_storage=/nowhere .*max_local_storage_size"),
+        (URL, {"integrity_key_file": "/no/key"}, "/no/key"),
         ("http://:t0ps3cret@127.0.0.1:1/0", {}, "http.*redis://"),
         ("redis://:t0ps3cret@127.0.0.1:none/0", {}, "redis://.*malformed|malformed.*redis://"),
     ],
 )
 def test_settings(engines, model, url, settings, sentence):
-    said = refusal(engines, connected(model, url, **settings))
+    said = early_refusal(engines, connected(model, url, **settings))
     reason = said.splitlines()[0]
     assert_matches(sentence, reason)
     assert "ConfigError" in reason
     assert "t0ps3cret" not in reason
 
 
+def test_host_memory_for_no_chunk(engines, model):
+    said = refusal(engines, connected(model, URL, max_local_cpu_size=1e-6))
+    assert_matches("ConfigError.*max_local_cpu_size", said.splitlines()[0])
+
+
+def test_settings_of_one_among_several_connectors(engines, model):
+    ours = [connected(model, None).transfer, connected(model, None, chunksize=64).transfer]
+    several = {
+        "kv_connector": "MultiConnector",
+        "kv_role": "kv_both",
+        "kv_connector_extra_config": {"connectors": ours},
+    }
+    said = early_refusal(engines, Setup(model, several))
+    assert_matches("chunksize.*did you mean chunk_size", said.splitlines()[0])
+
+
 @pytest.mark.parametrize(
     ("config", "sentence"),
-    [(SLIDING, "SlidingWindow"), (MAMBA, "Mamba")],
-    ids=["sliding-window", "mamba"],
+    [(SLIDING, "SlidingWindow"), (MAMBA, "Mamba"), (HYBRID, "Lfm2.*states beside attention")],
+    ids=["sliding-window", "mamba", "hybrid"],
 )
 def test_kinds_of_model(engines, tmp_path, config, sentence):
     folder = str(write_config(tmp_path / "odd", config))
-    said = refusal(engines, connected(folder, URL, options={"load_format": "dummy"}))
+    said = early_refusal(engines, connected(folder, URL, options={"load_format": "dummy"}))
     assert_matches(f"ConfigError.*{sentence}.*not supported", said.splitlines()[0])
 
 
 def test_mla_on_a_cpu(engines, tmp_path):
     folder = str(write_config(tmp_path / "mla", MLA))
     options = {"load_format": "dummy", "block_size": 16}
-    said = refusal(engines, connected(folder, URL, options=options))
+    said = early_refusal(engines, connected(folder, URL, options=options))
     assert_matches(r"ConfigError.*\(MLA\) on a CPU.*not supported", said.splitlines()[0])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import openai
 import pytest
 
@@ -41,11 +43,15 @@ def test_a_second_server_restores_what_the_first_has_saved(model, server, entrie
         with first:
             text, prompt_tokens = chat(first)
             assert first.metric("vllm:external_prefix_cache_hits_total") == 0
+        assert f"in all: restored 0 tokens, saved {len(entries.keys()) * 64} tokens" in first.log()
         saved_tokens = prompt_tokens // 64 * 64
         assert len(entries.keys()) >= saved_tokens // 64 > 0  # the answer may have filled one more
         assert chat(second) == (text, prompt_tokens)
         assert second.metric("vllm:external_prefix_cache_hits_total") == saved_tokens
         assert second.metric("kvtransfer:store_hit_tokens_total") == saved_tokens
         shown = set(exported(second.metrics()))
+    (told,) = re.findall(r"\[stats.py:\d+\] in all: restored (.*)", second.log())
+    from_where = f"{saved_tokens} tokens (0 from host memory, {saved_tokens} from store) in "
+    assert told.startswith(from_where)
     assert set(table()) <= shown
     assert {name for _, expression in expressions() for name in asked(expression)} <= shown

@@ -9,7 +9,7 @@ import pytest
 
 from kvtransfer.stores.embedded import EmbeddedServer
 from tests.connector.engine_process import Request
-from tests.connector.engines import Engines
+from tests.connector.engines import EngineError, Engines
 from tests.connector.inputs import NGRAM, connected, prompt
 from tests.connector.vllm_variants import OTHER_VERSIONS, V1, V2
 
@@ -52,6 +52,13 @@ def test_what_one_version_has_saved_another_restores(filled, others, version, mo
     assert (ours.external_tokens, theirs.external_tokens, again.external_tokens) == (576, 0, 640)
     assert ours.answers == plain.generate(OURS).answers
     assert theirs.answers == again.answers == plain.generate(THEIRS).answers
+
+
+@pytest.mark.parametrize("others", [V1], indirect=True, ids=lambda variant: variant.name)
+def test_a_typo_is_refused_before_the_model_is_loaded(others, model):
+    with pytest.raises(EngineError, match="did you mean chunk_size") as refused:
+        others.start(connected(model, None, chunksize=64))
+    assert "Starting to load model" not in refused.value.log
 
 
 @pytest.mark.parametrize("version", OTHER_VERSIONS[-1:], indirect=True, ids=lambda it: it.name)

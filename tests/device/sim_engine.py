@@ -53,7 +53,7 @@ class SimEngine:
         lanes = LANES[lane](self, open_copy(self.caches.planes), streams)
         only = SimpleNamespace(save_path=lambda *_: 0, load_path=lambda *_: 0)
         copier = Copier(self.caches, self.pool, streams, lanes, only)
-        tiers = Tiers(copier, self.pool, self.device, self.store, lambda key: key)
+        tiers = Tiers(copier, self.pool, self.device, self.store, lambda key: key, 1)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(executor_module, "Turns", lambda *_: self.later)
             patch.setattr(executor_module, "WriteBehind", self.later.write_behind)

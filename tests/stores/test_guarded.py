@@ -130,6 +130,19 @@ def test_what_a_server_says_is_one_line_of_the_log(clock, caplog):
     assert len(record.getMessage()) < 700
 
 
+def test_says_once_that_it_serves_again_and_what_was_missed(clock, caplog):
+    _, store = guarded(clock, [True] * 3)
+    with caplog.at_level(logging.WARNING, "kvtransfer"):
+        for _ in range(10):
+            store.contains([KEY])
+        clock.now_s = 1.0
+        store.contains([KEY])
+        store.contains([KEY])
+    failing, serving = [record.getMessage() for record in caplog.records]
+    assert "call 1 was told to fail" in failing
+    assert serving == "store flaky://u:***@h serves again; 10 calls were not answered"
+
+
 def test_close_never_fails_and_reaches_the_store(clock):
     class Broken:
         closes = 0

@@ -1,0 +1,90 @@
+"""What an operator reads at start: what runs here, and what its server should be told."""
+
+from __future__ import annotations
+
+import logging
+from importlib.metadata import PackageNotFoundError, version
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from kvtransfer.errors import ConfigError, StoreError
+from kvtransfer.index import slots
+from kvtransfer.stores import StoreSettings
+from kvtransfer.urls import masked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kvtransfer.config import TransferConfig
+    from kvtransfer.stores.redis_server import Server
+
+    from .vllm_facts import ModelFacts
+
+_LOG = logging.getLogger("kvtransfer")
+_REDIS = ("redis://", "rediss://", "unix://", "redis-", "rediss-")
+
+
+def tell_opening(config: TransferConfig, facts: ModelFacts) -> None:
+    """Log it, from a thread of its own where a server is asked: nothing waits for its answer."""
+    said = "; ".join([_chunks(config, facts), *_tiers(config)])
+    url = config.remote_url
+    if url is None or not url.startswith(_REDIS):
+        _LOG.info("%s", said)
+        return
+    Thread(
+        target=_tell_with_server, args=(said, config, url), name="kvtransfer-opening", daemon=True
+    ).start()
+
+
+def _chunks(config: TransferConfig, facts: ModelFacts) -> str:
+    chunk, ranks = facts.chunk, "" if facts.ranks == 1 else f" on each of {facts.ranks} ranks"
+    return (
+        f"kvtransfer {_version()}: chunks of {chunk.tokens} tokens, "
+        f"{chunk.nbytes / 2**20:.2f} MiB{ranks}; host memory of {config.max_local_cpu_size:g} GiB "
+        f"for {slots(config, chunk)} chunks{'' if config.local_cpu else ', on their way only'}"
+    )
+
+
+def _version() -> str:
+    try:
+        return version("kvtransfer")
+    except PackageNotFoundError:  # run from its sources
+        return "(not installed)"
+
+
+def _tiers(config: TransferConfig) -> Iterator[str]:
+    if config.local_storage is not None:
+        yield f"disk {config.local_storage} of {config.max_local_storage_size:g} GiB"
+    if config.remote_url is not None:
+        yield f"store {masked(config.remote_url)}, {config.write_policy}"
+
+
+def _tell_with_server(said: str, config: TransferConfig, url: str) -> None:
+    from kvtransfer.stores.redis_server import ask_server
+
+    settings = StoreSettings(
+        timeout_s=config.remote_timeout_ms / 1000, password_file=config.remote_password_file
+    )
+    try:
+        server = ask_server(url, settings)
+    except (ConfigError, StoreError) as error:
+        _LOG.info("%s", said)
+        _LOG.warning("store %s doesn't answer: its chunks are misses (%s)", masked(url), error)
+        return
+    _LOG.info("%s: %s, %s, %.1f ms", said, server.name, server.memory, server.answer_s * 1000)
+    for warning in warnings(server):
+        _LOG.warning("store %s: %s", server.shown, warning)
+
+
+def warnings(server: Server) -> Iterator[str]:
+    """What its operator should change."""
+    if server.info.get("maxmemory_policy") == "noeviction":
+        yield (
+            "maxmemory-policy is noeviction, so a full server takes no chunk any more; set "
+            "maxmemory and maxmemory-policy allkeys-lru"
+        )
+    if not server.has_password and not server.shown.startswith("unix://"):
+        yield (
+            "it asks for no password: whoever reaches it reads and changes what is cached; set "
+            "requirepass, or users, and write redis://:PASSWORD@..."
+        )

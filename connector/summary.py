@@ -1,0 +1,69 @@
+"""What a person wants to know of all that was counted, in a few phrases."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from kvtransfer.metrics import GAUGES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LOST = {
+    "load_failed_chunks": "not loaded",
+    "put_failed_chunks": "not taken by the store",
+    "put_dropped_chunks": "dropped before the store",
+    "put_lost_chunks": "evicted before the store",
+    "save_skipped_chunks": "not saved",
+}
+
+
+class Totals:
+    """Sums of what was counted since the engine began."""
+
+    def __init__(self) -> None:
+        self._sums: Counter[str] = Counter()
+
+    def add(self, amounts: Mapping[str, Any]) -> None:
+        """Amounts by metric, lists of durations among them."""
+        self._sums.update(sums(amounts))
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {said}" for name, said in phrases(self._sums).items())
+
+
+def sums(amounts: Mapping[str, Any]) -> dict[str, float]:
+    """One number for each counter and duration."""
+    return {
+        name: sum(amount) if isinstance(amount, list) else amount
+        for name, amount in amounts.items()
+        if name not in GAUGES
+    }
+
+
+def phrases(amounts: Mapping[str, float]) -> dict[str, str]:
+    """What was restored, from where and how fast; what was saved; what was lost."""
+    said = {"restored": _restored(amounts), "saved": f"{amounts.get('saved_tokens', 0):.0f} tokens"}
+    lost = {words: int(amounts[name]) for name, words in _LOST.items() if amounts.get(name)}
+    if lost:
+        each = ", ".join(f"{count} {words}" for words, count in lost.items())
+        said["lost"] = f"{sum(lost.values())} chunks ({each})"
+    return said
+
+
+def _restored(amounts: Mapping[str, float]) -> str:
+    host, store = amounts.get("host_hit_tokens", 0), amounts.get("store_hit_tokens", 0)
+    if not host + store:
+        return "0 tokens"
+    said = f"{host + store:.0f} tokens ({host:.0f} from host memory, {store:.0f} from {_store(amounts)})"
+    took_s, compute_s = amounts.get("load_seconds", 0), amounts.get("predicted_prefill_seconds", 0)
+    return f"{said} in {took_s:.2f} s" + (f" instead of {compute_s:.2f} s" if compute_s else "")
+
+
+def _store(amounts: Mapping[str, float]) -> str:
+    """Which one; shares, for tokens are counted by each rank, and prefetched ones too."""
+    disk, remote = amounts.get("disk_fetched_tokens", 0), amounts.get("remote_fetched_tokens", 0)
+    if disk and remote:
+        return f"disk and store, {disk / (disk + remote):.0%} of it from disk"
+    return "disk" if disk else "store"

@@ -1,0 +1,37 @@
+"""Whether the stores of a configuration can be opened, as far as that shows without opening any."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kvtransfer.errors import ConfigError
+from kvtransfer.metrics import Metrics
+from kvtransfer.stores import StoreSettings
+from kvtransfer.stores.seals import Seals
+
+if TYPE_CHECKING:
+    from kvtransfer.config import TransferConfig
+
+_REDIS = ("redis://", "rediss://", "unix://", "redis-", "rediss-")
+
+
+def check_stores(config: TransferConfig) -> None:
+    """Connects to nothing, starts nothing and makes no folder.
+
+    Raises:
+        ConfigError: a URL is malformed, the folder has no size, or a key file can't be used.
+    """
+    if config.local_storage is not None and not config.max_local_storage_size:
+        raise ConfigError(
+            f"local_storage={config.local_storage} may hold nothing: set max_local_storage_size "
+            "to the GiB that it may hold"
+        )
+    settings = StoreSettings(
+        timeout_s=config.remote_timeout_ms / 1000,
+        password_file=config.remote_password_file,
+        seals=Seals.open(config, Metrics()),
+    )
+    if config.remote_url is not None and config.remote_url.startswith(_REDIS):
+        from kvtransfer.stores.redis_url import read_url
+
+        read_url(config.remote_url, settings)

@@ -1,0 +1,152 @@
+"""Each declared metric is counted by some real engine on a real server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kvtransfer.metrics import COUNTERS, DURATIONS, GAUGES
+from tests.connector.conversation import CHUNK_BYTES, hold, requests, small_host
+from tests.connector.engine_process import Request
+from tests.connector.inputs import CHUNK_TOKENS, connected, prompt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kvtransfer.stores.embedded import EmbeddedServer
+    from tests.connector.engines import Engines
+    from tests.connector.entries import Entries
+    from tests.connector.plain_vllm import PlainVllm
+
+pytestmark = pytest.mark.vllm
+
+NEVER = 1e-9
+"""A margin by which no load pays."""
+FEW_GIB = 4 * CHUNK_BYTES / 2**30
+DEADLINE_S = 120
+REQUESTS = [Request(prompt(tokens, seed=tokens)) for tokens in (300, 460, 200, 260, 331, 410)]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What the engines of a scenario are started with."""
+
+    engines: Engines
+    model: str
+    plain: PlainVllm
+    server: EmbeddedServer
+    entries: Entries
+    folder: Path
+
+    def setup(self, **settings):
+        return connected(self.model, self.server.url, **settings)
+
+    def fill(self):
+        """Have the store hold all of ``REQUESTS``."""
+        with self.engines.start(self.setup()) as engine:
+            engine.generate(*REQUESTS)
+        self.entries.await_count(sum(len(it.prompt_ids) // CHUNK_TOKENS for it in REQUESTS))
+
+    @contextmanager
+    def silence(self):
+        """The server answers nobody."""
+        os.kill(self.server.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.server.pid, signal.SIGCONT)
+
+
+def tiers_that_serve(place):
+    asked = requests(place.plain, 6, 3, seed=2)
+    setup = small_host(place.model, 18, place.folder, 26, place.server.url)
+    with place.engines.start(setup) as engine:
+        hold(engine, asked)
+        return engine.seen()
+
+
+def requests_that_wait(place):
+    place.fill()
+    setup = place.setup(options={"max_num_seqs": 1}, remote_connections=1)
+    with place.engines.start(setup) as engine:
+        engine.submit(Request(prompt(200), answer_tokens=64))
+        engine.step()
+        engine.submit(*REQUESTS)  # which wait until it is answered
+        engine.run()
+        return engine.seen()
+
+
+def damaged_entries(place):
+    place.fill()
+    place.entries.flip_a_bit_of_each_payload()
+    with place.engines.start(place.setup()) as engine:
+        engine.generate(REQUESTS[0])
+        return engine.seen()
+
+
+def a_store_slower_than_computing(place):
+    place.fill()
+    with place.engines.start(place.setup(load_margin=NEVER, local_cpu=False)) as engine:
+        deadline_s = time.monotonic() + DEADLINE_S
+        while "probed_chunks" not in engine.seen():  # one a while after it was refused
+            assert time.monotonic() < deadline_s, "never asked again"
+            engine.generate(new_request())
+            engine.generate(REQUESTS[1])
+            assert engine.reset()
+        return engine.seen()
+
+
+def a_silent_store(place):
+    setup = place.setup(max_pending_puts=1, remote_timeout_ms=100)
+    with place.engines.start(setup) as engine, place.silence():
+        deadline_s = time.monotonic() + DEADLINE_S
+        while not {"open_breakers", "put_dropped_chunks"} <= engine.seen():
+            assert time.monotonic() < deadline_s, "never left alone"
+            engine.generate(new_request(), new_request())
+        assert "puts dropped, because more than max_pending_puts=1 waited" in engine.log()
+        return engine.seen()
+
+
+def late_answers_and_full_host_memory(place):
+    setup = place.setup(max_local_cpu_size=FEW_GIB)
+    with place.engines.start(setup) as engine, place.silence():
+        engine.generate(*REQUESTS)
+        return engine.seen()
+
+
+def host_memory_that_is_left_too_fast(place):
+    setup = place.setup(max_local_cpu_size=FEW_GIB, write_policy="write_back")
+    with place.engines.start(setup) as engine, place.silence():
+        engine.generate(*REQUESTS)
+        return engine.seen()
+
+
+def new_request():
+    """A prompt that no store holds."""
+    return Request(prompt(200, seed=time.monotonic_ns()))
+
+
+SCENARIOS = [
+    tiers_that_serve,
+    requests_that_wait,
+    damaged_entries,
+    a_store_slower_than_computing,
+    a_silent_store,
+    late_answers_and_full_host_memory,
+    host_memory_that_is_left_too_fast,
+]
+
+
+def test_each_is_counted(v1_engines, model, plain, server, entries, tmp_path):
+    place = Place(v1_engines, model, plain, server, entries, tmp_path / "chunks")
+    counted = set()
+    for scenario in SCENARIOS:
+        entries.clear()
+        counted |= scenario(place)
+    assert {*COUNTERS, *DURATIONS, *GAUGES} - counted == set()
