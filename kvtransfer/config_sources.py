@@ -1,14 +1,15 @@
-"""Where settings come from besides a caller: a YAML file, the environment, the incumbent's too."""
+"""Where settings come from besides a caller: a YAML file, the environment, LMCache's too."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from kvtransfer import lmcache_names
 from kvtransfer.errors import ConfigError
+from kvtransfer.sourced import Value
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
@@ -16,39 +17,14 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("kvtransfer")
 _OURS, _THEIRS = "KVTRANSFER_", "LMCACHE_"
 _NOT_SETTINGS = {"KVTRANSFER_CONFIG_FILE", "LMCACHE_CONFIG_FILE"}
-_RENAMED = {
-    "local_disk": "local_storage",
-    "max_local_disk_size": "max_local_storage_size",
-    "cache_policy": "eviction_policy",
-    "save_decode_cache": "save_decode",
-}
-# Options of LMCache that say nothing to us; one that is in neither list is an error.
-_THEIR_NAMES = {
-    "audit_actual_remote_url", "blocking_timeout_secs", "distributed_url", "external_backends",
-    "external_lookup_client", "extra_config", "hit_miss_ratio", "log_level",
-    "lookup_server_worker_ids", "max_hidden_state_cpu_size", "min_retrieve_tokens", "numa_mode",
-    "plugin_locations", "weka_path",
-    "pre_caching_hash_algorithm", "priority_limit", "py_enable_gc", "remote_config_url",
-    "remote_storage_plugins", "reserve_local_cpu_size", "retrieve_locations", "app_id",
-    "run_script_api_enabled", "runtime_plugin_locations", "save_unfull_chunk",
-    "script_allowed_imports", "storage_plugins", "store_location", "track_usage",
-    "transfer_channel", "usage_track_url", "local_disk_path_sharding", "local_cpu_use_hugepages",
-    "force_skip_save", "error_handling", "weight", "cufile_buffer_size",
-}  # fmt: skip
-_THEIR_PREFIXES = (
-    "blend_", "chunk_statistics_", "controller_", "coordinator_", "cost_aware_", "ec_", "enable_",
-    "gds_", "hidden_state", "internal_api_server_", "lazy_memory_", "lmcache_", "maru_", "mp_",
-    "nixl_", "p2p_", "pd_", "pin_", "resp_", "use_",
-)  # fmt: skip
 _NOTHING = {"none", "null"}
 
 
-@dataclass(frozen=True)
-class Value:
-    """A setting's value, and what its reader calls the place it stands in."""
-
-    value: object
-    source: str
+def config_file(environ: Mapping[str, str], named: Value | None) -> str | None:
+    """The file of settings that ``named`` is, as LMCache's users write it, or the environment."""
+    if named is not None:
+        return str(named.value)
+    return environ.get("KVTRANSFER_CONFIG_FILE") or environ.get("LMCACHE_CONFIG_FILE")
 
 
 def yaml_file(path: str, known: Container[str]) -> dict[str, Value]:
@@ -70,7 +46,7 @@ def yaml_file(path: str, known: Container[str]) -> dict[str, Value]:
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise ConfigError(f"{path} must hold lines like `chunk_size: 256`, nothing else")
     values = {name: Value(value, f"{path}: {name}") for name, value in content.items()}
-    return _translated(values, known)
+    return translated(values, known)
 
 
 def environment(environ: Mapping[str, str], known: Container[str]) -> dict[str, Value]:
@@ -78,7 +54,7 @@ def environment(environ: Mapping[str, str], known: Container[str]) -> dict[str, 
 
     Their values are texts, None for ``none``; an empty variable sets nothing.
     """
-    theirs = _translated(_prefixed(environ, _THEIRS), known)
+    theirs = translated(_prefixed(environ, _THEIRS), known)
     return theirs | _prefixed(environ, _OURS)
 
 
@@ -90,17 +66,14 @@ def _prefixed(environ: Mapping[str, str], prefix: str) -> dict[str, Value]:
     }
 
 
-def _translated(values: Mapping[str, Value], known: Container[str]) -> dict[str, Value]:
-    """Under our names; what only LMCache has is left out with a warning."""
-    renamed = {_RENAMED.get(name, name): value for name, value in values.items()}
-    left_out = sorted(name for name in renamed if name not in known and _is_theirs(name))
-    if left_out:
-        _LOG.warning("settings of LMCache without a meaning here: %s", ", ".join(left_out))
-    return {name: value for name, value in renamed.items() if name not in left_out}
-
-
-def _is_theirs(name: str) -> bool:
-    return name in _THEIR_NAMES or name.startswith(_THEIR_PREFIXES)
+def translated(values: Mapping[str, Value], known: Container[str]) -> dict[str, Value]:
+    """Under our names; what only LMCache has is left out, and said: each feature, then the rest."""
+    ours = lmcache_names.in_our_words(values)
+    for sentence in lmcache_names.lost_features(ours):
+        _LOG.error("%s", sentence)
+    if knobs := lmcache_names.knobs(ours, known):
+        _LOG.warning("settings of LMCache without a meaning here: %s", ", ".join(knobs))
+    return lmcache_names.without_theirs(ours, known)
 
 
 def _read(text: str) -> str | None:
