@@ -24,7 +24,7 @@ _SAID_AND_MEANT = (
     ),
     (
         r"Redis Cluster cannot be connected.*Cluster mode is not enabled.*",
-        "no cluster; write redis://",
+        "Cluster mode is not enabled there; write redis:// instead of redis-cluster://",
     ),
 )
 _PLAIN_PORT = "; if this port has no TLS, write redis:// instead of rediss://"
