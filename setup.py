@@ -3,7 +3,7 @@
 ``kvtransfer/kernels`` and ``kvtransfer/connector`` are relative links to the folders of the same
 name beside this file: readers find both at the top, while type checkers, pytest, wheels and
 editable installs see one ordinary package. A zip file and Windows make text files of links, so
-both packages are built from the folders themselves. ``tests/test_packaging.py`` guards all of it.
+both packages are built from the folders themselves. ``tests/test_installing.py`` guards that.
 """
 
 from setuptools import find_packages, setup
