@@ -2,9 +2,15 @@
 
 ``kvtransfer/kernels`` and ``kvtransfer/connector`` are relative links to the folders of the same
 name beside this file: readers find both at the top, while type checkers, pytest, wheels and
-editable installs see one ordinary package. ``tests/test_packaging.py`` guards them.
+editable installs see one ordinary package. A zip file and Windows make text files of links, so
+both packages are built from the folders themselves. ``tests/test_installing.py`` guards that.
 """
 
 from setuptools import find_packages, setup
 
-setup(packages=find_packages(include=["kvtransfer", "kvtransfer.*"]))
+LINKED = {"kvtransfer.kernels": "kernels", "kvtransfer.connector": "connector"}
+
+setup(
+    package_dir=LINKED,
+    packages=[*find_packages(include=["kvtransfer", "kvtransfer.*"], exclude=LINKED), *LINKED],
+)

@@ -59,8 +59,10 @@ class KVTransferConnector(KVConnectorBase_V1):
         super().__init__(vllm_config, role, kv_cache_config)
         extra = vllm_config.kv_transfer_config.kv_connector_extra_config
         # Of an engine's processes one warns, and there is one scheduler.
-        tell = _LOG.warning if role == KVConnectorRole.SCHEDULER else _LOG.debug
-        self._config = TransferConfig.load(extra, tell=tell)
+        is_first = role == KVConnectorRole.SCHEDULER
+        self._config = TransferConfig.load(
+            extra, tell=lambda level, said: _LOG.log(level if is_first else logging.DEBUG, said)
+        )
         self._facts = vllm_facts.describe(vllm_config, kv_cache_config, self._config)
         self._invalid_blocks: set[int] = set()
         if role == KVConnectorRole.SCHEDULER:

@@ -53,7 +53,7 @@ def refuse(vllm_config: VllmConfig, extra: dict[str, Any]) -> None:
     from . import vllm_facts
 
     # What is only odd the scheduler's side will say, once.
-    config = TransferConfig.load(extra, tell=_LOG.debug)
+    config = TransferConfig.load(extra, tell=lambda _, said: _LOG.debug(said))
     check_stores(config)
     vllm_facts.refuse_config(vllm_config)
     if vllm_config.cache_config.user_specified_block_size:  # vLLM may still choose another one

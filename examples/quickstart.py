@@ -1,12 +1,15 @@
 """kvtransfer on your own tensors, without vLLM: compute once, restore elsewhere, compare.
 
-Run it with ``python examples/quickstart.py``; it brings its own Redis-compatible server.
+``python examples/quickstart.py`` keeps the chunks in a folder of its own; with a URL, as in
+``python examples/quickstart.py redis://localhost:6379``, they go there.
 """
+
+import sys
+import tempfile
 
 import torch
 
 from kvtransfer import KVTransfer, PagedCaches, TransferConfig
-from kvtransfer.stores.embedded import EmbeddedServer
 
 LAYERS, BLOCKS, BLOCK_TOKENS, HEADS, DIM = 4, 64, 16, 2, 64
 
@@ -20,25 +23,23 @@ def engine(url: str) -> tuple[list[torch.Tensor], KVTransfer]:
     return layers, KVTransfer.open(config, caches, model_name="example", facts=facts)
 
 
-def main() -> None:
-    tokens = list(range(700))  # two whole chunks of 256, and a rest that is computed anew
-    with EmbeddedServer(maxmemory_bytes=64 << 20) as server:
-        computed, first = engine(server.url)
-        blocks = list(range(32))
-        with first:  # leaving it hands the chunks to the store
-            print(f"saved    {first.save(tokens, blocks).wait()} tokens from blocks 0..31")
+def main(url: str) -> None:
+    tokens, blocks = list(range(700)), list(range(32))  # two whole chunks of 256, and a rest
+    computed, first = engine(url)
+    with first:  # leaving it hands the chunks to the store
+        print(f"saved    {first.save(tokens, blocks).wait()} tokens from blocks 0..31")
 
-        restored, second = engine(server.url)  # another process would do the same
-        with second:
-            elsewhere = list(range(63, 31, -1))
-            print(f"found    {second.lookup(tokens)} tokens of {len(tokens)} in the store")
-            print(f"restored {second.load(tokens, elsewhere).wait()} tokens into blocks 63..32")
-    same = all(
-        torch.equal(a[blocks], b[elsewhere]) for a, b in zip(computed, restored, strict=True)
-    )
+    restored, second = engine(url)  # another process would do the same
+    with second:
+        elsewhere = list(range(63, 31, -1))
+        print(f"found    {second.lookup(tokens)} tokens of {len(tokens)} in the store")
+        print(f"restored {second.load(tokens, elsewhere).wait()} tokens into blocks 63..32")
+    pairs = zip(computed, restored, strict=True)
+    same = all(torch.equal(a[blocks], b[elsewhere]) for a, b in pairs)
     print("the blocks are equal, bit by bit" if same else "the blocks DIFFER")
     raise SystemExit(not same)
 
 
 if __name__ == "__main__":
-    main()
+    with tempfile.TemporaryDirectory() as folder:
+        main(sys.argv[1] if len(sys.argv) > 1 else f"disk://{folder}")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from kvtransfer.paged import PagedCaches
     from kvtransfer.transfer import KVTransfer, Transfer
 
+__version__ = "0.1.0"
+
 __all__ = [
     "ConfigError",
     "KVTransfer",
@@ -43,3 +45,7 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"kvtransfer.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
-from kvtransfer.config_sources import Value, environment, unknown, yaml_file
+from kvtransfer.config_sources import config_file, environment, translated, unknown, yaml_file
 from kvtransfer.errors import ConfigError
 from kvtransfer.policies import POLICIES
+from kvtransfer.sourced import Value
 from kvtransfer.urls import masked
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _LOG = logging.getLogger("kvtransfer")
+_ALIASES = {"resp://": "redis://", "valkey://": "redis://", "valkeys://": "rediss://"}
+"""Schemes that LMCache and Valkey have for the same servers."""
 _SCHEMES = (
     "redis://", "rediss://", "unix://", "redis-sentinel://", "rediss-sentinel://",
     "redis-cluster://", "rediss-cluster://", "embedded://", "disk://", "memory://",
@@ -106,20 +109,21 @@ class TransferConfig(BaseModel):
         cls,
         extra: Mapping[str, object] | None = None,
         environ: Mapping[str, str] = os.environ,
-        tell: Callable[[str], object] = _LOG.warning,
+        tell: Callable[[int, str], object] = _LOG.log,
     ) -> TransferConfig:
         """From defaults, a YAML file, the environment and ``extra``; later ones win.
 
         The environment's texts are read as what they set (``1`` is true, or one, or a name);
-        elsewhere a value must have the setting's own type. ``tell`` is given a sentence about each
-        setting that is left out.
+        elsewhere a value must have the setting's own type. ``tell`` is given a level of
+        the log and a sentence about each setting that is left out.
 
         Raises:
             ConfigError: a source can't be read, or a setting is unknown or can't be.
         """
-        path = environ.get("KVTRANSFER_CONFIG_FILE") or environ.get("LMCACHE_CONFIG_FILE")
-        values = yaml_file(path, cls.model_fields, tell) if path else {}
         last = {str(name): Value(value, str(name)) for name, value in (extra or {}).items()}
+        path = config_file(environ, last.pop("lmcache_config_file", None))
+        values = yaml_file(path, cls.model_fields, tell) if path else {}
+        last = translated(last, cls.model_fields, tell)
         texts = environment(environ, cls.model_fields, tell)
         values |= cls._typed({name: text for name, text in texts.items() if name not in last})
         return cls._checked(values | last, cls.model_validate)
@@ -142,18 +146,28 @@ class TransferConfig(BaseModel):
     @field_validator("remote_url")
     @classmethod
     def _knows_scheme(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(_SCHEMES):
+        if url is None:
+            return None
+        scheme, _, rest = url.partition("://")
+        url = _ALIASES.get(f"{scheme}://", f"{scheme}://") + rest if rest else url
+        if not url.startswith(_SCHEMES):
             raise ValueError(
                 "write redis://host:6379/0, rediss://host:6379/0, unix:///path/to/socket, "
                 "redis-sentinel://host:26379/service, redis-cluster://host:6379, embedded://, "
                 "disk:///path or memory://"
             )
+        _check_hosts(url)
         return url
 
     @field_validator("local_storage")
     @classmethod
     def _names_a_folder(cls, path: str | None) -> str | None:
         return None if path is None else path.removeprefix("file://")  # as LMCache writes it
+
+    @field_validator("remote_serde", mode="before")
+    @classmethod
+    def _is_naive_by_default(cls, name: object) -> object:
+        return "naive" if name is None else name  # as LMCache writes it
 
     @field_validator("remote_serde")
     @classmethod
@@ -205,6 +219,24 @@ class TransferConfig(BaseModel):
             first = error.errors(include_url=False)[0]
             name = str(first["loc"][0])
             raise ConfigError(_sentence(values[name], name, first)) from None
+
+
+def _check_hosts(url: str) -> None:
+    """Refuse what is written for LMCache, and would be malformed here."""
+    scheme, _, rest = url.partition("://")
+    hosts, _, service = rest.rpartition("@")[2].partition("/")
+    if scheme.endswith("-sentinel") and not service.partition("?")[0]:
+        raise PydanticCustomError(
+            "url",
+            "{scheme}://host:26379/mymaster, with the name of the master at its end",
+            {"scheme": scheme},
+        )
+    if scheme in ("redis", "rediss") and "," in hosts:
+        raise PydanticCustomError(
+            "url",
+            "of one host; write {scheme}-cluster://host1:6379,host2:6379 for a cluster",
+            {"scheme": scheme},
+        )
 
 
 _WANTED = {

@@ -14,8 +14,11 @@ import hashlib
 import json
 import struct
 from dataclasses import dataclass
+from reprlib import repr as cut
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
+
+from kvtransfer.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,10 +34,33 @@ def namespace(facts: Mapping[str, object]) -> bytes:
     """Canonical JSON of everything but the tokens that shapes a chunk's bytes.
 
     Raises:
-        TypeError: a fact is not plain JSON; a rendering by ``repr`` could differ between processes.
+        ConfigError: a fact is not plain JSON; a rendering by ``repr`` could differ between
+            processes.
     """
     named = {"kvtransfer": FORMAT_VERSION, **facts}
-    return json.dumps(named, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    try:
+        return _json(named)
+    except (TypeError, ValueError, RecursionError):
+        wrong = ", ".join(f"facts[{name!r}]={cut(named[name])}" for name in _not_json(named))
+        raise ConfigError(
+            f"{wrong or 'facts'}: not plain JSON; write texts, finite numbers, true, false and "
+            "lists and mappings of them, which every process renders alike"
+        ) from None
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _not_json(named: Mapping[str, object]) -> list[str]:
+    """The names of the facts that JSON can't render."""
+    wrong = []
+    for name, fact in named.items():
+        try:
+            _json({name: fact})
+        except (TypeError, ValueError, RecursionError):
+            wrong.append(name)
+    return wrong
 
 
 def tenant_of_salt(salt: str | None) -> str:

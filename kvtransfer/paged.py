@@ -132,7 +132,21 @@ def _check_paged(cache: object) -> None:
     if cache.dim() != 4 or not cache.numel():
         raise ConfigError(
             f"a layer's cache is {list(cache.shape)}; pass four dimensions, none of them empty"
+            f"{_four_of(cache)}"
         )
+
+
+def _four_of(cache: Tensor) -> str:
+    """How to get four dimensions from the usual ones of other engines."""
+    if cache.dim() == 5 and 2 in cache.shape[:2]:
+        keys, values = ("[0]", "[1]") if cache.shape[0] == 2 else ("[:, 0]", "[:, 1]")
+        return (
+            f": the keys, cache{keys}, and the values, cache{values}, of each layer go to "
+            "PagedCaches.keys_and_values"
+        )
+    if cache.dim() == 3:
+        return ": [blocks, tokens, content] goes to PagedCaches.content as cache.unsqueeze(1)"
+    return ""
 
 
 def _cpu_planes(cache: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ PAGES = [
     "README.md",
     "docs/design.md",
     "docs/redis.md",
+    "docs/first-hour.md",
     "docs/recipes.md",
     "docs/metrics.md",
     "CONTRIBUTING.md",

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kvtransfer.errors import ConfigError
 from kvtransfer.keys import (
     KEY_HEX_DIGITS,
     BaseKey,
@@ -64,11 +65,12 @@ def test_every_fact_counts_and_their_order_does_not(facts, data):
     assert key != chunk_keys([1, 2], 2, namespace=namespace(changed))
 
 
-def test_facts_that_json_can_not_hold_are_refused():
-    with pytest.raises(TypeError):
-        namespace({"dtype": object()})
-    with pytest.raises(ValueError, match="JSON"):
-        namespace({"theta": float("nan")})
+@pytest.mark.parametrize(
+    "fact", [object(), float("nan"), {1: {2, 3}}, b"bytes", {"a": 1, 2: 3}], ids=repr
+)
+def test_facts_that_json_can_not_hold_are_refused_by_name(fact):
+    with pytest.raises(ConfigError, match=r"^facts\['theta'\]=.*: not plain JSON; write texts"):
+        namespace({"dtype": "float16", "theta": fact})
 
 
 def test_extras_count_from_their_chunk_on():

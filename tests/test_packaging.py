@@ -1,9 +1,12 @@
 import importlib.metadata
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import kvtransfer
 
 ROOT = Path(__file__).parents[1]
 
@@ -62,3 +65,23 @@ def test_the_plugin_is_cheap():
     heavy = "{'torch', 'redis', 'vllm'} & set(sys.modules)"
     done = python(f"import sys, kvtransfer.connector.plugin; print({heavy})")
     assert done.stdout.strip() == "set()", done.stderr
+
+
+def test_no_hint_names_an_index_where_we_are_not():
+    sources = [*ROOT.glob("kvtransfer/**/*.py"), *ROOT.glob("docs/*.md"), ROOT / "README.md"]
+    assert len(sources) > 80
+    wrong = [path.name for path in sources if re.search(r"install '?kvtransfer", path.read_text())]
+    assert wrong == []
+
+
+def test_the_package_tells_its_version_and_its_names():
+    assert kvtransfer.__version__ == importlib.metadata.version("kvtransfer")
+    assert {*kvtransfer.__all__, "__version__"} <= set(dir(kvtransfer))
+    done = subprocess.run(
+        [sys.executable, "-m", "kvtransfer", "--version"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"kvtransfer {kvtransfer.__version__}\n"

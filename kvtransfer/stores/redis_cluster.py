@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from kvtransfer.errors import PartError, StoreError
 from kvtransfer.stores import redis_halves
 from kvtransfer.stores.record import ChunkRecord, whole
+from kvtransfer.stores.redis_causes import cause_of
 from kvtransfer.stores.redis_credentials import hidden
 from kvtransfer.stores.redis_limits import OversizedReplyError
 from kvtransfer.stores.redis_presence import present
@@ -158,9 +159,8 @@ class RedisClusterStore:
             raise PartError(self._told(error)) from None
 
     def _told(self, error: Exception) -> str:
-        return f"{self._url.shown}: " + hidden(
-            f"{type(error).__name__}: {error}", self._url.secrets()
-        )
+        cause = hidden(cause_of(error, self._url.shown), self._url.secrets())
+        return f"{self._url.shown}: {cause}"
 
 
 class _OversizedError(PartError):

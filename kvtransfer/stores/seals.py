@@ -96,7 +96,6 @@ def _encryption(secret: SecretBytes) -> Seal:
         from kvtransfer.stores.cipher_seal import CipherSeal
     except ImportError:
         raise ConfigError(
-            "encryption_key_file needs the cryptography library: "
-            "pip install 'kvtransfer[encryption]'"
+            "encryption_key_file needs the cryptography library: pip install '.[encryption]'"
         ) from None
     return CipherSeal(secret)

@@ -11,7 +11,7 @@ from kvtransfer.policies import POLICIES
 from kvtransfer.simulate.grid import Machine, chunks_in, grid, replayed
 from kvtransfer.simulate.optimum import optimal_hits
 from kvtransfer.simulate.replay import Hierarchy, Sizes
-from kvtransfer.simulate.trace import Request, TraceError, read_trace
+from kvtransfer.simulate.trace import Request, read_trace
 
 MACHINE = Machine(10, 100, 1000.0, {"host": 1e9, "disk": 1e6, "remote": 1e4})
 chains = st.lists(st.sampled_from(["a", "ab", "abc", "abz", "x", "xy"]), min_size=1, max_size=12)
@@ -125,23 +125,6 @@ def test_three_kinds_of_trace_are_read_alike(tmp_path):
     assert traces == [[Request(["0", "1"], 1000), Request(["0", "1", "2"], 1400)]] * 3
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("t.parquet", "", "a trace is a .jsonl or a .csv file"),
-        ("t.jsonl", "", "there is no request in it"),
-        ("t.jsonl", '{"tokens": 3}\n', "request 1 has neither hash_ids and input_length"),
-        ("t.jsonl", '{"tokens": 3, "hashes": [1, 1]}\n', "request 1 has a hash twice"),
-        ("t.jsonl", "{\n", "t.jsonl: Expecting"),
-        ("t.csv", "tokens,hashes\nfew,1 2\n", "t.csv: invalid literal"),
-    ],
-)
-def test_what_is_no_trace_is_refused_in_one_sentence(tmp_path, name, text, message):
-    (tmp_path / name).write_text(text, encoding="utf-8")
-    with pytest.raises(TraceError, match=message):
-        read_trace(tmp_path / name)
-
-
 @pytest.mark.parametrize("ending", ["png", "svg"])
 def test_the_command_prints_a_table_and_draws_the_curve(tmp_path, capsys, ending):
     trace = jsonl(tmp_path / "trace.jsonl", MOONCAKE)
@@ -152,31 +135,3 @@ def test_the_command_prints_a_table_and_draws_the_curve(tmp_path, capsys, ending
     assert [line.split()[0] for line in lines[2:10]] == ["lru", "odds"] * 4
     assert lines[6].split()[2:4] == ["0.400", "0.400"]
     assert picture.read_bytes()[:5] in (b"\x89PNG\r", b"<?xml")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--host", "0"], "--host holds no chunk of 64 MiB"),
-        (["--host", "100%", "--plot", "none/a.svg"], "none/a.svg: No such file or directory"),
-    ],
-)
-def test_what_cannot_be_is_one_sentence(tmp_path, monkeypatch, capsys, arguments, message):
-    monkeypatch.chdir(tmp_path)
-    jsonl(tmp_path / "trace.jsonl", MOONCAKE)
-    assert main(["simulate", "trace.jsonl", *arguments]) == 2
-    assert message in capsys.readouterr().err
-
-
-def test_a_missing_trace_is_one_sentence(capsys):
-    assert main(["simulate", "nowhere.jsonl"]) == 2
-    assert capsys.readouterr().err == "kvtransfer: nowhere.jsonl: No such file or directory\n"
-
-
-@pytest.mark.parametrize(
-    "arguments", [["--policy", "fifo"], ["--host", "much"], ["--plot", "sizes.odt"]]
-)
-def test_a_wrong_option_is_named(capsys, arguments):
-    with pytest.raises(SystemExit):
-        main(["simulate", "trace.jsonl", *arguments])
-    assert arguments[0] in capsys.readouterr().err

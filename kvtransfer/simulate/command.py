@@ -1,0 +1,121 @@
+"""``kvtransfer simulate TRACE``: how much memory is worth buying, by one's own requests."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kvtransfer.errors import ConfigError
+from kvtransfer.simulate import arguments
+from kvtransfer.simulate.grid import Machine, chunks_in, grid, replayed
+from kvtransfer.simulate.replay import HOST, TIERS
+from kvtransfer.simulate.trace import read_trace
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Sequence
+
+    from kvtransfer.simulate.grid import Outcome
+    from kvtransfer.simulate.replay import Sizes
+    from kvtransfer.simulate.trace import Request
+
+_FILE_WIDTH = 120
+
+_ADMIT = (
+    "write to disk and remote only what leaves host memory with at least this learned chance to be "
+    "asked for again, 0.05 say; default: all that is computed, at once"
+)
+
+HELP = "replay recorded requests over sizes of tiers and policies"
+
+EPILOG = """\
+TRACE is a .jsonl file of objects with input_length and hash_ids (Mooncake's traces) or tokens and
+hashes, or a .csv file with columns tokens and hashes (separated by spaces). A hash stands for a
+chunk and all before it. Sizes are GiB, or shares of the distinct chunks of the trace: 5%. Disk and
+remote evict by last use.
+
+  kvtransfer simulate trace.jsonl --host 64,128,256 --disk 0,2000 --policy odds,lru --plot sizes.svg
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """All that the command takes."""
+    sizes, count, rate = arguments.sizes, arguments.count, arguments.rate
+    add = parser.add_argument
+    add("trace", type=Path, metavar="TRACE", help="recorded requests")
+    add("--host", type=sizes, default="1%,2%,5%,10%,20%", help="sizes; default: %(default)s")
+    add("--disk", type=sizes, default="0", help="sizes; default: none")
+    add("--remote", type=sizes, default="0", help="sizes; default: none")
+    add("--policy", type=arguments.policies, default="odds,lru,arc", help="default: %(default)s")
+    add("--admit-chance", type=arguments.chance, metavar="P", help=_ADMIT)
+    add("--plot", type=arguments.picture, metavar="FILE", help="draw the curves: .png or .svg")
+    add("--chunk-tokens", type=count, default=512, help="of a hash; default: %(default)s")
+    add("--token-bytes", type=count, default=131072, help="of the cache; default: %(default)s")
+    add("--prefill-tokens-per-s", type=rate, default=10_000, help="default: %(default)s")
+    add("--host-gb-s", type=rate, default=20, help="loads from host memory; default: %(default)s")
+    add("--disk-gb-s", type=rate, default=4, help="loads from disk; default: %(default)s")
+    add("--remote-gb-s", type=rate, default=2, help="loads from Redis; default: %(default)s")
+
+
+def simulate(options: Namespace) -> None:
+    """Print the table, and draw the picture where one is asked for.
+
+    Raises:
+        ConfigError: a size holds no chunk, or a library is missing.
+        TraceError: the file holds no trace.
+    """
+    try:
+        from rich.console import Console
+
+        from kvtransfer.simulate.table import LEGEND, table
+
+        if options.plot:
+            from kvtransfer.simulate.plot import draw
+    except ImportError as error:
+        raise ConfigError(f"simulate needs {error.name}: pip install '.[simulate]'") from None
+    machine = Machine(
+        options.chunk_tokens,
+        options.token_bytes,
+        options.prefill_tokens_per_s,
+        {tier: getattr(options, f"{tier}_gb_s") * 1e9 for tier in TIERS},
+    )
+    requests = read_trace(options.trace, machine.chunk_tokens)
+    outcomes = _outcomes(requests, _sizes(options, requests, machine), machine, options)
+    console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
+    console.print(table(outcomes, machine), LEGEND, sep="\n\n", highlight=False)
+    if options.plot:
+        draw(options.plot, outcomes, machine, options.trace.name)
+
+
+def _sizes(options: Namespace, requests: Sequence[Request], machine: Machine) -> list[Sizes]:
+    """Every combination, each of whose tiers holds a chunk, or is left out."""
+    distinct = len({key for request in requests for key in request.keys})
+    chunks: dict[str, list[int]] = {}
+    for tier in TIERS:
+        chunks[tier] = []
+        for text in getattr(options, tier):
+            held = chunks_in(text, distinct, machine.chunk_bytes)
+            if held == 0 and (tier == HOST or float(text.rstrip("%"))):
+                raise ConfigError(
+                    f"--{tier} {text} holds no chunk of {machine.chunk_bytes / 2**20:.4g} MiB; the "
+                    f"trace has {distinct} of them"
+                )
+            chunks[tier].append(held)
+    return grid(*chunks.values())
+
+
+def _outcomes(
+    requests: Sequence[Request], sizes: Sequence[Sizes], machine: Machine, options: Namespace
+) -> list[Outcome]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    count = len(sizes) * len(options.policy)
+    with Progress(transient=True, console=Console(stderr=True)) as progress:
+        task = progress.add_task(f"{count} configurations", total=count * len(requests))
+        advance = partial(progress.advance, task)
+        return list(
+            replayed(requests, sizes, options.policy, machine, advance, options.admit_chance)
+        )

@@ -1,0 +1,40 @@
+"""Why a server refuses us, in the words of a user who can mend it."""
+
+from __future__ import annotations
+
+import re
+
+from redis.exceptions import TimeoutError
+
+_NO_PASSWORD = (
+    "it wants a password and was given none; write one into the URL (redis://:PASSWORD@host), or "
+    "set remote_password_file"
+)
+_SAID_AND_MEANT = (
+    (r"HELLO must be called with the client already authenticated.*at the same time", _NO_PASSWORD),
+    (r"Authentication required\.?", _NO_PASSWORD),
+    (
+        r"invalid username-password pair or user is disabled\.?",
+        "it knows no such user and password; mend those in the URL, or in remote_password_file",
+    ),
+    (
+        r"command not allowed when used memory > 'maxmemory'\.?",
+        "it is full and evicts nothing; set its maxmemory-policy to allkeys-lru, or raise its "
+        "maxmemory",
+    ),
+    (
+        r"Redis Cluster cannot be connected.*Cluster mode is not enabled.*",
+        "Cluster mode is not enabled there; write redis:// instead of redis-cluster://",
+    ),
+)
+_PLAIN_PORT = "; if this port has no TLS, write redis:// instead of rediss://"
+
+
+def cause_of(error: Exception, shown_url: str) -> str:
+    """The kind of ``error`` and its cause, at the store that may be shown as ``shown_url``."""
+    text = str(error)
+    for said, meant in _SAID_AND_MEANT:
+        text = re.sub(said, meant, text)
+    # A plain server waits for the end of what it takes for a command.
+    is_silent = isinstance(error, TimeoutError) and shown_url.startswith("rediss")
+    return f"{type(error).__name__}: {text}{_PLAIN_PORT if is_silent else ''}"
