@@ -121,6 +121,7 @@ def stalled(engines, model, server, entries):
         saving.generate(REQUEST)
     patient_lookup = {**IMPATIENT, "lookup_timeout_ms": 60_000}
     with engines.start(connected(model, server.url, **patient_lookup)) as engine:
+        engine.generate(Request(prompt(20)))  # from here on it knows its weights as a request comes
         lookups = entries.calls("exists")
         (name,) = engine.submit(REQUEST)
         entries.await_calls("exists", lookups + SAVED_CHUNKS)
