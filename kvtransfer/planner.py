@@ -257,7 +257,8 @@ class Planner:
 
     def touch(self, keys: Iterable[str]) -> None:
         """A request that saves has ``keys`` again: see to it that the store has those held here."""
-        for key in keys if self._put else ():
+        # A way station holds a chunk for its jobs only.
+        for key in keys if self._put and self._keep else ():
             if key in self.index:
                 self._again.touch(self.index.slot(key), key)
 
