@@ -4,9 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tests.faults.arena import DEADLINE_S, NBYTES, Arena, Wrong
 from tests.faults.proxy import REPLY, REQUEST
+
+T = TypeVar("T")
+
+
+def in_the_middle(
+    arena: Arena, way: str, middle: int, inject: Callable[[], None], call: Callable[[], T]
+) -> T:
+    """What ``call`` returns that finds ``inject`` done once ``middle`` bytes went the ``way``.
+
+    On a busy machine a call may end before its middle; the next one has more time.
+
+    Raises:
+        Wrong: no call has come so far.
+    """
+    for times in (1, 16, 256):  # three failures in a row would let the store rest
+        trip = arena.proxy.trip(way, middle, inject)
+        with arena.allowing(times * DEADLINE_S):
+            returned = call()
+        if trip.sprung.is_set():
+            return returned
+    raise Wrong("it didn't come about")
 
 
 def nothing(arena: Arena) -> None:
@@ -54,17 +76,9 @@ def afresh(arena: Arena, fault: Fault, call: Call) -> None:
 
 
 def during(arena: Arena, fault: Fault, call: Call) -> None:
-    """The fault comes about in the middle of the call.
-
-    On a busy machine a call may end before its middle; the next one has more time.
-    """
-    for times in (1, 4, 16, 64):
-        trip = arena.proxy.trip(call.way, call.middle, lambda: fault.inject(arena))
-        with arena.allowing(times * DEADLINE_S):
-            call.make(arena)
-        if trip.sprung.is_set():
-            return
-    raise Wrong(f"{fault.name} didn't come about")
+    """The fault comes about in the middle of the call."""
+    way, middle = call.way, call.middle
+    in_the_middle(arena, way, middle, lambda: fault.inject(arena), lambda: call.make(arena))
 
 
 def after(arena: Arena, fault: Fault, call: Call) -> None:
