@@ -61,7 +61,10 @@ class KVTransferConnector(KVConnectorBase_V1):
         # Of an engine's processes one warns, and there is one scheduler.
         is_first = role == KVConnectorRole.SCHEDULER
         self._config = TransferConfig.load(
-            extra, tell=lambda level, said: _LOG.log(level if is_first else logging.DEBUG, said)
+            extra,
+            tell=lambda level, said: _LOG.log(
+                level if is_first else logging.DEBUG, said, stacklevel=2
+            ),
         )
         self._facts = vllm_facts.describe(vllm_config, kv_cache_config, self._config)
         self._invalid_blocks: set[int] = set()

@@ -67,7 +67,10 @@ def tiers_that_serve(place):
     asked = requests(place.plain, 6, 3, seed=2)
     setup = small_host(place.model, 18, place.folder, 26, place.server.url)
     with place.engines.start(setup) as engine:
-        hold(engine, asked)
+        deadline_s = time.monotonic() + DEADLINE_S
+        while "promoted_chunks" not in engine.seen():  # it is done by a thread of its own
+            assert time.monotonic() < deadline_s, "nothing promoted"
+            hold(engine, asked)
         return engine.seen()
 
 
