@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from kvtransfer.executor import Executor
-from kvtransfer.plan import Load, Plan, Report, Save
+from kvtransfer.plan import Plan, Report
 
 from . import vllm_facts
 from .plan import AdapterStep, StepReport
+from .refusals import Refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import torch
 
     from kvtransfer.config import TransferConfig
+    from kvtransfer.plan import Save
 
     from .held_weights import HeldWeights
     from .loaded_adapters import Held, LoadedAdapters
     from .plan import StepPlan
     from .vllm_facts import ModelFacts
     from .weights_news import Expectation
-
-Job = TypeVar("Job", Load, Save)
 
 
 class WorkerSide:
@@ -51,8 +51,7 @@ class WorkerSide:
         """Number of the plan."""
         self._is_expected = False
         """Whether the step was planned for the weights that we hold."""
-        self._refused = Report()
-        """Jobs planned for other weights, or for what their adapter doesn't hold any more."""
+        self._refusals = Refusals()
         self._adapters = adapters
         self._answers: dict[int, list[Held | None]] = {}
         self._executor.metrics.watch("loading_chunks", self._loading.__len__)
@@ -72,8 +71,7 @@ class WorkerSide:
     def before_writes(self, step: StepPlan) -> None:
         """Nothing has been written in this step so far, neither by the model nor by us."""
         self.begin_step(step.weights)
-        first_saves = self._right(step, step.plan.first_saves)
-        self._refused.add(refusal(saves=set(step.plan.first_saves) - set(first_saves)))
+        first_saves = self._refusals.accept(step.plan.first_saves, self._is_wrong(step))
         self._executor.run(Plan(saves=first_saves))
         if step.plan.reuses_blocks:
             self._executor.finish_copies()
@@ -86,14 +84,13 @@ class WorkerSide:
         """Begin the step's loads, and put what leaves host memory."""
         plan = step.plan
         self._loading.update({load.job: load.block_ids for load in plan.loads})
-        loads = self._right(step, plan.loads)
-        self._refused.add(refusal(loads=set(plan.loads) - set(loads)))
-        self._executor.run(Plan(loads=loads, puts=plan.puts))
+        puts = self._refusals.accept(plan.puts, lambda _: False)  # right for their own weights
+        loads = self._refusals.accept(plan.loads, self._is_wrong(step))
+        self._executor.run(Plan(loads=loads, puts=puts))
 
     def save(self, step: StepPlan) -> None:
         """Begin the step's saves; the model's work of the step has been launched."""
-        saves = self._right(step, step.plan.saves)
-        self._refused.add(refusal(saves=set(step.plan.saves) - set(saves)))
+        saves = self._refusals.accept(step.plan.saves, self._is_wrong(step))
         self._executor.run(Plan(saves=saves))
 
     def save_all(self, saves: Sequence[Save]) -> None:
@@ -105,8 +102,7 @@ class WorkerSide:
         if plan.patience_s:
             self._executor.wait(plan.patience_s)
         self._report = self._executor.report()
-        self._report.add(self._refused)
-        self._refused = Report()
+        self._report.add(self._refusals.take())
         self._report.failed |= self._outdated & self._report.loaded.keys()
         self._outdated -= self._report.loaded.keys()
         ended = {job: self._loading.pop(job) for job in self._report.loaded}
@@ -138,17 +134,10 @@ class WorkerSide:
         """Finish what is under way and give what time allows to the store."""
         self._executor.close()
 
-    def _right(self, step: StepPlan, jobs: tuple[Job, ...]) -> tuple[Job, ...]:
-        """Those of ``jobs`` that were planned for what the model and their adapters hold."""
+    def _is_wrong(self, step: StepPlan) -> Callable[[int], bool]:
+        """Whether a job was planned for what the model, or its adapter, no longer holds."""
         if not self._is_expected:
-            return ()
+            return lambda _: True
         bound = {} if step.adapters is None else step.adapters.bound
         changed = {job for job, seen in bound.items() if not self._adapters.are_still(*seen)}
-        return tuple(it for it in jobs if it.job not in changed) if changed else jobs
-
-
-def refusal(loads: Iterable[Load] = (), saves: Iterable[Save] = ()) -> Report:
-    """The report of jobs that are not even begun."""
-    loaded, copied = {load.job: 1 for load in loads}, {save.job: 1 for save in saves}
-    unput = {save.job: 1 for save in saves if save.put}
-    return Report(loaded, copied, unput, {*loaded, *copied})
+        return changed.__contains__

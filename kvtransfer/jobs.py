@@ -26,6 +26,11 @@ class Jobs:
     def __len__(self) -> int:
         return len(self._slots)
 
+    @property
+    def slots(self) -> set[int]:
+        """Those that jobs under way hold."""
+        return set(self._slots.values())
+
     def begin(self, jobs: Iterable[int], slots: Iterable[int]) -> None:
         """``jobs`` hold ``slots``."""
         self._slots.update(zip(jobs, slots, strict=True))

@@ -264,13 +264,15 @@ class Planner:
 
     def put_again(self) -> list[Put]:
         """Jobs that offer to the store what it may have lost or refused."""
-        most = _AGAIN_AT_ONCE - len(self._puts_again)
+        offered = self._again.take(_AGAIN_AT_ONCE - len(self._puts_again))
+        if not offered:
+            return []
+        # A chunk is in the index before its bytes are in the slot.
+        awaited = self._fetching | self._copies.slots
         return [
             self._put_staying(key)
-            for slot, key in self._again.take(most)
-            if self.index.holds(slot, key)
-            and slot not in self._fetching
-            and slot not in self._unput
+            for slot, key in offered
+            if self.index.holds(slot, key) and slot not in awaited and slot not in self._unput
         ]
 
     def put_leaving(self) -> list[Put]:

@@ -376,6 +376,15 @@ def test_what_is_on_its_way_in_or_gone_is_not_offered_again():
     settle(plans, loaded={job.job: RANKS})
 
 
+def test_what_is_being_copied_out_is_not_offered_again():
+    """Another request has the chunk in the step that saves it: the slot holds other bytes still."""
+    plans = planner()
+    (job,) = plans.save_all([Target("a", (0,))])
+    plans.touch(["a"])
+    assert plans.put_again() == []
+    settle(plans, copied={job.job: RANKS}, stored={job.job: RANKS})
+
+
 def test_without_a_store_nothing_is_offered_again():
     plans = planner(put=False)
     saved_and_put(plans, "a")

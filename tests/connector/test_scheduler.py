@@ -898,6 +898,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.jobs = []  # (kind, job) that a worker is at
         self.copying = {}  # saves whose blocks have not been read
         self.owned = {}  # blocks by request
+        self.filled = {}  # the chunk whose bytes each slot has
         self.failed = set()
         self.count = 0
 
@@ -967,6 +968,11 @@ class AnyOrder(RuleBasedStateMachine):
         return len(self.running[name].all_token_ids)
 
     def worker(self, plan, compute=lambda: None):
+        for put in plan.puts:
+            assert self.filled.get(put.slot) == put.key
+        for job in (*plan.first_saves, *plan.loads, *plan.saves):
+            if not hasattr(job, "fetch") or job.fetch:
+                self.filled.pop(job.slot, None)
         self.copying.update({save.job: save for save in plan.first_saves})
         if plan.reuses_blocks:
             for job in list(self.copying):
@@ -987,6 +993,7 @@ class AnyOrder(RuleBasedStateMachine):
             own = range(len(tokens) - CHUNK + BLOCK, len(tokens) + 1, BLOCK)
             expected = [tuple(tokens[:end]) for end in own]
             assert [self.pool.contents[block] for block in save.block_ids] == expected
+            self.filled[save.slot] = save.key
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data(), fails=st.booleans())
@@ -995,6 +1002,8 @@ class AnyOrder(RuleBasedStateMachine):
         report = Report(**{kind: {job.job: 1}})
         if kind == "copied":
             self.read(job.job)
+        if kind == "loaded" and not fails:
+            self.filled[job.slot] = job.key
         if kind == "loaded" and not fails and job.block_ids:
             first = len(self.known.tokens[job.key]) // BLOCK - len(job.block_ids)
             self.pool.write(job.block_ids, self.known.tokens[job.key], first)
