@@ -41,8 +41,8 @@ class TransferStats(KVConnectorStats):
                 self.data[name] = self.data[name] + amount
         return self
 
-    def reduce(self) -> dict[str, str]:
-        """What vLLM logs every few seconds, for people; ``/metrics`` has the numbers."""
+    def reduce(self) -> dict[str, Any]:
+        """What vLLM logs every few seconds, in words for people; ``/metrics`` has the numbers."""
         return phrases(sums(self.data))
 
     def is_empty(self) -> bool:

@@ -291,5 +291,5 @@ def test_anything_is_either_valid_or_refused(settings):
     with contextlib.suppress(ConfigError):
         config = TransferConfig.of(**settings)
     for name, value in settings.items() if config else ():
-        held = getattr(config, name)
-        assert held in (value, str(value), str(value).lower())
+        meant = "naive" if (name, value) == ("remote_serde", None) else value
+        assert getattr(config, name) in (meant, str(meant), str(meant).lower())

@@ -122,7 +122,7 @@ def test_a_store_in_memory_serves_what_left_host_memory():
     with opened(caches, remote_url="memory://", local_cpu=False) as kv:
         saved = kv.save(TOKENS, range(8))
         assert saved.wait() == 24
-        while len(kv._planner.index):  # until it is put
+        while kv._planner.is_putting:
             saved.done()
         assert kv.lookup(TOKENS) == 24
         assert kv.load(TOKENS, range(8, 16)).wait() == 24

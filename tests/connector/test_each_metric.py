@@ -105,6 +105,16 @@ def a_store_slower_than_computing(place):
         return engine.seen()
 
 
+def host_memory_slower_than_computing(place):
+    with place.engines.start(place.setup(load_margin=NEVER)) as engine:
+        deadline_s = time.monotonic() + DEADLINE_S
+        while "refused_tokens" not in engine.seen():
+            assert time.monotonic() < deadline_s, "never refused"
+            engine.generate(REQUESTS[1])
+            assert engine.reset()
+        return engine.seen()
+
+
 def a_silent_store(place):
     setup = place.setup(max_pending_puts=1, remote_timeout_ms=100)
     with place.engines.start(setup) as engine, place.silence():
@@ -140,6 +150,7 @@ SCENARIOS = [
     requests_that_wait,
     damaged_entries,
     a_store_slower_than_computing,
+    host_memory_slower_than_computing,
     a_silent_store,
     late_answers_and_full_host_memory,
     host_memory_that_is_left_too_fast,

@@ -20,19 +20,21 @@ from vllm.multimodal.inputs import (
 from vllm.v1.request import Request
 
 from kvtransfer.connector.adapters import Adapters, is_mixed
+from kvtransfer.connector.agreed_weights import AgreedWeights
 from kvtransfer.connector.key_space import media_extras
 from kvtransfer.connector.loaded_adapters import Held
 from kvtransfer.connector.media import Media
 from kvtransfer.connector.naming import Naming
 from kvtransfer.connector.tracked import Tracked
+from kvtransfer.connector.weights_news import Holding
 from kvtransfer.keys import KeyChain, namespace
 
 CHUNK = 4
 
 
 class KeySpace:
-    def chain(self, request, epoch, adapter, media):
-        space = namespace({"epoch": epoch, "lora": adapter})
+    def chain(self, request, weights, adapter, media):
+        space = namespace({"weights": weights, "lora": adapter})
         return KeyChain(CHUNK, namespace=space, extras=media_extras(media, CHUNK))
 
 
@@ -42,7 +44,9 @@ class Engine:
     def __init__(self, **media):
         self.adapters = Adapters(ranks=1)
         self.media = Media(**{"trust_uuids": False, "can_see": True, **media})
-        self.naming = Naming(KeySpace(), self.adapters, self.media)
+        weights = AgreedWeights(ranks=1)
+        weights.take({0: Holding("held", checked_in=0)})
+        self.naming = Naming(KeySpace(), weights, self.adapters, self.media)
 
     def track(self, request):
         tracked = Tracked(request)
@@ -52,7 +56,7 @@ class Engine:
     def name(self, tracked):
         deadline_s = time.monotonic() + 60
         while not tracked.is_named and time.monotonic() < deadline_s:
-            list(self.naming.take(""))
+            list(self.naming.take())
         assert tracked.is_named
         return tracked
 
@@ -202,9 +206,9 @@ def test_a_request_waits_for_the_answer_to_its_own_question(engine):
     )
     (one, _), (two, _) = engine.adapters.plan([], []).questions
     engine.adapters.take({one: [Held("old", 0, is_steady=True)]})
-    assert list(engine.naming.take("")) == [first]
+    assert list(engine.naming.take()) == [first]
     engine.adapters.take({two: [Held("new", 1, is_steady=False)]})
-    assert list(engine.naming.take("")) == [second]
+    assert list(engine.naming.take()) == [second]
     assert first.keys != second.keys
     assert not is_mixed(second, 0)
     assert is_mixed(second, 4)

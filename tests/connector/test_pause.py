@@ -43,7 +43,8 @@ def test_it_pauses_in_each_mode_answers_right_and_stores_everything(
             check=False,
         )
     assert said.returncode == 0, log.read_text(errors="replace")[-6000:]
-    answers = json.loads(said.stdout.decode().splitlines()[-1])
+    (said_last,) = (line for line in said.stdout.decode().splitlines() if line.startswith("{"))
+    answers = json.loads(said_last)
     for mode in MODES:
         paused, again = answers[mode][: len(PROMPTS)], answers[mode][len(PROMPTS) :]
         assert again == right

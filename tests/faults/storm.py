@@ -65,6 +65,7 @@ def rage(arena: Arena, storm: Storm) -> None:
             fault.heal(arena)
         for thread in threads:
             thread.result(_HANG_S)
+    arena.lookup(struck)  # the first call after a fault that nobody met yet may be lost
     arena.assert_well()
     arena.get(struck)
 
