@@ -22,9 +22,9 @@ $(STAMP): pyproject.toml setup.py $(wildcard scripts/* scripts/*/*)
 demo: $(STAMP) ## one context computed once, restored by another vLLM (JSON=FILE writes the figures)
 	@$(BIN)/python -m demo.run $(if $(JSON),--json "$(JSON)")
 
-test: check ## everything: the checks, then every test (ARGS=... goes to pytest)
+test: check ## everything: the checks, then every test, two at once (ARGS=... goes to pytest)
 	@scripts/install_redis
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
 check: $(STAMP) ## lint, types, layers, spelling
 	$(BIN)/ruff check

@@ -48,6 +48,7 @@ def refuse(vllm_config: VllmConfig, extra: dict[str, Any]) -> None:
         ConfigError: the message says what and why.
     """
     from kvtransfer.config import TransferConfig
+    from kvtransfer.host_memory import require_installed
     from kvtransfer.stores.check import check_stores
 
     from . import vllm_facts
@@ -55,6 +56,7 @@ def refuse(vllm_config: VllmConfig, extra: dict[str, Any]) -> None:
     # What is only odd the scheduler's side will say, once.
     config = TransferConfig.load(extra, tell=lambda _, said: _LOG.debug(said))
     check_stores(config)
+    require_installed(config.max_local_cpu_size)
     vllm_facts.refuse_config(vllm_config)
     if vllm_config.cache_config.user_specified_block_size:  # vLLM may still choose another one
         vllm_facts.refuse_block_size(vllm_config, config)

@@ -33,6 +33,16 @@ def pytest_collection_modifyitems(config, items):
     left_out = [item for item in items if item.get_closest_marker(elsewhere)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+
+
+def group(item):
+    """Tests of one group run in one process: those of a file, or those that share engines."""
+    if "v1_engines" not in item.fixturenames:
+        return item.path.stem
+    runner = item.callspec.params.get("engines") if hasattr(item, "callspec") else None
+    return "v1" if runner is None else runner.name
 
 
 def has_gpu():

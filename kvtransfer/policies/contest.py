@@ -23,8 +23,8 @@ _CHEAP_STRIDE = 32
 _MOST_STEP = 4
 
 # A lead that calls for another policy, as a share of its hits, and in requests' chunks: noise.
-_SOON_REQUESTS, _SOON_SHARE, _SOON_NOISE = 16, 0.10, 2.0
-_LATE_REQUESTS, _LATE_SHARE, _LATE_NOISE = 500, 0.01, 2.0
+_SOON_REQUESTS, _SOON_SHARE, _SOON_NOISE = 32, 0.10, 2.0
+_LATE_REQUESTS, _LATE_SHARE, _LATE_NOISE = 500, 0.02, 4.0
 
 
 def stride_of(slots: int) -> int:
@@ -42,7 +42,8 @@ class Contest:
     shows that only when it is asked for again.
 
     Args:
-        policies: those that compete, each for ``slots`` slots.
+        policies: those that compete, each for ``slots`` slots. The first leads until another one
+            is seen to serve more.
         slots: of each miniature.
         stride: one key of so many is in the sample.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import insort
 from itertools import groupby, pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from kvtransfer.policies.familiar import Familiar
 from kvtransfer.policies.ghosts import Ghosts
@@ -13,6 +13,9 @@ from kvtransfer.policies.runs import Run, RunLines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+_Piece: TypeAlias = "tuple[Run | None, int]"
+"""A run, None for chunks that are unheard of, and how many of a request's chunks were its."""
 
 
 class Learned:
@@ -34,8 +37,10 @@ class Learned:
         """Learn from what was known of ``keys``; their age is nothing again."""
         if not keys:
             return
-        self._lines.pass_time(len(keys))
-        runs = self._cut(keys, slots)
+        pieces = self._pieces(keys, slots)
+        known = sum(chunks for run, chunks in pieces if run is not None)
+        self._lines.pass_time(known, len(keys) - known)
+        runs = self._cut(pieces, keys, slots)
         for run, then in pairwise(runs):
             run.then = then
         for run in reversed(runs):
@@ -113,11 +118,13 @@ class Learned:
         assert run is not None, f"slot {slot} holds nothing"
         return run
 
-    def _cut(self, keys: Sequence[str], slots: Mapping[str, int]) -> list[Run]:
-        """The runs that ``keys`` are from now on, in their order."""
+    def _cut(
+        self, pieces: Sequence[_Piece], keys: Sequence[str], slots: Mapping[str, int]
+    ) -> list[Run]:
+        """The runs that ``keys`` are from now on, in their order; until now they were ``pieces``."""
         runs: list[Run] = []
         begin, generation = 0, -1
-        for old, chunks in self._pieces(keys, slots):
+        for old, chunks in pieces:
             piece = keys[begin : begin + chunks]
             is_last = begin + chunks == len(keys)
             if old is None:
@@ -138,11 +145,9 @@ class Learned:
         uses, now = old.uses + 1, self._lines.now
         return Run(old.generation, uses, now, is_last=is_last, is_familiar=knows)
 
-    def _pieces(
-        self, keys: Sequence[str], slots: Mapping[str, int]
-    ) -> list[tuple[Run | None, int]]:
+    def _pieces(self, keys: Sequence[str], slots: Mapping[str, int]) -> list[_Piece]:
         """The runs that ``keys`` were, up to the first unknown stretch; the last chunk alone."""
-        pieces: list[tuple[Run | None, int]] = []
+        pieces: list[_Piece] = []
         if slots.keys().isdisjoint(keys) and self._ghosts.know_none(keys):
             pieces.append((None, len(keys)))
         else:

@@ -27,8 +27,9 @@ class Odds(Learned):
         few = max(1, slots // stride)
         self._slots = slots
         self._adaptive = ARC(few)
-        self._contest = Contest([Learned(few), LRU(few), self._adaptive], few, stride)
-        self._orders = (self._lines.worth_least, self._lines.oldest, self._first_by_share)
+        # Adaptive replacement needs no lesson, so that it does well from the first eviction on.
+        self._contest = Contest([self._adaptive, LRU(few), Learned(few)], few, stride)
+        self._orders = (self._first_by_share, self._lines.oldest, self._lines.worth_least)
 
     def note_request(self, keys: Sequence[str], slots: Mapping[str, int]) -> None:
         """Learn from it, and see which order serves more."""

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 _TURNS = 6
 _KINDS = _TURNS * 4
 _REQUESTS_A_LESSON = 2
+# By so much of a new chunk all others grow older: a scan of texts that never come again takes room,
+# but is no sign that what is known won't come again.
+_NEW_SHARE = 0.3
 
 
 class Run:
@@ -34,7 +37,7 @@ class Run:
     )
 
     def __init__(
-        self, generation: int, uses: int, born: int, *, is_last: bool, is_familiar: bool = False
+        self, generation: int, uses: int, born: float, *, is_last: bool, is_familiar: bool = False
     ) -> None:
         self.generation = generation
         """How many runs it continued when it was new."""
@@ -63,8 +66,8 @@ class RunLines:
     """All runs; those that have resting chunks also stand in the line of their kind and age."""
 
     def __init__(self) -> None:
-        self.now = 0
-        """Chunks asked for so far: the clock."""
+        self.now = 0.0
+        """The clock: chunks asked for so far, new ones by ``_NEW_SHARE``."""
         self._requests = 0
         self._by_age: list[OrderedDict[Run, None]] = [OrderedDict() for _ in range(STEPS)]
         self._lines: list[list[OrderedDict[Run, None]]] = [
@@ -77,10 +80,10 @@ class RunLines:
         self._next_worth = 0.0
         self._table = WorthTable(_KINDS)
 
-    def pass_time(self, chunks: int) -> None:
-        """A request for ``chunks`` has come: all grow older by that."""
+    def pass_time(self, known: int, new: int) -> None:
+        """A request for ``known`` and ``new`` chunks has come: all grow older by that."""
         self._requests += 1
-        self.now += chunks
+        self.now += known + _NEW_SHARE * new
         self._grow_older()
         lesson, rest = divmod(self._requests, _REQUESTS_A_LESSON)
         if rest == 0:

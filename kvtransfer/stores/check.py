@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from kvtransfer.errors import ConfigError
 from kvtransfer.metrics import Metrics
 from kvtransfer.stores import StoreSettings
+from kvtransfer.stores.disk_url import read_disk_url
 from kvtransfer.stores.seals import Seals
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ def check_stores(config: TransferConfig) -> None:
     """Connects to nothing, starts nothing and makes no folder.
 
     Raises:
-        ConfigError: a URL is malformed, the folder has no size, or a key file can't be used.
+        ConfigError: a URL is malformed or needs what isn't here, the folder has no size, or a key
+            file can't be used.
     """
     if config.local_storage is not None and not config.max_local_storage_size:
         raise ConfigError(
@@ -31,7 +33,20 @@ def check_stores(config: TransferConfig) -> None:
         password_file=config.remote_password_file,
         seals=Seals.open(config, Metrics()),
     )
-    if config.remote_url is not None and config.remote_url.startswith(_REDIS):
+    if config.remote_url is not None:
+        _check_url(config.remote_url, settings)
+
+
+def _check_url(url: str, settings: StoreSettings) -> None:
+    if url.startswith(_REDIS):
         from kvtransfer.stores.redis_url import read_url
 
-        read_url(config.remote_url, settings)
+        read_url(url, settings)
+    elif url.startswith("embedded://"):
+        from kvtransfer.stores.embedded import server_binary
+        from kvtransfer.stores.embedded_store import read_embedded_url
+
+        read_embedded_url(url)
+        server_binary()
+    elif url.startswith("disk://"):
+        read_disk_url(url)

@@ -13,7 +13,6 @@ import os
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from kvtransfer.errors import ConfigError, StoreError
 from kvtransfer.stores.chunk_file import ChunkFiles
@@ -22,6 +21,7 @@ from kvtransfer.stores.disk_claim import ForeignFolderError
 from kvtransfer.stores.disk_folder import DiskFolder, is_of_one_path
 from kvtransfer.stores.disk_names import path_of
 from kvtransfer.stores.disk_room import DiskRoom
+from kvtransfer.stores.disk_url import read_disk_url
 from kvtransfer.stores.entry_times import EntryTimes
 from kvtransfer.stores.record import whole
 from kvtransfer.stores.write_gate import WriteGate
@@ -87,18 +87,8 @@ class DiskStore:
         Raises:
             ConfigError: the URL is malformed, or leaves no room for a chunk.
         """
-        parts = urlsplit(url)
-        options = parse_qs(parts.query, keep_blank_values=True)
-        sizes = options.pop("max_gib", [])
-        try:
-            if parts.netloc or len(parts.path) < 2 or options or len(sizes) > 1:
-                raise ValueError(url)
-            limit_bytes = int(float(sizes[0]) * 2**30) if sizes else None
-        except (ValueError, OverflowError):
-            raise ConfigError(
-                f"store URL {url!r} is malformed: write disk:///path or disk:///path?max_gib=100"
-            ) from None
-        return cls(unquote(parts.path), chunk, settings, limit_bytes=limit_bytes)
+        path, limit_bytes = read_disk_url(url)
+        return cls(path, chunk, settings, limit_bytes=limit_bytes)
 
     def contains(self, keys: Sequence[str]) -> list[bool]:
         """See :class:`kvtransfer.stores.Store`."""

@@ -40,7 +40,7 @@ class EmbeddedStore(RedisStore):
     """
 
     def __init__(self, url: str, chunk: ChunkFormat, settings: StoreSettings) -> None:
-        self._shared = SharedServer(_maxmemory_bytes(url))
+        self._shared = SharedServer(read_embedded_url(url))
         try:
             super().__init__(self._shared.url, chunk, settings)
         except BaseException:
@@ -112,7 +112,12 @@ def _base() -> Path:
     return Path(runtime if runtime and os.path.isdir(runtime) else tempfile.gettempdir())
 
 
-def _maxmemory_bytes(url: str) -> int:
+def read_embedded_url(url: str) -> int:
+    """How many bytes the server of ``url`` may hold.
+
+    Raises:
+        ConfigError: it is malformed.
+    """
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     gib = options.pop("max_gib", _DEFAULT_GIB)

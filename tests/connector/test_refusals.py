@@ -113,6 +113,7 @@ def early_refusal(engines, setup):
         (URL, {"chunk_size": 0}, "chunk_size.*0"),
         (URL, {"local_storage": "/nowhere"}, "local_storage=/nowhere .*max_local_storage_size"),
         (URL, {"integrity_key_file": "/no/key"}, "/no/key"),
+        (URL, {"max_local_cpu_size": 2**20}, "max_local_cpu_size=1048576"),
         ("http://:t0ps3cret@127.0.0.1:1/0", {}, "http.*redis://"),
         ("redis://:t0ps3cret@127.0.0.1:none/0", {}, "redis://.*malformed|malformed.*redis://"),
     ],

@@ -1,0 +1,27 @@
+"""``disk:///path?max_gib=100`` taken apart."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from kvtransfer.errors import ConfigError
+
+
+def read_disk_url(url: str) -> tuple[str, int | None]:
+    """The folder, and the bytes that it may hold; None: as much as there is room for.
+
+    Raises:
+        ConfigError: the URL is malformed.
+    """
+    parts = urlsplit(url)
+    options = parse_qs(parts.query, keep_blank_values=True)
+    sizes = options.pop("max_gib", [])
+    try:
+        if parts.netloc or len(parts.path) < 2 or options or len(sizes) > 1:
+            raise ValueError(url)
+        limit_bytes = int(float(sizes[0]) * 2**30) if sizes else None
+    except (ValueError, OverflowError):
+        raise ConfigError(
+            f"store URL {url!r} is malformed: write disk:///path or disk:///path?max_gib=100"
+        ) from None
+    return unquote(parts.path), limit_bytes
