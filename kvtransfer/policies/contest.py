@@ -23,8 +23,10 @@ _CHEAP_STRIDE = 32
 _MOST_STEP = 4
 
 # A lead that calls for another policy, as a share of its hits, and in requests' chunks: noise.
-_SOON_REQUESTS, _SOON_SHARE, _SOON_NOISE = 32, 0.10, 2.0
-_LATE_REQUESTS, _LATE_SHARE, _LATE_NOISE = 500, 0.02, 4.0
+_SOON_REQUESTS, _SOON_SHARE, _SOON_NOISE = 16, 0.10, 2.0
+_LATE_REQUESTS, _LATE_SHARE, _LATE_NOISE = 500, 0.01, 2.0
+# A lull: among the latest requests so small a part is served of what usually is.
+_LULL_REQUESTS, _LULL_SHARE = 32, 0.3
 
 
 def stride_of(slots: int) -> int:
@@ -39,22 +41,28 @@ class Contest:
     """Follows the policy that leads: by much among the latest requests, or by a little for long.
 
     The latter is counted in requests that were served, for a policy that keeps what others lose
-    shows that only when it is asked for again.
+    shows that only when it is asked for again. So a lull, such as a scan of texts that never come
+    again, tells nothing of who keeps the right chunks: it is left to one that is known to.
 
     Args:
-        policies: those that compete, each for ``slots`` slots. The first leads until another one
-            is seen to serve more.
+        policies: those that compete, each for ``slots`` slots; the first leads at first.
         slots: of each miniature.
         stride: one key of so many is in the sample.
+        in_lulls: the place of the policy that leads as a lull begins.
     """
 
-    def __init__(self, policies: Sequence[Policy], slots: int, stride: int) -> None:
+    def __init__(
+        self, policies: Sequence[Policy], slots: int, stride: int, in_lulls: int = 0
+    ) -> None:
         self._step = min(stride, _MOST_STEP)
         self._mask = stride // self._step - 1
         self._miniatures = [Miniature(policy, slots) for policy in policies]
         self._soon = [0.0] * len(policies)
         self._late = [0.0] * len(policies)
         self._request_chunks = 0.0
+        self._usually_served = self._lately_served = 0.0
+        """Shares of a request."""
+        self._in_lulls = in_lulls
         self.leader = 0
         """Its place among the policies."""
 
@@ -68,6 +76,10 @@ class Contest:
         self._soon = _faded(self._soon, hits, 1 / _SOON_REQUESTS)
         self._late = _faded(self._late, hits, served / _LATE_REQUESTS)
         self._request_chunks += (len(sample) - self._request_chunks) / _SOON_REQUESTS
+        self._usually_served += (served - self._usually_served) / _LATE_REQUESTS
+        self._lately_served += (served - self._lately_served) / _LULL_REQUESTS
+        if self._lately_served < _LULL_SHARE * self._usually_served:
+            self.leader = self._in_lulls
         for rival in range(len(hits)):
             if self._leads(rival):
                 self.leader = rival

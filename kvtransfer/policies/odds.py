@@ -12,6 +12,7 @@ from kvtransfer.policies.lru import LRU
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from kvtransfer.policies import Policy
     from kvtransfer.policies.runs import Run
 
 
@@ -27,9 +28,9 @@ class Odds(Learned):
         few = max(1, slots // stride)
         self._slots = slots
         self._adaptive = ARC(few)
-        # Adaptive replacement needs no lesson, so that it does well from the first eviction on.
-        self._contest = Contest([self._adaptive, LRU(few), Learned(few)], few, stride)
-        self._orders = (self._first_by_share, self._lines.oldest, self._lines.worth_least)
+        policies: list[Policy] = [Learned(few), LRU(few), self._adaptive]
+        self._contest = Contest(policies, few, stride, in_lulls=policies.index(self._adaptive))
+        self._orders = (self._lines.worth_least, self._lines.oldest, self._first_by_share)
 
     def note_request(self, keys: Sequence[str], slots: Mapping[str, int]) -> None:
         """Learn from it, and see which order serves more."""

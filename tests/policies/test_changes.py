@@ -29,7 +29,7 @@ def test_whatever_changes_the_default_stays_near_the_best(name):
     slots = len({key for keys in requests for key in keys}) // 20
     hits = {policy: hits_of(requests, policy, slots) for policy in ("odds", *RIVALS)}
     best = max(sum(hits[policy]) for policy in RIVALS)
-    assert sum(hits["odds"]) >= 0.96 * best
+    assert sum(hits["odds"]) >= 0.98 * best
     assert worst_ratio(requests, hits["odds"], hits["lru"]) >= 0.7
 
 
