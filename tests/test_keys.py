@@ -66,7 +66,9 @@ def test_every_fact_counts_and_their_order_does_not(facts, data):
 
 
 @pytest.mark.parametrize(
-    "fact", [object(), float("nan"), {1: {2, 3}}, b"bytes", {"a": 1, 2: 3}], ids=repr
+    "fact",
+    [object(), float("nan"), {1: {2, 3}}, b"bytes", {"a": 1, 2: 3}],
+    ids=["object", "nan", "set", "bytes", "mixed names"],
 )
 def test_facts_that_json_can_not_hold_are_refused_by_name(fact):
     with pytest.raises(ConfigError, match=r"^facts\['theta'\]=.*: not plain JSON; write texts"):

@@ -25,6 +25,7 @@ def file_of(tmp_path, content, mode=0o600):
         SECRET.hex().upper().encode() + b"\n",
         SECRET,
     ],
+    ids=["digits", "capitals", "bytes"],
 )
 def test_hex_digits_and_bytes_are_the_same_secret(tmp_path, content):
     assert read_key(file_of(tmp_path, content), SETTING).get_secret_value() == SECRET
