@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.measure import append_rows, measured, print_table, rate_row, seconds_row
-from kvtransfer.keys import base_key
-from kvtransfer.layout import ChunkFormat
+from kvtransfer.chunks.keys import base_key
+from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.stores import StoreSettings
-from kvtransfer.stores.direct_io import aligned_memory
-from kvtransfer.stores.disk import DiskStore
-from kvtransfer.stores.disk_names import path_of
+from kvtransfer.stores.disk.direct_io import aligned_memory
+from kvtransfer.stores.disk.names import path_of
+from kvtransfer.stores.disk.store import DiskStore
 
 if TYPE_CHECKING:
     from benchmarks.measure import Row

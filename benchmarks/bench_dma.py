@@ -16,13 +16,13 @@ import torch
 
 from benchmarks.bench_paged_copy import BLOCKS, CHUNK_TOKENS, Case
 from benchmarks.measure import append_rows, interleaved, print_table, rate_row
-from kvtransfer.copier import Copier
-from kvtransfer.copy_path import Calibration, CopyPath
 from kvtransfer.device import open_device
 from kvtransfer.device.work import Copy
-from kvtransfer.host_pool import HostPool
 from kvtransfer.kernels import open_copy
-from kvtransfer.lanes import DirectLane, PagesLane, StagedLane, Streams
+from kvtransfer.worker.copier import Copier
+from kvtransfer.worker.copy_path import Calibration, CopyPath
+from kvtransfer.worker.host_pool import HostPool
+from kvtransfer.worker.lanes import DirectLane, PagesLane, StagedLane, Streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from benchmarks.measure import Row
     from kvtransfer.device import Event, Stream
     from kvtransfer.kernels import BlockCopy
-    from kvtransfer.lanes import Lane
+    from kvtransfer.worker.lanes import Lane
 
 CASES = [
     Case("LBNHC", 16, 8, 128, torch.bfloat16),

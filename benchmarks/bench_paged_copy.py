@@ -17,9 +17,9 @@ import torch
 
 from benchmarks.measure import append_rows, interleaved, measured, print_table, rate_row
 from benchmarks.measure_gpu import measured_by_gpu
+from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.kernels import open_copy
 from kvtransfer.kernels.paged_copy import BlockRun, PagedCopy
-from kvtransfer.paged import PagedCaches
 
 if TYPE_CHECKING:
     from collections.abc import Callable

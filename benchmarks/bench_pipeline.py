@@ -22,12 +22,12 @@ import torch
 
 from benchmarks.measure import append_rows, interleaved, print_table, ratio_row, seconds_row
 from benchmarks.ttft_engines import BYTES_PER_TOKEN, CHUNK_TOKENS
+from kvtransfer.chunks.keys import Names
+from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.config import TransferConfig
-from kvtransfer.executor import Executor
-from kvtransfer.keys import Names
-from kvtransfer.paged import PagedCaches
 from kvtransfer.plan import Load, Plan, Report, Save
-from kvtransfer.stores.embedded import EmbeddedServer
+from kvtransfer.stores.embedded.server import EmbeddedServer
+from kvtransfer.worker.executor import Executor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

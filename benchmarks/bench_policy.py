@@ -22,13 +22,13 @@ from benchmarks.changing_loads import CHANGES, Shape, changing_load
 from benchmarks.measure import ROOT, Row, append_rows, print_table, quantiles, seconds_row
 from benchmarks.s3fifo import S3FIFO
 from benchmarks.workloads import chats_and_documents
-from kvtransfer.index import Index
-from kvtransfer.planner import Planner
+from kvtransfer.chunks.tiling import Target
 from kvtransfer.policies import POLICIES
+from kvtransfer.scheduling.index import Index
+from kvtransfer.scheduling.planner import Planner
 from kvtransfer.simulate.optimum import optimal_hits
 from kvtransfer.simulate.replay import Hierarchy, Sizes
 from kvtransfer.simulate.trace import TraceError, read_trace
-from kvtransfer.tiling import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -33,8 +33,8 @@ from benchmarks.ping import Pings
 from benchmarks.redis_clients import Ours, with_hiredis, without_hiredis
 from benchmarks.redis_servers import SERVERS
 from benchmarks.redis_work import Values, Watched
+from kvtransfer.chunks.keys import base_key
 from kvtransfer.errors import ConfigError
-from kvtransfer.keys import base_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -34,20 +34,20 @@ import redis
 
 from benchmarks.measure import Row, Sample, append_rows, print_table, quantiles
 from benchmarks.scheduler_load import BLOCK_TOKENS, CHUNK_TOKENS, Arrival, Scheduler
+from kvtransfer.chunks.keys import Names
+from kvtransfer.chunks.layout import ChunkFormat
+from kvtransfer.chunks.tiling import Tiling
 from kvtransfer.config import TransferConfig
 from kvtransfer.connector.adapters import Adapters
 from kvtransfer.connector.key_space import KeySpace
 from kvtransfer.connector.media import Media
 from kvtransfer.connector.pace import Pace
 from kvtransfer.connector.scheduler import Duties, SchedulerSide
-from kvtransfer.index import Index
-from kvtransfer.keys import Names
-from kvtransfer.layout import ChunkFormat
-from kvtransfer.lookup import Lookup
 from kvtransfer.metrics import Metrics
-from kvtransfer.planner import Planner
-from kvtransfer.stores.embedded import EmbeddedServer
-from kvtransfer.tiling import Tiling
+from kvtransfer.scheduling.index import Index
+from kvtransfer.scheduling.lookup import Lookup
+from kvtransfer.scheduling.planner import Planner
+from kvtransfer.stores.embedded.server import EmbeddedServer
 from tests.faults import proxy
 
 if TYPE_CHECKING:

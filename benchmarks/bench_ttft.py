@@ -45,7 +45,7 @@ from demo.process import EngineError
 from demo.report import Screen
 from demo.smollm2 import model_folder
 from demo.texts import passages, real_text
-from kvtransfer.stores.embedded import EmbeddedServer
+from kvtransfer.stores.embedded.server import EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -23,7 +23,7 @@ import torch
 
 from benchmarks.measure import ROOT, Row, append_rows, print_table
 from kvtransfer import KVTransfer, PagedCaches, TransferConfig
-from kvtransfer.stores.embedded import EmbeddedServer
+from kvtransfer.stores.embedded.server import EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

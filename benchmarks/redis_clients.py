@@ -8,7 +8,7 @@ import redis
 from redis._parsers import _RESP3Parser
 from redis.connection import PythonRespSerializer
 
-from kvtransfer.layout import ChunkFormat
+from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.stores import StoreSettings, open_store
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from kvtransfer.errors import ConfigError
-from kvtransfer.stores.embedded import EmbeddedServer
-from kvtransfer.stores.server_process import free_ports, start_server
+from kvtransfer.stores.embedded.process import free_ports, start_server
+from kvtransfer.stores.embedded.server import EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kvtransfer.stores.server_process import ServerProcess
+    from kvtransfer.stores.embedded.process import ServerProcess
 
 MAXMEMORY_BYTES = 1 << 30
 

@@ -25,8 +25,8 @@ from rich.table import Table
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.kernels.paged_copy import WARPS, PagedCopy, copy_blocks
-from kvtransfer.paged import PagedCaches
 
 ARCHITECTURES = (80, 90, 100)
 _TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from kvtransfer.tiling import Target
+from kvtransfer.chunks.tiling import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from kvtransfer.chunks.tiling import Tiling
     from kvtransfer.metrics import Metrics
     from kvtransfer.plan import Load
-    from kvtransfer.planner import Planner
-    from kvtransfer.tiling import Tiling
+    from kvtransfer.scheduling.planner import Planner
 
     from .offers import Offers
     from .pace import Journey, Pace

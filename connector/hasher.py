@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
 
-    from kvtransfer.keys import KeyChain
+    from kvtransfer.chunks.keys import KeyChain
 
 _PIECE_TOKENS = 2048
 # Python's interpreter lock changes hands only every 5 ms unless it is let go of.

@@ -6,7 +6,7 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from kvtransfer.keys import KeyChain, namespace, tenant_of_salt
+from kvtransfer.chunks.keys import KeyChain, namespace, tenant_of_salt
 
 from .rope import depends_on_length
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kvtransfer.chunks.tiling import Tiling
     from kvtransfer.metrics import Metrics
     from kvtransfer.plan import Load
-    from kvtransfer.planner import Planner
-    from kvtransfer.promise import Promise
-    from kvtransfer.tiling import Tiling
+    from kvtransfer.scheduling.planner import Planner
+    from kvtransfer.scheduling.promise import Promise
 
     from .busy_blocks import BusyBlocks
     from .offers import Offers

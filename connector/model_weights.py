@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
-from kvtransfer.tensor_digest import digests
+from kvtransfer.chunks.tensor_digest import digests
 
 from .packed_weights import packed_away
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Future
 
-    from kvtransfer.keys import KeyChain
+    from kvtransfer.chunks.keys import KeyChain
 
     from .adapters import Adapters
     from .agreed_weights import AgreedWeights

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Container, Sequence, Set
     from concurrent.futures import Future
 
-    from kvtransfer.lookup import Lookup
-    from kvtransfer.planner import Planner
-    from kvtransfer.tiling import Tiling
+    from kvtransfer.chunks.tiling import Tiling
+    from kvtransfer.scheduling.lookup import Lookup
+    from kvtransfer.scheduling.planner import Planner
 
     from .pace import Pace
 

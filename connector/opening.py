@@ -8,7 +8,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from kvtransfer.errors import ConfigError, StoreError
-from kvtransfer.index import slots
+from kvtransfer.host_memory import slots
 from kvtransfer.stores import StoreSettings
 from kvtransfer.urls import masked
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kvtransfer.config import TransferConfig
-    from kvtransfer.stores.redis_server import Server
+    from kvtransfer.stores.redis.server import Server
 
     from .vllm_facts import ModelFacts
 
@@ -60,7 +60,7 @@ def _tiers(config: TransferConfig) -> Iterator[str]:
 
 
 def _tell_with_server(said: str, config: TransferConfig, url: str) -> None:
-    from kvtransfer.stores.redis_server import ask_server
+    from kvtransfer.stores.redis.server import ask_server
 
     settings = StoreSettings(
         timeout_s=config.remote_timeout_ms / 1000, password_file=config.remote_password_file

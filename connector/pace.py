@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from operator import mul
 from typing import TYPE_CHECKING
 
-from kvtransfer.cost import Cost, Line
+from kvtransfer.scheduling.cost import Cost, Line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -47,7 +47,7 @@ class Journey:
 
 
 class Pace:
-    """For the scheduler's thread; decides by :class:`kvtransfer.cost.Cost`."""
+    """For the scheduler's thread; decides by :class:`kvtransfer.scheduling.cost.Cost`."""
 
     def __init__(
         self, margin: float, metrics: Metrics, clock: Callable[[], float] = time.monotonic

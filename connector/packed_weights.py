@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from kvtransfer.tensor_digest import digests
+from kvtransfer.chunks.tensor_digest import digests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -13,15 +13,15 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kvtransfer.tiling import Target
+from kvtransfer.chunks.tiling import Target
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence, Set
 
+    from kvtransfer.chunks.tiling import Tiling
     from kvtransfer.metrics import Metrics
     from kvtransfer.plan import Save
-    from kvtransfer.planner import Planner
-    from kvtransfer.tiling import Tiling
+    from kvtransfer.scheduling.planner import Planner
 
     from .busy_blocks import BusyBlocks
     from .offers import Offers

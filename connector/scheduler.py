@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from operator import add
 from typing import TYPE_CHECKING
 
-from kvtransfer.lookup import Lookup
 from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Plan
-from kvtransfer.planner import Planner
+from kvtransfer.scheduling.lookup import Lookup
+from kvtransfer.scheduling.planner import Planner
 
 from .adapters import Adapters
 from .agreed_weights import AgreedWeights
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from vllm.v1.core.sched.output import SchedulerOutput
     from vllm.v1.request import Request
 
+    from kvtransfer.chunks.tiling import Tiling
     from kvtransfer.config import TransferConfig
     from kvtransfer.plan import Report, Save
-    from kvtransfer.tiling import Tiling
 
     from .loaded_adapters import Held
     from .plan import AdapterStep

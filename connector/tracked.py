@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from vllm.v1.request import Request
 
-    from kvtransfer.index import Index
-    from kvtransfer.keys import KeyChain
+    from kvtransfer.chunks.keys import KeyChain
+    from kvtransfer.scheduling.index import Index
 
     from .adapters import Adapter
     from .pace import Journey

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from vllm.v1.kv_cache_interface import FullAttentionSpec, MLAAttentionSpec
 
+from kvtransfer.chunks.keys import Names
+from kvtransfer.chunks.layout import ChunkFormat
+from kvtransfer.chunks.paged import PagedCaches
+from kvtransfer.chunks.tiling import Tiling
 from kvtransfer.errors import ConfigError
-from kvtransfer.keys import Names
-from kvtransfer.layout import ChunkFormat
-from kvtransfer.paged import PagedCaches
-from kvtransfer.tiling import Tiling
 
 from .reuse_verdict import refuse_groups, refuse_model
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kvtransfer.executor import Executor
 from kvtransfer.plan import Plan, Report
+from kvtransfer.worker.executor import Executor
 
 from . import vllm_facts
 from .plan import AdapterStep, StepReport

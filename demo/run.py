@@ -33,7 +33,7 @@ from demo.smollm2 import model_folder
 from demo.texts import real_text
 from demo.three_ways import Engines, ask_three_ways
 from kvtransfer.errors import KVTransferError
-from kvtransfer.stores.embedded import EmbeddedServer
+from kvtransfer.stores.embedded.server import EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,10 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kvtransfer.chunks.keys import chunk_keys
+    from kvtransfer.chunks.paged import PagedCaches
     from kvtransfer.config import TransferConfig
     from kvtransfer.errors import ConfigError, KVTransferError, StoreError
-    from kvtransfer.keys import chunk_keys
-    from kvtransfer.paged import PagedCaches
     from kvtransfer.transfer import KVTransfer, Transfer
 
 __version__ = "0.1.0"
@@ -33,11 +33,11 @@ _HOMES = {
     "ConfigError": "errors",
     "KVTransfer": "transfer",
     "KVTransferError": "errors",
-    "PagedCaches": "paged",
+    "PagedCaches": "chunks.paged",
     "StoreError": "errors",
     "Transfer": "transfer",
     "TransferConfig": "config",
-    "chunk_keys": "keys",
+    "chunk_keys": "chunks.keys",
 }
 
 

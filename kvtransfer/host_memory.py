@@ -12,6 +12,9 @@ from kvtransfer.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kvtransfer.chunks.layout import ChunkFormat
+    from kvtransfer.config import TransferConfig
+
 # Kept for everybody else, while several workers of a machine take theirs at once.
 _RESERVE_BYTES = 512 << 20
 _GIB = 2**30
@@ -68,6 +71,22 @@ def require_installed(gib: float) -> None:
             f"max_local_cpu_size={gib} GiB is more than the {installed_bytes / _GIB:.1f} GiB that "
             "this machine or its container has; each worker takes that much, so lower it"
         )
+
+
+def slots(config: TransferConfig, chunk: ChunkFormat) -> int:
+    """How many chunks host memory holds on each rank, by ``max_local_cpu_size``.
+
+    Raises:
+        ConfigError: not one, or more than the machine has memory for.
+    """
+    require_installed(config.max_local_cpu_size)
+    count = chunk.slots_in(config.max_local_cpu_size)
+    if count == 0:
+        raise ConfigError(
+            f"max_local_cpu_size={config.max_local_cpu_size} GiB holds no chunk of "
+            f"{chunk.nbytes / 2**20:.1f} MiB; give it room for a few hundred"
+        )
+    return count
 
 
 @contextmanager

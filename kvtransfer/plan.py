@@ -16,7 +16,7 @@ class Load(NamedTuple):
 
     job: int
     key: str
-    """Of the chunk, and whose it is: see :mod:`kvtransfer.keys`."""
+    """Of the chunk, and whose it is: see :mod:`kvtransfer.chunks.keys`."""
     slot: int
     fetch: bool
     """The slot doesn't hold the chunk: get it from the store first."""

@@ -9,9 +9,9 @@ from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
+from kvtransfer.chunks.keys import base_key
+from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.errors import StoreError
-from kvtransfer.keys import base_key
-from kvtransfer.layout import ChunkFormat
 from kvtransfer.stores import StoreSettings
 
 if TYPE_CHECKING:

@@ -7,21 +7,21 @@ import time
 from typing import TYPE_CHECKING
 
 from kvtransfer.arguments import checked_blocks, checked_skip, checked_tokens
+from kvtransfer.chunks.keys import Names, chunk_keys, namespace
+from kvtransfer.chunks.tiling import Target, Tiling
 from kvtransfer.errors import ConfigError
-from kvtransfer.executor import Executor
-from kvtransfer.keys import Names, chunk_keys, namespace
-from kvtransfer.lookup import Lookup
 from kvtransfer.plan import Plan
-from kvtransfer.planner import Planner
+from kvtransfer.scheduling.lookup import Lookup
+from kvtransfer.scheduling.planner import Planner
 from kvtransfer.stores.shelf import Shelf
-from kvtransfer.tiling import Target, Tiling
+from kvtransfer.worker.executor import Executor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
+    from kvtransfer.chunks.paged import PagedCaches
     from kvtransfer.config import TransferConfig
-    from kvtransfer.paged import PagedCaches
     from kvtransfer.plan import Load, Save
 
 _POLL_S = 0.05

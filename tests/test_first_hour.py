@@ -14,7 +14,7 @@ import redis
 from kvtransfer.config import TransferConfig
 from kvtransfer.errors import ConfigError
 from kvtransfer.stores import StoreSettings, open_store
-from kvtransfer.stores.embedded import EmbeddedServer
+from kvtransfer.stores.embedded.server import EmbeddedServer
 from kvtransfer.stores.guarded import GuardedStore
 from kvtransfer.testing import CHUNK, KEY, PAYLOAD
 

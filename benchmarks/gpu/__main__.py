@@ -17,7 +17,7 @@ from benchmarks import bench_dma, bench_paged_copy
 from benchmarks.gpu import calibration, correctness, decode, ordering, overlap, sanitizer
 from benchmarks.gpu.table import targets, text
 from benchmarks.measure import ROOT, append_rows
-from kvtransfer.copy_path import with_measured
+from kvtransfer.worker.copy_path import with_measured
 
 KERNEL_ROUNDS, DMA_ROUNDS, CHUNKS = 15, 7, 8
 

@@ -12,8 +12,8 @@ from benchmarks.bench_dma import CASES, Transfers
 from benchmarks.bench_paged_copy import Case
 from benchmarks.gpu.decode import STAGED_SAVES, TRICKLED_SAVES
 from benchmarks.measure import interleaved
-from kvtransfer.copy_path import Calibration
 from kvtransfer.kernels import open_copy
+from kvtransfer.worker.copy_path import Calibration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

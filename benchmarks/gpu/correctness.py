@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from benchmarks.bench_dma import CASES, Transfers
-from kvtransfer.copier import Copier
+from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.kernels import open_copy, reference
-from kvtransfer.paged import PagedCaches
+from kvtransfer.worker.copier import Copier
 from tests.kernels.layouts import DTYPES, ORDERS, ordered, patterned, same
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from kvtransfer.kernels import open_copy
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kvtransfer.copier import Copier
+    from kvtransfer.worker.copier import Copier
 
 _SLOW_CYCLES = 20_000_000
 ROUNDS, CHUNKS, CONTROL = 5, 4, 99

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from kvtransfer.index import Index
+from kvtransfer.scheduling.index import Index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

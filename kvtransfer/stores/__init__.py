@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from kvtransfer.errors import ConfigError
-from kvtransfer.stores.seals import Seals
+from kvtransfer.stores.seals.in_use import Seals
 from kvtransfer.stores.shelf import Shelf
 from kvtransfer.urls import masked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kvtransfer.layout import ChunkFormat
+    from kvtransfer.chunks.layout import ChunkFormat
 
 __all__ = ["Distant", "Parted", "Store", "StoreSettings", "open_store"]
 
@@ -117,19 +117,19 @@ def open_store(url: str, chunk: ChunkFormat, settings: StoreSettings) -> Store:
     """
     scheme, _, rest = url.partition("://")
     if scheme in ("redis", "rediss", "unix", "redis-sentinel", "rediss-sentinel"):
-        from kvtransfer.stores.redis import RedisStore
+        from kvtransfer.stores.redis.store import RedisStore
 
         return RedisStore(url, chunk, settings)
     if scheme in ("redis-cluster", "rediss-cluster"):
-        from kvtransfer.stores.redis_cluster import RedisClusterStore
+        from kvtransfer.stores.redis.cluster_store import RedisClusterStore
 
         return RedisClusterStore(url, chunk, settings)
     if scheme == "embedded":
-        from kvtransfer.stores.embedded_store import EmbeddedStore
+        from kvtransfer.stores.embedded.store import EmbeddedStore
 
         return EmbeddedStore(url, chunk, settings)
     if scheme == "disk":
-        from kvtransfer.stores.disk import DiskStore
+        from kvtransfer.stores.disk.store import DiskStore
 
         return DiskStore.open(url, chunk, settings)
     if scheme == "memory" and not rest:

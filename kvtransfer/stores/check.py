@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from kvtransfer.errors import ConfigError
 from kvtransfer.metrics import Metrics
 from kvtransfer.stores import StoreSettings
-from kvtransfer.stores.disk_url import read_disk_url
-from kvtransfer.stores.seals import Seals
+from kvtransfer.stores.disk.url import read_disk_url
+from kvtransfer.stores.seals.in_use import Seals
 
 if TYPE_CHECKING:
     from kvtransfer.config import TransferConfig
@@ -39,12 +39,12 @@ def check_stores(config: TransferConfig) -> None:
 
 def _check_url(url: str, settings: StoreSettings) -> None:
     if url.startswith(_REDIS):
-        from kvtransfer.stores.redis_url import read_url
+        from kvtransfer.stores.redis.url import read_url
 
         read_url(url, settings)
     elif url.startswith("embedded://"):
-        from kvtransfer.stores.embedded import server_binary
-        from kvtransfer.stores.embedded_store import read_embedded_url
+        from kvtransfer.stores.embedded.server import server_binary
+        from kvtransfer.stores.embedded.store import read_embedded_url
 
         read_embedded_url(url)
         server_binary()

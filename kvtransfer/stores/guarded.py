@@ -12,8 +12,8 @@ from kvtransfer.metrics import Metrics
 from kvtransfer.rare_log import RareLog
 from kvtransfer.stores import Distant, Parted, StoreSettings, open_store
 from kvtransfer.stores.breaker import Breaker
-from kvtransfer.stores.disk import DiskStore
-from kvtransfer.stores.seals import Seals
+from kvtransfer.stores.disk.store import DiskStore
+from kvtransfer.stores.seals.in_use import Seals
 from kvtransfer.stores.shelf import Shelf
 from kvtransfer.stores.tiered import Tier, TieredStore
 from kvtransfer.urls import masked
@@ -21,8 +21,8 @@ from kvtransfer.urls import masked
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from kvtransfer.chunks.layout import ChunkFormat
     from kvtransfer.config import TransferConfig
-    from kvtransfer.layout import ChunkFormat
     from kvtransfer.stores import Store
 
 _LOG = logging.getLogger("kvtransfer")

@@ -10,7 +10,7 @@ from kvtransfer.stores.record import ChunkRecord, whole
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from kvtransfer.layout import ChunkFormat
+    from kvtransfer.chunks.layout import ChunkFormat
     from kvtransfer.stores import StoreSettings
 
 

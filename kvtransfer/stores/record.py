@@ -6,12 +6,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kvtransfer.keys import parse_base_key
+from kvtransfer.chunks.keys import parse_base_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kvtransfer.layout import ChunkFormat
+    from kvtransfer.chunks.layout import ChunkFormat
 
 CODEC = "naive"
 """How payloads are written: as they are."""

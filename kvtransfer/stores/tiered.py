@@ -13,7 +13,7 @@ from kvtransfer.stores.record import whole
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kvtransfer.layout import ChunkFormat
+    from kvtransfer.chunks.layout import ChunkFormat
     from kvtransfer.metrics import Metrics
     from kvtransfer.stores import Store
 

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.slow_line import Pace, SlowLine
 from kvtransfer.stores import StoreSettings, open_store
-from kvtransfer.stores.embedded import EmbeddedServer
+from kvtransfer.stores.embedded.server import EmbeddedServer
 from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD, get
 
 SETTINGS = StoreSettings(timeout_s=20)

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from kvtransfer.stores.embedded import EmbeddedServer
+from kvtransfer.stores.embedded.server import EmbeddedServer
 from tests.connector.engine_process import Setup
 from tests.connector.engines import Engines
 from tests.connector.entries import Entries

@@ -13,7 +13,7 @@ import redis
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kvtransfer.stores.embedded import EmbeddedServer
+    from kvtransfer.stores.embedded.server import EmbeddedServer
 
 _DEADLINE_S = 60
 

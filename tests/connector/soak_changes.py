@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import commit, machine
-from kvtransfer.stores.embedded import EmbeddedServer
+from kvtransfer.stores.embedded.server import EmbeddedServer
 from tests.connector.changing_engine import CHANGES, Answers, ChangingEngine
 from tests.connector.engines import Engines
 from tests.connector.inputs import prompt

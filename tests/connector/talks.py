@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import commit, machine
-from kvtransfer.stores.embedded import EmbeddedServer
+from kvtransfer.stores.embedded.server import EmbeddedServer
 from tests.connector.conversation import CHUNK_BYTES, hold, requests, small_host
 from tests.connector.engine_process import Setup
 from tests.connector.engines import Engine, Engines

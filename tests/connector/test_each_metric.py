@@ -19,7 +19,7 @@ from tests.connector.inputs import CHUNK_TOKENS, connected, prompt
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kvtransfer.stores.embedded import EmbeddedServer
+    from kvtransfer.stores.embedded.server import EmbeddedServer
     from tests.connector.engines import Engines
     from tests.connector.entries import Entries
     from tests.connector.plain_vllm import PlainVllm

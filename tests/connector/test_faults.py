@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from kvtransfer.stores.embedded import EmbeddedServer
+from kvtransfer.stores.embedded.server import EmbeddedServer
 from tests.connector.engine_process import Request
 from tests.connector.engines import Engine
 from tests.connector.entries import Entries, stopped

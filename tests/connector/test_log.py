@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from kvtransfer.stores.embedded import EmbeddedServer
+from kvtransfer.stores.embedded.server import EmbeddedServer
 from tests.connector.engine_process import Request
 from tests.connector.inputs import connected, prompt
 

@@ -19,6 +19,7 @@ from vllm.multimodal.inputs import (
 )
 from vllm.v1.request import Request
 
+from kvtransfer.chunks.keys import KeyChain, namespace
 from kvtransfer.connector.adapters import Adapters, is_mixed
 from kvtransfer.connector.agreed_weights import AgreedWeights
 from kvtransfer.connector.key_space import media_extras
@@ -27,7 +28,6 @@ from kvtransfer.connector.media import Media
 from kvtransfer.connector.naming import Naming
 from kvtransfer.connector.tracked import Tracked
 from kvtransfer.connector.weights_news import Holding
-from kvtransfer.keys import KeyChain, namespace
 
 CHUNK = 4
 

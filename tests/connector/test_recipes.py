@@ -18,7 +18,7 @@ import redis
 
 from benchmarks.vllm_serve import free_port
 from kvtransfer.config import TransferConfig
-from kvtransfer.stores.embedded import server_binary
+from kvtransfer.stores.embedded.server import server_binary
 from tests.connector.engine_process import Request, Setup
 from tests.connector.engines import Engine, start_together
 from tests.connector.entries import Entries

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from kvtransfer.stores.embedded import EmbeddedServer
+from kvtransfer.stores.embedded.server import EmbeddedServer
 from tests.connector.engine_process import Request
 from tests.connector.entries import Entries
 from tests.connector.inputs import connected, prompt

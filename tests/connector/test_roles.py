@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from kvtransfer.stores.embedded import EmbeddedServer
+from kvtransfer.stores.embedded.server import EmbeddedServer
 from tests.connector.engine_process import Request
 from tests.connector.engines import Engine, start_together
 from tests.connector.entries import Entries

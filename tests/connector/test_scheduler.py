@@ -9,18 +9,18 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from kvtransfer.chunks.keys import KeyChain, chunk_keys, namespace
+from kvtransfer.chunks.tiling import Tiling
 from kvtransfer.connector.adapters import Adapters
 from kvtransfer.connector.agreed_weights import AgreedWeights
 from kvtransfer.connector.media import Media
 from kvtransfer.connector.pace import Pace
 from kvtransfer.connector.scheduler import Duties, SchedulerSide
 from kvtransfer.connector.weights_news import UNKNOWABLE, Holding, weights_name
-from kvtransfer.index import Index
-from kvtransfer.keys import KeyChain, chunk_keys, namespace
 from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Plan, Report
-from kvtransfer.planner import Planner
-from kvtransfer.tiling import Tiling
+from kvtransfer.scheduling.index import Index
+from kvtransfer.scheduling.planner import Planner
 
 CHUNK, BLOCK = 8, 4
 WEIGHTS = "those at start"

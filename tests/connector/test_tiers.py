@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kvtransfer.stores.embedded import EmbeddedServer
+from kvtransfer.stores.embedded.server import EmbeddedServer
 from tests.connector.conversation import hold, requests, small_host
 
 pytestmark = pytest.mark.vllm

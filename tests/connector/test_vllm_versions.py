@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from kvtransfer.stores.embedded import EmbeddedServer
+from kvtransfer.stores.embedded.server import EmbeddedServer
 from tests.connector.engine_process import Request
 from tests.connector.engines import EngineError, Engines
 from tests.connector.inputs import NGRAM, connected, prompt

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.config import TransferConfig
 from kvtransfer.connector.loaded_adapters import LoadedAdapters
 from kvtransfer.connector.weights_news import Expectation, Holding
-from kvtransfer.layout import ChunkFormat
 
 if TYPE_CHECKING:
     from kvtransfer.connector.worker import WorkerSide

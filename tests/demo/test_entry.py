@@ -2,11 +2,11 @@ import pytest
 from redis import Redis
 
 from demo.entry import read_entry
-from kvtransfer.keys import base_key
-from kvtransfer.layout import ChunkFormat
+from kvtransfer.chunks.keys import base_key
+from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.stores import StoreSettings
-from kvtransfer.stores.embedded import EmbeddedServer
-from kvtransfer.stores.redis import RedisStore
+from kvtransfer.stores.embedded.server import EmbeddedServer
+from kvtransfer.stores.redis.store import RedisStore
 
 CHUNK = ChunkFormat("split", "float32", (2, 2, 16, 1, 4), tokens=16, nbytes=1024)
 

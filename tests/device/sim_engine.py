@@ -12,17 +12,17 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from kvtransfer import executor as executor_module
-from kvtransfer.copier import Copier
-from kvtransfer.executor import Executor, Limits, Tiers
-from kvtransfer.host_pool import HostPool
-from kvtransfer.index import Index
-from kvtransfer.lanes import DirectLane, PagesLane, StagedLane, Streams
+from kvtransfer.chunks.paged import PagedCaches
+from kvtransfer.chunks.tiling import Target
 from kvtransfer.metrics import Metrics
-from kvtransfer.paged import PagedCaches
 from kvtransfer.plan import Plan
-from kvtransfer.planner import Planner
-from kvtransfer.tiling import Target
+from kvtransfer.scheduling.index import Index
+from kvtransfer.scheduling.planner import Planner
+from kvtransfer.worker import executor as executor_module
+from kvtransfer.worker.copier import Copier
+from kvtransfer.worker.executor import Executor, Limits, Tiers
+from kvtransfer.worker.host_pool import HostPool
+from kvtransfer.worker.lanes import DirectLane, PagesLane, StagedLane, Streams
 from tests.device.simdevice import Model, SimDevice
 
 BLOCKS, BLOCK_TOKENS, CHUNK_TOKENS, SLOTS, STEPS = 28, 4, 8, 10, 40

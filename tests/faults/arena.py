@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from kvtransfer.keys import base_key
-from kvtransfer.layout import ChunkFormat
+from kvtransfer.chunks.keys import base_key
+from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.stores import StoreSettings, open_store
-from kvtransfer.stores.embedded import EmbeddedServer
+from kvtransfer.stores.embedded.server import EmbeddedServer
 from kvtransfer.stores.guarded import GuardedStore
-from kvtransfer.stores.redis import RedisStore
+from kvtransfer.stores.redis.store import RedisStore
 from tests.faults.proxy import Proxy
 from tests.own_clock import OwnClock
 

@@ -17,13 +17,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvtransfer.keys import base_key
+from kvtransfer.chunks.keys import base_key
 from kvtransfer.stores import StoreSettings
-from kvtransfer.stores.disk import DiskStore
-from kvtransfer.stores.disk_names import new_temporary, path_of
+from kvtransfer.stores.disk.names import new_temporary, path_of
+from kvtransfer.stores.disk.store import DiskStore
 from kvtransfer.testing import CHUNK, PAYLOAD, get
 from tests.faults.hostile_files import KINDS, remove
-from tests.stores.another_user import IS_ANOTHER, NOBODY, ROOT, become_nobody
+from tests.stores.disk.another_user import IS_ANOTHER, NOBODY, ROOT, become_nobody
 
 HANG_S = 300.0
 FOREIGN = b"somebody's"

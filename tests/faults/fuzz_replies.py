@@ -21,12 +21,12 @@ from redis import RedisError
 from redis._parsers.encoders import Encoder
 from redis.sentinel import Sentinel
 
-from kvtransfer.lookup import Lookup
+from kvtransfer.scheduling.lookup import Lookup
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.guarded import GuardedStore
-from kvtransfer.stores.redis_asking import AskingParser
-from kvtransfer.stores.redis_topology import checked_masters, read_slots
-from kvtransfer.stores.redis_wire import WireParser
+from kvtransfer.stores.redis.topology import checked_masters, read_slots
+from kvtransfer.stores.redis.wire.asking import AskingParser
+from kvtransfer.stores.redis.wire.connection import WireParser
 from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD
 from tests.faults import replies
 from tests.faults.lying_server import LyingServer

@@ -9,8 +9,8 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from kvtransfer.stores.chunk_file import _MAGIC
-from kvtransfer.stores.direct_io import BLOCK_BYTES
+from kvtransfer.stores.disk.chunk_file import _MAGIC
+from kvtransfer.stores.disk.direct_io import BLOCK_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

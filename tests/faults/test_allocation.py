@@ -6,9 +6,9 @@ from contextlib import closing
 
 import pytest
 
-from kvtransfer.layout import ChunkFormat
+from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.stores import StoreSettings, open_store
-from kvtransfer.stores.embedded import EmbeddedServer
+from kvtransfer.stores.embedded.server import EmbeddedServer
 from kvtransfer.testing import KEY, OTHER_KEY
 
 NBYTES = 8 << 20

@@ -11,7 +11,7 @@ import redis
 
 from kvtransfer.errors import StoreError
 from kvtransfer.stores import StoreSettings, open_store
-from kvtransfer.stores.embedded import EmbeddedServer
+from kvtransfer.stores.embedded.server import EmbeddedServer
 from kvtransfer.stores.guarded import GuardedStore
 from kvtransfer.testing import CHUNK, KEY
 from tests.faults.arena import key_of

@@ -7,18 +7,18 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from kvtransfer.chunks.keys import Names
+from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.config import TransferConfig
-from kvtransfer.executor import Executor
-from kvtransfer.keys import Names
-from kvtransfer.paged import PagedCaches
 from kvtransfer.plan import Load, Plan, Report, Save
-from kvtransfer.stores.redis import RedisStore
+from kvtransfer.stores.redis.store import RedisStore
+from kvtransfer.worker.executor import Executor
 from tests.faults.arena import DEADLINE_S, PATIENCE_S, SLACK_S
 from tests.faults.known import LINE, SERVER
 from tests.faults.proxy import REPLY
 from tests.faults.scenario import in_the_middle
 from tests.own_clock import OwnClock
-from tests.stores.servers import until
+from tests.stores.redis.servers import until
 
 LAYERS, BLOCKS, HEADS, BLOCK_TOKENS, CHUNK_TOKENS, DIM = 8, 10, 4, 32, 64, 64
 OUT, BACK, AGAIN = (0, 1), (4, 5), (6, 7)

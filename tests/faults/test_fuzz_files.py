@@ -18,6 +18,6 @@ def test_two_users_share_a_folder_with_hostile_files(common):
 
 
 def test_the_fuzzer_finds_a_store_that_deletes_what_is_not_its_own(tmp_path, monkeypatch):
-    monkeypatch.setattr("kvtransfer.stores.disk_listing.is_chunk", lambda *_: True)
+    monkeypatch.setattr("kvtransfer.stores.disk.listing.is_chunk", lambda *_: True)
     with pytest.raises(Wrong, match="a foreign file was touched"):
         fuzz(tmp_path, CASES, seed=1)

@@ -6,7 +6,7 @@ from threading import Event
 
 import pytest
 
-from kvtransfer.stores.seals import Seals
+from kvtransfer.stores.seals.in_use import Seals
 from tests.faults.arena import DEADLINE_S, SLACK_S, Wrong
 from tests.faults.known import FAULTS
 from tests.faults.scenario import CALLS, Fault, before, during, strike

@@ -14,7 +14,7 @@ from tests.kernels.layouts import DTYPES, ORDERS, POISON, cpu_attention, pattern
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kvtransfer.paged import PagedCaches
+    from kvtransfer.chunks.paged import PagedCaches
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from kvtransfer.paged import PagedCaches
+from kvtransfer.chunks.paged import PagedCaches
 
 ORDERS = ("LBHNC", "LBNHC", "LHBNC", "BLHNC", "BLNHC", "BHLNC")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float8_e4m3fn, torch.uint8)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from kvtransfer.paged import PagedCaches
+from kvtransfer.chunks.paged import PagedCaches
 from tests.kernels.cases import (
     cases,
     gather_puts_every_token_in_its_place_and_nothing_else,

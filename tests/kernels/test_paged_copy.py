@@ -5,10 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.kernels import reference
 from kvtransfer.kernels.paged_copy import BlockRun, PagedCopy
 from kvtransfer.kernels.plane_table import PlaneTable
-from kvtransfer.paged import PagedCaches
 from tests.kernels.layouts import ORDERS, cpu_attention, ordered, patterned, same, split
 
 pytestmark = pytest.mark.usefixtures("interpreted")

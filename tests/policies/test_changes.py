@@ -7,11 +7,11 @@ import pytest
 from benchmarks.bench_policy import hits_of, worst_ratio
 from benchmarks.changing_loads import CHANGES, Shape, changing_load
 from benchmarks.s3fifo import S3FIFO
-from kvtransfer.index import Index
 from kvtransfer.policies import POLICIES
 from kvtransfer.policies.contest import Contest, stride_of
 from kvtransfer.policies.lru import LRU
 from kvtransfer.policies.miniature import Miniature
+from kvtransfer.scheduling.index import Index
 
 SHORT = Shape(phase_requests=700, pause_requests=40.0, documents=150)
 RIVALS = ("lru", "arc", "s3fifo")

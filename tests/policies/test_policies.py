@@ -4,9 +4,9 @@ import pytest
 
 from benchmarks.s3fifo import S3FIFO
 from kvtransfer.errors import ConfigError
-from kvtransfer.index import Index
 from kvtransfer.policies import POLICIES, open_policy
 from kvtransfer.policies.odds import Odds
+from kvtransfer.scheduling.index import Index
 
 
 def serve(index, keys):

@@ -7,9 +7,9 @@ from contextlib import closing
 import pytest
 
 from kvtransfer.stores import StoreSettings
-from kvtransfer.stores.embedded import EmbeddedServer
+from kvtransfer.stores.embedded.server import EmbeddedServer
 from kvtransfer.testing import CHUNK
-from tests.stores.seal_contract import Vault
+from tests.stores.seals.seal_contract import Vault
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from kvtransfer.stores.memory import MemoryStore
 from kvtransfer.stores.shelf import Shelf
 from kvtransfer.testing import StoreContract
-from tests.stores.seal_contract import SealContract
+from tests.stores.seals.seal_contract import SealContract
 
 
 class MemoryBacking:

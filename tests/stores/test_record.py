@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtransfer.keys import base_key
-from kvtransfer.layout import ChunkFormat
-from kvtransfer.stores.chunk_file import _MAGIC, decode_fields
-from kvtransfer.stores.direct_io import BLOCK_BYTES
+from kvtransfer.chunks.keys import base_key
+from kvtransfer.chunks.layout import ChunkFormat
+from kvtransfer.stores.disk.chunk_file import _MAGIC, decode_fields
+from kvtransfer.stores.disk.direct_io import BLOCK_BYTES
 from kvtransfer.stores.record import CODEC, ChunkRecord, Identity, whole
 
 small = st.integers(0, 2**40)

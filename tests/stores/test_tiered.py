@@ -29,8 +29,8 @@ from kvtransfer.testing import (
     StoreContract,
     get,
 )
-from tests.stores.disk_backing import DiskBacking
-from tests.stores.disk_writer import key_of
+from tests.stores.disk.disk_backing import DiskBacking
+from tests.stores.disk.disk_writer import key_of
 
 LIMIT_S = 30.0
 

@@ -1,0 +1,172 @@
+"""An engine's paged tensors as planes: strided views that show every layout as the same thing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from kvtransfer.chunks.layout import ChunkFormat
+from kvtransfer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class PagedCaches:
+    """Views of the caller's memory, which they keep alive and don't own.
+
+    A plane is ``[kernel_blocks, kernel_block_tokens, heads, dim]``: the keys, the values or the
+    content of one layer. The engine's manager may hand out blocks that are several of the kernel's.
+    """
+
+    planes: tuple[Tensor, ...]
+    """In the order of ``chunk``: layer by layer, keys before values."""
+    chunk: ChunkFormat
+    block_tokens: int
+    """Tokens of the manager's block."""
+
+    @classmethod
+    def split(
+        cls, caches: Sequence[Tensor], chunk_tokens: int, block_tokens: int | None = None
+    ) -> PagedCaches:
+        """Of ``[blocks, heads, tokens, 2 * dim]`` a layer, keys in the first half of a cell.
+
+        Any order of the dimensions in memory, padding between pages, layers that share memory.
+        """
+        halves = [half for cache in _distinct(caches) for half in cache.chunk(2, dim=-1)]
+        return cls._cut([half.transpose(1, 2) for half in halves], 2, chunk_tokens, block_tokens)
+
+    @classmethod
+    def cpu_attention(
+        cls, caches: Sequence[Tensor], chunk_tokens: int, block_tokens: int | None = None
+    ) -> PagedCaches:
+        """Of vLLM's CPU attention: ``[blocks, heads, tokens, 2 * dim]`` a layer by name only.
+
+        The page of a block and head is really the keys transposed, ``[dim, tokens]``, and behind
+        them the values, ``[tokens, dim]`` (vllm/v1/attention/backends/cpu_attn.py).
+        """
+        planes = [plane for cache in _distinct(caches) for plane in _cpu_planes(cache)]
+        return cls._cut(planes, 2, chunk_tokens, block_tokens)
+
+    @classmethod
+    def content(
+        cls, caches: Sequence[Tensor], chunk_tokens: int, block_tokens: int | None = None
+    ) -> PagedCaches:
+        """Of ``[blocks, heads, tokens, content]`` a layer, whatever the content is."""
+        planes = [cache.transpose(1, 2) for cache in _distinct(caches)]
+        return cls._cut(planes, 1, chunk_tokens, block_tokens)
+
+    @classmethod
+    def keys_and_values(
+        cls, keys: Sequence[Tensor], values: Sequence[Tensor], chunk_tokens: int
+    ) -> PagedCaches:
+        """Of ``[blocks, tokens, heads, dim]`` a layer, keys and values apart."""
+        if len(keys) != len(values):
+            raise ConfigError(f"{len(keys)} layers of keys but {len(values)} of values")
+        for cache in (*keys, *values):
+            _check_paged(cache)
+        planes = [plane for pair in zip(keys, values, strict=True) for plane in pair]
+        return cls._cut(planes, 2, chunk_tokens, None)
+
+    @property
+    def blocks(self) -> int:
+        """How many of the manager's blocks there are."""
+        kernel_blocks, kernel_tokens = self.planes[0].shape[:2]
+        return kernel_blocks * kernel_tokens // self.block_tokens
+
+    @property
+    def block_bytes(self) -> int:
+        """Of one of the kernel's blocks, all planes together."""
+        plane = self.planes[0]
+        return plane[0].numel() * plane.element_size() * len(self.planes)
+
+    @property
+    def page_bytes(self) -> int:
+        """Of one block of one plane where it is contiguous in memory; 0 where it isn't."""
+        page = self.planes[0][0]
+        return page.nbytes if page.is_contiguous() else 0
+
+    def kernel_blocks(self, block_ids: Sequence[int]) -> list[int]:
+        """The kernel's blocks that the manager's ``block_ids`` are, in order."""
+        ratio = self.block_tokens // self.planes[0].shape[1]
+        return [block * ratio + i for block in block_ids for i in range(ratio)]
+
+    @classmethod
+    def _cut(
+        cls, planes: list[Tensor], per_layer: int, chunk_tokens: int, block_tokens: int | None
+    ) -> PagedCaches:
+        if not planes:
+            raise ConfigError("there are no caches; pass one tensor a layer")
+        _check_alike(planes)
+        _, kernel_tokens, heads, dim = planes[0].shape
+        block_tokens = kernel_tokens if block_tokens is None else block_tokens
+        for name, tokens in (("block_tokens", block_tokens), ("chunk_tokens", chunk_tokens)):
+            if type(tokens) is not int:
+                raise ConfigError(f"{name}={tokens!r} must be a whole number of tokens")
+        for large, small, names in (
+            (block_tokens, kernel_tokens, "block_tokens={} is no multiple of the kernel's {}"),
+            (chunk_tokens, block_tokens, "chunk_tokens={} is no multiple of block_tokens={}"),
+        ):
+            if large <= 0 or large % small:
+                raise ConfigError(names.format(large, small))
+        dtype = str(planes[0].dtype).removeprefix("torch.")
+        form = ChunkFormat.split if per_layer == 2 else ChunkFormat.content
+        chunk = form(dtype, len(planes) // per_layer, chunk_tokens, heads, dim)
+        return cls(tuple(planes), chunk, block_tokens)
+
+
+def _distinct(caches: Sequence[Tensor]) -> list[Tensor]:
+    """Without layers that are only another name for one that came before."""
+    for cache in caches:
+        _check_paged(cache)
+    return list({(cache.data_ptr(), cache.stride()): cache for cache in caches}.values())
+
+
+def _check_paged(cache: object) -> None:
+    """Refuse what no plane can be cut from: four dimensions, none of them empty."""
+    if not isinstance(cache, Tensor):
+        raise ConfigError(f"a layer's cache is a {type(cache).__name__}; pass a tensor")
+    if cache.dim() != 4 or not cache.numel():
+        raise ConfigError(
+            f"a layer's cache is {list(cache.shape)}; pass four dimensions, none of them empty"
+            f"{_four_of(cache)}"
+        )
+
+
+def _four_of(cache: Tensor) -> str:
+    """How to get four dimensions from the usual ones of other engines."""
+    if cache.dim() == 5 and 2 in cache.shape[:2]:
+        keys, values = ("[0]", "[1]") if cache.shape[0] == 2 else ("[:, 0]", "[:, 1]")
+        return (
+            f": the keys, cache{keys}, and the values, cache{values}, of each layer go to "
+            "PagedCaches.keys_and_values"
+        )
+    if cache.dim() == 3:
+        return ": [blocks, tokens, content] goes to PagedCaches.content as cache.unsqueeze(1)"
+    return ""
+
+
+def _cpu_planes(cache: Tensor) -> tuple[Tensor, Tensor]:
+    blocks, heads, tokens, content = cache.shape
+    dim, (block, head, *page) = content // 2, cache.stride()
+    if page != [content, 1]:
+        raise ConfigError(f"pages of CPU attention must be contiguous, got strides {page}")
+    shape, start = (blocks, tokens, heads, dim), cache.storage_offset()
+    keys = cache.as_strided(shape, (block, 1, head, tokens), start)
+    values = cache.as_strided(shape, (block, dim, head, 1), start + tokens * dim)
+    return keys, values
+
+
+def _check_alike(planes: list[Tensor]) -> None:
+    for name, kinds in (
+        ("shapes", {tuple(plane.shape) for plane in planes}),
+        ("dtypes", {plane.dtype for plane in planes}),
+        ("devices", {plane.device for plane in planes}),
+    ):
+        if len(kinds) > 1:
+            raise ConfigError(
+                f"layers with different {name} are not supported: {sorted(map(str, kinds))}"
+            )

@@ -1,0 +1,200 @@
+"""Which chunk is in which slot of host memory, whose slot it is, and which goes first for another.
+
+Pure bookkeeping, for one thread: the slots' memory is elsewhere, on every rank. What goes first
+is for a policy to say, see :mod:`kvtransfer.policies`.
+"""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+from kvtransfer.policies import open_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class Index:
+    """``slots`` slots, numbered from 0.
+
+    A slot is free, or holds a chunk: pinned while a job uses it, otherwise idle and evicted when
+    another chunk needs room, in the order of ``policy``. A forgotten chunk is no longer found; its
+    slot is free once nothing pins it.
+    """
+
+    def __init__(self, slots: int, policy: str = "odds") -> None:
+        self._policy = open_policy(policy, slots)
+        self._free = list(range(slots - 1, -1, -1))
+        self._slots: dict[str, int] = {}
+        self._keys: list[str | None] = [None] * slots
+        self._pins = [0] * slots
+        self._idle = 0
+        self._evictions = 0
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._slots
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def leading(self, keys: Sequence[str]) -> int:
+        """How many of ``keys``, from the first on, are held."""
+        return sum(1 for _ in takewhile(self._slots.__contains__, keys))
+
+    @property
+    def slots(self) -> int:
+        """How many there are."""
+        return len(self._pins)
+
+    def slot(self, key: str) -> int:
+        """Where ``key`` is, which is held."""
+        return self._slots[key]
+
+    @property
+    def free(self) -> int:
+        """Slots that hold nothing."""
+        return len(self._free)
+
+    @property
+    def room(self) -> int:
+        """Chunks that could be claimed now."""
+        return len(self._free) + self._idle
+
+    def pins(self, keys: Sequence[str]) -> list[int | None]:
+        """How many pins the slot of each of ``keys`` has, at 0 it counts as room; None: not held."""
+        pins = self._pins
+        return [None if slot is None else pins[slot] for slot in map(self._slots.get, keys)]
+
+    def holds(self, slot: int, key: str) -> bool:
+        """Whether ``slot`` is where ``key`` is found."""
+        return self._keys[slot] == key
+
+    def note_request(self, keys: Sequence[str]) -> None:
+        """A request for ``keys``, in the order of their tokens, has come; once for each request."""
+        self._policy.note_request(keys, self._slots)
+
+    def claim(self, key: str, after: str | None = None) -> int | None:
+        """A slot, pinned once, for ``key`` which is not held; None when all are pinned.
+
+        Args:
+            key: the chunk.
+            after: the chunk before it.
+        """
+        slots = self.claim_all([key], after)
+        return slots[0] if slots else None
+
+    def claim_all(self, keys: Sequence[str], after: str | None = None, pins: int = 1) -> list[int]:
+        """Slots for ``keys``, each named once and not held, as many as there is room for.
+
+        Args:
+            keys: each continues the one before it.
+            after: the chunk before the first.
+            pins: they have so many from the beginning.
+        """
+        held = self._slots
+        if not held.keys().isdisjoint(keys):
+            key = next(filter(held.__contains__, keys))
+            raise ValueError(f"{key} already has slot {held[key]}")
+        slots = self._vacate(len(keys))
+        keys = keys[: len(slots)]
+        self._policy.add(slots, keys, None if after is None else held.get(after))
+        held.update(zip(keys, slots, strict=True))
+        for slot, key in zip(slots, keys, strict=True):
+            self._keys[slot] = key
+            self._pins[slot] = pins
+        return slots
+
+    def chance(self, key: str) -> float:
+        """That ``key``, just evicted, is asked for again, as far as the policy knows."""
+        return self._policy.chance(key)
+
+    def pin(self, key: str) -> int:
+        """Keep the slot of ``key``, which is held, until ``unpin``; returns it."""
+        slot = self._slots[key]
+        if self._pins[slot] == 0:
+            self._policy.use([slot])
+            self._idle -= 1
+        self._pins[slot] += 1
+        return slot
+
+    def pin_all(self, keys: Sequence[str]) -> list[int | None]:
+        """Pin what is held of ``keys``; the slots of all, None for what is not held."""
+        slots = list(map(self._slots.get, keys))
+        resting, pins = [], self._pins
+        for slot in slots:
+            if slot is not None:
+                if pins[slot] == 0:
+                    resting.append(slot)
+                pins[slot] += 1
+        self._policy.use(resting)
+        self._idle -= len(resting)
+        return slots
+
+    def unpin(self, slot: int) -> None:
+        """Take one pin off ``slot``."""
+        self.unpin_all([slot])
+
+    def unpin_all(self, slots: Iterable[int]) -> None:
+        """Take one pin off each of ``slots``, as often as it is named."""
+        resting: list[int] = []
+        for slot in slots:
+            pins = self._pins[slot]
+            if pins == 0:
+                raise ValueError(f"slot {slot} is not pinned")
+            self._pins[slot] = pins - 1
+            if pins == 1:
+                (self._free if self._keys[slot] is None else resting).append(slot)
+        self._idle += len(resting)
+        self._policy.rest(resting)
+
+    def leave(self) -> tuple[int, str] | None:
+        """Forget the chunk that goes next: its slot, pinned once, and its key; None: all pinned."""
+        for slot in self._policy.evict(1):
+            key = self._vacated(slot)
+            self._pins[slot] = 1
+            return slot, key
+        return None
+
+    def forget(self, slot: int) -> None:
+        """Don't find the chunk in ``slot`` any more."""
+        key = self._keys[slot]
+        if key is None:
+            return
+        self._policy.drop(slot)
+        del self._slots[key]
+        self._keys[slot] = None
+        if self._pins[slot] == 0:
+            self._idle -= 1
+            self._free.append(slot)
+
+    def clear(self) -> None:
+        """Forget every chunk."""
+        for slot in list(self._slots.values()):
+            self.forget(slot)
+
+    def take_evictions(self) -> int:
+        """How many chunks have gone to make room since the last call."""
+        taken, self._evictions = self._evictions, 0
+        return taken
+
+    def _vacate(self, count: int) -> list[int]:
+        """So many slots that hold nothing, or fewer where the others are pinned."""
+        slots = self._free[: -count - 1 : -1]
+        del self._free[len(self._free) - len(slots) :]
+        if len(slots) < count:
+            evicted = self._policy.evict(count - len(slots))
+            for slot in evicted:
+                self._vacated(slot)
+            slots += evicted
+        return slots
+
+    def _vacated(self, slot: int) -> str:
+        """The key that the policy takes from ``slot``."""
+        key = self._keys[slot]
+        assert key is not None, f"the policy evicts slot {slot}, which holds nothing"
+        del self._slots[key]
+        self._keys[slot] = None
+        self._idle -= 1
+        self._evictions += 1
+        return key

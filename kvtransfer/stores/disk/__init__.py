@@ -1,0 +1,1 @@
+"""Chunks as files in a folder."""

@@ -1,0 +1,105 @@
+"""A file that is being written and isn't an entry yet; its lock tells that its writer lives."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from kvtransfer.stores.disk.names import is_of_this_boot, new_temporary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+# Locking over NFS needs a file that is open for writing.
+_OLD = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+# Where a lock may be unknown to other machines: long enough for the slowest write and odd clocks.
+_ABANDONED_S = 3600.0
+_TRIES = 3
+
+
+class Temporary:
+    """A new file in the folder ``folder``, open as ``fd`` for writing."""
+
+    @classmethod
+    @contextmanager
+    def create(cls, folder: int, chunk: str, mode: int) -> Iterator[Temporary]:
+        """Beside the entry ``chunk`` that it is to become, with the permissions ``mode``."""
+        name, fd = _locked(folder, chunk, mode)
+        temporary = cls(folder, name, fd, chunk)
+        try:
+            yield temporary
+        finally:
+            if not temporary.is_published:
+                with suppress(OSError):
+                    os.unlink(name, dir_fd=folder)
+            os.close(fd)
+
+    def __init__(self, folder: int, name: str, fd: int, chunk: str) -> None:
+        self.fd = fd
+        self.is_published = False
+        self._folder = folder
+        self._name = name
+        self._chunk = chunk
+
+    def publish(self) -> None:
+        """From now on it is the entry, all of it at once."""
+        # A file system that writes later tells of failures when a descriptor is closed; ours
+        # stays open, and holds the lock, until the file has its final name.
+        os.close(os.dup(self.fd))
+        os.rename(self._name, self._chunk, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        self.is_published = True
+
+
+def remove_abandoned(folder: int, name: str, now_s: float) -> None:
+    """Delete the temporary ``name`` if its writer is gone; ``now_s`` is seconds since 1970."""
+    with suppress(OSError):
+        fd = os.open(name, _OLD, dir_fd=folder)
+        try:
+            if _is_abandoned(fd, name, now_s):
+                os.unlink(name, dir_fd=folder)
+        finally:
+            os.close(fd)
+
+
+def _is_abandoned(fd: int, name: str, now_s: float) -> bool:
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode) or not _lock(fd):
+        return False
+    return is_of_this_boot(name) or now_s - found.st_mtime > _ABANDONED_S
+
+
+def _locked(folder: int, chunk: str, mode: int) -> tuple[str, int]:
+    """A new file; tried again where a cleaner came between its making and its locking."""
+    for _ in range(_TRIES):
+        name = new_temporary(chunk)
+        fd = os.open(name, _NEW, 0o600, dir_fd=folder)
+        if _lock_new(fd) and os.fstat(fd).st_nlink:
+            if mode != 0o600:
+                os.fchmod(fd, mode)  # open's mode is cut by the umask
+            return name, fd
+        os.close(fd)
+    raise OSError(errno.EAGAIN, f"another process locks new files of {chunk}")
+
+
+def _lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _lock_new(fd: int) -> bool:
+    """False where another process has it; a file system without locks has none to lose."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True

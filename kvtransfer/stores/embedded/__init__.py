@@ -1,0 +1,1 @@
+"""A server of our own, and the store that it backs."""

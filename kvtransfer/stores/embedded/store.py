@@ -1,0 +1,132 @@
+"""``embedded://``: chunks in a server of our own, shared by a user's processes on one machine.
+
+Whoever comes first starts it and holds a lock meanwhile; the others find its password in the
+locked file.
+It ends with the one who started it: from then on the others' chunks are misses.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
+
+from kvtransfer.errors import ConfigError, StoreError
+from kvtransfer.stores.embedded.address import SocketFile, answers
+from kvtransfer.stores.embedded.process_lock import ProcessLock, private_folder
+from kvtransfer.stores.embedded.server import EmbeddedServer, server_binary
+from kvtransfer.stores.redis.store import RedisStore
+
+if TYPE_CHECKING:
+    from kvtransfer.chunks.layout import ChunkFormat
+    from kvtransfer.stores import StoreSettings
+
+_DEFAULT_GIB = 5.0
+_START_S = 10.0
+
+
+class EmbeddedStore(RedisStore):
+    """Payloads in the server that ``url``, ``embedded://`` or ``embedded://?max_gib=5``, stands for.
+
+    The size is that of whoever comes first. See :class:`EmbeddedServer`.
+
+    Raises:
+        ConfigError: the URL is malformed, or the server isn't installed or doesn't come up.
+    """
+
+    def __init__(self, url: str, chunk: ChunkFormat, settings: StoreSettings) -> None:
+        self._shared = SharedServer(read_embedded_url(url))
+        try:
+            super().__init__(self._shared.url, chunk, settings)
+        except BaseException:
+            self._shared.close()
+            raise
+
+    def close(self) -> None:
+        """See :class:`kvtransfer.stores.Store`; ends the server if this one has started it."""
+        super().close()
+        self._shared.close()
+
+
+class SharedServer:
+    """The server of this user on this machine: started here, or found where it runs.
+
+    It listens on a socket in a folder that only this user can enter. A port could be taken by any
+    user once the server has gone, who would then be sent our password and payloads.
+    """
+
+    def __init__(self, maxmemory_bytes: int) -> None:
+        server_binary()  # refuses before anything is left on the machine
+        folder = private_folder(_base() / f"kvtransfer-{os.getuid()}")
+        self._address = SocketFile(folder / "embedded.sock")
+        self._server: EmbeddedServer | None = None
+        self._owner_pid = os.getpid()
+        self._lock = ProcessLock(folder / "embedded.lock")
+        try:
+            self.url = self._address.url(self._join(maxmemory_bytes))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the server if it was started here; again is harmless, and so is it in a fork."""
+        if self._server is not None and self._owner_pid == os.getpid():
+            self._lock.write("")
+            self._server.close()
+            self._address.path.unlink(missing_ok=True)
+        self._server = None
+        self._lock.close()
+
+    def _join(self, maxmemory_bytes: int) -> str:
+        """The password of the server that runs now."""
+        deadline_s = time.monotonic() + _START_S
+        while time.monotonic() < deadline_s:
+            if self._lock.is_taken():
+                return self._start(maxmemory_bytes)
+            with suppress(OSError):
+                if (password := self._lock.read()) and answers(self._address, password):
+                    return password
+            time.sleep(0.01)
+        raise ConfigError(f"{self._lock.path} is locked, but by nobody who runs a server")
+
+    def _start(self, maxmemory_bytes: int) -> str:
+        self._lock.write("")  # whoever was here before may have been killed
+        self._address.path.unlink(missing_ok=True)
+        password = secrets.token_urlsafe(24)
+        try:
+            self._server = EmbeddedServer(maxmemory_bytes, socket=self._address, password=password)
+        except StoreError as error:
+            raise ConfigError(str(error)) from None
+        self._lock.write(password)
+        return password
+
+
+def _base() -> Path:
+    """Where the user's own folder lies."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(runtime if runtime and os.path.isdir(runtime) else tempfile.gettempdir())
+
+
+def read_embedded_url(url: str) -> int:
+    """How many bytes the server of ``url`` may hold.
+
+    Raises:
+        ConfigError: it is malformed.
+    """
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    gib = options.pop("max_gib", _DEFAULT_GIB)
+    try:
+        maxmemory_bytes = int(float(gib) * 2**30)
+    except (ValueError, OverflowError):
+        maxmemory_bytes = 0
+    if parts.netloc or parts.path or options or maxmemory_bytes < 1:
+        raise ConfigError(
+            "write embedded:// or, with the GiB that it may hold, embedded://?max_gib=5"
+        )
+    return maxmemory_bytes

@@ -1,0 +1,99 @@
+"""What a server says of itself: which it is, how much it may hold, how fast it answers."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from redis.exceptions import RedisError, ResponseError
+
+from kvtransfer.errors import StoreError
+from kvtransfer.stores.redis.credentials import hidden
+from kvtransfer.stores.redis.sentinel import Master
+from kvtransfer.stores.redis.url import read_url
+from kvtransfer.stores.redis.wire.connection import command
+from kvtransfer.stores.redis.wire.node import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kvtransfer.stores import StoreSettings
+    from kvtransfer.stores.redis.url import RedisUrl
+    from kvtransfer.stores.redis.wire.connection import Wire
+
+_PINGS = 3
+
+
+@dataclass(frozen=True)
+class Server:
+    """The server of a URL; in a cluster, one of them."""
+
+    shown: str
+    """Its URL as it may be shown."""
+    info: Mapping[str, str]
+    """What INFO tells; nothing where this user may not ask."""
+    answer_s: float
+    """The shortest of a few answers."""
+    has_password: bool
+    """Whether we say one."""
+
+    @property
+    def name(self) -> str:
+        """What it is, and its version."""
+        if "valkey_version" in self.info:
+            return f"Valkey {self.info['valkey_version']}"
+        return f"Redis {self.info.get('redis_version', 'of unknown version')}"
+
+    @property
+    def memory(self) -> str:
+        """How much it may hold, and what it does then."""
+        if "maxmemory" not in self.info:
+            return "memory policy unknown"
+        limit_mib = int(self.info["maxmemory"]) / 2**20
+        limit = f"{limit_mib / 1024:.1f} GiB" if limit_mib >= 1024 else f"{limit_mib:.0f} MiB"
+        limit = limit if limit_mib else "no limit of memory"
+        return f"{limit}, {self.info.get('maxmemory_policy')}"
+
+
+def ask_server(url: str, settings: StoreSettings) -> Server:
+    """Ask the server at ``url``, over a connection of its own; takes up to twice the time limit.
+
+    Raises:
+        StoreError: it does not answer; the text holds no secret.
+    """
+    read = read_url(url, settings)
+    node = _node(read)
+    try:
+        info = node.exchange(_info, time.monotonic() + read.timeout_s)
+        answers_s = [node.exchange(_ping, time.monotonic() + read.timeout_s) for _ in range(_PINGS)]
+    except RedisError as error:
+        cause = hidden(f"{type(error).__name__}: {error}", read.secrets())
+        raise StoreError(cause) from None
+    finally:
+        node.close()
+    return Server(read.shown, info, min(answers_s), any(read.secrets()))
+
+
+def _node(url: RedisUrl) -> Node | Master:
+    if url.topology == "sentinel":
+        return Master(url)
+    return Node(partial(url.open_connection, url.hosts[0] if url.hosts else None), 1)
+
+
+def _info(wire: Wire) -> dict[str, str]:
+    wire.send([command(b"INFO", b"server"), command(b"INFO", b"memory")])
+    replies = [wire.parser.read_reply() for _ in range(2)]
+    texts = [reply.decode(errors="replace") for reply in replies if isinstance(reply, bytes)]
+    pairs = (line.partition(":") for text in texts for line in text.splitlines())
+    return {name: value for name, colon, value in pairs if colon}
+
+
+def _ping(wire: Wire) -> float:
+    began_s = time.monotonic()
+    wire.send([command(b"PING")])
+    reply = wire.parser.read_reply()
+    if isinstance(reply, ResponseError):
+        raise reply
+    return time.monotonic() - began_s

@@ -1,0 +1,95 @@
+"""A firewall forgets idle connections and tells neither end."""
+
+from __future__ import annotations
+
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
+from threading import Barrier
+
+import pytest
+import redis
+
+from kvtransfer.stores import StoreSettings, open_store
+from kvtransfer.stores.guarded import GuardedStore
+from kvtransfer.stores.redis.url import read_url
+from kvtransfer.stores.redis.wire.connection import command
+from kvtransfer.stores.redis.wire.node import Node
+from kvtransfer.testing import CHUNK, KEY, PAYLOAD, get
+from tests.faults.proxy import Proxy
+
+CONNECTIONS = 14
+LONG_S = 60.0
+SHORT_S = 0.3
+
+
+@pytest.fixture
+def proxy(server):
+    with closing(Proxy(server.port)) as running:
+        yield running
+
+
+@pytest.fixture
+def url(server, proxy):
+    return server.url.replace(f":{server.port}/", f":{proxy.port}/")
+
+
+def ping(wire, barrier=None):
+    if barrier is not None:
+        barrier.wait(LONG_S)  # all have a connection of their own
+    wire.send([command(b"PING")])
+    return wire.parser.read_reply()
+
+
+def soon(seconds):
+    return time.monotonic() + seconds
+
+
+def with_idle_connections(url):
+    read = read_url(url, StoreSettings())
+    node = Node(partial(read.open_connection, read.hosts[0]), CONNECTIONS)
+    barrier = Barrier(CONNECTIONS)
+    with ThreadPoolExecutor(CONNECTIONS) as threads:
+        talks = [
+            threads.submit(node.exchange, partial(ping, barrier=barrier), soon(LONG_S))
+            for _ in range(CONNECTIONS)
+        ]
+        assert [talk.result() for talk in talks] == [b"PONG"] * CONNECTIONS
+    return node
+
+
+def test_one_time_out_is_enough_to_trust_no_idle_connection(url, proxy):
+    with closing(with_idle_connections(url)) as node:
+        proxy.forget_lines()
+        with pytest.raises(redis.TimeoutError):
+            node.exchange(ping, soon(SHORT_S))
+        assert node.exchange(ping, soon(LONG_S)) == b"PONG"
+
+
+def test_a_store_serves_again_after_one_miss(url, proxy):
+    store = GuardedStore(open_store(url, CHUNK, StoreSettings(timeout_s=5.0)), url)
+    with closing(store):
+        store.put(KEY, memoryview(PAYLOAD))
+        assert get(store, KEY) == PAYLOAD
+        proxy.forget_lines()
+        assert get(store, KEY) is None
+        assert get(store, KEY) == PAYLOAD
+    assert (store.failures, store.refused) == (1, 0)
+
+
+def test_the_system_keeps_connections_alive(url):
+    def options(wire):
+        kept = wire._sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        idle_s = wire._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+        return kept, idle_s
+
+    read = read_url(url, StoreSettings())
+    with closing(Node(partial(read.open_connection, read.hosts[0]), 1)) as node:
+        assert node.exchange(options, soon(LONG_S)) == (1, 30)
+
+
+def test_whoever_wants_no_keepalive_says_so(url):
+    read = read_url(f"{url}?socket_keepalive=no", StoreSettings())
+    assert read.options["socket_keepalive"] is False
