@@ -9,8 +9,9 @@ both packages are built from the folders themselves. ``tests/test_installing.py`
 from setuptools import find_packages, setup
 
 LINKED = {"kvtransfer.kernels": "kernels", "kvtransfer.connector": "connector"}
-
-setup(
-    package_dir=LINKED,
-    packages=[*find_packages(include=["kvtransfer", "kvtransfer.*"], exclude=LINKED), *LINKED],
+INSIDE = [f"{name}.{inner}" for name, folder in LINKED.items() for inner in find_packages(folder)]
+OTHERS = find_packages(
+    include=["kvtransfer", "kvtransfer.*"], exclude=[*LINKED, *(f"{name}.*" for name in LINKED)]
 )
+
+setup(package_dir=LINKED, packages=[*OTHERS, *LINKED, *INSIDE])

@@ -38,11 +38,11 @@ from kvtransfer.chunks.keys import Names
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.chunks.tiling import Tiling
 from kvtransfer.config import TransferConfig
-from kvtransfer.connector.adapters import Adapters
-from kvtransfer.connector.key_space import KeySpace
-from kvtransfer.connector.media import Media
-from kvtransfer.connector.pace import Pace
-from kvtransfer.connector.scheduler import Duties, SchedulerSide
+from kvtransfer.connector.keys.adapters import Adapters
+from kvtransfer.connector.keys.key_space import KeySpace
+from kvtransfer.connector.keys.media import Media
+from kvtransfer.connector.scheduling.pace import Pace
+from kvtransfer.connector.scheduling.scheduler import Duties, SchedulerSide
 from kvtransfer.metrics import Metrics
 from kvtransfer.scheduling.index import Index
 from kvtransfer.scheduling.lookup import Lookup

@@ -14,7 +14,7 @@ from kvtransfer.plan import Report
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from kvtransfer.connector.scheduler import SchedulerSide
+    from kvtransfer.connector.scheduling.scheduler import SchedulerSide
     from kvtransfer.plan import Plan
 
 CHUNK_TOKENS, BLOCK_TOKENS = 256, 16

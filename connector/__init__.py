@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .connector import KVTransferConnector
+    from kvtransfer.connector.connector import KVTransferConnector
 
 __all__ = ["KVTransferConnector"]
 
@@ -15,10 +15,10 @@ def __getattr__(name: str) -> type[KVTransferConnector]:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import vllm
 
-    from .vllm_version import refuse_older
+    from kvtransfer.connector.vllm_version import refuse_older
 
     # In an older one the import below would fail, and say less.
     refuse_older(vllm.__version__)
-    from .connector import KVTransferConnector
+    from kvtransfer.connector.connector import KVTransferConnector
 
     return KVTransferConnector

@@ -13,18 +13,17 @@ from vllm.distributed.kv_transfer.kv_connector.v1.base import (
 from vllm.distributed.parallel_state import get_tensor_model_parallel_rank
 
 from kvtransfer.config import TransferConfig
-
-from . import same_process, vllm_facts
-from .held_weights import HeldWeights
-from .loaded_adapters import LoadedAdapters
-from .opening import tell_opening
-from .plan import StepPlan, StepReport
-from .reuse_verdict import refuse_layers
-from .scheduler import SchedulerSide
-from .stats import TransferPromMetrics, TransferStats
-from .vllm_version import warn_of_newer
-from .worker import WorkerSide
-from .worker_watch import calling_worker
+from kvtransfer.connector import same_process, vllm_facts
+from kvtransfer.connector.keys.loaded_adapters import LoadedAdapters
+from kvtransfer.connector.opening import tell_opening
+from kvtransfer.connector.plan import StepPlan, StepReport
+from kvtransfer.connector.reuse_verdict import refuse_layers
+from kvtransfer.connector.scheduling.scheduler import SchedulerSide
+from kvtransfer.connector.stats import TransferPromMetrics, TransferStats
+from kvtransfer.connector.vllm_version import warn_of_newer
+from kvtransfer.connector.weights.held import HeldWeights
+from kvtransfer.connector.weights.worker_watch import calling_worker
+from kvtransfer.connector.worker import WorkerSide
 
 if TYPE_CHECKING:
     import torch

@@ -48,10 +48,9 @@ def refuse(vllm_config: VllmConfig, extra: dict[str, Any]) -> None:
         ConfigError: the message says what and why.
     """
     from kvtransfer.config import TransferConfig
+    from kvtransfer.connector import vllm_facts
     from kvtransfer.host_memory import require_installed
     from kvtransfer.stores.check import check_stores
-
-    from . import vllm_facts
 
     # What is only odd the scheduler's side will say, once.
     config = TransferConfig.load(extra, tell=lambda _, said: _LOG.debug(said))

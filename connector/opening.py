@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kvtransfer.config import TransferConfig
+    from kvtransfer.connector.vllm_facts import ModelFacts
     from kvtransfer.stores.redis.server import Server
-
-    from .vllm_facts import ModelFacts
 
 _LOG = logging.getLogger("kvtransfer")
 _REDIS = ("redis://", "rediss://", "unix://", "redis-", "rediss-")

@@ -10,14 +10,13 @@ from vllm.distributed.kv_transfer.kv_connector.v1.base import (
     KVConnectorWorkerMetadata,
 )
 
+from kvtransfer.connector.weights.news import Expectation, Holding  # noqa: TC001 - vLLM may read the annotations
 from kvtransfer.plan import Plan, Report
-
-from .weights_news import Expectation, Holding  # noqa: TC001 - vLLM may read the annotations
 
 if TYPE_CHECKING:
     from vllm.lora.request import LoRARequest
 
-    from .loaded_adapters import Held
+    from kvtransfer.connector.keys.loaded_adapters import Held
 
 Question: TypeAlias = "tuple[int, LoRARequest]"
 """A number to answer under, and the adapter that a request names."""

@@ -14,8 +14,8 @@ def register() -> None:
     """Called once in each of vLLM's processes; again is harmless, and nothing heavy is imported."""
     from vllm.distributed.kv_transfer.kv_connector.factory import KVConnectorFactory
 
-    from .early_check import check_configurations
-    from .worker_watch import watch_workers
+    from kvtransfer.connector.early_check import check_configurations
+    from kvtransfer.connector.weights.worker_watch import watch_workers
 
     log_as_vllm()
     check_configurations(NAME)

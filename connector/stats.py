@@ -12,9 +12,8 @@ from vllm.distributed.kv_transfer.kv_connector.v1.metrics import (
     KVConnectorStats,
 )
 
+from kvtransfer.connector.summary import Totals, phrases, sums
 from kvtransfer.metrics import COUNTERS, DURATIONS, GAUGES
-
-from .summary import Totals, phrases, sums
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

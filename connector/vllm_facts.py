@@ -14,9 +14,8 @@ from kvtransfer.chunks.keys import Names
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.chunks.tiling import Tiling
+from kvtransfer.connector.reuse_verdict import refuse_groups, refuse_model
 from kvtransfer.errors import ConfigError
-
-from .reuse_verdict import refuse_groups, refuse_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kvtransfer.connector import vllm_facts
+from kvtransfer.connector.plan import AdapterStep, StepReport
+from kvtransfer.connector.scheduling.refusals import Refusals
 from kvtransfer.plan import Plan, Report
 from kvtransfer.worker.executor import Executor
-
-from . import vllm_facts
-from .plan import AdapterStep, StepReport
-from .refusals import Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -17,13 +16,12 @@ if TYPE_CHECKING:
     import torch
 
     from kvtransfer.config import TransferConfig
+    from kvtransfer.connector.keys.loaded_adapters import Held, LoadedAdapters
+    from kvtransfer.connector.plan import StepPlan
+    from kvtransfer.connector.vllm_facts import ModelFacts
+    from kvtransfer.connector.weights.held import HeldWeights
+    from kvtransfer.connector.weights.news import Expectation
     from kvtransfer.plan import Save
-
-    from .held_weights import HeldWeights
-    from .loaded_adapters import Held, LoadedAdapters
-    from .plan import StepPlan
-    from .vllm_facts import ModelFacts
-    from .weights_news import Expectation
 
 
 class WorkerSide:

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from kvtransfer.connector.agreed_weights import AgreedWeights
-from kvtransfer.connector.local_cache import LocalCache
-from kvtransfer.connector.weights_news import UNKNOWABLE, Holding, weights_name
+from kvtransfer.connector.weights.agreed import AgreedWeights
+from kvtransfer.connector.weights.local_cache import LocalCache
+from kvtransfer.connector.weights.news import UNKNOWABLE, Holding, weights_name
 
 
 @pytest.fixture

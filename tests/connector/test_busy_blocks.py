@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtransfer.connector.busy_blocks import BusyBlocks
+from kvtransfer.connector.scheduling.busy_blocks import BusyBlocks
 
 BLOCKS = st.lists(st.integers(0, 7), max_size=4, unique=True)
 

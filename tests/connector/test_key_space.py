@@ -9,8 +9,8 @@ import pytest
 
 from kvtransfer.chunks.keys import tenant_of, tenant_of_salt
 from kvtransfer.chunks.layout import ChunkFormat
-from kvtransfer.connector.key_space import KeySpace
-from kvtransfer.connector.media import Medium
+from kvtransfer.connector.keys.key_space import KeySpace
+from kvtransfer.connector.keys.media import Medium
 
 TOKENS = list(range(8))
 ROPE = {"rope_type": "default", "rope_theta": 1e5}

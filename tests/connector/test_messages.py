@@ -6,7 +6,7 @@ import pickle
 from kvtransfer.connector.plan import StepPlan, StepReport
 from kvtransfer.connector.stats import TransferStats
 from kvtransfer.connector.summary import Totals
-from kvtransfer.connector.weights_news import Expectation, Holding
+from kvtransfer.connector.weights.news import Expectation, Holding
 from kvtransfer.plan import Load, Plan, Report, Save
 
 

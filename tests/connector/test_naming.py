@@ -20,14 +20,14 @@ from vllm.multimodal.inputs import (
 from vllm.v1.request import Request
 
 from kvtransfer.chunks.keys import KeyChain, namespace
-from kvtransfer.connector.adapters import Adapters, is_mixed
-from kvtransfer.connector.agreed_weights import AgreedWeights
-from kvtransfer.connector.key_space import media_extras
-from kvtransfer.connector.loaded_adapters import Held
-from kvtransfer.connector.media import Media
-from kvtransfer.connector.naming import Naming
-from kvtransfer.connector.tracked import Tracked
-from kvtransfer.connector.weights_news import Holding
+from kvtransfer.connector.keys.adapters import Adapters, is_mixed
+from kvtransfer.connector.keys.key_space import media_extras
+from kvtransfer.connector.keys.loaded_adapters import Held
+from kvtransfer.connector.keys.media import Media
+from kvtransfer.connector.keys.naming import Naming
+from kvtransfer.connector.scheduling.tracked import Tracked
+from kvtransfer.connector.weights.agreed import AgreedWeights
+from kvtransfer.connector.weights.news import Holding
 
 CHUNK = 4
 

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from kvtransfer.connector.weights_news import Expectation
+from kvtransfer.connector.weights.news import Expectation
 from kvtransfer.plan import Plan, Report, Save
 from tests.connector.worker_side import WEIGHTS, opened
 

@@ -11,12 +11,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from kvtransfer.chunks.keys import KeyChain, chunk_keys, namespace
 from kvtransfer.chunks.tiling import Tiling
-from kvtransfer.connector.adapters import Adapters
-from kvtransfer.connector.agreed_weights import AgreedWeights
-from kvtransfer.connector.media import Media
-from kvtransfer.connector.pace import Pace
-from kvtransfer.connector.scheduler import Duties, SchedulerSide
-from kvtransfer.connector.weights_news import UNKNOWABLE, Holding, weights_name
+from kvtransfer.connector.keys.adapters import Adapters
+from kvtransfer.connector.keys.media import Media
+from kvtransfer.connector.scheduling.pace import Pace
+from kvtransfer.connector.scheduling.scheduler import Duties, SchedulerSide
+from kvtransfer.connector.weights.agreed import AgreedWeights
+from kvtransfer.connector.weights.news import UNKNOWABLE, Holding, weights_name
 from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Plan, Report
 from kvtransfer.scheduling.index import Index
@@ -603,7 +603,7 @@ def test_what_a_step_has_no_time_for_is_saved_in_the_next_ones(vllm):
 
 
 def test_the_more_wait_the_more_a_step_saves(vllm, monkeypatch):
-    monkeypatch.setattr("kvtransfer.connector.saves._A_STEP", 1)
+    monkeypatch.setattr("kvtransfer.connector.scheduling.saves._A_STEP", 1)
     request, _, first = vllm.prefill("r", range(8 * 8))
     then = [vllm.step(cached=[(request, [], 8 * 8, 1)]) for _ in range(6)]
     assert [len(plan.saves) for plan in (first, *then)] == [2, 1, 1, 1, 1, 1, 1]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtransfer.connector.key_space import media_extras
+from kvtransfer.connector.keys.key_space import media_extras
 from kvtransfer.connector.vllm_facts import hit_sources
 
 

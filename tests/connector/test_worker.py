@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from kvtransfer.connector.weights_news import Expectation, Holding
+from kvtransfer.connector.weights.news import Expectation, Holding
 from kvtransfer.plan import Load, Plan, Save
 from tests.connector.worker_side import WEIGHTS, Weights, opened
 

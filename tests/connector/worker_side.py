@@ -8,8 +8,8 @@ import torch
 
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.config import TransferConfig
-from kvtransfer.connector.loaded_adapters import LoadedAdapters
-from kvtransfer.connector.weights_news import Expectation, Holding
+from kvtransfer.connector.keys.loaded_adapters import LoadedAdapters
+from kvtransfer.connector.weights.news import Expectation, Holding
 
 if TYPE_CHECKING:
     from kvtransfer.connector.worker import WorkerSide

@@ -10,10 +10,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from kvtransfer.chunks.tiling import Tiling
+    from kvtransfer.connector.scheduling.pace import Pace
     from kvtransfer.scheduling.lookup import Lookup
     from kvtransfer.scheduling.planner import Planner
-
-    from .pace import Pace
 
 
 # A request that waits for an answer is asked about in every step: that has to cost nothing.

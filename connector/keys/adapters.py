@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
-from .plan import AdapterStep
+from kvtransfer.connector.plan import AdapterStep
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from vllm.config import VllmConfig
 
-    from .loaded_adapters import Held
-    from .plan import Question
-    from .tracked import Tracked
+    from kvtransfer.connector.keys.loaded_adapters import Held
+    from kvtransfer.connector.plan import Question
+    from kvtransfer.connector.scheduling.tracked import Tracked
 
 
 @dataclass

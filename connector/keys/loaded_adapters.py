@@ -10,7 +10,7 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .content import content_digest
+from kvtransfer.connector.keys.content import content_digest
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -9,15 +9,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kvtransfer.chunks.tiling import Tiling
+    from kvtransfer.connector.scheduling.busy_blocks import BusyBlocks
+    from kvtransfer.connector.scheduling.offers import Offers
+    from kvtransfer.connector.scheduling.pace import Pace
+    from kvtransfer.connector.scheduling.tracked import Tracked
     from kvtransfer.metrics import Metrics
     from kvtransfer.plan import Load
     from kvtransfer.scheduling.planner import Planner
     from kvtransfer.scheduling.promise import Promise
-
-    from .busy_blocks import BusyBlocks
-    from .offers import Offers
-    from .pace import Pace
-    from .tracked import Tracked
 
 # A request of so many chunks has its jobs at once; those of a longer one come with the steps.
 _AT_ONCE = 16

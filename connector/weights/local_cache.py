@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vllm.v1.core.kv_cache_manager import KVCacheManager
 
-    from .agreed_weights import AgreedWeights
+    from kvtransfer.connector.weights.agreed import AgreedWeights
 
 
 class LocalCache:

@@ -6,15 +6,15 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from .expert_weights import are_spread, of_all_experts
-from .model_weights import UnknownWeightsError, fingerprint
-from .weights_news import UNKNOWABLE, Holding
-from .worker_watch import note_loading, touches
+from kvtransfer.connector.weights.experts import are_spread, of_all_experts
+from kvtransfer.connector.weights.news import UNKNOWABLE, Holding
+from kvtransfer.connector.weights.of_model import UnknownWeightsError, fingerprint
+from kvtransfer.connector.weights.worker_watch import note_loading, touches
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
 
-    from .weights_news import Expectation
+    from kvtransfer.connector.weights.news import Expectation
 
 _LOG = logging.getLogger("kvtransfer")
 _NO_NAME = "0" * 32

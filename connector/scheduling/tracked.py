@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     from vllm.v1.request import Request
 
     from kvtransfer.chunks.keys import KeyChain
+    from kvtransfer.connector.keys.adapters import Adapter
+    from kvtransfer.connector.scheduling.pace import Journey
     from kvtransfer.scheduling.index import Index
-
-    from .adapters import Adapter
-    from .pace import Journey
 
 _LONG_CHUNKS = 64
 

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .content import content_digest
+from kvtransfer.connector.keys.content import content_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

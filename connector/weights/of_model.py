@@ -13,8 +13,7 @@ import torch
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from kvtransfer.chunks.tensor_digest import digests
-
-from .packed_weights import packed_away
+from kvtransfer.connector.weights.packed import packed_away
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

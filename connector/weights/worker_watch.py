@@ -14,7 +14,7 @@ import inspect
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from .packed_weights import watch_packing
+from kvtransfer.connector.weights.packed import watch_packing
 
 if TYPE_CHECKING:
     from torch import nn

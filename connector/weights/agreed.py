@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .weights_news import Expectation
+from kvtransfer.connector.weights.news import Expectation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .weights_news import Holding
+    from kvtransfer.connector.weights.news import Holding
 
 
 class AgreedWeights:

@@ -11,13 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from kvtransfer.chunks.tiling import Tiling
+    from kvtransfer.connector.scheduling.offers import Offers
+    from kvtransfer.connector.scheduling.pace import Journey, Pace
+    from kvtransfer.connector.scheduling.tracked import Tracked
     from kvtransfer.metrics import Metrics
     from kvtransfer.plan import Load
     from kvtransfer.scheduling.planner import Planner
-
-    from .offers import Offers
-    from .pace import Journey, Pace
-    from .tracked import Tracked
 
 # Of the requests in line so many are looked at in each step.
 _LOOK_AHEAD = 8

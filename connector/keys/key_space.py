@@ -7,8 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from kvtransfer.chunks.keys import KeyChain, namespace, tenant_of_salt
-
-from .rope import depends_on_length
+from kvtransfer.connector.keys.rope import depends_on_length
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +16,8 @@ if TYPE_CHECKING:
     from vllm.v1.request import Request
 
     from kvtransfer.config import TransferConfig
-
-    from .media import Medium
-    from .vllm_facts import ModelFacts
+    from kvtransfer.connector.keys.media import Medium
+    from kvtransfer.connector.vllm_facts import ModelFacts
 
 # Salts and adapters whose namespace is kept.
 _REMEMBERED = 256

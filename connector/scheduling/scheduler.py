@@ -9,25 +9,24 @@ from dataclasses import dataclass
 from operator import add
 from typing import TYPE_CHECKING
 
+from kvtransfer.connector.keys.adapters import Adapters
+from kvtransfer.connector.keys.key_space import KeySpace
+from kvtransfer.connector.keys.keying import Keying
+from kvtransfer.connector.keys.media import Media
+from kvtransfer.connector.keys.naming import Naming
+from kvtransfer.connector.scheduling.ahead import Ahead
+from kvtransfer.connector.scheduling.busy_blocks import BusyBlocks
+from kvtransfer.connector.scheduling.loads import Loads
+from kvtransfer.connector.scheduling.offers import Offers
+from kvtransfer.connector.scheduling.pace import Pace
+from kvtransfer.connector.scheduling.saves import Saves
+from kvtransfer.connector.scheduling.tracked import Tracked
+from kvtransfer.connector.weights.agreed import AgreedWeights
+from kvtransfer.connector.weights.local_cache import LocalCache
 from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Plan
 from kvtransfer.scheduling.lookup import Lookup
 from kvtransfer.scheduling.planner import Planner
-
-from .adapters import Adapters
-from .agreed_weights import AgreedWeights
-from .ahead import Ahead
-from .busy_blocks import BusyBlocks
-from .key_space import KeySpace
-from .keying import Keying
-from .loads import Loads
-from .local_cache import LocalCache
-from .media import Media
-from .naming import Naming
-from .offers import Offers
-from .pace import Pace
-from .saves import Saves
-from .tracked import Tracked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,12 +37,11 @@ if TYPE_CHECKING:
 
     from kvtransfer.chunks.tiling import Tiling
     from kvtransfer.config import TransferConfig
+    from kvtransfer.connector.keys.loaded_adapters import Held
+    from kvtransfer.connector.plan import AdapterStep
+    from kvtransfer.connector.vllm_facts import ModelFacts
+    from kvtransfer.connector.weights.news import Expectation, Holding
     from kvtransfer.plan import Report, Save
-
-    from .loaded_adapters import Held
-    from .plan import AdapterStep
-    from .vllm_facts import ModelFacts
-    from .weights_news import Expectation, Holding
 
 # While nothing is computed, a worker waits so long for a load or an answer instead of returning
 # at once: steps that spin would take the interpreter lock from the threads that do the work.

@@ -5,21 +5,21 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from .adapters import is_mixed
-from .hasher import Hasher
+from kvtransfer.connector.keys.adapters import is_mixed
+from kvtransfer.connector.keys.hasher import Hasher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from .agreed_weights import AgreedWeights
-    from .ahead import Ahead
-    from .local_cache import LocalCache
-    from .media import Media
-    from .naming import Naming
-    from .offers import Offers
-    from .saves import Saves
-    from .tracked import Tracked
-    from .weights_news import Holding
+    from kvtransfer.connector.keys.media import Media
+    from kvtransfer.connector.keys.naming import Naming
+    from kvtransfer.connector.scheduling.ahead import Ahead
+    from kvtransfer.connector.scheduling.offers import Offers
+    from kvtransfer.connector.scheduling.saves import Saves
+    from kvtransfer.connector.scheduling.tracked import Tracked
+    from kvtransfer.connector.weights.agreed import AgreedWeights
+    from kvtransfer.connector.weights.local_cache import LocalCache
+    from kvtransfer.connector.weights.news import Holding
 
 # Workers tell their weights with the first step's report. Should none come, requests aren't cached.
 _PATIENCE_S = 1.0

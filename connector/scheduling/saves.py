@@ -19,13 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence, Set
 
     from kvtransfer.chunks.tiling import Tiling
+    from kvtransfer.connector.scheduling.busy_blocks import BusyBlocks
+    from kvtransfer.connector.scheduling.offers import Offers
+    from kvtransfer.connector.scheduling.tracked import Tracked
     from kvtransfer.metrics import Metrics
     from kvtransfer.plan import Save
     from kvtransfer.scheduling.planner import Planner
-
-    from .busy_blocks import BusyBlocks
-    from .offers import Offers
-    from .tracked import Tracked
 
 
 # Every running request waits while they are planned.

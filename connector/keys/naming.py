@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .weights_news import weights_name
+from kvtransfer.connector.weights.news import weights_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Future
 
     from kvtransfer.chunks.keys import KeyChain
-
-    from .adapters import Adapters
-    from .agreed_weights import AgreedWeights
-    from .key_space import KeySpace
-    from .media import Media
-    from .tracked import Tracked
+    from kvtransfer.connector.keys.adapters import Adapters
+    from kvtransfer.connector.keys.key_space import KeySpace
+    from kvtransfer.connector.keys.media import Media
+    from kvtransfer.connector.scheduling.tracked import Tracked
+    from kvtransfer.connector.weights.agreed import AgreedWeights
 
 
 @dataclass(frozen=True)
