@@ -1,0 +1,52 @@
+"""Each contract of the imports finds the violation that it is there for."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+VIOLATIONS = {
+    "One way down": ("scheduling/jobs.py", "from kvtransfer.worker import turns"),
+    "Kernels know tensors, nothing else": (
+        "kernels/host_copy.py",
+        "from kvtransfer.errors import ConfigError",
+    ),
+    "The scheduler side reaches no device code": (
+        "connector/scheduling/offers.py",
+        "from kvtransfer.device import cpu",
+    ),
+    "Only the connector imports vllm": ("errors.py", "import vllm"),
+    "Only the Redis store imports redis": ("stores/tiered.py", "import redis"),
+}
+
+
+def broken(folder):
+    """Names of the contracts that the package in ``folder`` breaks."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = re.findall(r"^(.+) (KEPT|BROKEN)\b", done.stdout, re.MULTILINE)
+    assert len(said) == len(VIOLATIONS), done.stdout + done.stderr
+    return {name for name, verdict in said if verdict == "BROKEN"}
+
+
+def test_each_contract_is_broken_by_its_violation(tmp_path):
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    assert {each["name"] for each in contracts["contracts"]} == set(VIOLATIONS)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(ROOT / "kvtransfer", tmp_path / "kvtransfer")  # folders in place of the links
+    for path, line in VIOLATIONS.values():
+        with (tmp_path / "kvtransfer" / path).open("a") as module:
+            module.write(f"\n{line}\n")
+    assert broken(tmp_path) == set(VIOLATIONS)
