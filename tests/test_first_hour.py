@@ -52,7 +52,7 @@ def test_a_typo_is_told_as_the_page_shows():
     with pytest.raises(ConfigError) as refused:
         TransferConfig.load({}, {"KVTRANSFER_CHUNK_SIZ": "64"})
     shown = shown_after("KVTRANSFER_CHUNK_SIZ=64 vllm serve MODEL ...")
-    assert shown == f"... {refused.value}\n"
+    assert shown == f"...\nkvtransfer.errors.ConfigError: {refused.value}\n"
 
 
 def logged(url, port, caplog):

@@ -33,8 +33,17 @@ def test_a_short_demo_restores_and_agrees(tmp_path, monkeypatch, capsys):
     assert children() <= others
 
 
+@pytest.fixture
+def _interruptible():
+    """In the background of a shell SIGINT is ignored, which what is started there would inherit."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.vllm
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("_interruptible")
 def test_interrupted_it_leaves_nothing_behind(number):
     with subprocess.Popen(
         [sys.executable, "-m", "demo.run"],
