@@ -125,7 +125,7 @@ def test_what_a_version_lacks_is_not_imported_with_the_connector():
     lacking = set().union(*LACKING.values())
     imported = {
         node.module
-        for path in (ROOT / "connector").glob("*.py")
+        for path in (ROOT / "connector").rglob("*.py")
         for node in ast.parse(path.read_text()).body  # not in a function, nor for types only
         if isinstance(node, ast.ImportFrom)
     }
