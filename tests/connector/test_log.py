@@ -71,7 +71,7 @@ def test_a_server_that_does_not_answer_stops_nothing(engines, model):
 
 def test_a_variable_of_nobody_is_warned_of_once(engines, model):
     log = logged(engines, connected(model, None), environment={"LMCACHE_IMAGE_TAG": "v2"})
-    ((level, words),) = said(log, "config_sources.py")
+    ((level, words),) = said(log, "sources.py")
     assert level == "WARNING"
     assert words.startswith("LMCACHE_IMAGE_TAG: there is no setting 'image_tag'")
     assert log.count("LMCACHE_IMAGE_TAG") == 1

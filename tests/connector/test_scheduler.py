@@ -584,7 +584,7 @@ LONG = list(range(200, 250))  # six chunks and a rest
 def few_a_step(monkeypatch):
     """Of what one step brings, two chunks."""
     for name in ("saves._A_STEP", "loads._A_STEP", "loads._AT_ONCE", "ahead._AT_ONCE"):
-        monkeypatch.setattr(f"kvtransfer.connector.{name}", 2)
+        monkeypatch.setattr(f"kvtransfer.connector.scheduling.{name}", 2)
 
 
 def saved(*plans):
@@ -1104,7 +1104,7 @@ class AnyOrder(RuleBasedStateMachine):
 @pytest.mark.parametrize("chunks_a_step", [16, 1])
 def test_in_any_order(monkeypatch, chunks_a_step):
     for name in ("saves._A_STEP", "loads._A_STEP", "loads._AT_ONCE", "ahead._AT_ONCE"):
-        monkeypatch.setattr(f"kvtransfer.connector.{name}", chunks_a_step)
+        monkeypatch.setattr(f"kvtransfer.connector.scheduling.{name}", chunks_a_step)
     case = AnyOrder.TestCase
     case.settings = settings(
         max_examples=100,

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
+from tests.connector.conversation import CHUNK_BYTES
 from tests.connector.engine_process import Request, Setup
 from tests.connector.inputs import connected, prompt
 from tests.connector.tiny_model import write_model
+from tests.faults.proxy import REPLY, Proxy, passing, stalling
 
 pytestmark = pytest.mark.vllm
 
 REQUEST = Request(prompt(600, seed=1))
 HELD_TOKENS = 576
+LIMIT_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -82,12 +87,17 @@ def test_what_stale_blocks_of_vllm_lead_to_reaches_no_other_engine(
 def test_a_load_under_way_when_the_weights_change_is_given_up(engines, model, other, server, right):
     with engines.start(connected(model, server.url)) as engine:
         engine.generate(REQUEST)
-    with engines.start(connected(model, server.url)) as engine:
-        engine.submit(REQUEST)
-        while "WAITING_FOR_REMOTE_KVS" not in engine.step().values():
-            pass
-        engine.call("reload_weights", weights_path=other)
-        assert engine.run().answers == right[other]
+    with closing(Proxy(server.port)) as proxy:
+        url = server.url.replace(f":{server.port}", f":{proxy.port}")
+        with engines.start(connected(model, url)) as engine:
+            stalled = proxy.trip(REPLY, CHUNK_BYTES // 2, lambda: proxy.follow(stalling))
+            engine.submit(REQUEST)
+            while "WAITING_FOR_REMOTE_KVS" not in engine.step().values():
+                pass
+            assert stalled.sprung.wait(LIMIT_S)
+            engine.call("reload_weights", weights_path=other)
+            proxy.follow(passing)
+            assert engine.run().answers == right[other]
     with engines.start(connected(other, server.url)) as engine:
         assert engine.generate(REQUEST).answers == right[other]
 
