@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kvtransfer.connector import vllm_facts
 from kvtransfer.connector.plan import AdapterStep, StepReport
-from kvtransfer.connector.scheduling.refusals import Refusals
+from kvtransfer.connector.refusals import Refusals
 from kvtransfer.plan import Plan, Report
 from kvtransfer.worker.executor import Executor
 

@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(config, items):
 def group(item):
     """Tests of one group run in one process: those of a file, or those that share engines."""
     if "v1_engines" not in item.fixturenames:
-        return item.path.stem
+        return item.nodeid.partition("::")[0]
     runner = item.callspec.params.get("engines") if hasattr(item, "callspec") else None
     return "v1" if runner is None else runner.name
 

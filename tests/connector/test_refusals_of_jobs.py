@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvtransfer.connector.scheduling.refusals import Refusals
+from kvtransfer.connector.refusals import Refusals
 from kvtransfer.plan import Load, Put, Report, Save
 
 KEY = "a" * 32

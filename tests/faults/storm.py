@@ -65,7 +65,7 @@ def rage(arena: Arena, storm: Storm) -> None:
             fault.heal(arena)
         for thread in threads:
             thread.result(_HANG_S)
-    arena.lookup(struck)  # the first call after a fault that nobody met yet may be lost
+    arena.lookup(struck)  # one call may meet a dead connection that no thread has used since
     arena.assert_well()
     arena.get(struck)
 
