@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from contextlib import closing
 
 import pytest
@@ -123,8 +124,9 @@ def test_replaced_under_a_running_request(start, right, tmp_path):
     path = write_adapter(tmp_path / "x")
     with start(enable_prefix_caching=False) as engine:
         engine.submit(Request(PROMPT, answer_tokens=100, adapter=adapter(path)))
-        for _ in range(4):
-            engine.step()
+        while not engine.counted().get("put_bytes"):
+            assert engine.step(), "answered before its prompt was stored"
+            time.sleep(0.05)  # a hundred steps then leave five seconds to store it
         write_adapter(path, seed=1)
         engine.add_adapter(adapter(path, load_inplace=True))
         (answer,) = engine.run().answers
