@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from kvtransfer.errors import ConfigError
 from kvtransfer.policies.arc import ARC
+from kvtransfer.policies.learned import Learned
 from kvtransfer.policies.lru import LRU
-from kvtransfer.policies.odds import Odds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["POLICIES", "Policy", "open_policy"]
+__all__ = ["OLD_NAMES", "POLICIES", "Policy", "open_policy"]
 
 
 class Policy(Protocol):
@@ -51,7 +51,9 @@ class Policy(Protocol):
         """The chunk in ``slot``, at rest or not, is no good."""
 
 
-POLICIES: dict[str, Callable[[int], Policy]] = {"odds": Odds, "lru": LRU, "arc": ARC}
+POLICIES: dict[str, Callable[[int], Policy]] = {"learned": Learned, "lru": LRU, "arc": ARC}
+OLD_NAMES = {"odds": "learned"}
+"""Names that settings may still have in this release, and what each is called now."""
 
 
 def open_policy(name: str, slots: int) -> Policy:

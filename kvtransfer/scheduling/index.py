@@ -23,7 +23,7 @@ class Index:
     slot is free once nothing pins it.
     """
 
-    def __init__(self, slots: int, policy: str = "odds") -> None:
+    def __init__(self, slots: int, policy: str = "learned") -> None:
         self._policy = open_policy(policy, slots)
         self._free = list(range(slots - 1, -1, -1))
         self._slots: dict[str, int] = {}

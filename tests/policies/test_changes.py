@@ -27,10 +27,10 @@ def _s3fifo(monkeypatch):
 def test_whatever_changes_the_default_stays_near_the_best(name):
     requests = changing_load(name, seed=11, shape=SHORT)
     slots = len({key for keys in requests for key in keys}) // 20
-    hits = {policy: hits_of(requests, policy, slots) for policy in ("odds", *RIVALS)}
+    hits = {policy: hits_of(requests, policy, slots) for policy in ("learned", *RIVALS)}
     best = max(sum(hits[policy]) for policy in RIVALS)
-    assert sum(hits["odds"]) >= 0.98 * best
-    assert worst_ratio(requests, hits["odds"], hits["lru"]) >= 0.7
+    assert sum(hits["learned"]) >= 0.98 * best
+    assert worst_ratio(requests, hits["learned"], hits["lru"]) >= 0.7
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -47,7 +47,7 @@ def test_a_changing_load_is_the_same_each_time_and_of_prefixes(name):
 def test_the_contest_costs_little_memory_a_chunk():
     slots = 50_000
     taken = {}
-    for policy in ("odds", "lru"):
+    for policy in ("learned", "lru"):
         tracemalloc.start()
         index = Index(slots, policy)
         for request in range(slots // 24 + 1):
@@ -56,8 +56,8 @@ def test_the_contest_costs_little_memory_a_chunk():
             index.unpin_all(index.claim_all(keys[: index.room]))
         taken[policy] = tracemalloc.get_traced_memory()[0] / slots
         tracemalloc.stop()
-    assert taken["odds"] <= 300
-    assert taken["odds"] > taken["lru"]
+    assert taken["learned"] <= 300
+    assert taken["learned"] > taken["lru"]
 
 
 def test_a_miniature_is_hit_as_a_cache_of_its_size():
