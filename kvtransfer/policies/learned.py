@@ -1,25 +1,27 @@
-"""The default: in the order that serves most just now, what was learned, recency or adaptive."""
+"""The default policy: follows the Gittins index, LRU or ARC, whichever serves most just now."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from kvtransfer.policies.arc import ARC
-from kvtransfer.policies.contest import Contest, stride_of
 from kvtransfer.policies.hazard import Hazard
 from kvtransfer.policies.lru import LRU
+from kvtransfer.policies.set_dueling import SetDueling, stride_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from kvtransfer.policies import Policy
-    from kvtransfer.policies.runs import Run
+    from kvtransfer.policies.run import Run
 
 
 class Learned(Hazard):
-    """Goes by what was learned, unless miniatures show that LRU or ARC would serve more.
+    """Evicts by learned hazard rates, unless LRU or ARC serve more on a sample of the keys.
 
-    Whichever order it follows, it learns on, and evicts from the end of a request.
+    The runs of :class:`Hazard` give the order of all three policies, so that a change of the leader
+    moves nothing, and hazard rates are learned whichever leads. In every order a request is
+    evicted from its end.
     """
 
     def __init__(self, slots: int) -> None:
@@ -27,21 +29,21 @@ class Learned(Hazard):
         stride = stride_of(slots)
         few = max(1, slots // stride)
         self._slots = slots
-        self._adaptive = ARC(few)
-        policies: list[Policy] = [Hazard(few), LRU(few), self._adaptive]
-        self._contest = Contest(policies, few, stride, in_lulls=policies.index(self._adaptive))
-        self._orders = (self._lines.worth_least, self._lines.oldest, self._first_by_share)
+        self._arc = ARC(few)
+        policies: list[Policy] = [Hazard(few), LRU(few), self._arc]
+        self._duel = SetDueling(policies, few, stride, in_lulls=policies.index(self._arc))
+        self._victims = (self._queues.lowest_index, self._queues.least_recent, self._arc_victim)
 
     def note_request(self, keys: Sequence[str], slots: Mapping[str, int]) -> None:
-        """Learn from it, and see which order serves more."""
+        """Learn hazard rates from the request, and compare the policies on it."""
         super().note_request(keys, slots)
-        self._contest.note_request(keys)
+        self._duel.note_request(keys)
 
-    def _first_to_go(self) -> Run | None:
-        return self._orders[self._contest.leader]()
+    def _victim(self) -> Run | None:
+        return self._victims[self._duel.leader]()
 
-    def _first_by_share(self) -> Run | None:
-        """As ARC: the oldest of the chunks asked for once, or of the others, by their shares."""
-        too_many = self._familiar.once > self._adaptive.once_share * self._slots
-        like = self._lines.oldest_like
-        return like(is_familiar=not too_many) or like(is_familiar=too_many)
+    def _arc_victim(self) -> Run | None:
+        """The oldest run of T1 if that is longer than the miniature ARC lets it be, else of T2."""
+        from_recent = self._arc_lists.recent > self._arc.recent_share * self._slots
+        oldest_of = self._queues.least_recent_of
+        return oldest_of(is_frequent=not from_recent) or oldest_of(is_frequent=from_recent)

@@ -111,7 +111,7 @@ def test_what_is_remembered_of_evicted_chunks_is_bounded(monkeypatch):
     policy = index._policy
     assert isinstance(policy, Learned)
     assert len(policy._ghosts) <= 50 + 9
-    assert len(policy._ghosts) == sum(len(run.gone) for run in policy._ghosts._lossy)
+    assert len(policy._ghosts) == sum(len(run.ghosts) for run in policy._ghosts._order)
 
 
 def test_the_chance_of_return_is_learned():
@@ -131,12 +131,12 @@ def test_every_resting_slot_goes_once_and_then_none(policy):
     it = policy(5)
     for slot, key in enumerate("abcde"):
         it.add([slot], [key], slot - 1 if slot else None)
-        it.rest([slot])
-    it.use([2])
-    it.drop(4)
+        it.unpin([slot])
+    it.pin([2])
+    it.remove(4)
     assert sorted([*it.evict(2), *it.evict(2)]) == [0, 1, 3]
     assert it.evict(1) == []
-    it.rest([2])
+    it.unpin([2])
     assert it.evict(1) == [2]
 
 
