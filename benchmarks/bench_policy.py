@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 TRACE = ROOT.parent / "shared" / "traces" / "mooncake_conversation.jsonl"
 PERCENTS = (1, 2, 5, 10, 20)
-IMPLS = {"kvtransfer": "odds", "lru": "lru", "arc": "arc", "s3fifo": "s3fifo"}
+IMPLS = {"kvtransfer": "learned", "lru": "lru", "arc": "arc", "s3fifo": "s3fifo"}
 CHANGE_PERCENTS = (5, 20)
 SEED = 1
 HELD_OUT_SEED = 101
@@ -100,7 +100,7 @@ def admission_rows(requests: Sequence[Sequence[str]]) -> Iterator[Row]:
     for percent in (5, 10, 20, 30):
         for impl, chance in (("kvtransfer", None), ("admission", ADMIT_CHANCE)):
             sizes = Sizes(host=distinct * percent // 100, remote=distinct)
-            tiers = Hierarchy(sizes, "odds", chance)
+            tiers = Hierarchy(sizes, "learned", chance)
             rate = sum(tiers.serve(keys).total() for keys in requests) / asked
             share = tiers.written["remote"] / distinct
             case = f"remote/host {percent}%"
@@ -110,7 +110,7 @@ def admission_rows(requests: Sequence[Sequence[str]]) -> Iterator[Row]:
 
 def speed_rows(rounds: int = 200) -> Iterator[Row]:
     """A request whose chunks are all held: CPU seconds to note, look up, pin and plan it."""
-    for impl, policy in (("kvtransfer", "odds"), ("lru", "lru"), ("arc", "arc")):
+    for impl, policy in (("kvtransfer", "learned"), ("lru", "lru"), ("arc", "arc")):
         planner = Planner(Index(40 * CHUNKS, policy), ranks=1, keep=True, put=False)
         texts = [[f"{text:016x}{i:016x}" for i in range(CHUNKS)] for text in range(32)]
         for keys in texts:
@@ -135,7 +135,7 @@ def planned(planner: Planner, keys: Sequence[str]) -> float:
 
 def memory_rows() -> Iterator[Row]:
     """A full index of a million chunks in requests of 24, the keys' own text included."""
-    for impl, policy in (("kvtransfer", "odds"), ("lru", "lru"), ("arc", "arc")):
+    for impl, policy in (("kvtransfer", "learned"), ("lru", "lru"), ("arc", "arc")):
         tracemalloc.start()
         index = Index(MILLION, policy)
         fill(index)
@@ -159,7 +159,7 @@ def fill_rate_row(rounds: int = 5) -> Row:
     """CPU time for each chunk that enters a full index and drives another out."""
     rates = []
     for round_ in range(rounds):
-        index = Index(20_000, "odds")
+        index = Index(20_000, "learned")
         requests = [[f"{round_}.{n}.{i}" for i in range(24)] for n in range(3000)]
         begun_s = time.thread_time()
         for keys in requests:

@@ -1,4 +1,4 @@
-"""S3-FIFO (Yang et al., SOSP 2023) behind the index's interface, to compare with."""
+"""S3-FIFO (Yang et al., "FIFO Queues Are All You Need for Cache Eviction", SOSP 2023) behind the index's interface, to compare with."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class S3FIFO:
             else:
                 self._small.append(slot)
 
-    def rest(self, slots):
+    def unpin(self, slots):
         self._resting.update(slots)
 
-    def use(self, slots):
+    def pin(self, slots):
         self._resting.difference_update(slots)
 
     def evict(self, most):
@@ -66,7 +66,7 @@ class S3FIFO:
     def chance(self, key):
         return 1.0
 
-    def drop(self, slot):
+    def remove(self, slot):
         line = self._small if slot in self._small else self._main
         line.remove(slot)
         self._resting.discard(slot)

@@ -1,4 +1,4 @@
-"""What is counted, by name and with its meaning; who counts adds, who reports takes."""
+"""Every metric, with its name and meaning, and the counts that a process collects."""
 
 from __future__ import annotations
 
@@ -10,49 +10,49 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 COUNTERS = {
-    "host_hit_tokens": "Tokens whose load began from host memory.",
-    "store_hit_tokens": "Tokens whose load began from the store.",
-    "refused_tokens": "Cached tokens that were not loaded: computing them was expected to be faster.",
-    "probed_chunks": "Chunks fetched only to see how fast a refused store is by now.",
-    "prefetched_chunks": "Chunks fetched for requests that still waited in line.",
-    "predicted_load_seconds": "What the cost model expected of the loads, once it knew.",
-    "predicted_prefill_seconds": "What it expected computing the same tokens to take.",
-    "load_failed_chunks": "Chunks that a load could not bring; their tokens are recomputed.",
-    "unverified_chunks": "Chunks in a store whose tag was wrong or of no key of ours: misses.",
-    "fetched_bytes": "Bytes of verified chunks that the store sent.",
-    "to_device_bytes": "Bytes copied from host memory into paged blocks.",
-    "to_host_bytes": "Bytes copied from paged blocks to host memory.",
-    "disk_fetched_tokens": "Tokens of chunks that came from the disk.",
-    "remote_fetched_tokens": "Tokens of chunks that came from the remote store.",
-    "promoted_chunks": "Chunks from the remote store that the disk has taken since.",
-    "promotion_dropped_chunks": "Chunks from the remote store that the disk was not given.",
-    "put_bytes": "Bytes handed to the store.",
-    "put_failed_chunks": "Chunks that the store did not take.",
-    "put_dropped_chunks": "Chunks not offered to the store because too many were waiting.",
-    "put_lost_chunks": "Chunks that left host memory before they could be written back.",
+    "host_hit_tokens": "Tokens loaded from host memory, counted when the load begins.",
+    "store_hit_tokens": "Tokens loaded from a store (disk or remote), counted when the load begins.",
+    "refused_tokens": "Cached tokens that were computed because that was predicted to be faster.",
+    "probed_chunks": "Chunks fetched only to measure a store that the cost model refuses.",
+    "prefetched_chunks": "Chunks fetched into host memory for requests that were still queued.",
+    "predicted_load_seconds": "Predicted load time of the loads that began, once the cost model had data.",
+    "predicted_prefill_seconds": "Predicted time to compute the same tokens.",
+    "load_failed_chunks": "Chunks that could not be loaded; their tokens are recomputed.",
+    "unverified_chunks": "Chunks that a store returned with a wrong tag or an unknown key; they are misses.",
+    "fetched_bytes": "Bytes of chunks fetched from stores and verified.",
+    "to_device_bytes": "Bytes copied from host memory to vLLM's KV blocks.",
+    "to_host_bytes": "Bytes copied from vLLM's KV blocks to host memory.",
+    "disk_fetched_tokens": "Tokens of chunks fetched from the disk.",
+    "remote_fetched_tokens": "Tokens of chunks fetched from the remote store.",
+    "promoted_chunks": "Chunks fetched from the remote store and then written to the disk.",
+    "promotion_dropped_chunks": "Chunks fetched from the remote store and not written to the disk: no buffer was free.",
+    "put_bytes": "Bytes written to stores.",
+    "put_failed_chunks": "Chunks that a store failed to write.",
+    "put_dropped_chunks": "Chunks not written to stores because the write queue was full (max_pending_puts).",
+    "put_lost_chunks": "Chunks evicted from host memory before they could be written back.",
     "save_skipped_chunks": "Chunks not saved because no slot of host memory was free.",
-    "saved_tokens": "Tokens copied from paged blocks to host memory, to be found again.",
-    "evicted_chunks": "Chunks that left host memory to make room.",
-    "lookup_late": "Requests that did not wait for the store's answer.",
+    "saved_tokens": "Tokens saved from vLLM's KV blocks to host memory.",
+    "evicted_chunks": "Chunks evicted from host memory to make room.",
+    "lookup_late": "Requests that stopped waiting for a store lookup after lookup_timeout_ms.",
 }
 
 DURATIONS = {
-    "load_seconds": "From a request's plan to load until all of it had ended.",
-    "fetch_seconds": "Waiting for the store to send one chunk, on one of several threads.",
-    "put_seconds": "Handing one chunk to the store.",
+    "load_seconds": "Seconds from planning a request's load to its end.",
+    "fetch_seconds": "Seconds to fetch one chunk from a store, on one of several threads.",
+    "put_seconds": "Seconds to write one chunk to a store.",
 }
 
 GAUGES = {
-    "loading_chunks": "Chunks whose load is under way.",
-    "waiting_fetches": "Chunks that wait to be fetched.",
-    "waiting_puts": "Chunks that wait to be put.",
-    "disk_used_bytes": "Bytes of the chunks in the folder, whoever put them, as far as is known.",
-    "open_breakers": "Stores, or nodes of a cluster, left alone for now after failures in a row.",
+    "loading_chunks": "Chunks being loaded.",
+    "waiting_fetches": "Chunks queued to be fetched from a store.",
+    "waiting_puts": "Chunks queued to be written to a store.",
+    "disk_used_bytes": "Bytes of all chunks in the disk folder, as far as this process knows.",
+    "open_breakers": "Stores, or nodes of a cluster, whose circuit breaker is open after repeated failures.",
 }
 
 
 class Metrics:
-    """Amounts since the last ``take``; any thread may call."""
+    """Counts and durations since the last ``take``, and gauges; any thread may call."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -60,10 +60,18 @@ class Metrics:
         self._durations: defaultdict[str, list[float]] = defaultdict(list)
         self._gauges: defaultdict[str, list[Callable[[], int]]] = defaultdict(list)
         self._shown: set[str] = set()
-        """Gauges that were not at zero when last taken."""
+        """Gauges that were not zero at the last ``take``."""
 
     def add(self, name: str, amount: float = 1) -> None:
-        """Count ``amount`` under ``name``, one of ``COUNTERS``, or as one of its ``DURATIONS``."""
+        """Add ``amount`` to a counter, or to the list of a duration in seconds.
+
+        Args:
+            name: one of ``COUNTERS`` or ``DURATIONS``.
+            amount: what to add.
+
+        Raises:
+            ValueError: there is no such name.
+        """
         with self._lock:
             if name in DURATIONS:
                 self._durations[name].append(amount)
@@ -73,20 +81,24 @@ class Metrics:
                 raise ValueError(f"{name} is not a counter; add it to COUNTERS with its meaning")
 
     def watch(self, name: str, read: Callable[[], int]) -> None:
-        """Ask ``read`` at each ``take``; all that are watched under ``name`` are summed.
+        """Read a gauge at each ``take``; the values under one name are summed.
 
         Args:
             name: one of ``GAUGES``.
-            read: must be quick, and is called by the thread that takes.
+            read: must be fast; the thread that calls ``take`` calls it.
+
+        Raises:
+            ValueError: there is no such name.
         """
         if name not in GAUGES:
             raise ValueError(f"{name} is not a gauge; add it to GAUGES with its meaning")
         self._gauges[name].append(read)
 
     def take(self) -> dict[str, Any]:
-        """What was counted since the last call and what the gauges show, in plain JSON.
+        """The counts since the last call and the present gauges, as plain JSON; resets the counts.
 
-        Sums that are not zero, lists of durations, and each gauge until it has been at zero once.
+        It has sums that are not zero, lists of durations in seconds, and gauges that are not zero
+        or were not at the last call.
         """
         with self._lock:
             amounts, self._amounts = self._amounts, Counter()

@@ -107,7 +107,7 @@ def _folder(value: Value) -> Value:
 
 def _policy(value: Value) -> Value:
     if _word(value) in ("lfu", "fifo", "mru", "isolatedlru", "noop"):
-        fix = "leave it out, and odds learns what comes again; or write lru or arc"
+        fix = "leave it out, and the default learns what comes again; or write lru or arc"
         raise ConfigError(f"{value.source} ({value.value!r}): there is no such policy here; {fix}")
     return value
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
+from kvtransfer.config.old_names import current_policy, warn_of_old_names
 from kvtransfer.config.sourced import Value
 from kvtransfer.config.sources import config_file, environment, translated, unknown, yaml_file
 from kvtransfer.errors import ConfigError
@@ -97,7 +98,7 @@ class TransferConfig(BaseModel):
     """Cache generated tokens too, not only prompts."""
     trust_media_uuids: bool = False
     """Callers' names for images and the like tell their content: the data are not hashed."""
-    eviction_policy: str = "odds"
+    eviction_policy: str = "learned"
     """What leaves host memory first."""
     model_name: Annotated[Name, Field(min_length=1)] | None = None
     """In place of the model's own name in the store's keys."""
@@ -125,6 +126,7 @@ class TransferConfig(BaseModel):
         values = yaml_file(path, cls.model_fields, tell) if path else {}
         last = translated(last, cls.model_fields, tell)
         texts = environment(environ, cls.model_fields, tell)
+        warn_of_old_names(values | texts | last, tell)
         values |= cls._typed({name: text for name, text in texts.items() if name not in last})
         return cls._checked(values | last, cls.model_validate)
 
@@ -136,6 +138,7 @@ class TransferConfig(BaseModel):
             ConfigError: a setting is unknown or can't be.
         """
         values = {name: Value(value, name) for name, value in settings.items()}
+        warn_of_old_names(values, _LOG.log)
         return cls._checked(values, cls.model_validate)
 
     @property
@@ -186,9 +189,10 @@ class TransferConfig(BaseModel):
     @field_validator("eviction_policy")
     @classmethod
     def _knows_policy(cls, name: str) -> str:
-        if name.lower() not in POLICIES:
+        policy = current_policy(name)
+        if policy not in POLICIES:
             raise ValueError(f"known are {', '.join(POLICIES)}")
-        return name.lower()
+        return policy
 
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
         # What repr, str and rich's printers and tracebacks all show.

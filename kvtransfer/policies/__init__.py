@@ -1,4 +1,4 @@
-"""What leaves host memory first: one policy a file, all behind ``Policy``."""
+"""Eviction policies of host memory, one a file, behind the protocol ``Policy``."""
 
 from __future__ import annotations
 
@@ -6,59 +6,64 @@ from typing import TYPE_CHECKING, Protocol
 
 from kvtransfer.errors import ConfigError
 from kvtransfer.policies.arc import ARC
+from kvtransfer.policies.learned import Learned
 from kvtransfer.policies.lru import LRU
-from kvtransfer.policies.odds import Odds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["POLICIES", "Policy", "open_policy"]
+__all__ = ["OLD_NAMES", "POLICIES", "Policy", "open_policy"]
 
 
 class Policy(Protocol):
-    """Orders the slots whose chunks nothing uses; for one thread.
+    """Orders the slots that are not pinned; one thread may use it.
 
-    Only slots that ``rest`` has named since they were last used are ever given by ``evict``.
+    ``evict`` gives only slots that ``unpin`` has named since they were last pinned.
     """
 
     def note_request(self, keys: Sequence[str], slots: Mapping[str, int]) -> None:
-        """A request for the chunks ``keys``, in the order of their tokens, has come.
+        """Learn from a request, once for each.
 
         Args:
-            keys: held or not.
-            slots: those that are held.
+            keys: its chunks, held or not, in the order of their tokens.
+            slots: the slots of the chunks that are held.
         """
 
     def add(self, slots: Sequence[int], keys: Sequence[str], after: int | None) -> None:
-        """``slots``, in use, hold ``keys`` from now on.
+        """Take in new chunks: each of ``slots``, which are pinned, now holds one of ``keys``.
 
-        Each continues the one before it, and the first what is in ``after``.
+        Args:
+            slots: as many as there are ``keys``.
+            keys: each continues the one before it.
+            after: the slot of the chunk before the first; None if that is unknown.
         """
 
-    def rest(self, slots: Iterable[int]) -> None:
-        """Nothing uses the chunks in ``slots`` any more."""
+    def unpin(self, slots: Iterable[int]) -> None:
+        """Allow the eviction of ``slots``, which were pinned."""
 
-    def use(self, slots: Sequence[int]) -> None:
-        """Something uses the chunks in ``slots``, which rested."""
+    def pin(self, slots: Sequence[int]) -> None:
+        """Prevent the eviction of ``slots``, which were not pinned."""
 
     def evict(self, most: int) -> list[int]:
-        """The resting slots whose chunks go next, at most so many; they are gone from here on."""
+        """Evict at most ``most`` slots that are not pinned, in the order of the policy."""
 
     def chance(self, key: str) -> float:
-        """That ``key``, just evicted, is asked for again; 1 where nothing is known."""
+        """The reuse probability of ``key``, which was just evicted; 1 where it is not known."""
 
-    def drop(self, slot: int) -> None:
-        """The chunk in ``slot``, at rest or not, is no good."""
+    def remove(self, slot: int) -> None:
+        """Forget the chunk in ``slot``, pinned or not: it may not be served any more."""
 
 
-POLICIES: dict[str, Callable[[int], Policy]] = {"odds": Odds, "lru": LRU, "arc": ARC}
+POLICIES: dict[str, Callable[[int], Policy]] = {"learned": Learned, "lru": LRU, "arc": ARC}
+OLD_NAMES = {"odds": "learned"}
+"""Names that settings may still have in this release, and what each is called now."""
 
 
 def open_policy(name: str, slots: int) -> Policy:
-    """The policy ``name`` for ``slots`` slots.
+    """The policy ``name`` for a cache of ``slots`` slots.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is no policy of that name.
     """
     if name not in POLICIES:
         raise ConfigError(f"eviction policy {name!r} is not one of {', '.join(POLICIES)}")

@@ -1,4 +1,4 @@
-"""Adaptive replacement (Megiddo and Modha, FAST 2003): recency against frequency, by ghosts."""
+"""ARC, the adaptive replacement cache (Megiddo and Modha, FAST 2003)."""
 
 from __future__ import annotations
 
@@ -10,97 +10,105 @@ if TYPE_CHECKING:
 
 
 class ARC:
-    """Two lines, of chunks asked for once and of those asked for again, and their ghosts.
+    """Balances recency and frequency by the requests for ghost entries.
 
-    A request for a ghost shifts the room that the line it fell from may take.
+    The lists have the paper's names: T1 holds chunks that were requested once, T2 the others, B1
+    and B2 are the keys evicted from each, and the target is the length that T1 should have. A
+    request for a key in B1 raises the target, one in B2 lowers it. T1 and T2 list idle slots only.
     """
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
-        self._once_room = 0.0
-        self._once: OrderedDict[int, None] = OrderedDict()
-        self._again: OrderedDict[int, None] = OrderedDict()
-        self._once_gone: OrderedDict[str, None] = OrderedDict()
-        self._again_gone: OrderedDict[str, None] = OrderedDict()
+        self._target = 0.0
+        self._t1: OrderedDict[int, None] = OrderedDict()
+        self._t2: OrderedDict[int, None] = OrderedDict()
+        self._b1: OrderedDict[str, None] = OrderedDict()
+        self._b2: OrderedDict[str, None] = OrderedDict()
         self._keys: dict[int, str] = {}
-        self._is_again: set[int] = set()
+        self._is_frequent: set[int] = set()
+        """Slots whose chunks belong in T2, pinned or not."""
 
     @property
-    def once_share(self) -> float:
-        """Of the slots, what chunks asked for once may take."""
-        return self._once_room / self._slots
+    def recent_share(self) -> float:
+        """The share of the slots that T1 should have."""
+        return self._target / self._slots
 
     def note_request(self, keys: Sequence[str], slots: Mapping[str, int]) -> None:
-        """Those held or remembered have been asked for again."""
+        """Move held chunks to T2, and adapt the target to ghosts."""
         for key in keys:
             slot = slots.get(key)
             if slot is None:
-                self._note_ghost(key)
+                self._adapt(key)
                 continue
-            self._is_again.add(slot)
-            if slot in self._once:
-                del self._once[slot]
-                self._again[slot] = None
+            self._is_frequent.add(slot)
+            if slot in self._t1:
+                del self._t1[slot]
+                self._t2[slot] = None
 
     def add(self, slots: Sequence[int], keys: Sequence[str], after: int | None) -> None:
-        """Asked for again, if a ghost remembers it; otherwise once."""
+        """Assign each chunk to T2 if it has a ghost, otherwise to T1."""
         for slot, key in zip(slots, keys, strict=True):
             self._keys[slot] = key
-            for ghosts in (self._once_gone, self._again_gone):
+            for ghosts in (self._b1, self._b2):
                 if key in ghosts:
                     del ghosts[key]
-                    self._is_again.add(slot)
+                    self._is_frequent.add(slot)
 
-    def rest(self, slots: Iterable[int]) -> None:
-        """Last in their lines from now on."""
+    def unpin(self, slots: Iterable[int]) -> None:
+        """Append the slots to their lists."""
         for slot in slots:
-            self._line(slot)[slot] = None
+            self._list_of(slot)[slot] = None
 
-    def use(self, slots: Sequence[int]) -> None:
-        """Out of their lines."""
+    def pin(self, slots: Sequence[int]) -> None:
+        """Take the slots out of their lists."""
         for slot in slots:
-            del self._line(slot)[slot]
+            del self._list_of(slot)[slot]
 
     def evict(self, most: int) -> list[int]:
-        """From the line that is longer than its share."""
-        count = min(most, len(self._once) + len(self._again))
+        """Evict from T1 while it is longer than its target, otherwise from T2."""
+        count = min(most, len(self._t1) + len(self._t2))
         return [self._evict() for _ in range(count)]
 
     def chance(self, key: str) -> float:
-        """Not learned."""
+        """1: ARC learns none."""
         return 1.0
 
-    def drop(self, slot: int) -> None:
-        """Out of its line, no ghost."""
-        self._line(slot).pop(slot, None)
-        self._leave(slot)
+    def remove(self, slot: int) -> None:
+        """Take the slot out of its list, without a ghost."""
+        self._list_of(slot).pop(slot, None)
+        self._forget(slot)
 
     def _evict(self) -> int:
-        once = len(self._keys) - len(self._is_again)
-        from_once = self._once and (once > self._once_room or not self._again)
-        slot, _ = (self._once if from_once else self._again).popitem(last=False)
-        self._remember(self._keys[slot], self._once_gone if from_once else self._again_gone)
-        self._leave(slot)
+        from_t1 = self._t1 and (self._recent > self._target or not self._t2)
+        slot, _ = (self._t1 if from_t1 else self._t2).popitem(last=False)
+        self._add_ghost(self._keys[slot], self._b1 if from_t1 else self._b2)
+        self._forget(slot)
         return slot
 
-    def _note_ghost(self, key: str) -> None:
-        once, again = len(self._once_gone), len(self._again_gone)
-        if key in self._once_gone:
-            self._once_room = min(self._slots, self._once_room + max(1.0, again / once))
-        elif key in self._again_gone:
-            self._once_room = max(0.0, self._once_room - max(1.0, once / again))
+    @property
+    def _recent(self) -> int:
+        """The length of T1, pinned slots included."""
+        return len(self._keys) - len(self._is_frequent)
 
-    def _line(self, slot: int) -> OrderedDict[int, None]:
-        return self._again if slot in self._is_again else self._once
+    def _adapt(self, key: str) -> None:
+        """Move the target if ``key`` is a ghost."""
+        b1, b2 = len(self._b1), len(self._b2)
+        if key in self._b1:
+            self._target = min(self._slots, self._target + max(1.0, b2 / b1))
+        elif key in self._b2:
+            self._target = max(0.0, self._target - max(1.0, b1 / b2))
 
-    def _leave(self, slot: int) -> None:
+    def _list_of(self, slot: int) -> OrderedDict[int, None]:
+        return self._t2 if slot in self._is_frequent else self._t1
+
+    def _forget(self, slot: int) -> None:
         del self._keys[slot]
-        self._is_again.discard(slot)
+        self._is_frequent.discard(slot)
 
-    def _remember(self, key: str, ghosts: OrderedDict[str, None]) -> None:
+    def _add_ghost(self, key: str, ghosts: OrderedDict[str, None]) -> None:
+        """Add ``key``, and drop the oldest ghost beyond the paper's limits."""
         ghosts[key] = None
-        once = len(self._keys) - len(self._is_again)
-        if once + len(self._once_gone) > self._slots and self._once_gone:
-            self._once_gone.popitem(last=False)
-        elif len(self._keys) + len(self._once_gone) + len(self._again_gone) > 2 * self._slots:
-            (self._again_gone or self._once_gone).popitem(last=False)
+        if self._recent + len(self._b1) > self._slots and self._b1:
+            self._b1.popitem(last=False)
+        elif len(self._keys) + len(self._b1) + len(self._b2) > 2 * self._slots:
+            (self._b2 or self._b1).popitem(last=False)

@@ -1,4 +1,4 @@
-"""What is remembered of chunks that have no slot: their runs, to learn from their return."""
+"""Ghost entries: the runs of chunks that have no slot, to learn from it when they are requested."""
 
 from __future__ import annotations
 
@@ -8,69 +8,79 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from kvtransfer.policies.runs import Run
+    from kvtransfer.policies.run import Run
 
 _GHOSTS_A_SLOT = 8
 _LEAST_GHOSTS = 4096
 
 
 class Ghosts:
-    """The runs of evicted chunks and of those to come, the longest gone forgotten first."""
+    """The runs of chunks that were evicted, or that wait for a slot.
+
+    There are at most ``_GHOSTS_A_SLOT`` entries a slot; the runs that lost a chunk longest ago are
+    forgotten first.
+    """
 
     def __init__(self, slots: int) -> None:
         self._runs: dict[str, Run] = {}
         self._most = max(_LEAST_GHOSTS, _GHOSTS_A_SLOT * slots)
-        self._lossy: OrderedDict[Run, None] = OrderedDict()
-        """Those with ghosts, by when the first went."""
+        self._order: OrderedDict[Run, None] = OrderedDict()
+        """Runs with ghosts, in the order in which they are forgotten."""
         self.run_of = self._runs.get
-        """The run of a key that is remembered."""
+        """The run of a key, None if there is no ghost of it."""
 
     def __len__(self) -> int:
         return len(self._runs)
 
-    def know_none(self, keys: Sequence[str]) -> bool:
-        """Whether all of ``keys`` are unheard of."""
+    def has_none_of(self, keys: Sequence[str]) -> bool:
+        """Whether there is a ghost of none of ``keys``."""
         return self._runs.keys().isdisjoint(keys)
 
-    def foretell(self, run: Run, keys: Sequence[str], depth: int) -> None:
-        """New chunks, ``depth`` before them in their request: ghosts until they get slots."""
-        run.gone = dict(zip(keys, range(depth, depth + len(keys)), strict=True))
+    def add_new(self, run: Run, keys: Sequence[str], depth: int) -> None:
+        """Add the chunks of a new run, which are ghosts until they get slots.
+
+        Args:
+            run: it has no chunks yet.
+            keys: its chunks, in the order of their tokens.
+            depth: the number of chunks before the first in their request.
+        """
+        run.ghosts = dict(zip(keys, range(depth, depth + len(keys)), strict=True))
         self._runs.update(dict.fromkeys(keys, run))
 
-    def bury(self, run: Run, keys: Sequence[str], depths: Sequence[int]) -> None:
-        """Chunks of the run have gone."""
-        if not run.gone:
-            self._lossy[run] = None
-        run.gone.update(zip(keys, depths, strict=True))
+    def add_evicted(self, run: Run, keys: Sequence[str], depths: Sequence[int]) -> None:
+        """Add chunks of the run that were evicted, each with its depth in its request."""
+        if not run.ghosts:
+            self._order[run] = None
+        run.ghosts.update(zip(keys, depths, strict=True))
         self._runs.update(dict.fromkeys(keys, run))
 
-    def wake(self, key: str) -> tuple[Run, int] | None:
-        """``key`` gets a slot: its run and its depth, if it is remembered."""
+    def pop(self, key: str) -> tuple[Run, int] | None:
+        """Remove the ghost of ``key``, which gets a slot: its run and its depth; None: no ghost."""
         run = self._runs.pop(key, None)
         if run is None:
             return None
-        depth = run.gone.pop(key)
-        if not run.gone:
-            self._lossy.pop(run, None)
+        depth = run.ghosts.pop(key)
+        if not run.ghosts:
+            self._order.pop(run, None)
         return run, depth
 
-    def hand_over(self, old: Run, run: Run, keys: Sequence[str]) -> None:
-        """``keys``, of ``old``, are of ``run`` from now on."""
+    def move(self, old: Run, run: Run, keys: Sequence[str]) -> None:
+        """Move the ghosts of ``keys`` from the run ``old`` to ``run``."""
         for key in keys:
-            run.gone[key] = old.gone.pop(key)
+            run.ghosts[key] = old.ghosts.pop(key)
             self._runs[key] = run
-        if not old.gone:
-            self._lossy.pop(old, None)
+        if not old.ghosts:
+            self._order.pop(old, None)
 
-    def note_loss(self, run: Run) -> None:
-        """The run, if it has ghosts, is the last whose ghosts are forgotten."""
-        if run.gone:
-            self._lossy[run] = None
+    def append(self, run: Run) -> None:
+        """Forget the ghosts of the run last, if it has any."""
+        if run.ghosts:
+            self._order[run] = None
 
-    def forget(self) -> Iterator[tuple[Run, int]]:
-        """Those beyond the limit: runs, and how many chunks of each."""
+    def trim(self) -> Iterator[tuple[Run, int]]:
+        """Forget the ghosts beyond the limit: yields runs, and how many chunks each has lost."""
         while len(self._runs) > self._most:
-            run, _ = self._lossy.popitem(last=False)
-            deque(map(self._runs.pop, run.gone), 0)  # as fast as it gets
-            gone, run.gone = len(run.gone), {}
-            yield run, gone
+            run, _ = self._order.popitem(last=False)
+            deque(map(self._runs.pop, run.ghosts), 0)  # the fastest way to pop them all
+            forgotten, run.ghosts = len(run.ghosts), {}
+            yield run, forgotten

@@ -1,4 +1,4 @@
-"""Least recently used first."""
+"""Evicts the least recently used chunk."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ if TYPE_CHECKING:
 
 
 class LRU:
-    """The chunk that has rested longest goes first."""
+    """Evicts the chunk that was unpinned longest ago."""
 
     def __init__(self, slots: int) -> None:
         del slots  # any number
-        self._resting: OrderedDict[int, None] = OrderedDict()
+        self._idle: OrderedDict[int, None] = OrderedDict()
 
     def note_request(self, keys: Sequence[str], slots: Mapping[str, int]) -> None:
-        """Nothing: what a request uses is pinned for it."""
+        """Do nothing: a request pins what it uses."""
 
     def add(self, slots: Sequence[int], keys: Sequence[str], after: int | None) -> None:
-        """Nothing, until they rest."""
+        """Do nothing until the slots are unpinned."""
 
-    def rest(self, slots: Iterable[int]) -> None:
-        """Last in the line from now on."""
-        self._resting.update(dict.fromkeys(slots))
+    def unpin(self, slots: Iterable[int]) -> None:
+        """Append the slots to the queue."""
+        self._idle.update(dict.fromkeys(slots))
 
-    def use(self, slots: Sequence[int]) -> None:
-        """Out of the line."""
+    def pin(self, slots: Sequence[int]) -> None:
+        """Take the slots out of the queue."""
         for slot in slots:
-            del self._resting[slot]
+            del self._idle[slot]
 
     def evict(self, most: int) -> list[int]:
-        """The first in the line."""
-        evicted = list(islice(self._resting, most))
-        self.use(evicted)
+        """Evict the head of the queue."""
+        evicted = list(islice(self._idle, most))
+        self.pin(evicted)
         return evicted
 
     def chance(self, key: str) -> float:
-        """Not learned."""
+        """1: LRU learns none."""
         return 1.0
 
-    def drop(self, slot: int) -> None:
-        """Out of the line, if it is there."""
-        self._resting.pop(slot, None)
+    def remove(self, slot: int) -> None:
+        """Take the slot out of the queue, if it is there."""
+        self._idle.pop(slot, None)

@@ -1,4 +1,4 @@
-"""A cache of few slots under a policy of its own, to see how often it is hit."""
+"""A miniature of the cache, without bytes, that shows how often a policy would be hit."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from kvtransfer.policies import Policy
 
 
-class Miniature:
-    """Holds no bytes: the chunks of a request are there at once, as far as there is room."""
+class MiniatureCache:
+    """A cache of ``slots`` slots under ``policy``; a request's chunks are cached immediately."""
 
     def __init__(self, policy: Policy, slots: int) -> None:
         self._policy = policy
@@ -21,39 +21,40 @@ class Miniature:
         self._free = list(range(slots))
 
     def serve(self, keys: Sequence[str]) -> int:
-        """How many of ``keys``, from the first on, it holds; then it holds all of them."""
+        """How many leading ``keys`` it holds; caches all of them, as far as there is room."""
         held = self._slots
         self._policy.note_request(keys, held)
-        resting = [held[key] for key in keys if key in held]
-        self._policy.use(resting)
-        hits = len(resting)
+        pinned = [held[key] for key in keys if key in held]
+        self._policy.pin(pinned)
+        hits = len(pinned)
         if hits < len(keys):
             hits = next(number for number, key in enumerate(keys) if key not in held)
-            for stretch in list(self._missing(keys)):
-                resting += self._bring(keys, stretch)
-        self._policy.rest(resting)
+            for gap in list(self._gaps(keys)):
+                pinned += self._fill(keys, gap)
+        self._policy.unpin(pinned)
         return hits
 
-    def _missing(self, keys: Sequence[str]) -> Iterator[range]:
-        """Where ``keys`` are that it lacks."""
+    def _gaps(self, keys: Sequence[str]) -> Iterator[range]:
+        """Positions of neighbouring ``keys`` that it lacks."""
         held = self._slots
         for is_held, members in groupby(range(len(keys)), key=lambda i: keys[i] in held):
             if not is_held:
-                places = list(members)
-                yield range(places[0], places[-1] + 1)
+                positions = list(members)
+                yield range(positions[0], positions[-1] + 1)
 
-    def _bring(self, keys: Sequence[str], stretch: range) -> list[int]:
-        """The slots that it gives to this ``stretch`` of ``keys``."""
-        slots = self._vacate(len(stretch))
-        new = keys[stretch.start : stretch.start + len(slots)]
-        after = self._slots.get(keys[stretch.start - 1]) if stretch.start else None
+    def _fill(self, keys: Sequence[str], gap: range) -> list[int]:
+        """Cache the ``keys`` in ``gap``; returns their slots."""
+        slots = self._claim(len(gap))
+        new = keys[gap.start : gap.start + len(slots)]
+        after = self._slots.get(keys[gap.start - 1]) if gap.start else None
         self._policy.add(slots, new, after)
         for slot, key in zip(slots, new, strict=True):
             self._slots[key] = slot
             self._keys[slot] = key
         return slots
 
-    def _vacate(self, count: int) -> list[int]:
+    def _claim(self, count: int) -> list[int]:
+        """Free or evicted slots, fewer than ``count`` if the others are pinned."""
         slots = self._free[:count]
         del self._free[:count]
         if len(slots) < count:

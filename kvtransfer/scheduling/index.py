@@ -23,7 +23,7 @@ class Index:
     slot is free once nothing pins it.
     """
 
-    def __init__(self, slots: int, policy: str = "odds") -> None:
+    def __init__(self, slots: int, policy: str = "learned") -> None:
         self._policy = open_policy(policy, slots)
         self._free = list(range(slots - 1, -1, -1))
         self._slots: dict[str, int] = {}
@@ -113,7 +113,7 @@ class Index:
         """Keep the slot of ``key``, which is held, until ``unpin``; returns it."""
         slot = self._slots[key]
         if self._pins[slot] == 0:
-            self._policy.use([slot])
+            self._policy.pin([slot])
             self._idle -= 1
         self._pins[slot] += 1
         return slot
@@ -127,7 +127,7 @@ class Index:
                 if pins[slot] == 0:
                     resting.append(slot)
                 pins[slot] += 1
-        self._policy.use(resting)
+        self._policy.pin(resting)
         self._idle -= len(resting)
         return slots
 
@@ -146,7 +146,7 @@ class Index:
             if pins == 1:
                 (self._free if self._keys[slot] is None else resting).append(slot)
         self._idle += len(resting)
-        self._policy.rest(resting)
+        self._policy.unpin(resting)
 
     def leave(self) -> tuple[int, str] | None:
         """Forget the chunk that goes next: its slot, pinned once, and its key; None: all pinned."""
@@ -161,7 +161,7 @@ class Index:
         key = self._keys[slot]
         if key is None:
             return
-        self._policy.drop(slot)
+        self._policy.remove(slot)
         del self._slots[key]
         self._keys[slot] = None
         if self._pins[slot] == 0:

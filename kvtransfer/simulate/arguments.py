@@ -7,7 +7,7 @@ import os
 from argparse import ArgumentTypeError
 from pathlib import Path
 
-from kvtransfer.policies import POLICIES
+from kvtransfer.policies import OLD_NAMES, POLICIES
 from kvtransfer.simulate.grid import chunks_in
 
 
@@ -25,10 +25,10 @@ def sizes(text: str) -> list[str]:
 
 
 def policies(text: str) -> list[str]:
-    """Names of policies."""
+    """Names of policies, as they are written: :data:`kvtransfer.policies.OLD_NAMES` too."""
     given = list(dict.fromkeys(text.split(",")))
     for name in given:
-        if name not in POLICIES:
+        if name not in POLICIES and name not in OLD_NAMES:
             raise ArgumentTypeError(f"{name!r} is no policy; known are {', '.join(POLICIES)}")
     return given
 

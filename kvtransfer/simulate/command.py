@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kvtransfer.errors import ConfigError
+from kvtransfer.policies import OLD_NAMES
 from kvtransfer.simulate import arguments
 from kvtransfer.simulate.grid import Machine, chunks_in, grid, replayed
 from kvtransfer.simulate.replay import HOST, TIERS
@@ -36,7 +37,7 @@ hashes, or a .csv file with columns tokens and hashes (separated by spaces). A h
 chunk and all before it. Sizes are GiB, or shares of the distinct chunks of the trace: 5%. Disk and
 remote evict by last use.
 
-  kvtransfer simulate trace.jsonl --host 64,128,256 --disk 0,2000 --policy odds,lru --plot sizes.svg
+  kvtransfer simulate trace.jsonl --host 64,128,256 --disk 0,2000 --policy learned,lru --plot sizes.svg
 """
 
 
@@ -48,7 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--host", type=sizes, default="1%,2%,5%,10%,20%", help="sizes; default: %(default)s")
     add("--disk", type=sizes, default="0", help="sizes; default: none")
     add("--remote", type=sizes, default="0", help="sizes; default: none")
-    add("--policy", type=arguments.policies, default="odds,lru,arc", help="default: %(default)s")
+    add("--policy", type=arguments.policies, default="learned,lru,arc", help="default: %(default)s")
     add("--admit-chance", type=arguments.chance, metavar="P", help=_ADMIT)
     add("--plot", type=arguments.picture, metavar="FILE", help="draw the curves: .png or .svg")
     add("--chunk-tokens", type=count, default=512, help="of a hash; default: %(default)s")
@@ -75,6 +76,7 @@ def simulate(options: Namespace) -> None:
             from kvtransfer.simulate.plot import draw
     except ImportError as error:
         raise ConfigError(f"simulate needs {error.name}: pip install '.[simulate]'") from None
+    policies = _current(options.policy)
     machine = Machine(
         options.chunk_tokens,
         options.token_bytes,
@@ -82,11 +84,19 @@ def simulate(options: Namespace) -> None:
         {tier: getattr(options, f"{tier}_gb_s") * 1e9 for tier in TIERS},
     )
     requests = read_trace(options.trace, machine.chunk_tokens)
-    outcomes = _outcomes(requests, _sizes(options, requests, machine), machine, options)
+    sizes = _sizes(options, requests, machine)
+    outcomes = _outcomes(requests, sizes, policies, machine, options.admit_chance)
     console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
     console.print(table(outcomes, machine), LEGEND, sep="\n\n", highlight=False)
     if options.plot:
         draw(options.plot, outcomes, machine, options.trace.name)
+
+
+def _current(policies: Sequence[str]) -> list[str]:
+    """The present names of ``policies``; a line on stderr tells each that was renamed."""
+    for name in OLD_NAMES.keys() & set(policies):
+        print(f"kvtransfer: policy {name} is now called {OLD_NAMES[name]}", file=sys.stderr)
+    return list(dict.fromkeys(OLD_NAMES.get(name, name) for name in policies))
 
 
 def _sizes(options: Namespace, requests: Sequence[Request], machine: Machine) -> list[Sizes]:
@@ -107,15 +117,17 @@ def _sizes(options: Namespace, requests: Sequence[Request], machine: Machine) ->
 
 
 def _outcomes(
-    requests: Sequence[Request], sizes: Sequence[Sizes], machine: Machine, options: Namespace
+    requests: Sequence[Request],
+    sizes: Sequence[Sizes],
+    policies: Sequence[str],
+    machine: Machine,
+    admit_chance: float | None,
 ) -> list[Outcome]:
     from rich.console import Console
     from rich.progress import Progress
 
-    count = len(sizes) * len(options.policy)
+    count = len(sizes) * len(policies)
     with Progress(transient=True, console=Console(stderr=True)) as progress:
         task = progress.add_task(f"{count} configurations", total=count * len(requests))
         advance = partial(progress.advance, task)
-        return list(
-            replayed(requests, sizes, options.policy, machine, advance, options.admit_chance)
-        )
+        return list(replayed(requests, sizes, policies, machine, advance, admit_chance))

@@ -53,7 +53,7 @@ def test_no_disk_and_no_serde_are_read_as_such(tmp_path):
 
 @pytest.mark.parametrize("policy", ["LFU", "fifo", "MRU"])
 def test_a_policy_of_theirs_is_refused_by_their_name(policy):
-    message = "there is no such policy here; leave it out, and odds learns what comes again"
+    message = "there is no such policy here; leave it out, and the default learns what comes again"
     with pytest.raises(ConfigError, match=rf"^LMCACHE_CACHE_POLICY \('{policy}'\): {message}"):
         load(LMCACHE_CACHE_POLICY=policy)
     assert load(LMCACHE_CACHE_POLICY="LRU").eviction_policy == "lru"

@@ -182,7 +182,7 @@ def test_a_file_and_variables_of_lmcache_are_read(tmp_path, caplog):
         ({"local_storage": 3}, "local_storage=3: .* a text"),
         ({"max_local_storage_size": -1}, "max_local_storage_size=-1: .* at least 0"),
         ({"remote_serde": "cachegen"}, "'cachegen': .* only 'naive' is known"),
-        ({"eviction_policy": "fifo"}, "'fifo': .* known are odds, lru, arc"),
+        ({"eviction_policy": "fifo"}, "'fifo': .* known are learned, lru, arc"),
         ({"remote_url": "host:6379"}, "'host:6379': .* redis://host:6379/0, rediss://"),
         ({"remote_url": 5}, "remote_url=5: .* a text"),
         ({"remote_url": "redis"}, "'redis': .* redis://host:6379/0"),

@@ -8,9 +8,9 @@ from benchmarks.bench_policy import hits_of, worst_ratio
 from benchmarks.changing_loads import CHANGES, Shape, changing_load
 from benchmarks.s3fifo import S3FIFO
 from kvtransfer.policies import POLICIES
-from kvtransfer.policies.contest import Contest, stride_of
 from kvtransfer.policies.lru import LRU
-from kvtransfer.policies.miniature import Miniature
+from kvtransfer.policies.miniature import MiniatureCache
+from kvtransfer.policies.set_dueling import SetDueling, stride_of
 from kvtransfer.scheduling.index import Index
 
 SHORT = Shape(phase_requests=700, pause_requests=40.0, documents=150)
@@ -27,10 +27,10 @@ def _s3fifo(monkeypatch):
 def test_whatever_changes_the_default_stays_near_the_best(name):
     requests = changing_load(name, seed=11, shape=SHORT)
     slots = len({key for keys in requests for key in keys}) // 20
-    hits = {policy: hits_of(requests, policy, slots) for policy in ("odds", *RIVALS)}
+    hits = {policy: hits_of(requests, policy, slots) for policy in ("learned", *RIVALS)}
     best = max(sum(hits[policy]) for policy in RIVALS)
-    assert sum(hits["odds"]) >= 0.98 * best
-    assert worst_ratio(requests, hits["odds"], hits["lru"]) >= 0.7
+    assert sum(hits["learned"]) >= 0.98 * best
+    assert worst_ratio(requests, hits["learned"], hits["lru"]) >= 0.7
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -44,10 +44,10 @@ def test_a_changing_load_is_the_same_each_time_and_of_prefixes(name):
             assert before.setdefault(next_, one) == one
 
 
-def test_the_contest_costs_little_memory_a_chunk():
+def test_set_dueling_costs_little_memory_a_chunk():
     slots = 50_000
     taken = {}
-    for policy in ("odds", "lru"):
+    for policy in ("learned", "lru"):
         tracemalloc.start()
         index = Index(slots, policy)
         for request in range(slots // 24 + 1):
@@ -56,13 +56,13 @@ def test_the_contest_costs_little_memory_a_chunk():
             index.unpin_all(index.claim_all(keys[: index.room]))
         taken[policy] = tracemalloc.get_traced_memory()[0] / slots
         tracemalloc.stop()
-    assert taken["odds"] <= 300
-    assert taken["odds"] > taken["lru"]
+    assert taken["learned"] <= 300
+    assert taken["learned"] > taken["lru"]
 
 
 def test_a_miniature_is_hit_as_a_cache_of_its_size():
     requests = changing_load("scans", seed=3, shape=SHORT)[:800]
-    small = Miniature(LRU(300), 300)
+    small = MiniatureCache(LRU(300), 300)
     assert sum(small.serve(keys) for keys in requests) == sum(hits_of(requests, "lru", 300))
 
 
@@ -74,7 +74,7 @@ def test_a_miniature_is_small_whatever_the_cache(slots, stride):
 
 
 def test_the_policy_that_serves_more_leads_and_gives_way():
-    few = Contest([LRU(20), POLICIES["arc"](20)], slots=20, stride=1)
+    few = SetDueling([LRU(20), POLICIES["arc"](20)], slots=20, stride=1)
     for number in range(400):
         few.note_request([f"scan{number}"])
         few.note_request([f"again{number // 2 % 15}"])

@@ -5,7 +5,7 @@ import pytest
 from benchmarks.s3fifo import S3FIFO
 from kvtransfer.errors import ConfigError
 from kvtransfer.policies import POLICIES, open_policy
-from kvtransfer.policies.odds import Odds
+from kvtransfer.policies.learned import Learned
 from kvtransfer.scheduling.index import Index
 
 
@@ -43,9 +43,9 @@ def test_arc_keeps_what_is_asked_for_again_through_a_scan():
     assert held(index, "ab") == [True, True]
 
 
-def test_odds_learn_which_requests_come_again():
+def test_the_default_learns_which_requests_come_again():
     """Chats of two turns come back, questions never do: chats stay, however many questions."""
-    came_back = {"odds": 0, "lru": 0}
+    came_back = {"learned": 0, "lru": 0}
     for name in came_back:
         index = Index(40, name)
         for number in range(300):
@@ -57,11 +57,11 @@ def test_odds_learn_which_requests_come_again():
             came_back[name] += held(index, old).count(True)
             serve(index, [*old, f"more{number}"])
     assert came_back["lru"] == 0
-    assert came_back["odds"] > 0.7 * 300 * 6
+    assert came_back["learned"] > 0.7 * 300 * 6
 
 
 def test_the_last_chunks_of_a_request_go_first():
-    index = Index(12, "odds")
+    index = Index(12, "learned")
     chat = text("chat", 8)
     serve(index, chat[:4])
     serve(index, chat)
@@ -74,7 +74,7 @@ def test_the_last_chunks_of_a_request_go_first():
 
 def test_no_chunk_outlives_its_prefix_in_any_order_of_letting_go():
     random_ = random.Random(5)
-    index = Index(64, "odds")
+    index = Index(64, "learned")
     newest = []
     for number in range(400):
         chat = text(f"chat{number % 37}.", 2 + number % 11 + number // 37)
@@ -92,7 +92,7 @@ def test_no_chunk_outlives_its_prefix_in_any_order_of_letting_go():
 
 
 def test_what_was_generated_goes_with_the_request_that_it_continues():
-    index = Index(6, "odds")
+    index = Index(6, "learned")
     serve(index, ["a", "b"])
     index.unpin(index.claim("c", "b"))
     index.unpin(index.claim("d", "c"))
@@ -105,17 +105,17 @@ def test_what_was_generated_goes_with_the_request_that_it_continues():
 def test_what_is_remembered_of_evicted_chunks_is_bounded(monkeypatch):
     monkeypatch.setattr("kvtransfer.policies.ghosts._LEAST_GHOSTS", 50)
     monkeypatch.setattr("kvtransfer.policies.ghosts._GHOSTS_A_SLOT", 2)
-    index = Index(10, "odds")
+    index = Index(10, "learned")
     for number in range(200):
         serve(index, text(f"chat{number % 90}.", 1 + number % 9))
     policy = index._policy
-    assert isinstance(policy, Odds)
+    assert isinstance(policy, Learned)
     assert len(policy._ghosts) <= 50 + 9
-    assert len(policy._ghosts) == sum(len(run.gone) for run in policy._ghosts._lossy)
+    assert len(policy._ghosts) == sum(len(run.ghosts) for run in policy._ghosts._order)
 
 
 def test_the_chance_of_return_is_learned():
-    index = Index(30, "odds")
+    index = Index(30, "learned")
     for number in range(2000):
         serve(index, [f"new{number}", f"end{number}"])
         if number >= 40:
@@ -131,15 +131,15 @@ def test_every_resting_slot_goes_once_and_then_none(policy):
     it = policy(5)
     for slot, key in enumerate("abcde"):
         it.add([slot], [key], slot - 1 if slot else None)
-        it.rest([slot])
-    it.use([2])
-    it.drop(4)
+        it.unpin([slot])
+    it.pin([2])
+    it.remove(4)
     assert sorted([*it.evict(2), *it.evict(2)]) == [0, 1, 3]
     assert it.evict(1) == []
-    it.rest([2])
+    it.unpin([2])
     assert it.evict(1) == [2]
 
 
 def test_an_unknown_policy_is_refused_by_name():
-    with pytest.raises(ConfigError, match="'fifo' is not one of odds, lru, arc"):
+    with pytest.raises(ConfigError, match="'fifo' is not one of learned, lru, arc"):
         open_policy("fifo", 1)

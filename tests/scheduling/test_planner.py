@@ -310,7 +310,7 @@ def test_at_the_end_all_that_is_left_is_put():
 def test_what_is_unlikely_to_come_again_is_not_written_back():
     put = {}
     for chance in (0.0, 0.05):
-        index = Index(40, "odds")
+        index = Index(40, "learned")
         plans = Planner(index, ranks=1, keep=True, put=True, margin=4, admit_chance=chance)
         put[chance] = 0
         for number in range(2000):

@@ -109,7 +109,7 @@ def test_a_file_that_is_no_trace(folder, capsys):
         (["--host", "0"], "--host 0 holds no chunk of 64 MiB; the trace has 2 of them"),
         (["--host", "100%", "--disk", "0.01"], "--disk 0.01 holds no chunk of 64 MiB"),
         (["--host", "100%", "--remote", "1%"], "--remote 1% holds no chunk of 64 MiB"),
-        (["--policy", "fifo"], "--policy: 'fifo' is no policy; known are odds, lru, arc"),
+        (["--policy", "fifo"], "--policy: 'fifo' is no policy; known are learned, lru, arc"),
         (["--admit-chance", "7"], "--admit-chance: '7' is no chance from 0 to 1"),
         (["--admit-chance", "nan"], "--admit-chance: 'nan' is no chance"),
         (["--token-bytes", "-1"], "--token-bytes: '-1' is not above 0 and whole"),

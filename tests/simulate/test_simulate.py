@@ -17,7 +17,7 @@ MACHINE = Machine(10, 100, 1000.0, {"host": 1e9, "disk": 1e6, "remote": 1e4})
 chains = st.lists(st.sampled_from(["a", "ab", "abc", "abz", "x", "xy"]), min_size=1, max_size=12)
 
 
-def hits(requests, slots, policy="odds"):
+def hits(requests, slots, policy="learned"):
     hierarchy = Hierarchy(Sizes(slots), policy)
     return sum(hierarchy.serve(keys).total() for keys in requests)
 
@@ -64,7 +64,7 @@ def test_what_is_admitted_is_written_as_it_leaves_host_memory():
 
 
 def test_what_never_comes_again_is_not_admitted():
-    tiers = Hierarchy(Sizes(host=50, remote=100_000), "odds", admit_chance=0.05)
+    tiers = Hierarchy(Sizes(host=50, remote=100_000), "learned", admit_chance=0.05)
     for number in range(3000):
         tiers.serve([f"{number}.{i}" for i in range(10)])
     assert 0 < tiers.written["remote"] < 0.2 * 30_000
@@ -87,11 +87,15 @@ def test_a_grid_is_every_size_under_every_policy():
     steps = []
     outcomes = list(
         replayed(
-            requests, grid([1, 3], [0, 2], [0]), ["lru", "odds"], MACHINE, lambda: steps.append(1)
+            requests,
+            grid([1, 3], [0, 2], [0]),
+            ["lru", "learned"],
+            MACHINE,
+            lambda: steps.append(1),
         )
     )
     tried = [(o.sizes.disk, o.sizes.host, o.policy) for o in outcomes]
-    assert tried == list(product([0, 2], [1, 3], ["lru", "odds"]))
+    assert tried == list(product([0, 2], [1, 3], ["lru", "learned"]))
     assert len(steps) == 16
     assert outcomes[2].hit_rate == outcomes[2].optimal_rate == 2 / 6
     assert (outcomes[2].saved_tokens, outcomes[2].tokens) == (20, 55)
@@ -129,9 +133,17 @@ def test_three_kinds_of_trace_are_read_alike(tmp_path):
 def test_the_command_prints_a_table_and_draws_the_curve(tmp_path, capsys, ending):
     trace = jsonl(tmp_path / "trace.jsonl", MOONCAKE)
     picture = tmp_path / f"sizes.{ending}"
-    sizes = ["--host", "50%,100%", "--disk", "0,1", "--policy", "lru,odds"]
+    sizes = ["--host", "50%,100%", "--disk", "0,1", "--policy", "lru,learned"]
     assert main(["simulate", str(trace), *sizes, "--plot", str(picture)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[2:10]] == ["lru", "odds"] * 4
+    assert [line.split()[0] for line in lines[2:10]] == ["lru", "learned"] * 4
     assert lines[6].split()[2:4] == ["0.400", "0.400"]
     assert picture.read_bytes()[:5] in (b"\x89PNG\r", b"<?xml")
+
+
+def test_the_old_name_of_a_policy_is_replaced_with_a_warning(tmp_path, capsys):
+    trace = jsonl(tmp_path / "trace.jsonl", MOONCAKE)
+    assert main(["simulate", str(trace), "--host", "100%", "--policy", "odds,learned"]) == 0
+    told = capsys.readouterr()
+    assert [line.split()[0] for line in told.out.splitlines()[2:3]] == ["learned"]
+    assert told.err.rstrip() == "kvtransfer: policy odds is now called learned"

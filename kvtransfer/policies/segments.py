@@ -1,0 +1,56 @@
+"""How the runs known so far divide a request: its segments."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from kvtransfer.policies.ghosts import Ghosts
+    from kvtransfer.policies.run import Run
+
+Segment: TypeAlias = "tuple[Run | None, int]"
+"""The run that chunks of a request belong to, None if they are new, and the number of chunks."""
+
+
+def segments(
+    keys: Sequence[str],
+    slots: Mapping[str, int],
+    runs: Sequence[Run | None],
+    ghosts: Ghosts,
+) -> list[Segment]:
+    """The segments of the request for ``keys``, up to and with the first that is new.
+
+    If they cover the request, its last chunk is a segment of its own: the kind of a run says
+    whether it ends a request.
+
+    Args:
+        keys: at least one, in the order of their tokens.
+        slots: the slots of the chunks that are held.
+        runs: the run of each slot.
+        ghosts: those of the other chunks.
+    """
+    found: list[Segment] = []
+    if slots.keys().isdisjoint(keys) and ghosts.has_none_of(keys):
+        found.append((None, len(keys)))
+    else:
+        for run, members in groupby(_runs_of(keys, slots, runs, ghosts)):
+            found.append((run, len(list(members))))
+            if run is None:
+                break
+    run, chunks = found[-1]
+    if chunks > 1 and sum(chunks for _, chunks in found) == len(keys):
+        found[-1:] = [(run, chunks - 1), (run, 1)]
+    return found
+
+
+def _runs_of(
+    keys: Sequence[str], slots: Mapping[str, int], runs: Sequence[Run | None], ghosts: Ghosts
+) -> list[Run | None]:
+    run_of = ghosts.run_of
+    return [
+        run_of(key) if slot is None else runs[slot]
+        for key, slot in zip(keys, map(slots.get, keys), strict=True)
+    ]
