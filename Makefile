@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fix bench gpu soak talks clean
+.PHONY: help install demo test check fix bench gpu soak talks release-check clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -12,7 +12,7 @@ export VLLM_NO_USAGE_STATS := 1
 export DO_NOT_TRACK := 1
 
 help: ## what there is to make
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## set up .venv (PYTHON=/path/to/python picks the interpreter)
 
@@ -53,6 +53,9 @@ soak: $(STAMP) ## faults at random, in a store, in a folder and under a whole vL
 
 talks: $(STAMP) ## a thousand turns of talk over every tier (ARGS="--rounds N --seed N --json FILE")
 	$(BIN)/python -m tests.connector.talks $(ARGS)
+
+release-check: $(STAMP) ## build the wheel and the source distribution into dist/, install and run both
+	@$(BIN)/python scripts/release_check
 
 clean: ## remove .venv and what the tools left behind
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

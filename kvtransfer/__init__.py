@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kvtransfer.errors import ConfigError, KVTransferError, StoreError
     from kvtransfer.transfer import KVTransfer, Transfer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "ConfigError",

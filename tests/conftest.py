@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+# These tests install archives of a commit, and a source distribution has none.
+REPOSITORY = Path(__file__).parents[1] / ".git"
+collect_ignore = [] if REPOSITORY.exists() else ["test_installing.py"]
+
 SETTINGS = {
     "OMP_NUM_THREADS": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",

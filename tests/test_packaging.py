@@ -2,6 +2,7 @@ import importlib.metadata
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import kvtransfer
 
 ROOT = Path(__file__).parents[1]
+INSTALL = ROOT / "scripts" / "install"
 
 
 def python(code, **options):
@@ -85,3 +87,16 @@ def test_the_package_tells_its_version_and_its_names():
         check=True,
     )
     assert done.stdout == f"kvtransfer {kvtransfer.__version__}\n"
+
+
+def test_the_changelog_tells_of_this_version():
+    headings = re.findall(r"^## \[(.+)\].*", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[:2] == ["Unreleased", kvtransfer.__version__]
+
+
+def test_the_pythons_that_are_named_are_those_that_the_installation_takes():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = [text.rpartition(" :: 3.")[2] for text in project["classifiers"] if " :: 3." in text]
+    low, high = re.search(r"\(3, (\d+)\) <= .* < \(3, (\d+)\)", INSTALL.read_text()).groups()
+    assert named == [str(minor) for minor in range(int(low), int(high))]
+    assert project["requires-python"] == f">=3.{low}"
