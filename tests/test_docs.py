@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from docs import api_page
+from kvtransfer import TransferConfig
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -117,6 +118,16 @@ def test_every_page_is_reached_from_the_readme_or_the_design():
         for link in re.findall(r"\]\(([^)#\s]+)", (ROOT / page).read_text(encoding="utf-8"))
     }
     assert set((ROOT / "docs").glob("*.md")) <= linked
+
+
+def test_the_table_of_settings_has_each_setting_and_its_default():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"^\| `(\w+)` \|([^|]*)\|", text, re.MULTILINE))
+    defaults = {name: it.default for name, it in TransferConfig.model_fields.items()}
+    assert shown.keys() == defaults.keys() - {"remote_serde"}, "the one codec is no choice yet"
+    for name, default in defaults.items():
+        if isinstance(default, int | float):
+            assert shown[name].strip() == str(default).lower(), name
 
 
 def test_the_readers_of_a_page_are_not_fooled():
