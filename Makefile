@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fix bench gpu soak talks release-check clean
+.PHONY: help install demo test check fix docs bench gpu soak talks release-check clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -36,6 +36,9 @@ check: $(STAMP) ## lint, types, layers, spelling
 fix: $(STAMP) ## mend what the linter and the formatter can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: $(STAMP) ## write docs/api.md, the page of the Python API, from the docstrings
+	@$(BIN)/python -m docs.api_page
 
 bench: $(STAMP) ## time to first token: cold, restored, local hit (JSON=FILE appends the rows)
 	$(BIN)/python -m benchmarks.bench_ttft $(if $(JSON),--json "$(JSON)")

@@ -1,19 +1,18 @@
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from docs import api_page
+from kvtransfer import TransferConfig
+
 ROOT = Path(__file__).parents[1]
-PAGES = [
-    "README.md",
-    "docs/design.md",
-    "docs/redis.md",
-    "docs/first-hour.md",
-    "docs/recipes.md",
-    "docs/metrics.md",
-    "CONTRIBUTING.md",
-]
+PAGES = sorted(
+    str(page.relative_to(ROOT))
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"))
+)
 
 PLACE = re.compile(r"[\w.-]+(?:/[\w.-]+)*/[\w.-]*|[\w-]+\.(?:py|md|toml|yaml)")
 FOLDERS = (
@@ -30,10 +29,14 @@ FOLDERS = (
 )
 
 
+def without_blocks(text):
+    return re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
 def references(page):
     """Every ``path`` or ``path::name`` between backquotes or in a link of ``page``."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    text = without_blocks(text)
     quoted = re.findall(r"`([^`\n]+)`", text)
     linked = re.findall(r"\]\(([^)#\s]+)", text)
     for reference in [*quoted, *linked]:
@@ -60,12 +63,71 @@ def names(path):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_path_and_name_in_a_page_is_there(page):
-    found = list(references(page))
-    assert found, f"{page} points nowhere: the test no longer reads it"
-    for path, name in found:
+    for path, name in references(page):
         assert (ROOT / path).exists(), f"{page} names {path}"
         if name:
             assert name in set(names(ROOT / path)), f"{page} names {path}::{name}"
+
+
+def anchors(text):
+    """What GitHub calls the headings of a page: the second "Load" is ``load-1``."""
+    seen = Counter()
+    for heading in re.findall(r"^#+ (.+)$", without_blocks(text), re.MULTILINE):
+        plain = re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", heading).lower()
+        slug = re.sub(r"[^\w\- ]", "", plain).strip().replace(" ", "-")
+        yield f"{slug}-{seen[slug]}" if seen[slug] else slug
+        seen[slug] += 1
+
+
+def broken_links(page):
+    """Links of ``page`` to a file or a heading that isn't there; addresses elsewhere are not tried."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)\s]+)\)", without_blocks(text)):
+        path, _, anchor = link.partition("#")
+        if "://" in link:
+            continue
+        target = (ROOT / page).parent / path if path else ROOT / page
+        if not target.exists() or (
+            anchor and anchor not in set(anchors(target.read_text(encoding="utf-8")))
+        ):
+            yield link
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CHANGELOG.md"])
+def test_every_link_leads_somewhere(page):
+    assert not list(broken_links(page))
+
+
+def test_a_broken_link_is_found(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    (tmp_path / "other.md").write_text("# A `b.c` d\n\n## Twice\n\n## Twice\n")
+    links = ["gone.md", "other.md#gone", "#gone", "other.md#a-bc-d", "other.md#twice-1", "#here"]
+    text = "# Here\n" + "".join(f"[x]({link})\n" for link in links) + "```\n[x](gone)\n```\n"
+    (tmp_path / "page.md").write_text(text)
+    assert list(broken_links("page.md")) == ["gone.md", "other.md#gone", "#gone"]
+
+
+def test_the_api_page_is_what_the_docstrings_say():
+    assert api_page.PAGE.read_text(encoding="utf-8") == api_page.page(), "run `make docs`"
+
+
+def test_every_page_is_reached_from_the_readme_or_the_design():
+    linked = {
+        (ROOT / page).parent.joinpath(link).resolve()
+        for page in ("README.md", "docs/design.md")
+        for link in re.findall(r"\]\(([^)#\s]+)", (ROOT / page).read_text(encoding="utf-8"))
+    }
+    assert set((ROOT / "docs").glob("*.md")) <= linked
+
+
+def test_the_table_of_settings_has_each_setting_and_its_default():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"^\| `(\w+)` \|([^|]*)\|", text, re.MULTILINE))
+    defaults = {name: it.default for name, it in TransferConfig.model_fields.items()}
+    assert shown.keys() == defaults.keys() - {"remote_serde"}, "the one codec is no choice yet"
+    for name, default in defaults.items():
+        if isinstance(default, int | float):
+            assert shown[name].strip() == str(default).lower(), name
 
 
 def test_the_readers_of_a_page_are_not_fooled():
