@@ -23,8 +23,17 @@ class Event(Protocol):
         """Whether all work before it has ended, well or badly."""
         ...
 
-    def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until it has, or for ``timeout_s``; whether it has."""
+    def wait(self) -> None:
+        """Wait until it has, with the interpreter lock released."""
+        ...
+
+    def on_done(self, call: Callable[[], None]) -> None:
+        """Call ``call`` once, as soon as ``is_done``, whether the work failed or not.
+
+        It runs on the calling thread if the work has ended already, otherwise on a thread of the
+        stream, and so must be short and must not raise. The stream's ``close`` returns only after
+        all such calls.
+        """
         ...
 
     @property

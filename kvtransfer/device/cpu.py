@@ -77,9 +77,13 @@ class CpuEvent:
         """See :class:`kvtransfer.device.Event`."""
         return self._work.done()
 
-    def wait(self, timeout_s: float | None = None) -> bool:
+    def wait(self) -> None:
         """See :class:`kvtransfer.device.Event`."""
-        return not wait_for([self._work], timeout_s).not_done
+        wait_for([self._work])
+
+    def on_done(self, call: Callable[[], None]) -> None:
+        """See :class:`kvtransfer.device.Event`; the stream's own thread calls."""
+        self._work.add_done_callback(lambda _: call())
 
     @property
     def error(self) -> BaseException | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from kvtransfer.device.failed import FailedEvent
 from kvtransfer.kernels import open_copy
 from kvtransfer.worker.copy_path import Calibration, CopyPath
 from kvtransfer.worker.lanes import DirectLane, PagesLane, StagedLane, Streams, Target
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from kvtransfer.chunks.paged import PagedCaches
-    from kvtransfer.device import Device, Event, Stream
+    from kvtransfer.device import Device, Event
     from kvtransfer.worker.host_pool import HostPool
     from kvtransfer.worker.lanes import Lane
 
@@ -73,7 +74,7 @@ class Copier:
         """
         with self._outward:
             if wrong := self._wrong(block_ids):
-                return _refuse(self._streams.to_host, wrong)
+                return FailedEvent(wrong)
             blocks = self._caches.kernel_blocks(block_ids)
             return self._saving.to_host(blocks, self._pool.chunk(slot), written)
 
@@ -92,7 +93,7 @@ class Copier:
         """
         with self._inward:
             if wrong := self._wrong(block_ids):
-                return _refuse(self._streams.to_device, wrong)
+                return FailedEvent(wrong)
             blocks = self._caches.kernel_blocks(block_ids)
             target = Target(blocks, first_token, filled, free)
             return self._loading(len(blocks)).to_device(self._pool.chunk(slot), target)
@@ -110,12 +111,3 @@ class Copier:
     def _loading(self, blocks: int) -> Lane:
         nbytes = blocks * self._block_bytes
         return self._lanes[self._calibration.load_path(self._page_bytes, nbytes)]
-
-
-def _refuse(stream: Stream, error: ValueError) -> Event:
-    """The event of a copy that was not begun."""
-
-    def fail() -> None:
-        raise error
-
-    return stream.launch(fail)

@@ -2,7 +2,7 @@
 
 Threads: the caller's hands in plans and takes reports; ``connections`` threads fetch, and begin
 the copy of what they fetched; one puts. Each job's slot and blocks belong to the job until it is
-reported, so threads share nothing but the lists under ``_news``.
+reported, so threads share nothing but the lists under ``_condition``.
 """
 
 from __future__ import annotations
@@ -44,8 +44,6 @@ Job = TypeVar("Job")
 
 _LOG = logging.getLogger("kvtransfer")
 _DRAIN_S = 10.0
-# Events can be asked, not listened to; this often while nothing else is to be done.
-_POLL_S = 0.0002
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,7 @@ class Executor:
         """By slot, where a fetch filled it last."""
         self._copied: dict[int, Event] = {}
         """By slot, where a copy out of blocks filled it last."""
-        self._news = Condition()  # its lock is reentrant
+        self._condition = Condition()  # its lock is reentrant
         self._copies_in: list[tuple[Load, Event]] = []
         self._copies_out: list[tuple[Save, Event]] = []
         self._ended = Report()
@@ -149,23 +147,19 @@ class Executor:
 
     def report(self) -> Report:
         """What has ended since the last report."""
-        with self._news:
-            self._harvest()
+        with self._condition:
+            self._collect()
             ended, self._ended = self._ended, Report()
         return ended
 
     def wait(self, timeout_s: float) -> None:
         """Until there is something to report, or for ``timeout_s``."""
-        deadline_s = time.monotonic() + timeout_s
-        with self._news:
-            self._harvest()
-            while not self._ended and time.monotonic() < deadline_s:
-                self._news.wait(_POLL_S)
-                self._harvest()
+        with self._condition:
+            self._condition.wait_for(self._has_ended, timeout_s)
 
     def finish_copies(self) -> None:
         """Wait until the blocks of every save are free."""
-        with self._news:
+        with self._condition:
             copies = [event for _, event in self._copies_out]
         for event in copies:
             event.wait()
@@ -229,8 +223,9 @@ class Executor:
         event = self._tiers.copier.to_device(
             load.slot, load.block_ids, load.first_token, filled, [computed]
         )
-        with self._news:
+        with self._condition:
             self._copies_in.append((load, event))
+        event.on_done(self._wake)
 
     def _save(
         self, save: Save, computed: Event, put_later: Callable[[tuple[Save, Event]], None]
@@ -238,8 +233,9 @@ class Executor:
         event = self._tiers.copier.to_host(save.block_ids, save.slot, [computed])
         self._fetched.pop(save.slot, None)
         self._copied[save.slot] = event
-        with self._news:
+        with self._condition:
             self._copies_out.append((save, event))
+        event.on_done(self._wake)
         if save.put and self._tiers.store is not None:
             put_later((save, event))
 
@@ -261,18 +257,28 @@ class Executor:
         self._end_put(job[0])
 
     def _end_put(self, save: Save | Put) -> None:
-        with self._news:
+        with self._condition:
             self._ended.stored[save.job] = 1
+            self._condition.notify_all()
 
     def _end_load(self, load: Load, *, failed: bool) -> None:
         self.metrics.add("load_failed_chunks", failed)
-        with self._news:
+        with self._condition:
             self._ended.loaded[load.job] = 1
             if failed:
                 self._ended.failed.add(load.job)
+            self._condition.notify_all()
 
-    def _harvest(self) -> None:
-        """Move the copies that are done into the next report; the caller holds ``_news``."""
+    def _wake(self) -> None:
+        with self._condition:
+            self._condition.notify_all()
+
+    def _has_ended(self) -> bool:
+        self._collect()
+        return bool(self._ended)
+
+    def _collect(self) -> None:
+        """Move the copies that are done into the next report; the caller holds ``_condition``."""
         self._copies_in, done_in = _parted(self._copies_in)
         for load, event in done_in:
             failed = self._has_failed(event)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from kvtransfer.device.failed import FailedEvent
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -31,7 +33,7 @@ class WakeableCopier:
         """See :class:`kvtransfer.worker.copier.Copier`."""
         with self._outward:
             if self._copier is None:
-                return _Suspended()
+                return _asleep()
             return self._copier.to_host(block_ids, slot, written)
 
     def to_device(
@@ -45,7 +47,7 @@ class WakeableCopier:
         """See :class:`kvtransfer.worker.copier.Copier`."""
         with self._inward:
             if self._copier is None:
-                return _Suspended()
+                return _asleep()
             return self._copier.to_device(slot, block_ids, first_token, filled, free)
 
     def suspend(self) -> None:
@@ -66,12 +68,5 @@ class WakeableCopier:
         self.suspend()
 
 
-class _Suspended:
-    """See :class:`kvtransfer.device.Event`: of a copy that was not begun."""
-
-    is_done = True
-    error: BaseException | None = RuntimeError("the caches' memory is taken away while vLLM sleeps")
-
-    def wait(self, timeout_s: float | None = None) -> bool:
-        """See :class:`kvtransfer.device.Event`."""
-        return True
+def _asleep() -> FailedEvent:
+    return FailedEvent(RuntimeError("the caches' memory is taken away while vLLM sleeps"))

@@ -1,20 +1,23 @@
 from __future__ import annotations
 
 import itertools
+from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
-from threading import Barrier, Event
+from threading import Barrier, Condition, Event
 
+import pytest
 import torch
 
 from kvtransfer.chunks.keys import Names
 from kvtransfer.chunks.paged import PagedCaches
-from kvtransfer.device.cpu import CpuDevice
+from kvtransfer.device.cpu import CpuDevice, CpuEvent
 from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Load, Plan, Put, Report, Save
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.guarded import GuardedStore
 from kvtransfer.testing import FlakyStore
+from kvtransfer.worker import executor as executor_module
 from kvtransfer.worker.copier import Copier
 from kvtransfer.worker.executor import Executor, Limits, Tiers
 from kvtransfer.worker.host_pool import HostPool
@@ -327,8 +330,68 @@ def test_closing_while_fetching_fails_what_has_not_begun():
     assert it.reports.failed == {first, second}
 
 
-def test_waiting_ends_without_news_too():
+class CountedCondition(Condition):
+    """A condition that counts how often its waiter wakes up."""
+
+    wakes = 0
+
+    def __init__(self):
+        super().__init__()
+        self.before_sleep = lambda: None
+
+    def wait(self, timeout=None):
+        self.before_sleep()
+        try:
+            return super().wait(timeout)
+        finally:
+            self.wakes += 1
+
+
+@pytest.fixture
+def condition(monkeypatch):
+    counted = CountedCondition()
+    monkeypatch.setattr(executor_module, "Condition", lambda: counted)
+    return counted
+
+
+def test_an_idle_wait_wakes_up_once_at_its_end(condition):
     with bench() as it:
         it.executor.wait(0.0)
-        it.executor.wait(0.001)
+        condition.wakes = 0
+        it.executor.wait(0.05)
+        assert condition.wakes == 1
         assert not it.executor.report()
+
+
+def end(copied, error):
+    if error is None:
+        copied.set_result(None)
+    else:
+        copied.set_exception(error)
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("the model failed")])
+def test_the_end_of_a_copy_wakes_whoever_waits_once(condition, error):
+    with bench() as it:
+        computed = Future()
+        it.device.compute_event = lambda: CpuEvent(computed)
+        save, load = it.save(A, 0, 3, 1), it.load(A, 0, 5, 7)
+        condition.before_sleep = lambda: computed.done() or end(computed, error)
+        it.until("copied", save)
+        it.until("loaded", load)
+        assert 1 <= condition.wakes <= 3  # the copies, and the put
+        assert it.reports.failed == (set() if error is None else {save, load})
+
+
+def test_the_end_of_a_fetch_and_of_a_put_wake_whoever_waits(condition):
+    with bench() as it:
+        condition.before_sleep = it.gate.open.set
+        for begin, kind in (
+            (lambda: it.load(B, 1, fetch=True), "loaded"),  # a miss
+            (lambda: it.save(A, 0, 3, 1), "stored"),
+            (lambda: it.load(A, 2, fetch=True), "loaded"),
+        ):
+            it.gate.open.clear()
+            condition.wakes = 0
+            it.until(kind, begin())
+            assert condition.wakes <= 2
