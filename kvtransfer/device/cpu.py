@@ -83,7 +83,8 @@ class CpuEvent:
 
     def on_done(self, call: Callable[[], None]) -> None:
         """See :class:`kvtransfer.device.Event`; the stream's own thread calls."""
-        self._work.add_done_callback(lambda _: call())
+        calls = [call]  # a future keeps its callbacks for ever: this one forgets what it calls
+        self._work.add_done_callback(lambda _: calls.pop()())
 
     @property
     def error(self) -> BaseException | None:

@@ -17,10 +17,11 @@ from kvtransfer.plan import Load, Plan, Put, Report, Save
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.guarded import GuardedStore
 from kvtransfer.testing import FlakyStore
-from kvtransfer.worker import executor as executor_module
+from kvtransfer.worker import outcomes as outcomes_module
 from kvtransfer.worker.copier import Copier
-from kvtransfer.worker.executor import Executor, Limits, Tiers
+from kvtransfer.worker.executor import Executor
 from kvtransfer.worker.host_pool import HostPool
+from kvtransfer.worker.tiers import Limits, Tiers
 from kvtransfer.worker.wakeable import WakeableCopier
 
 BLOCKS, BLOCK_TOKENS, CHUNK_TOKENS = 12, 4, 8
@@ -44,7 +45,7 @@ class Bench:
         block_bytes = self.caches.chunk.nbytes * BLOCK_TOKENS // CHUNK_TOKENS
         shard = partial(names.shard, 0)
         tiers = Tiers(copier, self.pool, self.device, store, shard, block_bytes)
-        settings = {"fetches": 2, "waiting_puts": 8, "load_s": FOREVER_S, **limits}
+        settings = {"fetches": 2, "waiting_puts": 8, "start_within_s": FOREVER_S, **limits}
         self.executor = Executor(tiers, Limits(**settings), Metrics())
         self.reports = Report()
         self.jobs = itertools.count()
@@ -176,7 +177,7 @@ def test_a_failing_store_fails_fetches_and_ends_puts():
 
 
 def test_a_fetch_that_would_begin_too_late_is_given_up():
-    with bench(load_s=0.0, fetches=1) as it:
+    with bench(start_within_s=0.0, fetches=1) as it:
         it.until("stored", it.save(A, 0, 3, 1))
         late = it.load(A, 1, 5, 6, fetch=True)
         it.until("loaded", late)
@@ -284,19 +285,19 @@ def test_closing_hands_waiting_chunks_to_the_store():
 def test_a_fetch_that_its_plan_has_no_more_patience_for_is_given_up():
     with bench() as it:
         job = next(it.jobs)
-        it.executor.run(Plan(loads=(Load(job, A, 0, True, (1, 2), within_s=-1.0),)))
+        it.executor.run(Plan(loads=(Load(job, A, 0, True, (1, 2), start_within_s=-1.0),)))
         it.until("loaded", job)
         assert it.reports.failed == {job}
 
 
-def test_fetches_go_in_their_turn():
+def test_fetches_go_by_priority():
     it = Bench(fetches=1)
     it.gate.open.clear()
     it.load(A, 0, 1, 2, fetch=True)
     assert it.gate.busy.wait(FOREVER_S)
     late, soon = (
-        Load(next(it.jobs), key, slot, True, (), turn=turn)
-        for key, slot, turn in ((B, 1, 9), (C, 2, 3))
+        Load(next(it.jobs), key, slot, True, (), priority=priority)
+        for key, slot, priority in ((B, 1, 9), (C, 2, 3))
     )
     it.executor.run(Plan(loads=(late, soon)))
     assert it.executor.metrics.take()["waiting_fetches"] == 2
@@ -350,7 +351,7 @@ class CountedCondition(Condition):
 @pytest.fixture
 def condition(monkeypatch):
     counted = CountedCondition()
-    monkeypatch.setattr(executor_module, "Condition", lambda: counted)
+    monkeypatch.setattr(outcomes_module, "Condition", lambda: counted)
     return counted
 
 
