@@ -29,16 +29,18 @@ PROGRAMS = 8
 TILE_WORDS = 8192
 WARPS = 16
 _WORDS = {8: tl.int64, 4: tl.int32, 2: tl.int16, 1: tl.int8}
-_STRIDES = ["move_count", "first_plane", "plane_count"]
+_STRIDES = ["move_count", "plane_count"]
 _STRIDES += ["block_units", "token_units", "head_units", "chunk_plane_units"]
 
 
-@triton.jit(do_not_specialize=_STRIDES)  # one compilation a shape and direction
+# One compilation for each shape and direction. The kernel is one function on purpose: a third of it is
+# its arguments, a jitted helper would take most of them again, and Triton's interpreter, by which the
+# tests run this function in a process that also compiles it, calls no other jitted function.
+@triton.jit(do_not_specialize=_STRIDES)
 def copy_blocks(
     planes,
     moves,
     move_count,
-    first_plane,
     plane_count,
     block_units,
     token_units,
@@ -67,7 +69,7 @@ def copy_blocks(
     while tile < tiles:
         word = (tile % tiles_a_block) * TILE_WORDS + tl.arange(0, TILE_WORDS)
         move = (tile // tiles_a_block % move_tiles) * TILE_MOVES + tl.arange(0, TILE_MOVES)
-        plane = (first_plane + tile // (tiles_a_block * move_tiles)).to(tl.int64)
+        plane = (tile // (tiles_a_block * move_tiles)).to(tl.int64)
         live = move < move_count
         block = tl.load(moves + 2 * move, mask=live, other=0)
         chunk = tl.load(moves + 2 * move + 1, mask=live, other=0)
@@ -92,17 +94,6 @@ def copy_blocks(
         else:
             tl.store(paged_words, tl.load(chunk_words, mask=mask), mask=mask)
         tile += tl.num_programs(0)
-
-
-@dataclass(frozen=True)
-class BlockRun:
-    """Blocks and the part of a chunk that they are."""
-
-    block_ids: Sequence[int]
-    chunk: Tensor
-    """``[planes, tokens, heads, dim]``, contiguous; in memory that the device can address."""
-    first_token: int = 0
-    """Of the chunk, where the first block begins."""
 
 
 class PagedCopy:
@@ -130,57 +121,33 @@ class PagedCopy:
 
     def gather_blocks(self, block_ids: Sequence[int], chunk: Tensor, first_token: int = 0) -> None:
         """See :func:`.reference.gather_blocks`."""
-        self.gather_runs([BlockRun(block_ids, chunk, first_token)])
+        self._launch(self._gather, block_ids, chunk, first_token)
 
     def scatter_blocks(self, chunk: Tensor, block_ids: Sequence[int], first_token: int = 0) -> None:
         """See :func:`.reference.scatter_blocks`."""
-        self.scatter_runs([BlockRun(block_ids, chunk, first_token)])
-
-    def gather_runs(self, runs: Sequence[BlockRun], planes: range | None = None) -> None:
-        """Blocks of ``planes`` (all, or consecutive ones) into their chunks, in one launch.
-
-        Raises:
-            ValueError: what doesn't fit, as in :func:`.reference.gather_blocks`.
-        """
-        self._launch(self._gather, runs, planes)
-
-    def scatter_runs(self, runs: Sequence[BlockRun], planes: range | None = None) -> None:
-        """The inverse of ``gather_runs``; each block is named once."""
-        check_distinct([block for run in runs for block in run.block_ids])
-        self._launch(self._scatter, runs, planes)
+        check_distinct(block_ids)
+        self._launch(self._scatter, block_ids, chunk, first_token)
 
     def _launch(
-        self, direction: _Direction, runs: Sequence[BlockRun], planes: range | None
+        self, direction: _Direction, block_ids: Sequence[int], chunk: Tensor, first_token: int
     ) -> None:
-        for run in runs:
-            check_fit(self.planes, run.block_ids, run.chunk, run.first_token)
-        moves = self._moves(runs)
+        check_fit(self.planes, block_ids, chunk, first_token)
+        moves = self._table.moves(block_ids, chunk, first_token)
         if not moves:
             return
-        chunk_plane_bytes = runs[0].chunk.stride(0) * runs[0].chunk.element_size()
-        planes = range(len(self.planes)) if planes is None else planes
+        chunk_plane_bytes = chunk.stride(0) * chunk.element_size()
         with direction.ring.holding(moves) as table:
-            direction.kernel(*self._arguments(table, len(moves), planes, chunk_plane_bytes))
-
-    def _moves(self, runs: Sequence[BlockRun]) -> list[tuple[int, int]]:
-        tokens = {run.chunk.shape[1] for run in runs}
-        if len(tokens) > 1:
-            raise ValueError(f"chunks of one launch have {sorted(tokens)} tokens; make them equal")
-        table = self._table
-        return [
-            move for run in runs for move in table.moves(run.block_ids, run.chunk, run.first_token)
-        ]
+            direction.kernel(*self._arguments(table, len(moves), chunk_plane_bytes))
 
     def _arguments(
-        self, moves: Tensor, count: int, planes: range, chunk_plane_bytes: int
+        self, moves: Tensor, move_count: int, chunk_plane_bytes: int
     ) -> tuple[object, ...]:
         table = self._table
         return (
             table.addresses,
             moves,
-            count,
-            planes.start,
-            len(planes),
+            move_count,
+            len(self.planes),
             table.block_units,
             table.token_units,
             table.head_units,
@@ -194,7 +161,7 @@ class PagedCopy:
         if not self.planes[0].is_cuda:
             return _Direction(ring, partial(launch, **options, num_warps=WARPS))
         with ring.holding([(0, 0)]) as table:
-            compiled = launch(*self._arguments(table, 0, range(0), 0), **options, num_warps=WARPS)
+            compiled = launch(*self._arguments(table, 0, 0), **options, num_warps=WARPS)
         # Called by its name, it would look at every argument again.
         ready, constants = compiled[(programs, 1, 1)], tuple(options.values())
         return _Direction(ring, lambda *arguments: ready(*arguments, *constants))

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 import torch
 
 from kvtransfer.device.batch_copy import BatchCopy, joined
 from kvtransfer.device.failed import FailedEvent
-from kvtransfer.device.pinned import open_registry, pinned
+from kvtransfer.device.pinned import Registry, pinned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import ModuleType
 
     from torch import Tensor
 
     from kvtransfer.device import Event
-    from kvtransfer.device.pinned import Registry
 
 
 class CudaDevice:
@@ -52,7 +49,7 @@ class CudaDevice:
     def host_memory(self, nbytes: int) -> Tensor:
         """See :class:`kvtransfer.device.Device`; kernels may use its addresses too."""
         with torch.cuda.device(self._device):
-            return pinned(nbytes, self._registry)
+            return pinned(nbytes, Registry.open())
 
     def copy(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
         """See :class:`kvtransfer.device.Device`; on the current stream."""
@@ -66,10 +63,6 @@ class CudaDevice:
             return
         for target, source in pairs:
             target.copy_(source, non_blocking=True)
-
-    @cached_property
-    def _registry(self) -> Registry:
-        return open_registry(_import_cupy, torch.version.cuda)
 
     @cached_property
     def _batch_copy(self) -> BatchCopy | None:
@@ -170,7 +163,3 @@ def _hold(stream: torch.cuda.Stream, event: Event) -> None:
         stream.wait_event(event.event)
     else:
         event.wait()
-
-
-def _import_cupy() -> ModuleType:
-    return import_module("cupy")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
 from importlib.resources import files
 
@@ -51,11 +51,6 @@ class Calibration:
 
     def _large(self, page_bytes: int) -> CopyPath:
         return CopyPath.PAGES if page_bytes >= self.pages_from_bytes else CopyPath.STAGED
-
-
-def with_measured(device_name: str, calibration: Calibration) -> str:
-    """The text of ``calibrations.json`` with ``calibration`` added."""
-    return json.dumps({**_measured(), device_name: asdict(calibration)}, indent=2) + "\n"
 
 
 def _measured() -> dict[str, dict[str, int]]:
