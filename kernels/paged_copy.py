@@ -1,8 +1,8 @@
-"""The copy where the caches are in device memory: one Triton kernel for every layout and dtype.
+"""Copies blocks in device memory: one Triton kernel for every layout and dtype.
 
-It moves words and never looks at numbers, so float8 costs nothing and rounds nothing. Strides come
-in units of up to 16 bytes, which makes every access provably that wide (``benchmarks/sass_report.py``
-shows the machine code).
+The kernel moves words and never looks at numbers, so every dtype is copied exactly. Strides are
+given in units of up to 16 bytes, so that the compiler can prove every access to be that wide
+(``benchmarks/sass_report.py`` shows the machine code).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-# Few programs leave the model its multiprocessors. One moves 47 GB/s on an H200, as it keeps 64 KiB
-# in flight (benchmarks/results): eight outrun the bus several times over.
+# A few programs leave the model its multiprocessors. One program keeps 64 KiB in flight and moves
+# 47 GB/s on an H200 (benchmarks/results), so eight are several times faster than the bus.
 PROGRAMS = 8
 TILE_WORDS = 8192
 WARPS = 16
@@ -56,10 +56,10 @@ def copy_blocks(
     TILE_WORDS: tl.constexpr,
     TO_CHUNK: tl.constexpr,
 ):
-    """Tiles of ``TILE_MOVES`` blocks by ``TILE_WORDS`` words, dealt to however many programs run.
+    """Copy tiles of ``TILE_MOVES`` blocks by ``TILE_WORDS`` words, dealt out to the programs.
 
-    ``planes``: ``[planes]`` int64 addresses. ``moves``: ``[moves, 2]`` int64, a block's number and
-    the address of its first word in plane 0 of its chunk.
+    ``planes`` is ``[planes]`` int64: their addresses. ``moves`` is ``[moves, 2]`` int64: a block's
+    number, and the address of the block's first word in plane 0 of its chunk.
     """
     tiles_a_block: tl.constexpr = (BLOCK_WORDS + TILE_WORDS - 1) // TILE_WORDS
     move_tiles = (move_count + TILE_MOVES - 1) // TILE_MOVES
@@ -73,8 +73,8 @@ def copy_blocks(
         live = move < move_count
         block = tl.load(moves + 2 * move, mask=live, other=0)
         chunk = tl.load(moves + 2 * move + 1, mask=live, other=0)
-        # The hints belong on the pointers: on the integers they would be lost, and with them
-        # half the width of every access.
+        # Triton drops these hints when they are on the integers, and then every access is half
+        # as wide.
         paged_at = tl.multiple_of(tl.load(planes + plane).to(tl.pointer_type(WORD)), UNIT_BYTES)
         chunk_at = tl.multiple_of(chunk.to(tl.pointer_type(WORD)), UNIT_BYTES)
         if RUN_WORDS == BLOCK_WORDS:
@@ -99,14 +99,15 @@ def copy_blocks(
 class PagedCopy:
     """Copies between ``planes``, which must outlive it, and chunks, on the current stream.
 
-    Nothing waits: blocks and chunks belong to the copy until the stream has passed it. Each
-    direction is for one thread at a time.
+    A call launches its copy and returns. Blocks and chunk belong to the copy until the stream has
+    passed it. Each direction is for one thread at a time. A chunk may lie in device memory or in
+    pinned host memory.
 
     Args:
-        planes: ``[blocks, block_tokens, heads, dim]`` each, alike in everything but the address,
-            with contiguous heads.
-        programs: of the kernel, at most one a multiprocessor.
-        tile_words: in one program's hands at once; a power of two.
+        planes: ``[blocks, block_tokens, heads, dim]`` each, with equal shapes, dtypes and strides;
+            the elements of a head are contiguous.
+        programs: how many programs the kernel runs, each on a multiprocessor.
+        tile_words: how many words a program copies at once; a power of two.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class PagedCopy:
         self.planes = planes
         self._table = PlaneTable.of(planes)
         self.constants = _constants(self._table, tile_words)
-        """What the kernel is compiled for, but the direction."""
+        """The kernel's compile-time arguments, without the direction."""
         self._gather = self._direction(programs, to_chunk=True)
         self._scatter = self._direction(programs, to_chunk=False)
 
@@ -155,28 +156,28 @@ class PagedCopy:
         )
 
     def _direction(self, programs: int, *, to_chunk: bool) -> _Direction:
-        """Compiled where there is a GPU: now, not in the middle of the first step."""
+        """Return the kernel one way; on a GPU it is compiled now, not during the first step."""
         ring, launch = MoveRing(self.planes[0].device), copy_blocks[(programs,)]
         options = {**self.constants, "TO_CHUNK": to_chunk}
         if not self.planes[0].is_cuda:
             return _Direction(ring, partial(launch, **options, num_warps=WARPS))
         with ring.holding([(0, 0)]) as table:
             compiled = launch(*self._arguments(table, 0, 0), **options, num_warps=WARPS)
-        # Called by its name, it would look at every argument again.
+        # A launch by name would inspect every argument again.
         ready, constants = compiled[(programs, 1, 1)], tuple(options.values())
         return _Direction(ring, lambda *arguments: ready(*arguments, *constants))
 
 
 @dataclass(frozen=True)
 class _Direction:
-    """The kernel one way, and where its launches find their moves."""
+    """The kernel one way, and the tables that its launches read."""
 
     ring: MoveRing
     kernel: Callable[..., object]
 
 
 def _constants(table: PlaneTable, tile_words: int) -> dict[str, object]:
-    """In the order of the kernel's arguments."""
+    """Return the compile-time arguments, in the order of the kernel's."""
     word_bytes = min(table.unit_bytes, 8)
     block_words = table.block_bytes // word_bytes
     width = min(triton.next_power_of_2(block_words), tile_words)

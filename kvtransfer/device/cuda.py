@@ -1,4 +1,4 @@
-"""An NVIDIA GPU: torch's streams and events, pinned memory, the driver's copy engines."""
+"""An NVIDIA GPU as a device: torch's streams and events, pinned memory, the copy engines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class CudaDevice:
-    """See :class:`kvtransfer.device.Device`; touches no driver before it is used."""
+    """See :class:`kvtransfer.device.Device`; the constructor does not touch the driver."""
 
     is_host = False
 
@@ -39,7 +39,7 @@ class CudaDevice:
         return CudaStream(torch.cuda.Stream(self._device, priority=priority))
 
     def compute_event(self) -> CudaEvent:
-        """See :class:`kvtransfer.device.Device`; of the calling thread's current stream."""
+        """See :class:`kvtransfer.device.Device`; on the calling thread's current stream."""
         return CudaEvent.after(torch.cuda.current_stream(self._device), self._watcher)
 
     def memory(self, nbytes: int) -> Tensor:
@@ -47,7 +47,7 @@ class CudaDevice:
         return torch.empty(nbytes, dtype=torch.uint8, device=self._device)
 
     def host_memory(self, nbytes: int) -> Tensor:
-        """See :class:`kvtransfer.device.Device`; kernels may use its addresses too."""
+        """See :class:`kvtransfer.device.Device`; pinned, so kernels may use its addresses too."""
         with torch.cuda.device(self._device):
             return pinned(nbytes, Registry.open())
 
@@ -70,7 +70,11 @@ class CudaDevice:
 
 
 class CudaStream:
-    """See :class:`kvtransfer.device.Stream`; work is done when the stream has passed it."""
+    """See :class:`kvtransfer.device.Stream`; work is done when the stream has passed its event.
+
+    A failed launch is reported by its event. Work that fails on the GPU is an error of the event
+    that is asked next, because CUDA does not say which work it was.
+    """
 
     def __init__(self, stream: torch.cuda.Stream) -> None:
         self._stream = stream
@@ -156,7 +160,7 @@ def _watcher() -> ThreadPoolExecutor:
 
 
 def _hold(stream: torch.cuda.Stream, event: Event) -> None:
-    """Let what ``stream`` is given from now on wait for ``event``."""
+    """Make ``stream`` do nothing more before ``event``; raise its error if it has failed."""
     if event.error is not None:
         raise event.error
     if isinstance(event, CudaEvent):

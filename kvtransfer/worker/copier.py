@@ -1,4 +1,4 @@
-"""Chunks between paged blocks and slots; the two directions run beside each other."""
+"""Copies chunks between paged blocks and slots, both directions at once."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 class Copier:
     """Copies between ``caches`` and the slots of ``pool``, on streams that it owns.
 
-    Any thread may call; nothing waits. Blocks and slot belong to the copy from the call until its
-    event is done. Errors are the event's, none is raised.
+    Any thread may call, and no call waits for a copy. Blocks and slot belong to the copy from the
+    call until the returned event is done. Errors are found in the event; none is raised.
     """
 
     @classmethod
     def open(cls, caches: PagedCaches, pool: HostPool, device: Device) -> Copier:
-        """With the lanes that ``device`` has a use for.
+        """Open the streams and the lanes that ``device`` has a use for.
 
         Raises:
             ValueError: no kernel of ours can read the planes of ``caches``.
@@ -70,7 +70,7 @@ class Copier:
     def to_host(self, block_ids: Sequence[int], slot: int, written: Sequence[Event]) -> Event:
         """Copy the manager's ``block_ids``, one whole chunk, into ``slot``.
 
-        ``written``: after which the blocks hold what is to be copied.
+        The copy starts after ``written``, the events by which the blocks hold their contents.
         """
         with self._outward:
             if wrong := self._wrong(block_ids):
@@ -88,8 +88,8 @@ class Copier:
     ) -> Event:
         """Copy the chunk in ``slot``, from ``first_token`` on, into the manager's ``block_ids``.
 
-        ``filled``: after which the slot holds it. ``free``: after which nobody else reads or
-        writes the blocks.
+        The slot is read after ``filled``, the events by which it holds the chunk. The blocks are
+        written after ``free``, the events by which no other work reads or writes them.
         """
         with self._inward:
             if wrong := self._wrong(block_ids):
@@ -103,7 +103,7 @@ class Copier:
         self._streams.close()
 
     def _wrong(self, block_ids: Sequence[int]) -> ValueError | None:
-        """Not every lane would find that out: a negative one is a block from the end to a tensor."""
+        # Not every lane would notice: a tensor counts a negative number from the end.
         blocks = self._caches.blocks
         wrong = [block for block in block_ids if not 0 <= block < blocks]
         return ValueError(f"block_ids={wrong} are not in [0, {blocks})") if wrong else None
