@@ -1,7 +1,7 @@
 """Whole blocks to and from chunks, beside a plain copy of the same bytes.
 
 ``python -m benchmarks.bench_paged_copy [--device cuda] [--json FILE] [--rounds N]``: on the CPU one
-thread and one chunk at a time, on a GPU the kernel alone, several chunks a launch.
+thread and one chunk at a time, on a GPU the kernel alone, several launches of a chunk each.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from benchmarks.measure import append_rows, interleaved, measured, print_table, 
 from benchmarks.measure_gpu import measured_by_gpu
 from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.kernels import open_copy
-from kvtransfer.kernels.paged_copy import BlockRun, PagedCopy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,40 +113,32 @@ class Copies:
         self.nbytes = self.caches.chunk.nbytes * setting.chunks
         ids = random.Random(0).sample(range(blocks), count * setting.chunks)
         chunks = range(setting.chunks)
-        self.runs = [
-            BlockRun(ids[i * count : (i + 1) * count], case.chunk(setting.device, self.caches))
-            for i in chunks
-        ]
+        self.block_ids = [ids[i * count : (i + 1) * count] for i in chunks]
+        self.chunks = [case.chunk(setting.device, self.caches) for _ in chunks]
         self.others = [case.chunk(setting.device, self.caches) for _ in chunks]
-        self.indices = [torch.tensor(run.block_ids, device=setting.device) for run in self.runs]
+        self.indices = [torch.tensor(ids, device=setting.device) for ids in self.block_ids]
 
     def gather(self, copy):
-        if isinstance(copy, PagedCopy):
-            copy.gather_runs(self.runs)
-        else:
-            for run in self.runs:
-                copy.gather_blocks(run.block_ids, run.chunk)
+        for block_ids, chunk in zip(self.block_ids, self.chunks, strict=True):
+            copy.gather_blocks(block_ids, chunk)
 
     def scatter(self, copy):
-        if isinstance(copy, PagedCopy):
-            copy.scatter_runs(self.runs)
-        else:
-            for run in self.runs:
-                copy.scatter_blocks(run.chunk, run.block_ids)
+        for block_ids, chunk in zip(self.block_ids, self.chunks, strict=True):
+            copy.scatter_blocks(chunk, block_ids)
 
     def gather_by_index(self):
-        for run, ids in zip(self.runs, self.indices, strict=True):
-            for rows, plane in zip(run.chunk, self.caches.planes, strict=True):
+        for chunk, ids in zip(self.chunks, self.indices, strict=True):
+            for rows, plane in zip(chunk, self.caches.planes, strict=True):
                 rows.copy_(plane[ids].reshape(rows.shape))
 
     def scatter_by_index(self):
-        for run, ids in zip(self.runs, self.indices, strict=True):
-            for rows, plane in zip(run.chunk, self.caches.planes, strict=True):
+        for chunk, ids in zip(self.chunks, self.indices, strict=True):
+            for rows, plane in zip(chunk, self.caches.planes, strict=True):
                 plane[ids] = rows.view(len(ids), *plane.shape[1:])
 
     def memcpy(self):
-        for run, other in zip(self.runs, self.others, strict=True):
-            other.copy_(run.chunk)
+        for chunk, other in zip(self.chunks, self.others, strict=True):
+            other.copy_(chunk)
 
 
 def measure(case: Case, setting: Setting) -> list[Row]:

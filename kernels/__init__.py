@@ -1,8 +1,8 @@
-"""Whole blocks between paged caches and contiguous chunks; knows tensors and nothing else."""
+"""Copies whole blocks between paged caches and contiguous chunks; knows nothing but tensors."""
 
 if __name__ == "kernels":
-    # The repository's root is on sys.path, and somebody looks for another package of that name.
-    # transformers does, whenever it is imported: not finding a version, it goes on without.
+    # The repository's root is on sys.path, and transformers looks for another package of this
+    # name whenever it is imported. It finds no version here, and goes on without.
     def __getattr__(name: str) -> None:
         raise AttributeError(f"import kvtransfer.kernels; a bare `kernels` has no {name}")
 

@@ -1,4 +1,4 @@
-"""The one thing that a kernel does, whatever carries it out."""
+"""The interface of a copy between blocks and chunks, and the choice of its implementation."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class BlockCopy(Protocol):
-    """Copies between one set of planes and chunks: :mod:`.reference` says what, in one function."""
+    """Copies between one set of planes and chunks, as :mod:`.reference` defines it."""
 
     planes: Sequence[Tensor]
-    """``[blocks, block_tokens, heads, dim]`` each, borrowed."""
+    """``[blocks, block_tokens, heads, dim]`` each; borrowed, they must outlive the copy."""
 
     def gather_blocks(self, block_ids: Sequence[int], chunk: Tensor, first_token: int = 0) -> None:
         """See :func:`.reference.gather_blocks`."""
@@ -26,12 +26,14 @@ class BlockCopy(Protocol):
 
 
 def open_copy(planes: Sequence[Tensor], programs: int | None = None) -> BlockCopy:
-    """The fastest copy for where ``planes`` are: Triton on a GPU, NumPy in host memory.
+    """Return the fastest copy for where ``planes`` are: Triton's on a GPU, NumPy's in host memory.
 
-    ``programs``: of the kernel, where there is one; at most so many multiprocessors.
+    Args:
+        planes: ``[blocks, block_tokens, heads, dim]`` each, alike.
+        programs: how many programs a kernel runs, each on a multiprocessor; None: the default.
 
     Raises:
-        ValueError: the planes are not alike, or lie as no kernel of ours can read them.
+        ValueError: the planes are not alike, or no kernel can read their strides.
     """
     if planes and planes[0].device.type == "cpu":
         from .host_copy import HostCopy

@@ -1,7 +1,7 @@
-"""The copy where the caches are in host memory: one strided copy a run of blocks for all layers.
+"""Copies blocks in host memory: one strided copy for each run of blocks, of all layers at once.
 
-By NumPy, whose copies release the interpreter lock, and which turns a page of transposed keys up to
-twice as fast as torch does (``benchmarks/bench_paged_copy.py``).
+NumPy copies with the interpreter lock released, and transposes a page of keys up to twice as fast
+as torch (``benchmarks/bench_paged_copy.py``).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     Cells = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
 
-# Bytes are moved, not numbers; NumPy has no bfloat16 or float8.
+# Words of the same width stand for the numbers: NumPy has no bfloat16 or float8.
 _WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class HostCopy:
-    """Copies between ``planes``, which it keeps alive, and chunks; each call ends with its copy.
+    """Copies between ``planes``, which it keeps alive, and chunks; the copy is over on return.
 
     Args:
         planes: ``[blocks, block_tokens, heads, dim]`` each, any strides, all alike.
@@ -56,7 +56,7 @@ class HostCopy:
                 np.copyto(blocks[:, block : block + count], rows[:, place : place + count])
 
     def _pairs(self, chunk: Tensor, first_token: int) -> Iterator[tuple[Cells, Cells]]:
-        """Planes that lie evenly in memory, and their rows of the chunk.
+        """Pair planes that lie evenly in memory with their rows of the chunk.
 
         Yields:
             ``[planes, blocks, block_tokens, heads, cells]`` and, from ``first_token`` on,
@@ -72,7 +72,7 @@ class HostCopy:
 
 
 def _cells(stack: Tensor) -> Cells:
-    """The same memory; the elements of a head as one cell, where they touch."""
+    """Return the same memory; the elements of a head are one cell if they are contiguous."""
     words = stack.view(_WORDS[stack.element_size()]).numpy()
     if stack.shape[-1] > 1 and stack.stride(-1) != 1:
         return words
@@ -80,14 +80,14 @@ def _cells(stack: Tensor) -> Cells:
 
 
 def _runs(block_ids: Sequence[int]) -> Iterator[tuple[int, int, int]]:
-    """Blocks that follow one another: place of the first in ``block_ids``, its number, how many."""
+    """Yield runs of consecutive blocks: place in ``block_ids``, first block, number of blocks."""
     for _, run in itertools.groupby(enumerate(block_ids), key=lambda pair: pair[1] - pair[0]):
         members = list(run)
         yield *members[0], len(members)
 
 
 def _even(planes: Sequence[Tensor]) -> Iterator[slice]:
-    """Groups of planes with equal distances: all, all keys and all values, or each alone."""
+    """Yield groups of evenly spaced planes: all, keys and values apart, or each plane alone."""
     for step in (1, 2):
         groups = [slice(start, None, step) for start in range(min(step, len(planes)))]
         if all(_distance(planes[members]) is not None for members in groups):
@@ -98,7 +98,7 @@ def _even(planes: Sequence[Tensor]) -> Iterator[slice]:
 
 
 def _distance(planes: Sequence[Tensor]) -> int | None:
-    """Elements from one plane to the next, where all are alike and in one allocation."""
+    """Return the elements from one plane to the next; None if that differs or memory is apart."""
     offsets = [int(plane.storage_offset()) for plane in planes]
     steps = {b - a for a, b in itertools.pairwise(offsets)}
     homes = {(plane.untyped_storage().data_ptr(), plane.stride()) for plane in planes}

@@ -1,4 +1,4 @@
-"""Where a kernel finds its moves: pinned host memory that it reads by itself, without an upload."""
+"""Passes moves to a kernel in pinned host memory, which the kernel reads without an upload."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-# More launches than a stream has under way at once; the next waits for the oldest.
+# More launches than a stream has under way at once; one more would wait for the oldest.
 _PLACES = 64
 _MOVES = 256
 
 
 class MoveRing:
-    """Tables of moves, used in turn; for one thread at a time."""
+    """A ring of tables of moves, for one thread at a time and for launches on one stream."""
 
     def __init__(self, device: torch.device) -> None:
         self._on_host = device.type == "cpu"
@@ -27,9 +27,10 @@ class MoveRing:
 
     @contextmanager
     def holding(self, moves: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
-        """``moves`` as an int64 table, at least ``[moves, 2]``, for what is launched inside.
+        """Yield ``moves`` as an int64 table, at least ``[len(moves), 2]``, for one launch inside.
 
-        It is the launch's until the current stream has passed it.
+        The table belongs to that launch until the current stream has passed it; an event recorded
+        on leaving tells when.
         """
         if self._on_host:
             yield torch.tensor(moves, dtype=torch.int64, device="cpu")
@@ -40,7 +41,7 @@ class MoveRing:
 
 
 class _Place:
-    """Pinned memory for one table."""
+    """Pinned memory for one table, and the event after the launch that read it last."""
 
     def __init__(self) -> None:
         self.used = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]

@@ -1,8 +1,8 @@
-"""The copy where the caches are in device memory: one Triton kernel for every layout and dtype.
+"""Copies blocks in device memory: one Triton kernel for every layout and dtype.
 
-It moves words and never looks at numbers, so float8 costs nothing and rounds nothing. Strides come
-in units of up to 16 bytes, which makes every access provably that wide (``benchmarks/sass_report.py``
-shows the machine code).
+The kernel moves words and never looks at numbers, so every dtype is copied exactly. Strides are
+given in units of up to 16 bytes, so that the compiler can prove every access to be that wide
+(``benchmarks/sass_report.py`` shows the machine code).
 """
 
 from __future__ import annotations
@@ -23,22 +23,24 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-# Few programs leave the model its multiprocessors. One moves 47 GB/s on an H200, as it keeps 64 KiB
-# in flight (benchmarks/results): eight outrun the bus several times over.
+# A few programs leave the model its multiprocessors. One program keeps 64 KiB in flight and moves
+# 47 GB/s on an H200 (benchmarks/results), so eight are several times faster than the bus.
 PROGRAMS = 8
 TILE_WORDS = 8192
 WARPS = 16
 _WORDS = {8: tl.int64, 4: tl.int32, 2: tl.int16, 1: tl.int8}
-_STRIDES = ["move_count", "first_plane", "plane_count"]
+_STRIDES = ["move_count", "plane_count"]
 _STRIDES += ["block_units", "token_units", "head_units", "chunk_plane_units"]
 
 
-@triton.jit(do_not_specialize=_STRIDES)  # one compilation a shape and direction
+# One compilation for each shape and direction. The kernel is one function on purpose: a third of it is
+# its arguments, a jitted helper would take most of them again, and Triton's interpreter, by which the
+# tests run this function in a process that also compiles it, calls no other jitted function.
+@triton.jit(do_not_specialize=_STRIDES)
 def copy_blocks(
     planes,
     moves,
     move_count,
-    first_plane,
     plane_count,
     block_units,
     token_units,
@@ -54,10 +56,10 @@ def copy_blocks(
     TILE_WORDS: tl.constexpr,
     TO_CHUNK: tl.constexpr,
 ):
-    """Tiles of ``TILE_MOVES`` blocks by ``TILE_WORDS`` words, dealt to however many programs run.
+    """Copy tiles of ``TILE_MOVES`` blocks by ``TILE_WORDS`` words, dealt out to the programs.
 
-    ``planes``: ``[planes]`` int64 addresses. ``moves``: ``[moves, 2]`` int64, a block's number and
-    the address of its first word in plane 0 of its chunk.
+    ``planes`` is ``[planes]`` int64: their addresses. ``moves`` is ``[moves, 2]`` int64: a block's
+    number, and the address of the block's first word in plane 0 of its chunk.
     """
     tiles_a_block: tl.constexpr = (BLOCK_WORDS + TILE_WORDS - 1) // TILE_WORDS
     move_tiles = (move_count + TILE_MOVES - 1) // TILE_MOVES
@@ -67,12 +69,12 @@ def copy_blocks(
     while tile < tiles:
         word = (tile % tiles_a_block) * TILE_WORDS + tl.arange(0, TILE_WORDS)
         move = (tile // tiles_a_block % move_tiles) * TILE_MOVES + tl.arange(0, TILE_MOVES)
-        plane = (first_plane + tile // (tiles_a_block * move_tiles)).to(tl.int64)
+        plane = (tile // (tiles_a_block * move_tiles)).to(tl.int64)
         live = move < move_count
         block = tl.load(moves + 2 * move, mask=live, other=0)
         chunk = tl.load(moves + 2 * move + 1, mask=live, other=0)
-        # The hints belong on the pointers: on the integers they would be lost, and with them
-        # half the width of every access.
+        # Triton drops these hints when they are on the integers, and then every access is half
+        # as wide.
         paged_at = tl.multiple_of(tl.load(planes + plane).to(tl.pointer_type(WORD)), UNIT_BYTES)
         chunk_at = tl.multiple_of(chunk.to(tl.pointer_type(WORD)), UNIT_BYTES)
         if RUN_WORDS == BLOCK_WORDS:
@@ -94,28 +96,18 @@ def copy_blocks(
         tile += tl.num_programs(0)
 
 
-@dataclass(frozen=True)
-class BlockRun:
-    """Blocks and the part of a chunk that they are."""
-
-    block_ids: Sequence[int]
-    chunk: Tensor
-    """``[planes, tokens, heads, dim]``, contiguous; in memory that the device can address."""
-    first_token: int = 0
-    """Of the chunk, where the first block begins."""
-
-
 class PagedCopy:
     """Copies between ``planes``, which must outlive it, and chunks, on the current stream.
 
-    Nothing waits: blocks and chunks belong to the copy until the stream has passed it. Each
-    direction is for one thread at a time.
+    A call launches its copy and returns. Blocks and chunk belong to the copy until the stream has
+    passed it. Each direction is for one thread at a time. A chunk may lie in device memory or in
+    pinned host memory.
 
     Args:
-        planes: ``[blocks, block_tokens, heads, dim]`` each, alike in everything but the address,
-            with contiguous heads.
-        programs: of the kernel, at most one a multiprocessor.
-        tile_words: in one program's hands at once; a power of two.
+        planes: ``[blocks, block_tokens, heads, dim]`` each, with equal shapes, dtypes and strides;
+            the elements of a head are contiguous.
+        programs: how many programs the kernel runs, each on a multiprocessor.
+        tile_words: how many words a program copies at once; a power of two.
     """
 
     def __init__(
@@ -124,63 +116,39 @@ class PagedCopy:
         self.planes = planes
         self._table = PlaneTable.of(planes)
         self.constants = _constants(self._table, tile_words)
-        """What the kernel is compiled for, but the direction."""
+        """The kernel's compile-time arguments, without the direction."""
         self._gather = self._direction(programs, to_chunk=True)
         self._scatter = self._direction(programs, to_chunk=False)
 
     def gather_blocks(self, block_ids: Sequence[int], chunk: Tensor, first_token: int = 0) -> None:
         """See :func:`.reference.gather_blocks`."""
-        self.gather_runs([BlockRun(block_ids, chunk, first_token)])
+        self._launch(self._gather, block_ids, chunk, first_token)
 
     def scatter_blocks(self, chunk: Tensor, block_ids: Sequence[int], first_token: int = 0) -> None:
         """See :func:`.reference.scatter_blocks`."""
-        self.scatter_runs([BlockRun(block_ids, chunk, first_token)])
-
-    def gather_runs(self, runs: Sequence[BlockRun], planes: range | None = None) -> None:
-        """Blocks of ``planes`` (all, or consecutive ones) into their chunks, in one launch.
-
-        Raises:
-            ValueError: what doesn't fit, as in :func:`.reference.gather_blocks`.
-        """
-        self._launch(self._gather, runs, planes)
-
-    def scatter_runs(self, runs: Sequence[BlockRun], planes: range | None = None) -> None:
-        """The inverse of ``gather_runs``; each block is named once."""
-        check_distinct([block for run in runs for block in run.block_ids])
-        self._launch(self._scatter, runs, planes)
+        check_distinct(block_ids)
+        self._launch(self._scatter, block_ids, chunk, first_token)
 
     def _launch(
-        self, direction: _Direction, runs: Sequence[BlockRun], planes: range | None
+        self, direction: _Direction, block_ids: Sequence[int], chunk: Tensor, first_token: int
     ) -> None:
-        for run in runs:
-            check_fit(self.planes, run.block_ids, run.chunk, run.first_token)
-        moves = self._moves(runs)
+        check_fit(self.planes, block_ids, chunk, first_token)
+        moves = self._table.moves(block_ids, chunk, first_token)
         if not moves:
             return
-        chunk_plane_bytes = runs[0].chunk.stride(0) * runs[0].chunk.element_size()
-        planes = range(len(self.planes)) if planes is None else planes
+        chunk_plane_bytes = chunk.stride(0) * chunk.element_size()
         with direction.ring.holding(moves) as table:
-            direction.kernel(*self._arguments(table, len(moves), planes, chunk_plane_bytes))
-
-    def _moves(self, runs: Sequence[BlockRun]) -> list[tuple[int, int]]:
-        tokens = {run.chunk.shape[1] for run in runs}
-        if len(tokens) > 1:
-            raise ValueError(f"chunks of one launch have {sorted(tokens)} tokens; make them equal")
-        table = self._table
-        return [
-            move for run in runs for move in table.moves(run.block_ids, run.chunk, run.first_token)
-        ]
+            direction.kernel(*self._arguments(table, len(moves), chunk_plane_bytes))
 
     def _arguments(
-        self, moves: Tensor, count: int, planes: range, chunk_plane_bytes: int
+        self, moves: Tensor, move_count: int, chunk_plane_bytes: int
     ) -> tuple[object, ...]:
         table = self._table
         return (
             table.addresses,
             moves,
-            count,
-            planes.start,
-            len(planes),
+            move_count,
+            len(self.planes),
             table.block_units,
             table.token_units,
             table.head_units,
@@ -188,28 +156,28 @@ class PagedCopy:
         )
 
     def _direction(self, programs: int, *, to_chunk: bool) -> _Direction:
-        """Compiled where there is a GPU: now, not in the middle of the first step."""
+        """Return the kernel one way; on a GPU it is compiled now, not during the first step."""
         ring, launch = MoveRing(self.planes[0].device), copy_blocks[(programs,)]
         options = {**self.constants, "TO_CHUNK": to_chunk}
         if not self.planes[0].is_cuda:
             return _Direction(ring, partial(launch, **options, num_warps=WARPS))
         with ring.holding([(0, 0)]) as table:
-            compiled = launch(*self._arguments(table, 0, range(0), 0), **options, num_warps=WARPS)
-        # Called by its name, it would look at every argument again.
+            compiled = launch(*self._arguments(table, 0, 0), **options, num_warps=WARPS)
+        # A launch by name would inspect every argument again.
         ready, constants = compiled[(programs, 1, 1)], tuple(options.values())
         return _Direction(ring, lambda *arguments: ready(*arguments, *constants))
 
 
 @dataclass(frozen=True)
 class _Direction:
-    """The kernel one way, and where its launches find their moves."""
+    """The kernel one way, and the tables that its launches read."""
 
     ring: MoveRing
     kernel: Callable[..., object]
 
 
 def _constants(table: PlaneTable, tile_words: int) -> dict[str, object]:
-    """In the order of the kernel's arguments."""
+    """Return the compile-time arguments, in the order of the kernel's."""
     word_bytes = min(table.unit_bytes, 8)
     block_words = table.block_bytes // word_bytes
     width = min(triton.next_power_of_2(block_words), tile_words)

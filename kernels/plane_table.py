@@ -1,4 +1,4 @@
-"""Planes as a kernel sees them: addresses, and strides in the widest unit that divides them all."""
+"""Planes as the kernel sees them: their addresses, and strides in the widest common unit."""
 
 from __future__ import annotations
 
@@ -20,27 +20,31 @@ _WIDEST_BYTES = 16
 
 @dataclass(frozen=True)
 class PlaneTable:
-    """Where planes ``[blocks, block_tokens, heads, dim]`` lie, which must outlive this."""
+    """Where planes ``[blocks, block_tokens, heads, dim]`` lie; they must outlive the table."""
 
     addresses: Tensor
     """``[planes]`` int64, on the planes' device."""
     unit_bytes: int
-    """What a lane of the kernel moves at once: 16, or as much as divides every stride and run."""
+    """Bytes that a thread of the kernel moves at once: the largest power of two up to 16 that
+    divides every address, stride and run."""
     block_units: int
     token_units: int
     head_units: int
-    """Strides."""
+    """Strides from one block, token or head to the next, in units; 0 within a contiguous run."""
     block_bytes: int
+    """Bytes of one block of one plane."""
     row_bytes: int
+    """Bytes of one token of one plane."""
     run_bytes: int
-    """Of one block of one plane; of one token of it; of what is contiguous in memory."""
+    """Bytes that are contiguous in a plane: a head, a token or a whole block."""
 
     @classmethod
     def of(cls, planes: Sequence[Tensor]) -> PlaneTable:
-        """The table of ``planes``, which are alike in shape, dtype and strides.
+        """Return the table of ``planes``.
 
         Raises:
-            ValueError: they aren't, or the elements of a head are not contiguous.
+            ValueError: they differ in shape, dtype or strides, or the elements of a head are not
+                contiguous.
         """
         check_alike(planes)
         size, strides = planes[0].element_size(), planes[0].stride()
@@ -69,10 +73,10 @@ class PlaneTable:
     def moves(
         self, block_ids: Sequence[int], chunk: Tensor, first_token: int
     ) -> list[tuple[int, int]]:
-        """Each block, and the address in plane 0 of ``chunk`` where its first token belongs.
+        """Pair each block with the address of its first token in plane 0 of ``chunk``.
 
         Raises:
-            ValueError: ``chunk`` begins between two units.
+            ValueError: ``chunk`` is not aligned to ``unit_bytes``.
         """
         if chunk.data_ptr() % self.unit_bytes:
             raise ValueError(

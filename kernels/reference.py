@@ -1,6 +1,7 @@
-"""What "correct" means, on any device: ``chunk[p, first + t] = planes[p][block_ids[t // N], t % N]``.
+"""Defines a copy, on any device: ``chunk[p, first + t] = planes[p][block_ids[t // N], t % N]``.
 
-For all planes ``p`` and all tokens ``t`` of the named blocks of ``N`` tokens; what isn't named stays.
+This holds for all planes ``p`` and all tokens ``t`` of the named blocks of ``N`` tokens each. Nothing
+else is written.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ def gather_blocks(
 
     Args:
         planes: ``[blocks, block_tokens, heads, dim]`` each, any strides, all alike.
-        block_ids: of the tokens from ``first_token`` on, in their order.
+        block_ids: the blocks of the tokens from ``first_token`` on, in token order.
         chunk: ``[planes, tokens, heads, dim]`` of the planes' dtype, contiguous.
-        first_token: of the chunk, where a block begins.
+        first_token: the token of the chunk with which the first block begins.
 
     Raises:
         ValueError: the arguments don't fit each other.
@@ -35,7 +36,7 @@ def gather_blocks(
 def scatter_blocks(
     chunk: Tensor, planes: Sequence[Tensor], block_ids: Sequence[int], first_token: int = 0
 ) -> None:
-    """Copy ``chunk`` into whole blocks, each of which is named once; the inverse of the above."""
+    """Copy ``chunk`` into whole blocks, each named once; the inverse of ``gather_blocks``."""
     check_distinct(block_ids)
     for token, block in _pairs(planes, block_ids, chunk, first_token):
         for rows, plane in zip(chunk, planes, strict=True):
@@ -45,9 +46,9 @@ def scatter_blocks(
 def check_fit(
     planes: Sequence[Tensor], block_ids: Sequence[int], chunk: Tensor, first_token: int
 ) -> None:
-    """ValueError with names and values for arguments that don't fit each other.
+    """Raise ValueError, with names and values, for arguments that don't fit each other.
 
-    ``planes`` are alike: whoever keeps them has checked it once.
+    ``planes`` must be alike, which ``check_alike`` has checked when they were taken.
     """
     blocks, block_tokens, heads, dim = planes[0].shape
     if (len(planes), heads, dim) != (chunk.shape[0], *chunk.shape[2:]):
@@ -69,15 +70,15 @@ def check_fit(
 
 
 def check_distinct(block_ids: Sequence[int]) -> None:
-    """ValueError when a block would be written twice."""
+    """Raise ValueError if a block would be written twice."""
     if len(set(block_ids)) != len(block_ids):
         raise ValueError(f"block_ids={list(block_ids)} name a block twice")
 
 
 def check_alike(planes: Sequence[Tensor]) -> None:
-    """ValueError for planes of different shapes or dtypes.
+    """Raise ValueError for planes of different shapes or dtypes.
 
-    They would not fail by themselves: they broadcast, convert or reach past their end.
+    A copy of such planes would not fail: it would broadcast, convert or reach past an end.
     """
     if not planes:
         raise ValueError("there are no planes; pass at least one")
@@ -93,7 +94,7 @@ def check_alike(planes: Sequence[Tensor]) -> None:
 def _pairs(
     planes: Sequence[Tensor], block_ids: Sequence[int], chunk: Tensor, first_token: int
 ) -> Iterator[tuple[int, int]]:
-    """Each block, and the token of the chunk with which it begins."""
+    """Pair the tokens of the chunk with which blocks begin with those blocks."""
     check_alike(planes)
     check_fit(planes, block_ids, chunk, first_token)
     block_tokens = planes[0].shape[1]

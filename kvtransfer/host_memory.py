@@ -1,4 +1,4 @@
-"""How much host memory this process may take, by its machine and by its container."""
+"""Reads how much host memory this process may take, from its machine and its container."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
     from kvtransfer.chunks.layout import ChunkFormat
     from kvtransfer.config import TransferConfig
 
-# Kept for everybody else, while several workers of a machine take theirs at once.
+# Left to other processes; several workers of a machine may take memory at once.
 _RESERVE_BYTES = 512 << 20
 _GIB = 2**30
 
 
 class OutOfMemoryError(MemoryError):
-    """There is less left than is asked for; nothing was taken."""
+    """Less host memory is left than is asked for; nothing was taken."""
 
 
 @dataclass(frozen=True)
 class HostMemory:
-    """What the system tells; as much as a machine of its own could have where it tells nothing."""
+    """What the kernel says; practically unlimited where it says nothing."""
 
     installed_bytes: int
-    """The machine's, or the container's limit where that is lower."""
+    """Bytes of the machine, or the limit of the container where that is lower."""
     available_bytes: int
-    """What of it could be taken now, without swapping."""
+    """Bytes of it that could be taken now without swapping."""
 
     @classmethod
     def read(cls, root: Path = Path("/")) -> HostMemory:
-        """From the files of the kernel's below ``root``."""
+        """Read the kernel's files below ``root``."""
         told = _numbers(root / "proc/meminfo")
         limits = list(_limits(root))
         return cls(
@@ -44,10 +44,10 @@ class HostMemory:
         )
 
     def require(self, nbytes: int) -> None:
-        """Before ``nbytes`` are taken.
+        """Check that ``nbytes`` may be taken.
 
         Raises:
-            OutOfMemoryError: they aren't there, or what others need would be taken.
+            OutOfMemoryError: less is left, or less than 512 MiB would be left to others.
         """
         if nbytes + _RESERVE_BYTES > self.available_bytes:
             raise OutOfMemoryError(
@@ -60,10 +60,10 @@ _UNKNOWN_KIB = 1 << 60
 
 
 def require_installed(gib: float) -> None:
-    """Before bookkeeping for ``max_local_cpu_size``, ``gib``, is made.
+    """Check that ``max_local_cpu_size``, which is ``gib``, could ever be taken here.
 
     Raises:
-        ConfigError: neither machine nor container has ever so much.
+        ConfigError: the machine or its container has less memory than that in all.
     """
     installed_bytes = HostMemory.read().installed_bytes
     if gib * _GIB > installed_bytes:
@@ -74,10 +74,10 @@ def require_installed(gib: float) -> None:
 
 
 def slots(config: TransferConfig, chunk: ChunkFormat) -> int:
-    """How many chunks host memory holds on each rank, by ``max_local_cpu_size``.
+    """Return how many chunks host memory holds on each rank, by ``max_local_cpu_size``.
 
     Raises:
-        ConfigError: not one, or more than the machine has memory for.
+        ConfigError: it holds none, or more than the machine has memory for.
     """
     require_installed(config.max_local_cpu_size)
     count = chunk.slots_in(config.max_local_cpu_size)
@@ -91,10 +91,10 @@ def slots(config: TransferConfig, chunk: ChunkFormat) -> int:
 
 @contextmanager
 def taking(gib: float, nbytes: int) -> Iterator[None]:
-    """A worker takes ``nbytes`` inside, for its ``max_local_cpu_size`` of ``gib``.
+    """Check for ``nbytes``, which a worker takes inside for ``max_local_cpu_size``, ``gib``.
 
     Raises:
-        ConfigError: they aren't there, or others take them meanwhile.
+        ConfigError: less is left, or other processes take it meanwhile.
     """
     try:
         HostMemory.read().require(nbytes)
@@ -107,7 +107,7 @@ def taking(gib: float, nbytes: int) -> Iterator[None]:
 
 
 def _limits(root: Path) -> Iterator[tuple[int, int]]:
-    """Of each control group above this process: its limit, and what is left of it."""
+    """Yield the limit, and what is left of it, of each control group above this process."""
     cgroup = root / "sys/fs/cgroup"
     for line in _text(root / "proc/self/cgroup").splitlines():
         controllers, _, name = line.partition(":")[2].partition(":")
@@ -117,13 +117,13 @@ def _limits(root: Path) -> Iterator[tuple[int, int]]:
             yield from _walked(cgroup / "memory", name, _V1)
 
 
-# Files of the limit and of the usage, and what the statistics call cache that can be given up.
+# The files of limit and usage, and the name in memory.stat of cache that can be given up.
 _V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 _V2 = ("memory.max", "memory.current", "inactive_file")
 
 
 def _walked(mount: Path, name: str, files: tuple[str, str, str]) -> Iterator[tuple[int, int]]:
-    """Up from the group ``name``; in a container only its own may be seen, at the mount."""
+    """Walk up from the group ``name``; a container may see only its own group, at the mount."""
     inner = mount / name.lstrip("/")
     for folder in (inner, *inner.parents):
         if folder.is_relative_to(mount):
@@ -138,7 +138,7 @@ def _limit(folder: Path, limit: str, usage: str, inactive: str) -> Iterator[tupl
 
 
 def _numbers(path: Path) -> dict[str, int]:
-    """By the name that begins each line."""
+    """Return the number on each line by the name that begins the line."""
     words = (line.replace(":", " ").split() for line in _text(path).splitlines())
     return {word[0]: int(word[1]) for word in words if len(word) > 1 and word[1].isdigit()}
 

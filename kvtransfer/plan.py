@@ -24,10 +24,10 @@ class Load(NamedTuple):
     """The manager's blocks to fill, in token order; none: the chunk stays in the slot."""
     first_token: int = 0
     """Token of the chunk with which the first block begins."""
-    turn: int = 0
-    """Of the fetches that wait, the lowest goes first."""
-    within_s: float = math.inf
-    """A fetch that has not begun so long after its plan is given up."""
+    priority: int = 0
+    """Of the fetches that wait, the one with the lowest number begins first."""
+    start_within_s: float = math.inf
+    """A fetch that has not begun after this many seconds is given up."""
 
 
 class Save(NamedTuple):

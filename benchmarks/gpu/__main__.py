@@ -17,7 +17,6 @@ from benchmarks import bench_dma, bench_paged_copy
 from benchmarks.gpu import calibration, correctness, decode, ordering, overlap, sanitizer
 from benchmarks.gpu.table import targets, text
 from benchmarks.measure import ROOT, append_rows
-from kvtransfer.worker.copy_path import with_measured
 
 KERNEL_ROUNDS, DMA_ROUNDS, CHUNKS = 15, 7, 8
 
@@ -50,7 +49,8 @@ def main() -> int:
     measured = calibration.calibrate(device, decoded)
     path = ROOT / "benchmarks" / "results" / f"{card.replace(' ', '-')}.jsonl"
     append_rows(path, rows, card)
-    (ROOT / "kvtransfer" / "calibrations.json").write_text(with_measured(card, measured))
+    calibrations = ROOT / "kvtransfer" / "calibrations.json"
+    calibrations.write_text(calibration.recorded(calibrations.read_text(), card, measured))
     print(f"\n{card}\n{text(rows)}\n\n{targets(rows)}\n{measured}\nwritten: {path}")
     return 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
@@ -39,6 +41,11 @@ def calibrate(device: torch.device, decoded: Sequence[Row]) -> Calibration:
         programs=fewest(_program_times(device)),
         trickle_programs=trickle_programs(decoded),
     )
+
+
+def recorded(text: str, device_name: str, calibration: Calibration) -> str:
+    """``text``, which is that of ``calibrations.json``, with ``calibration`` for ``device_name``."""
+    return json.dumps({**json.loads(text), device_name: asdict(calibration)}, indent=2) + "\n"
 
 
 def trickle_programs(decoded: Sequence[Row]) -> int:

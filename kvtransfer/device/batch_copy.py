@@ -1,7 +1,7 @@
-"""Many copies in one call of the CUDA driver, which no Python binding that we may rely on offers.
+"""Many copies in one call of the CUDA driver, by ctypes: neither torch nor CuPy has the call.
 
-``cuMemcpyBatchAsync`` is there since CUDA 12.8; it costs half a microsecond a copy where a loop of
-calls costs six. The driver never joins neighbours: ``joined`` does.
+``cuMemcpyBatchAsync`` exists since CUDA 12.8. It costs half a microsecond a copy, a loop of calls
+six. The driver does not merge adjacent copies, so ``joined`` does.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ _Function = ctypes.CFUNCTYPE(
 
 
 class BatchCopy:
-    """The driver's function, found once."""
+    """The driver's ``cuMemcpyBatchAsync``."""
 
     def __init__(self, function: Callable[..., int]) -> None:
         self._function = function
 
     @classmethod
     def open(cls) -> BatchCopy | None:
-        """Of the installed driver; None where there is none, or an older one."""
+        """Find it in the installed driver; None where there is no driver, or an older one."""
         try:
             driver = ctypes.CDLL("libcuda.so.1")
             find = driver.cuGetProcAddress_v2
@@ -94,7 +94,7 @@ class BatchCopy:
 
 
 def joined(runs: Iterable[Run]) -> list[Run]:
-    """The same copies, neighbours in both memories made one."""
+    """Return the same copies, with those merged that are adjacent in both memories."""
     done: list[Run] = []
     for target, source, nbytes in runs:
         if done and (target, source) == (done[-1][0] + done[-1][2], done[-1][1] + done[-1][2]):

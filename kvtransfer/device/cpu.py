@@ -1,6 +1,6 @@
-"""The CPU as a device: its memory is host memory, its streams are threads.
+"""The CPU as a device: its memory is host memory, and each stream is a thread.
 
-The copies are NumPy's and torch's, which release the interpreter lock, so they run beside the model.
+NumPy and torch make the copies with the interpreter lock released, so they run beside the model.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class CpuDevice:
         return CpuStream(name)
 
     def compute_event(self) -> CpuEvent:
-        """See :class:`kvtransfer.device.Device`; the model computes before it calls us."""
+        """See :class:`kvtransfer.device.Device`; done, since the model computes before it calls."""
         past: Future[None] = Future()
         past.set_result(None)
         return CpuEvent(past)
@@ -52,7 +52,7 @@ class CpuDevice:
 
 
 class CpuStream:
-    """See :class:`kvtransfer.device.Stream`; one thread."""
+    """See :class:`kvtransfer.device.Stream`; one thread does the work."""
 
     def __init__(self, name: str) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
@@ -77,9 +77,14 @@ class CpuEvent:
         """See :class:`kvtransfer.device.Event`."""
         return self._work.done()
 
-    def wait(self, timeout_s: float | None = None) -> bool:
+    def wait(self) -> None:
         """See :class:`kvtransfer.device.Event`."""
-        return not wait_for([self._work], timeout_s).not_done
+        wait_for([self._work])
+
+    def on_done(self, call: Callable[[], None]) -> None:
+        """See :class:`kvtransfer.device.Event`; the stream's own thread calls."""
+        calls = [call]  # a future keeps its callbacks for ever: this one forgets what it calls
+        self._work.add_done_callback(lambda _: calls.pop()())
 
     @property
     def error(self) -> BaseException | None:

@@ -1,12 +1,17 @@
-"""Host memory that a GPU reaches by itself: one range, registered once with the driver.
+"""Pinned host memory: pages of this process that the CUDA driver has registered in one call.
 
-Torch's own pinned allocator would round it up to the next power of two.
+Torch's own pinned allocator would round them up to the next power of two. CuPy is optional and is
+used for this one call, ``cudaHostRegister``: its binding is documented, and its errors name CUDA's.
+Where there is no CuPy for torch's CUDA, ``torch.cuda.cudart()`` makes the same call.
 """
 
 from __future__ import annotations
 
+import logging
 import weakref
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -18,68 +23,36 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-
-class Registry(Protocol):
-    """Where memory is registered; by address, in bytes."""
-
-    def register(self, address: int, nbytes: int) -> None:
-        """RuntimeError where the driver refuses."""
-        ...
-
-    def unregister(self, address: int) -> None:
-        """Undo it."""
-        ...
+_LOG = logging.getLogger("kvtransfer")
 
 
-class CupyRegistry:
-    """By CuPy's binding of the CUDA runtime."""
+@dataclass(frozen=True)
+class Registry:
+    """Two functions of a CUDA runtime that is loaded in this process."""
 
-    def __init__(self, runtime: Any) -> None:
-        self._runtime = runtime
+    register: Callable[[int, int], object]
+    """Takes an address and a number of bytes; raises RuntimeError where the driver refuses."""
+    unregister: Callable[[int], object]
+    """Takes the address of what was registered."""
 
-    def register(self, address: int, nbytes: int) -> None:
-        """See :class:`Registry`."""
-        self._runtime.hostRegister(address, nbytes, 0)
-
-    def unregister(self, address: int) -> None:
-        """See :class:`Registry`."""
-        self._runtime.hostUnregister(address)
-
-
-class TorchRegistry:
-    """By torch's, which has fewer functions but is always there."""
-
-    def __init__(self, runtime: Any) -> None:
-        self._runtime = runtime
-
-    def register(self, address: int, nbytes: int) -> None:
-        """See :class:`Registry`."""
-        torch.cuda.check_error(self._runtime.cudaHostRegister(address, nbytes, 0))
-
-    def unregister(self, address: int) -> None:
-        """See :class:`Registry`."""
-        self._runtime.cudaHostUnregister(address)
-
-
-def open_registry(import_cupy: Callable[[], Any], cuda_version: str | None) -> Registry:
-    """CuPy's where it works and is of torch's CUDA, else torch's.
-
-    Args:
-        import_cupy: returns the module or raises.
-        cuda_version: that torch was built for, ``13.0``.
-    """
-    runtime = _cupy_runtime(import_cupy)
-    major = int(cuda_version.split(".")[0]) if cuda_version else None
-    if runtime is not None and runtime.runtimeGetVersion() // 1000 == major:
-        return CupyRegistry(runtime)
-    return TorchRegistry(torch.cuda.cudart())
+    @classmethod
+    def open(cls) -> Registry:
+        """Use CuPy's runtime where it works and is of the CUDA that torch was built for."""
+        cupy = _cupy_runtime()
+        if cupy is not None and cupy.runtimeGetVersion() // 1000 == _torch_cuda_major():
+            return cls(lambda address, n: cupy.hostRegister(address, n, 0), cupy.hostUnregister)
+        cudart = torch.cuda.cudart()
+        return cls(
+            lambda address, n: torch.cuda.check_error(cudart.cudaHostRegister(address, n, 0)),
+            cudart.cudaHostUnregister,
+        )
 
 
 def pinned(nbytes: int, registry: Registry) -> Tensor:
-    """``[nbytes]`` uint8 in ``registry``, until the last view of it goes.
+    """Return ``[nbytes]`` uint8, zeroed; registered until the last view of it is dropped.
 
     Raises:
-        ConfigError: the driver does not lock so much memory.
+        ConfigError: the driver does not lock that much memory.
     """
     pages = Pages.of(nbytes)
     memory = pages.tensor()
@@ -95,11 +68,17 @@ def pinned(nbytes: int, registry: Registry) -> Tensor:
     return memory
 
 
-def _cupy_runtime(import_cupy: Callable[[], Any]) -> Any:
-    # CuPy imports without a driver and fails at the first call; two of its wheels at once, or one
-    # for another CUDA, fail in ways of their own.
+def _cupy_runtime() -> Any:
+    """Return CuPy's binding of the CUDA runtime; None where CuPy is absent or broken."""
     try:
-        cuda = import_cupy().cuda
+        cuda = import_module("cupy").cuda
         return cuda.runtime if cuda.is_available() else None
-    except Exception:  # noqa: BLE001
+    except ModuleNotFoundError:
         return None
+    except Exception as error:  # noqa: BLE001 - two of its wheels at once fail in ways of their own
+        _LOG.warning("CuPy can't be used, so torch pins host memory: %r", error)
+        return None
+
+
+def _torch_cuda_major() -> int | None:
+    return int(torch.version.cuda.split(".")[0]) if torch.version.cuda else None

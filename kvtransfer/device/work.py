@@ -1,4 +1,4 @@
-"""What a stream is given to do: plain data that can be called, so that a checker can look at it."""
+"""Work for a stream, as callable data: a checker can see what memory each piece touches."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Gather:
-    """Blocks into a chunk."""
+    """Copies blocks into a chunk, from its first token on."""
 
     copy: BlockCopy
     block_ids: Sequence[int]
-    """The kernel's."""
+    """The kernel's numbers of the blocks, in token order."""
     chunk: Tensor
     """``[planes, tokens, heads, dim]``."""
 
@@ -30,7 +30,7 @@ class Gather:
 
 @dataclass(frozen=True)
 class Scatter:
-    """A chunk, from ``first_token`` on, into blocks."""
+    """Copies a chunk, from ``first_token`` on, into blocks."""
 
     copy: BlockCopy
     chunk: Tensor
@@ -43,11 +43,11 @@ class Scatter:
 
 @dataclass(frozen=True)
 class Copy:
-    """Bytes by the device's copy engine."""
+    """Copies bytes by the device's copy engine."""
 
     device: Device
     pairs: Sequence[tuple[Tensor, Tensor]]
-    """``(target, source)``, contiguous and alike."""
+    """``(target, source)`` each, both contiguous and of one shape and dtype."""
 
     def __call__(self) -> None:
         self.device.copy(self.pairs)

@@ -1,1 +1,1 @@
-"""Obeys: carries out plans, between store, pinned host memory and the engine's blocks."""
+"""The obeying side: carries out plans between the store, pinned host memory and the blocks."""

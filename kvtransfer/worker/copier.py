@@ -1,10 +1,11 @@
-"""Chunks between paged blocks and slots; the two directions run beside each other."""
+"""Copies chunks between paged blocks and slots, both directions at once."""
 
 from __future__ import annotations
 
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from kvtransfer.device.failed import FailedEvent
 from kvtransfer.kernels import open_copy
 from kvtransfer.worker.copy_path import Calibration, CopyPath
 from kvtransfer.worker.lanes import DirectLane, PagesLane, StagedLane, Streams, Target
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from kvtransfer.chunks.paged import PagedCaches
-    from kvtransfer.device import Device, Event, Stream
+    from kvtransfer.device import Device, Event
     from kvtransfer.worker.host_pool import HostPool
     from kvtransfer.worker.lanes import Lane
 
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
 class Copier:
     """Copies between ``caches`` and the slots of ``pool``, on streams that it owns.
 
-    Any thread may call; nothing waits. Blocks and slot belong to the copy from the call until its
-    event is done. Errors are the event's, none is raised.
+    Any thread may call, and no call waits for a copy. Blocks and slot belong to the copy from the
+    call until the returned event is done. Errors are found in the event; none is raised.
     """
 
     @classmethod
     def open(cls, caches: PagedCaches, pool: HostPool, device: Device) -> Copier:
-        """With the lanes that ``device`` has a use for.
+        """Open the streams and the lanes that ``device`` has a use for.
 
         Raises:
             ValueError: no kernel of ours can read the planes of ``caches``.
@@ -69,11 +70,11 @@ class Copier:
     def to_host(self, block_ids: Sequence[int], slot: int, written: Sequence[Event]) -> Event:
         """Copy the manager's ``block_ids``, one whole chunk, into ``slot``.
 
-        ``written``: after which the blocks hold what is to be copied.
+        The copy starts after ``written``, the events by which the blocks hold their contents.
         """
         with self._outward:
             if wrong := self._wrong(block_ids):
-                return _refuse(self._streams.to_host, wrong)
+                return FailedEvent(wrong)
             blocks = self._caches.kernel_blocks(block_ids)
             return self._saving.to_host(blocks, self._pool.chunk(slot), written)
 
@@ -87,12 +88,12 @@ class Copier:
     ) -> Event:
         """Copy the chunk in ``slot``, from ``first_token`` on, into the manager's ``block_ids``.
 
-        ``filled``: after which the slot holds it. ``free``: after which nobody else reads or
-        writes the blocks.
+        The slot is read after ``filled``, the events by which it holds the chunk. The blocks are
+        written after ``free``, the events by which no other work reads or writes them.
         """
         with self._inward:
             if wrong := self._wrong(block_ids):
-                return _refuse(self._streams.to_device, wrong)
+                return FailedEvent(wrong)
             blocks = self._caches.kernel_blocks(block_ids)
             target = Target(blocks, first_token, filled, free)
             return self._loading(len(blocks)).to_device(self._pool.chunk(slot), target)
@@ -102,7 +103,7 @@ class Copier:
         self._streams.close()
 
     def _wrong(self, block_ids: Sequence[int]) -> ValueError | None:
-        """Not every lane would find that out: a negative one is a block from the end to a tensor."""
+        # Not every lane would notice: a tensor counts a negative number from the end.
         blocks = self._caches.blocks
         wrong = [block for block in block_ids if not 0 <= block < blocks]
         return ValueError(f"block_ids={wrong} are not in [0, {blocks})") if wrong else None
@@ -110,12 +111,3 @@ class Copier:
     def _loading(self, blocks: int) -> Lane:
         nbytes = blocks * self._block_bytes
         return self._lanes[self._calibration.load_path(self._page_bytes, nbytes)]
-
-
-def _refuse(stream: Stream, error: ValueError) -> Event:
-    """The event of a copy that was not begun."""
-
-    def fail() -> None:
-        raise error
-
-    return stream.launch(fail)

@@ -1,9 +1,9 @@
-"""Which way a copy goes, decided from its size and how far apart its bytes lie."""
+"""Chooses the way a copy goes, from its size and from how its bytes lie in memory."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
 from importlib.resources import files
 
@@ -12,50 +12,48 @@ class CopyPath(Enum):
     """The ways between blocks and a slot."""
 
     DIRECT = "direct"
-    """A kernel reads the one and writes the other: nothing to set up, but it crosses the bus in
-    small pieces and holds multiprocessors while it does. For small loads."""
+    """A kernel reads one side and writes the other. Nothing has to be set up, but the bytes cross
+    the bus in small pieces and the kernel holds multiprocessors meanwhile. Good for small loads."""
     TRICKLE = "trickle"
-    """The same by so few programs that the bus never fills: for saves, which nobody waits for.
-    Programs that fill it make the model's wait for memory, twice as long on an H200."""
+    """The same with too few programs to fill the bus. Good for saves, which no request waits for:
+    on an H200 a full bus makes the model's kernels wait twice as long for memory."""
     STAGED = "staged"
-    """A kernel between blocks and device memory, and one copy by a copy engine a chunk."""
+    """A kernel copies between blocks and a stage in device memory, and a copy engine moves each
+    chunk between its stage and its slot in one piece."""
     PAGES = "pages"
-    """The copy engine takes every block of every plane by itself: no kernel, no staging."""
+    """The copy engine moves each block of each plane on its own, without a kernel or a stage."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Where one path overtakes another on a kind of device."""
+    """The sizes at which one path overtakes another on one kind of device."""
 
     pages_from_bytes: int = 1 << 20
-    """Pages at least so large go by themselves. Below, a call of the copy engine outweighs it."""
+    """The smallest contiguous page that the copy engine moves on its own. For a smaller one the
+    call costs more than the copy."""
     direct_up_to_bytes: int = 4 << 20
-    """Loads at most so large are over before two hand-overs would be."""
+    """The largest load that goes DIRECT: it ends before two hand-overs between streams would."""
     programs: int = 8
-    """Of a kernel: at most so many multiprocessors."""
+    """How many programs a kernel runs, each on a multiprocessor."""
     trickle_programs: int = 0
-    """Of a kernel that saves straight to host memory; 0: saves are staged, as nobody measured."""
+    """How many programs a TRICKLE kernel runs. 0 stages the saves, as on a card that was not
+    measured."""
 
     @classmethod
     def of(cls, device_name: str) -> Calibration:
-        """As measured on such a device by ``make gpu``, or what published figures suggest."""
+        """Return what ``make gpu`` measured on such a device, else what published figures suggest."""
         return cls(**_measured().get(device_name, {}))
 
     def save_path(self, page_bytes: int) -> CopyPath:
-        """Of blocks that are contiguous pages of ``page_bytes`` each (0: they aren't)."""
+        """Return the path of a save from pages of ``page_bytes`` (0: blocks are not contiguous)."""
         return CopyPath.TRICKLE if self.trickle_programs else self._large(page_bytes)
 
     def load_path(self, page_bytes: int, nbytes: int) -> CopyPath:
-        """Of ``nbytes`` in all, into such blocks."""
+        """Return the path of a load of ``nbytes`` into pages of ``page_bytes`` each."""
         return CopyPath.DIRECT if nbytes <= self.direct_up_to_bytes else self._large(page_bytes)
 
     def _large(self, page_bytes: int) -> CopyPath:
         return CopyPath.PAGES if page_bytes >= self.pages_from_bytes else CopyPath.STAGED
-
-
-def with_measured(device_name: str, calibration: Calibration) -> str:
-    """The text of ``calibrations.json`` with ``calibration`` added."""
-    return json.dumps({**_measured(), device_name: asdict(calibration)}, indent=2) + "\n"
 
 
 def _measured() -> dict[str, dict[str, int]]:

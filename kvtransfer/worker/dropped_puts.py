@@ -1,4 +1,4 @@
-"""Says that puts are dropped, once a minute, and what to change."""
+"""Warns at most once a minute that puts are dropped, and says what to change."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _EVERY_S = 60.0
 
 
 class DroppedPuts:
-    """Counts them; any thread may call.
+    """Counts dropped puts and warns; any thread may call.
 
     Args:
-        limit: how many may wait.
-        clock: seconds.
+        limit: how many puts may wait, for the message.
+        clock: returns seconds.
     """
 
     def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,7 +30,7 @@ class DroppedPuts:
         self._told_s: float | None = None
 
     def note(self) -> None:
-        """One more was dropped."""
+        """Count one dropped put, and warn unless this minute has had its warning."""
         with self._lock:
             self._untold += 1
             now_s = self._clock()

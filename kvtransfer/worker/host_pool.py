@@ -1,4 +1,4 @@
-"""One arena of host memory, cut into slots: memory only, whose slot it is stands in the index."""
+"""One arena of host memory cut into slots. The index, not the pool, knows which slot is whose."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _PAGE_BYTES = 4096
 
 
 class HostPool:
-    """``slots`` slots, each with room for one chunk; the arena lives as long as any view of it.
+    """``slots`` slots with room for one chunk each; the arena lives as long as any view of it.
 
-    A slot belongs to one job at a time; the pool does not check.
+    A slot belongs to one job at a time, which the pool does not check.
     """
 
     @staticmethod
     def nbytes(chunk: ChunkFormat, slots: int) -> int:
-        """What a pool of ``slots`` takes."""
+        """Return how many bytes of host memory a pool of ``slots`` takes."""
         return _stride_bytes(chunk) * slots
 
     def __init__(self, device: Device, chunk: ChunkFormat, slots: int) -> None:
@@ -35,12 +35,12 @@ class HostPool:
         self._chunks: torch.Tensor = cells.view(slots, chunk.planes, *chunk.plane_shape)
 
     def payload(self, slot: int) -> memoryview:
-        """The chunk's bytes in ``slot``, writable."""
+        """Return the chunk's bytes in ``slot``, writable and without a copy."""
         start = slot * self._stride_bytes
         return self._bytes[start : start + self._nbytes]
 
     def chunk(self, slot: int) -> torch.Tensor:
-        """The same memory as ``[planes, tokens, heads, dim]`` of the chunk's dtype."""
+        """Return the same memory as ``[planes, tokens, heads, dim]`` of the chunk's dtype."""
         return self._chunks[slot]
 
 

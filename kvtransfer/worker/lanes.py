@@ -1,4 +1,4 @@
-"""The ways between blocks and a slot; every hand-over of memory on the way is an event."""
+"""The ways between blocks and a slot; an event orders every hand-over of memory on the way."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from kvtransfer.device import Device, Event, Stream
     from kvtransfer.kernels import BlockCopy
 
-# A kernel fills one while the copy engine empties another; the third covers their unevenness.
+# A kernel fills one stage while the copy engine empties another; a third evens out their speeds.
 _STAGES = 3
 
 
 @dataclass(frozen=True)
 class Streams:
-    """Two a direction: kernels, and the copy engine's work."""
+    """Two streams for each direction: one for kernels, one for the copy engine."""
 
     gather: Stream
     to_host: Stream
@@ -32,7 +32,7 @@ class Streams:
 
     @classmethod
     def open(cls, device: Device) -> Streams:
-        """Of ``device``; a load's kernel goes before the model's, for a request waits for it."""
+        """Open streams of ``device``. A load's kernels go before the model's: a request waits."""
         return cls(
             gather=device.stream("kvtransfer-gather"),
             to_host=device.stream("kvtransfer-to-host"),
@@ -41,43 +41,43 @@ class Streams:
         )
 
     def close(self) -> None:
-        """Wait for what was launched and end."""
+        """Wait for the work that was launched, and end the streams."""
         for stream in (self.gather, self.to_host, self.to_device, self.scatter):
             stream.close()
 
 
 class Lane(Protocol):
-    """One way, both directions; each direction for one thread at a time.
+    """One way in both directions; each direction is for one thread at a time.
 
     ``chunk`` is ``[planes, tokens, heads, dim]`` in the slot. Blocks and slot belong to the copy
-    until the event that is returned is done.
+    until the returned event is done.
     """
 
     def to_host(self, block_ids: Sequence[int], chunk: Tensor, written: Sequence[Event]) -> Event:
-        """Copy the kernel's ``block_ids``, once ``written``, into ``chunk``."""
+        """Copy the kernel's ``block_ids`` into ``chunk``, after the events ``written``."""
         ...
 
     def to_device(self, chunk: Tensor, target: Target) -> Event:
-        """Copy ``chunk`` into blocks."""
+        """Copy ``chunk``, from ``target.first_token`` on, into ``target.block_ids``."""
         ...
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a chunk, or the end of one, goes."""
+    """The blocks that a chunk, or the end of one, is copied into."""
 
     block_ids: Sequence[int]
-    """The kernel's."""
+    """The kernel's numbers of the blocks, in token order."""
     first_token: int
-    """Of the chunk, with which the first block begins."""
+    """The token of the chunk with which the first block begins."""
     filled: Sequence[Event]
-    """After which the chunk is in its slot."""
+    """Events after which the chunk is in its slot."""
     free: Sequence[Event]
-    """After which nobody reads or writes the blocks."""
+    """Events after which no other work reads or writes the blocks."""
 
 
 class DirectLane:
-    """See :class:`Lane`: a kernel reads the one and writes the other."""
+    """A :class:`Lane` on which a kernel reads one side and writes the other."""
 
     def __init__(self, copy: BlockCopy, streams: Streams) -> None:
         self._copy = copy
@@ -94,10 +94,10 @@ class DirectLane:
 
 
 class StagedLane:
-    """See :class:`Lane`: by contiguous device memory, so that one copy moves the whole chunk.
+    """A :class:`Lane` by contiguous device memory, so that one copy moves the whole chunk.
 
-    Each direction has stages of its own, used in turn: the kernel of one chunk runs beside the
-    copy of another.
+    Each direction has three stages, used one after another: the kernel of one chunk runs beside
+    the copy of the next.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class StagedLane:
 
 
 class PagesLane:
-    """See :class:`Lane`: the copy engine takes each block of each plane by itself."""
+    """A :class:`Lane` on which the copy engine moves each block of each plane on its own."""
 
     def __init__(self, planes: Sequence[Tensor], streams: Streams, device: Device) -> None:
         self._planes = planes
@@ -150,7 +150,7 @@ class PagesLane:
     def _pages(
         self, block_ids: Sequence[int], chunk: Tensor, first_token: int
     ) -> list[tuple[Tensor, Tensor]]:
-        """Each block of each plane, and the tokens of the chunk that it holds."""
+        """Pair each block of each plane with the tokens of the chunk that it holds."""
         block_tokens = self._planes[0].shape[1]
         return [
             (plane[block], rows[start : start + block_tokens])
@@ -162,14 +162,14 @@ class PagesLane:
 
 @dataclass
 class _Stage:
-    """Device memory for one chunk, on its way."""
+    """Device memory for one chunk on its way."""
 
     chunk: Tensor
     used: Event | None = field(default=None)
-    """After the last use of it."""
+    """The event after the last work that used the stage."""
 
     def free(self) -> list[Event]:
-        """What to wait for before it is written. A use that failed has left nothing under way."""
+        """Return the events before which it must not be written; failed work leaves none."""
         return [] if self.used is None or self.used.error is not None else [self.used]
 
 
@@ -180,7 +180,7 @@ def _stages(device: Device, copy: BlockCopy, chunk: ChunkFormat) -> list[_Stage]
 
 
 def _tails(stage: Tensor, chunk: Tensor, first_token: int) -> list[tuple[Tensor, Tensor]]:
-    """The tokens from ``first_token`` on: of each plane, or of all at once where that is all."""
+    """Pair the tokens from ``first_token`` on: per plane, or in one piece where that is all."""
     if first_token == 0:
         return [(stage, chunk)]
     return [(to[first_token:], rows[first_token:]) for to, rows in zip(stage, chunk, strict=True)]

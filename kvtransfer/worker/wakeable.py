@@ -1,9 +1,11 @@
-"""A copier whose caches' memory may be taken away for a while, as vLLM does in its sleep mode."""
+"""A copier that stops while vLLM sleeps, when the memory of the caches may be unmapped."""
 
 from __future__ import annotations
 
 from threading import Lock
 from typing import TYPE_CHECKING
+
+from kvtransfer.device.failed import FailedEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -13,17 +15,17 @@ if TYPE_CHECKING:
 
 
 class WakeableCopier:
-    """See :class:`kvtransfer.worker.copier.Copier`; while it is suspended, each copy fails at once.
+    """A :class:`kvtransfer.worker.copier.Copier` whose copies fail at once while it is suspended.
 
     Args:
-        open_copier: makes a copier; again after each suspension, for its tables and stages may lie
-            in memory that was discarded too.
+        open_copier: makes a copier, also after each suspension, because its tables and stages may
+            lie in memory that was discarded.
     """
 
     def __init__(self, open_copier: Callable[[], Copier]) -> None:
         self._open_copier = open_copier
         self._copier: Copier | None = open_copier()
-        # One for each direction, as in the copier, so that neither waits for the other's launch.
+        # One lock for each direction, as in the copier: neither waits for the other's launch.
         self._outward = Lock()
         self._inward = Lock()
 
@@ -31,7 +33,7 @@ class WakeableCopier:
         """See :class:`kvtransfer.worker.copier.Copier`."""
         with self._outward:
             if self._copier is None:
-                return _Suspended()
+                return _asleep()
             return self._copier.to_host(block_ids, slot, written)
 
     def to_device(
@@ -45,18 +47,18 @@ class WakeableCopier:
         """See :class:`kvtransfer.worker.copier.Copier`."""
         with self._inward:
             if self._copier is None:
-                return _Suspended()
+                return _asleep()
             return self._copier.to_device(slot, block_ids, first_token, filled, free)
 
     def suspend(self) -> None:
-        """Wait for the copies, both ways; afterwards nothing touches the caches. Again is harmless."""
+        """Wait for the copies, both ways. Afterwards nothing touches the caches. Idempotent."""
         with self._outward, self._inward:
             if self._copier is not None:
                 self._copier.close()
                 self._copier = None
 
     def resume(self) -> None:
-        """The caches are where they were. Again is harmless."""
+        """Copy again; the caches are at the same addresses as before. Idempotent."""
         with self._outward, self._inward:
             if self._copier is None:
                 self._copier = self._open_copier()
@@ -66,12 +68,5 @@ class WakeableCopier:
         self.suspend()
 
 
-class _Suspended:
-    """See :class:`kvtransfer.device.Event`: of a copy that was not begun."""
-
-    is_done = True
-    error: BaseException | None = RuntimeError("the caches' memory is taken away while vLLM sleeps")
-
-    def wait(self, timeout_s: float | None = None) -> bool:
-        """See :class:`kvtransfer.device.Event`."""
-        return True
+def _asleep() -> FailedEvent:
+    return FailedEvent(RuntimeError("the caches' memory is taken away while vLLM sleeps"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from benchmarks.gpu import calibration, correctness
 from benchmarks.gpu.table import targets, text
 from benchmarks.measure import Row
 from kvtransfer.kernels.host_copy import HostCopy
+from kvtransfer.worker.copy_path import Calibration
 
 CPU = torch.device("cpu")
 # Of what the project needs elsewhere, all that the GPU image does not bring along.
@@ -104,3 +106,12 @@ def test_the_table_says_what_came_out_beside_what_was_aimed_at():
     lines = text(ROWS).splitlines()
     assert any("kvtransfer-132" in line and "0.900 x" in line for line in lines)
     assert any("beside staged loads" in line and "1.040 x" in line for line in lines)
+
+
+def test_a_card_that_was_measured_is_recorded_beside_the_others():
+    text = calibration.recorded(
+        '{"NVIDIA A": {"programs": 4}}', "NVIDIA B", Calibration(1, 2, 3, 4)
+    )
+    assert Calibration(**json.loads(text)["NVIDIA B"]) == Calibration(1, 2, 3, 4)
+    assert json.loads(text)["NVIDIA A"] == {"programs": 4}
+    assert text.endswith("}\n")

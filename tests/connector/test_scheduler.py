@@ -574,7 +574,7 @@ def test_a_load_is_given_up_after_twice_the_time_it_was_worth(vllm):
     request = vllm.request("r", TOKENS)
     assert vllm.side.match(request, 0) == 16
     vllm.side.admit(request, vllm.blocks(16), 16)
-    assert [load.within_s for load in vllm.step().loads] == [pytest.approx(3.2)] * 2
+    assert [load.start_within_s for load in vllm.step().loads] == [pytest.approx(3.2)] * 2
 
 
 LONG = list(range(200, 250))  # six chunks and a rest
@@ -745,7 +745,7 @@ def test_a_long_load_gets_its_jobs_in_pieces_and_is_received_after_the_last(vllm
     assert [load.key for load in loads] == keys(LONG)
     assert [block for load in loads for block in load.block_ids] == ids[1:]
     assert [load.first_token for load in loads] == [4, 0, 0, 0, 0, 0]
-    assert len({load.turn for load in loads}) == 1
+    assert len({load.priority for load in loads}) == 1
     for load in loads[:-1]:
         assert vllm.side.take(ended([load])) == set()
     assert vllm.side.take(ended(loads[-1:])) == {"r"}
@@ -822,7 +822,7 @@ def test_the_time_that_a_load_may_take_does_not_begin_anew_with_each_piece(vllm)
     first = vllm.step().loads
     vllm.now_s += 4.0
     second = vllm.step().loads
-    assert first[0].within_s - second[0].within_s == pytest.approx(4.0)
+    assert first[0].start_within_s - second[0].start_within_s == pytest.approx(4.0)
 
 
 @pytest.mark.usefixtures("few_a_step")

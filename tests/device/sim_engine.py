@@ -18,11 +18,12 @@ from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Plan
 from kvtransfer.scheduling.index import Index
 from kvtransfer.scheduling.planner import Planner
-from kvtransfer.worker import executor as executor_module
+from kvtransfer.worker import fetches, puts
 from kvtransfer.worker.copier import Copier
-from kvtransfer.worker.executor import Executor, Limits, Tiers
+from kvtransfer.worker.executor import Executor
 from kvtransfer.worker.host_pool import HostPool
 from kvtransfer.worker.lanes import DirectLane, PagesLane, StagedLane, Streams
+from kvtransfer.worker.tiers import Limits, Tiers
 from tests.device.simdevice import Model, SimDevice
 
 BLOCKS, BLOCK_TOKENS, CHUNK_TOKENS, SLOTS, STEPS = 28, 4, 8, 10, 40
@@ -55,8 +56,8 @@ class SimEngine:
         copier = Copier(self.caches, self.pool, streams, lanes, only)
         tiers = Tiers(copier, self.pool, self.device, self.store, lambda key: key, 1)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(executor_module, "Turns", lambda *_: self.later)
-            patch.setattr(executor_module, "WriteBehind", self.later.write_behind)
+            patch.setattr(fetches, "PriorityPool", lambda *_: self.later)
+            patch.setattr(puts, "WriteBehind", self.later.write_behind)
             self.executor = Executor(tiers, Limits(2, 2, 1e9), Metrics())
 
     def run(self):
@@ -225,7 +226,7 @@ class Later:
     def __len__(self):
         return len(self.waiting)
 
-    def submit(self, turn, function):
+    def submit(self, priority, function):
         future = Future()
         self.waiting.append(lambda: future.set_result(function()))
         return future

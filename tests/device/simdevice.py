@@ -167,7 +167,7 @@ class SimStream:
                 label = type(work).__name__
                 self._device.shadow.access(view, kind, self.name, self._clock, label)
         work()
-        event.clock = self._clock.copy()
+        event.reach(self._clock.copy())
 
     def close(self):
         while self._waiting:
@@ -184,6 +184,12 @@ class SimEvent:
         self.stream = stream
         self.clock = None
         """When it was reached; None before."""
+        self._calls = []
+
+    def reach(self, clock):
+        self.clock = clock
+        while self._calls:
+            self._calls.pop()()
 
     @property
     def is_done(self):
@@ -194,7 +200,12 @@ class SimEvent:
             self._device.host.join(self.clock)
         return self.clock is not None
 
-    def wait(self, timeout_s=None):
+    def wait(self):
         while not self.is_done:
             assert self._device.step(), "nobody will ever reach this event"
-        return True
+
+    def on_done(self, call):
+        if self.clock is None:
+            self._calls.append(call)
+        else:
+            call()

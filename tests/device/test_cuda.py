@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from types import SimpleNamespace
 
 import pytest
@@ -17,8 +19,9 @@ from kvtransfer.errors import ConfigError
 class Recorder:
     """torch's stream and event: says what it was asked for."""
 
-    def __init__(self, calls, name, query=True):
+    def __init__(self, calls, name, query=True, gate=None, failure=None):
         self.calls, self.name, self.answer = calls, name, query
+        self.gate, self.failure = gate, failure
         self.device = torch.device("cuda", 0)
 
     def wait_event(self, event):
@@ -26,6 +29,10 @@ class Recorder:
 
     def synchronize(self):
         self.calls.append(f"synchronize {self.name}")
+        if self.gate is not None:
+            assert self.gate.wait(30)
+        if self.failure is not None:
+            raise self.failure
 
     def query(self):
         if isinstance(self.answer, Exception):
@@ -51,6 +58,12 @@ def calls(monkeypatch):
     return calls
 
 
+@pytest.fixture
+def watcher():
+    with ThreadPoolExecutor(1) as made:
+        yield made
+
+
 def test_nothing_touches_the_driver_before_it_is_used():
     code = (
         "import torch; from kvtransfer.device import open_device;"
@@ -65,11 +78,11 @@ def test_other_devices_are_refused_by_name():
         open_device(torch.device("xpu", 0))
 
 
-def test_work_is_held_back_launched_and_marked(calls):
+def test_work_is_held_back_launched_and_marked(calls, watcher):
     stream = CudaStream(Recorder(calls, "s"))
     event = stream.launch(
         lambda: calls.append("work"),
-        [CudaEvent(Recorder(calls, "a")), CudaEvent(Recorder(calls, "b"))],
+        [CudaEvent(Recorder(calls, "a"), watcher), CudaEvent(Recorder(calls, "b"), watcher)],
     )
     assert calls == ["s waits for a", "s waits for b", "work", "record on s"]
     assert event.is_done
@@ -85,24 +98,48 @@ def test_a_failed_launch_leaves_nothing_under_way(calls):
     event = stream.launch(work)
     assert calls == ["synchronize s"]
     assert event.is_done
-    assert event.wait()
+    event.wait()
+    event.on_done(lambda: calls.append("told"))
+    assert calls == ["synchronize s", "told"]
     assert str(event.error) == "out of resources"
     later = stream.launch(lambda: calls.append("never"), [event])
     assert later.error is event.error
     assert "never" not in calls
 
 
-def test_an_error_of_the_device_ends_the_event(calls):
-    event = CudaEvent(Recorder(calls, "a", query=RuntimeError("illegal memory access")))
-    assert event.is_done
-    assert str(event.error) == "illegal memory access"
+def test_an_error_of_the_device_ends_the_event(calls, watcher):
+    error = RuntimeError("illegal memory access")
+    asked = CudaEvent(Recorder(calls, "a", query=error), watcher)
+    assert asked.is_done
+    waited = CudaEvent(Recorder(calls, "b", query=False, failure=error), watcher)
+    waited.wait()
+    assert asked.error is waited.error is error
 
 
-def test_waiting_has_a_limit(calls):
-    assert not CudaEvent(Recorder(calls, "a", query=False)).wait(0.01)
-    assert CudaEvent(Recorder(calls, "a")).wait(0.01)
-    assert CudaEvent(Recorder(calls, "a", query=False)).wait()
+def test_waiting_is_the_drivers(calls, watcher):
+    CudaEvent(Recorder(calls, "a", query=False), watcher).wait()
     assert calls == ["synchronize a"]
+
+
+@pytest.mark.parametrize("failure", [None, RuntimeError("illegal memory access")])
+def test_the_end_is_told_once_by_a_thread_that_sleeps_until_then(calls, failure):
+    gate, told = Event(), []
+    stream = CudaStream(Recorder(calls, "s"))
+    event = CudaEvent(Recorder(calls, "a", False, gate, failure), stream._watcher)
+    event.on_done(lambda: told.append(event.error))
+    assert not told
+    gate.set()
+    stream.close()  # after which nothing is told any more
+    assert told == [failure]
+    assert calls.count("synchronize a") == 1
+
+
+def test_the_end_is_told_at_once_where_it_is_over(calls):
+    told, stream = [], CudaStream(Recorder(calls, "s"))
+    stream.close()
+    CudaEvent(Recorder(calls, "done"), stream._watcher).on_done(lambda: told.append("done"))
+    CudaEvent(Recorder(calls, "a", False), stream._watcher).on_done(lambda: told.append("closed"))
+    assert told == ["done", "closed"]
 
 
 def test_few_runs_are_copied_by_torch_and_many_by_the_driver(monkeypatch):

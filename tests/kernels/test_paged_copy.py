@@ -1,4 +1,4 @@
-"""What only the Triton kernel does: several chunks a launch, some planes, words of any width."""
+"""What only the Triton kernel does: programs that share the work, tiles, words of any width."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.kernels import reference
-from kvtransfer.kernels.paged_copy import BlockRun, PagedCopy
+from kvtransfer.kernels.paged_copy import PagedCopy
 from kvtransfer.kernels.plane_table import PlaneTable
 from tests.kernels.layouts import ORDERS, cpu_attention, ordered, patterned, same, split
 
@@ -25,35 +25,25 @@ def chunks_like(paged, count):
 
 
 @settings(deadline=None, max_examples=25)
-@given(
-    planes=st.integers(0, 5).flatmap(lambda a: st.integers(a, 6).map(lambda b: range(a, b))),
-    programs=st.integers(1, 9),
-    tile_words=st.sampled_from([16, 64, 1 << 12]),
-)
-def test_several_chunks_and_a_range_of_planes_in_one_launch(planes, programs, tile_words):
+@given(programs=st.integers(1, 9), tile_words=st.sampled_from([16, 64, 1 << 12]))
+def test_any_number_of_programs_and_any_tile_copy_the_same(programs, tile_words):
     paged = paged_of()
     copy = PagedCopy(paged.planes, programs, tile_words)
-    chunks, expected = chunks_like(paged, 2), None
-    expected = [chunk.clone() for chunk in chunks]
-    runs = [BlockRun([3, 0], chunks[0], 4), BlockRun([1, 2, 7, 5], chunks[1])]
-    copy.gather_runs(runs, planes)
-    for run, chunk in zip(runs, expected, strict=True):
-        whole = chunk.clone()
-        reference.gather_blocks(paged.planes, run.block_ids, whole, run.first_token)
-        chunk[planes.start : planes.stop] = whole[planes.start : planes.stop]
-        assert same(run.chunk, chunk)
-    before = [plane.clone() for plane in paged.planes]
-    for plane in paged.planes:
-        plane[:] = patterned(plane.dtype, *plane.shape)
-    spoilt = [plane.clone() for plane in paged.planes]
-    copy.scatter_runs(runs, planes)
-    named = [block for run in runs for block in run.block_ids]
-    for i, plane in enumerate(paged.planes):
-        if i in planes:
-            assert same(plane[named], before[i][named])
-        else:
-            assert same(plane, spoilt[i])
-    assert same(paged.planes[0][[4, 6]], spoilt[0][[4, 6]])
+    for block_ids, first_token in (([3, 0], 4), ([1, 2, 7, 5], 0)):
+        chunk, expected = chunks_like(paged, 2)
+        expected.copy_(chunk)
+        copy.gather_blocks(block_ids, chunk, first_token)
+        reference.gather_blocks(paged.planes, block_ids, expected, first_token)
+        assert same(chunk, expected)
+        before = [plane.clone() for plane in paged.planes]
+        for plane in paged.planes:
+            plane[:] = patterned(plane.dtype, *plane.shape)
+        spoilt = [plane.clone() for plane in paged.planes]
+        copy.scatter_blocks(chunk, block_ids, first_token)
+        others = [block for block in range(SIZES["B"]) if block not in block_ids]
+        for plane, was, spoilt_plane in zip(paged.planes, before, spoilt, strict=True):
+            assert same(plane[block_ids], was[block_ids])
+            assert same(plane[others], spoilt_plane[others])
 
 
 @pytest.mark.parametrize(
@@ -109,13 +99,3 @@ def test_a_chunk_between_two_words_is_refused():
     chunk = memory[4:].view(paged.chunk.planes, *paged.chunk.plane_shape)
     with pytest.raises(ValueError, match="not aligned to 16 bytes"):
         PagedCopy(paged.planes).gather_blocks([1], chunk)
-
-
-def test_chunks_of_one_launch_are_alike_and_blocks_named_once():
-    paged = paged_of()
-    long, (chunk, other) = torch.zeros(6, 32, 2, 8).half(), chunks_like(paged, 2)
-    copy = PagedCopy(paged.planes)
-    with pytest.raises(ValueError, match=r"\[16, 32\] tokens"):
-        copy.gather_runs([BlockRun([1], chunk), BlockRun([2], long)])
-    with pytest.raises(ValueError, match="twice"):
-        copy.scatter_runs([BlockRun([1], chunk), BlockRun([1], other)])

@@ -1,9 +1,9 @@
-import json
+from dataclasses import asdict
 
 import pytest
 
 from kvtransfer.worker import copy_path
-from kvtransfer.worker.copy_path import Calibration, CopyPath, with_measured
+from kvtransfer.worker.copy_path import Calibration, CopyPath
 
 CALIBRATION = Calibration(pages_from_bytes=5000, direct_up_to_bytes=1000)
 
@@ -32,8 +32,10 @@ def test_pages_decide_a_save(page_bytes, path):
 
 def test_what_was_measured_on_a_card_is_used_on_that_card(monkeypatch):
     measured = Calibration(1, 2, 3, 4)
-    text = with_measured("NVIDIA A", measured)
-    monkeypatch.setattr(copy_path, "_measured", lambda: json.loads(text))
+    monkeypatch.setattr(copy_path, "_measured", lambda: {"NVIDIA A": asdict(measured)})
     assert Calibration.of("NVIDIA A") == measured
     assert Calibration.of("NVIDIA B") == Calibration()
-    assert json.loads(with_measured("NVIDIA B", Calibration())).keys() >= {"NVIDIA A", "NVIDIA B"}
+
+
+def test_the_cards_that_were_measured_are_read_from_the_package():
+    assert Calibration.of("NVIDIA H200").trickle_programs == 1

@@ -1,23 +1,27 @@
 from __future__ import annotations
 
 import itertools
+from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
-from threading import Barrier, Event
+from threading import Barrier, Condition, Event
 
+import pytest
 import torch
 
 from kvtransfer.chunks.keys import Names
 from kvtransfer.chunks.paged import PagedCaches
-from kvtransfer.device.cpu import CpuDevice
+from kvtransfer.device.cpu import CpuDevice, CpuEvent
 from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Load, Plan, Put, Report, Save
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.guarded import GuardedStore
 from kvtransfer.testing import FlakyStore
+from kvtransfer.worker import outcomes as outcomes_module
 from kvtransfer.worker.copier import Copier
-from kvtransfer.worker.executor import Executor, Limits, Tiers
+from kvtransfer.worker.executor import Executor
 from kvtransfer.worker.host_pool import HostPool
+from kvtransfer.worker.tiers import Limits, Tiers
 from kvtransfer.worker.wakeable import WakeableCopier
 
 BLOCKS, BLOCK_TOKENS, CHUNK_TOKENS = 12, 4, 8
@@ -41,7 +45,7 @@ class Bench:
         block_bytes = self.caches.chunk.nbytes * BLOCK_TOKENS // CHUNK_TOKENS
         shard = partial(names.shard, 0)
         tiers = Tiers(copier, self.pool, self.device, store, shard, block_bytes)
-        settings = {"fetches": 2, "waiting_puts": 8, "load_s": FOREVER_S, **limits}
+        settings = {"fetches": 2, "waiting_puts": 8, "start_within_s": FOREVER_S, **limits}
         self.executor = Executor(tiers, Limits(**settings), Metrics())
         self.reports = Report()
         self.jobs = itertools.count()
@@ -173,7 +177,7 @@ def test_a_failing_store_fails_fetches_and_ends_puts():
 
 
 def test_a_fetch_that_would_begin_too_late_is_given_up():
-    with bench(load_s=0.0, fetches=1) as it:
+    with bench(start_within_s=0.0, fetches=1) as it:
         it.until("stored", it.save(A, 0, 3, 1))
         late = it.load(A, 1, 5, 6, fetch=True)
         it.until("loaded", late)
@@ -281,19 +285,19 @@ def test_closing_hands_waiting_chunks_to_the_store():
 def test_a_fetch_that_its_plan_has_no_more_patience_for_is_given_up():
     with bench() as it:
         job = next(it.jobs)
-        it.executor.run(Plan(loads=(Load(job, A, 0, True, (1, 2), within_s=-1.0),)))
+        it.executor.run(Plan(loads=(Load(job, A, 0, True, (1, 2), start_within_s=-1.0),)))
         it.until("loaded", job)
         assert it.reports.failed == {job}
 
 
-def test_fetches_go_in_their_turn():
+def test_fetches_go_by_priority():
     it = Bench(fetches=1)
     it.gate.open.clear()
     it.load(A, 0, 1, 2, fetch=True)
     assert it.gate.busy.wait(FOREVER_S)
     late, soon = (
-        Load(next(it.jobs), key, slot, True, (), turn=turn)
-        for key, slot, turn in ((B, 1, 9), (C, 2, 3))
+        Load(next(it.jobs), key, slot, True, (), priority=priority)
+        for key, slot, priority in ((B, 1, 9), (C, 2, 3))
     )
     it.executor.run(Plan(loads=(late, soon)))
     assert it.executor.metrics.take()["waiting_fetches"] == 2
@@ -327,8 +331,68 @@ def test_closing_while_fetching_fails_what_has_not_begun():
     assert it.reports.failed == {first, second}
 
 
-def test_waiting_ends_without_news_too():
+class CountedCondition(Condition):
+    """A condition that counts how often its waiter wakes up."""
+
+    wakes = 0
+
+    def __init__(self):
+        super().__init__()
+        self.before_sleep = lambda: None
+
+    def wait(self, timeout=None):
+        self.before_sleep()
+        try:
+            return super().wait(timeout)
+        finally:
+            self.wakes += 1
+
+
+@pytest.fixture
+def condition(monkeypatch):
+    counted = CountedCondition()
+    monkeypatch.setattr(outcomes_module, "Condition", lambda: counted)
+    return counted
+
+
+def test_an_idle_wait_wakes_up_once_at_its_end(condition):
     with bench() as it:
         it.executor.wait(0.0)
-        it.executor.wait(0.001)
+        condition.wakes = 0
+        it.executor.wait(0.05)
+        assert condition.wakes == 1
         assert not it.executor.report()
+
+
+def end(copied, error):
+    if error is None:
+        copied.set_result(None)
+    else:
+        copied.set_exception(error)
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("the model failed")])
+def test_the_end_of_a_copy_wakes_whoever_waits_once(condition, error):
+    with bench() as it:
+        computed = Future()
+        it.device.compute_event = lambda: CpuEvent(computed)
+        save, load = it.save(A, 0, 3, 1), it.load(A, 0, 5, 7)
+        condition.before_sleep = lambda: computed.done() or end(computed, error)
+        it.until("copied", save)
+        it.until("loaded", load)
+        assert 1 <= condition.wakes <= 3  # the copies, and the put
+        assert it.reports.failed == (set() if error is None else {save, load})
+
+
+def test_the_end_of_a_fetch_and_of_a_put_wake_whoever_waits(condition):
+    with bench() as it:
+        condition.before_sleep = it.gate.open.set
+        for begin, kind in (
+            (lambda: it.load(B, 1, fetch=True), "loaded"),  # a miss
+            (lambda: it.save(A, 0, 3, 1), "stored"),
+            (lambda: it.load(A, 2, fetch=True), "loaded"),
+        ):
+            it.gate.open.clear()
+            condition.wakes = 0
+            it.until(kind, begin())
+            assert condition.wakes <= 2

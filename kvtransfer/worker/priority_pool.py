@@ -1,4 +1,4 @@
-"""Calls on a few threads, each in its turn: the lowest number first, whenever it came."""
+"""A thread pool that begins the call with the lowest priority number first."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _LAST = 1 << 62
 
 @dataclass(order=True)
 class _Call(Generic[T]):
-    turn: int
+    priority: int
     number: int
-    """Of two with the same turn the one that came first."""
+    """Orders calls of one priority by their submission."""
     do: Callable[[], T] | None = field(compare=False)
     """None ends a thread."""
     result: Future[T] = field(compare=False, default_factory=Future)
 
 
-class Turns(Generic[T]):
-    """``threads`` threads; any thread may submit.
+class PriorityPool(Generic[T]):
+    """Runs calls on ``threads`` threads; any thread may submit.
 
     Args:
-        threads: calls at once.
-        name: what the threads' names begin with.
+        threads: how many calls run at once.
+        name: the threads' names are ``{name}_0``, ``{name}_1`` and so on.
     """
 
     def __init__(self, threads: int, name: str) -> None:
@@ -47,31 +47,37 @@ class Turns(Generic[T]):
         self.widen(threads)
 
     def widen(self, threads: int) -> None:
-        """From now on at least so many calls at once; for a call to do, or before the first."""
+        """Run at least ``threads`` calls at once from now on; not after ``close``."""
         with self._growing:
             for i in range(len(self._threads), threads):
                 thread = Thread(target=self._serve, name=f"{self._name}_{i}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
 
-    def submit(self, turn: int, do: Callable[[], T]) -> Future[T]:
-        """Call ``do`` before what has a higher turn and has not begun; its callbacks run there."""
-        call = _Call(turn, next(self._numbers), do)
+    def submit(self, priority: int, do: Callable[[], T]) -> Future[T]:
+        """Run ``do`` before all calls of a higher ``priority`` number that have not begun.
+
+        The future's callbacks run on the thread that ran ``do``.
+        """
+        call = _Call(priority, next(self._numbers), do)
         self._calls.put(call)
         return call.result
 
     def __len__(self) -> int:
-        """Calls that wait for their turn."""
+        """Return how many calls have not begun."""
         return self._calls.qsize()
 
     def cancel(self) -> None:
-        """Call nothing that has not begun."""
+        """Cancel the calls that have not begun."""
         with suppress(Empty):
             while True:
                 self._calls.get_nowait().result.cancel()
 
     def close(self) -> None:
-        """Cancel what has not begun and wait for what has; nobody may submit any more."""
+        """Cancel the calls that have not begun, wait for the others and end the threads.
+
+        No thread may submit any more.
+        """
         self.cancel()
         for _ in self._threads:
             self._calls.put(_Call(_LAST, next(self._numbers), None))
@@ -82,7 +88,7 @@ class Turns(Generic[T]):
         while (do := (call := self._calls.get()).do) is not None:
             try:
                 value = do()
-            except BaseException as error:  # noqa: BLE001 - goes to whoever waits
+            except BaseException as error:  # noqa: BLE001 - it belongs to the future's reader
                 self._failures.warn_unexpected("a fetch failed, its chunk is a miss", error)
                 call.result.set_exception(error)
             else:

@@ -1,0 +1,41 @@
+"""What an executor moves chunks between, and how much of it at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kvtransfer.device import Device
+    from kvtransfer.stores import Store
+    from kvtransfer.worker.host_pool import HostPool
+    from kvtransfer.worker.wakeable import WakeableCopier
+
+
+@dataclass(frozen=True)
+class Tiers:
+    """The tiers of one rank; the executor owns the copier and the store and closes them."""
+
+    copier: WakeableCopier
+    pool: HostPool
+    device: Device
+    store: Store | None
+    """Must be guarded, so that it raises nothing; None where chunks stay in host memory."""
+    name: Callable[[str], str]
+    """Turns a chunk's key into the base key of this rank's shard in the store."""
+    block_bytes: int
+    """Bytes of one of the manager's blocks in all layers together."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much an executor does at once."""
+
+    fetches: int
+    """Chunks that are fetched at the same time."""
+    waiting_puts: int
+    """Chunks that may wait to be put; one more drops the oldest."""
+    start_within_s: float
+    """Seconds after its plan by which a fetch must begin, where its load allows no fewer."""
