@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kvtransfer.arguments import checked_blocks, checked_skip, checked_tokens
 from kvtransfer.chunks.keys import Names, chunk_keys, namespace
-from kvtransfer.chunks.tiling import Target, Tiling
+from kvtransfer.chunks.tiling import Placement, Tiling
 from kvtransfer.errors import ConfigError
 from kvtransfer.plan import Plan
 from kvtransfer.scheduling.lookup import Lookup
@@ -106,8 +106,8 @@ class KVTransfer:
     def prefetch(self, token_ids: Sequence[int]) -> Transfer:
         """Bring the chunks of ``token_ids`` from the store to host memory."""
         keys = self._keys(token_ids)
-        targets = [Target(key) for key in keys[: self._loadable(keys)]]
-        return self._start_loads(targets)
+        placements = [Placement(key) for key in keys[: self._loadable(keys)]]
+        return self._start_loads(placements)
 
     def load(
         self, token_ids: Sequence[int], block_ids: Sequence[int], skip_tokens: int = 0
@@ -127,8 +127,8 @@ class KVTransfer:
         skip_tokens = checked_skip(skip_tokens, len(token_ids), self._tiling.block_tokens)
         self._planner.index.note_request(keys)
         hits = self._loadable(keys)
-        targets = self._tiling.targets(keys[:hits], ids, skip_tokens)
-        return self._start_loads(targets)
+        placements = self._tiling.placements(keys[:hits], ids, skip_tokens)
+        return self._start_loads(placements)
 
     def save(self, token_ids: Sequence[int], block_ids: Sequence[int]) -> Transfer:
         """Cache the whole chunks of ``token_ids`` that aren't held yet.
@@ -160,7 +160,7 @@ class KVTransfer:
         if self._is_closed:
             return
         self._is_closed = True
-        self._put_rest(time.monotonic() + _DRAIN_S)
+        self._flush(time.monotonic() + _DRAIN_S)
         self._executor.close()
         if self._lookup is not None:
             self._lookup.close()
@@ -197,17 +197,17 @@ class KVTransfer:
         stored = self._lookup.wait(beyond) if self._lookup is not None and beyond else frozenset()
         return self._planner.loadable(keys, stored)
 
-    def _start_loads(self, targets: Sequence[Target]) -> Transfer:
-        loads = self._planner.load(targets)
+    def _start_loads(self, placements: Sequence[Placement]) -> Transfer:
+        loads = self._planner.load(placements)
         self._run(loads=tuple(loads))
         chunk_tokens = self._tiling.chunk_tokens
         return self._transfer({load.job: chunk_tokens - load.first_token for load in loads})
 
-    def _put_rest(self, deadline_s: float) -> None:
+    def _flush(self, deadline_s: float) -> None:
         """What is written back only as it leaves, a few at once, for else the first are dropped."""
         while time.monotonic() < deadline_s:
             self._take_reports(0.0)
-            puts = self._planner.put_rest(_PUTS_AT_ONCE)
+            puts = self._planner.flush(_PUTS_AT_ONCE)
             if not puts:
                 return
             self._executor.run(Plan(puts=tuple(puts)))
@@ -215,7 +215,7 @@ class KVTransfer:
                 self._take_reports(_POLL_S)
 
     def _run(self, loads: tuple[Load, ...] = (), saves: tuple[Save, ...] = ()) -> None:
-        puts = (*self._planner.put_leaving(), *self._planner.put_again())
+        puts = tuple(self._planner.plan_puts())
         self._executor.run(Plan(loads=loads, saves=saves, puts=puts))
 
     def _transfer(self, jobs: dict[int, int]) -> Transfer:
