@@ -89,8 +89,13 @@ class LoadJobs:
             for job, slot, (key, blocks, first) in zip(jobs, slots, placements, strict=False)
         ]
 
-    def end(self, counts: Mapping[int, int], failed: set[int]) -> tuple[dict[int, int], set[int]]:
-        """Ranks have ended jobs, see :meth:`kvtransfer.scheduling.jobs.Jobs.end`."""
+    def end(
+        self, counts: Mapping[int, int], failed: set[int]
+    ) -> tuple[dict[int, int], set[int], list[int]]:
+        """Ranks have ended jobs, see :meth:`kvtransfer.scheduling.jobs.Jobs.end`.
+
+        Returns:
+            As there, and the slots that fetches have ended filling, well or not.
+        """
         ended, failed = self._jobs.end(counts, failed)
-        self._fetches.end(ended)
-        return ended, failed
+        return ended, failed, self._fetches.end(ended)

@@ -167,12 +167,14 @@ class Planner:
 
     def settle(self, report: Report) -> Settled:
         """Take in what one or more ranks report; jobs that all have ended give up their slots."""
-        loaded, failed_loads = self._loads.end(report.loaded, report.failed)
+        loaded, failed_loads, arrived = self._loads.end(report.loaded, report.failed)
         copied, failed_copies = self._saves.end(report.copied, report.failed)
         stored = self._puts.end(report.stored)
         lost = (loaded[job] for job in failed_loads), (copied[job] for job in failed_copies)
         for slot in chain(*lost):
             self._lose(slot)
+        if self._keep:
+            self.index.publish(chain(arrived, copied.values()))
         self._release([*loaded.values(), *copied.values(), *stored])
         return Settled(list(loaded), list(copied), failed_loads | failed_copies)
 
