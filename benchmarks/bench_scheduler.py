@@ -34,7 +34,7 @@ import redis
 
 from benchmarks.measure import Row, Sample, append_rows, print_table, quantiles
 from benchmarks.scheduler_load import BLOCK_TOKENS, CHUNK_TOKENS, Arrival, Scheduler
-from kvtransfer.chunks.keys import Names
+from kvtransfer.chunks.keys import EntryKeys
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.chunks.tiling import Tiling
 from kvtransfer.config import TransferConfig
@@ -62,7 +62,7 @@ _FACTS = SimpleNamespace(
     ranks=1, chunk=ChunkFormat.split("bfloat16", 32, CHUNK_TOKENS, 8, 128), block_tokens=16
 )
 _FINGERPRINT = "weights"
-NAMES = Names("org/model", _FACTS.ranks)
+NAMES = EntryKeys("org/model", _FACTS.ranks)
 """As a Llama 3 of 8 billion weights has them."""
 
 

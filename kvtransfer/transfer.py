@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from kvtransfer.arguments import checked_blocks, checked_skip, checked_tokens
-from kvtransfer.chunks.keys import Names, chunk_keys, namespace
+from kvtransfer.chunks.keys import EntryKeys, chunk_keys, namespace
 from kvtransfer.chunks.tiling import Placement, Tiling
 from kvtransfer.errors import ConfigError
 from kvtransfer.plan import Plan
@@ -67,7 +67,7 @@ class KVTransfer:
                 f"chunk_size={config.chunk_size} but the caches were cut for chunks of "
                 f"{chunk.tokens} tokens; make them equal"
             )
-        names = Names(config.model_name or model_name, world_size=1)
+        names = EntryKeys(config.model_name or model_name, world_size=1)
         shapes = {"layout": chunk.layout, "dtype": chunk.dtype, "shape": list(chunk.shape)}
         space = namespace({**facts, **shapes, "operator": config.namespace})
         shelf = Shelf()

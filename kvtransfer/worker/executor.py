@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
-    from kvtransfer.chunks.keys import Names
+    from kvtransfer.chunks.keys import EntryKeys
     from kvtransfer.chunks.paged import PagedCaches
     from kvtransfer.config import TransferConfig
     from kvtransfer.device import Device, Event
@@ -83,7 +83,7 @@ class Executor:
         cls,
         config: TransferConfig,
         caches: PagedCaches,
-        names: Names,
+        names: EntryKeys,
         rank: int,
         shelf: Shelf | None = None,
     ) -> Executor:

@@ -70,7 +70,9 @@ class ChangesAgainstAModel(RuleBasedStateMachine):
 
     @rule(keys=st.lists(st.sampled_from(KEYS), unique=True, max_size=3))
     def load(self, keys):
-        self.jobs += [("loaded", job) for job in self.plans.load([Placement(k, (1,)) for k in keys])]
+        self.jobs += [
+            ("loaded", job) for job in self.plans.load([Placement(k, (1,)) for k in keys])
+        ]
         self._note_plan()
 
     @rule(keys=st.lists(st.sampled_from(KEYS), unique=True, max_size=3))
