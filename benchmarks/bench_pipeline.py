@@ -22,7 +22,7 @@ import torch
 
 from benchmarks.measure import append_rows, interleaved, print_table, ratio_row, seconds_row
 from benchmarks.ttft_engines import BYTES_PER_TOKEN, CHUNK_TOKENS
-from kvtransfer.chunks.keys import Names
+from kvtransfer.chunks.keys import EntryKeys
 from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.config import TransferConfig
 from kvtransfer.plan import Load, Plan, Report, Save
@@ -132,7 +132,7 @@ def restoring(chunks: int) -> Iterator[Restoring]:
         config = TransferConfig.of(
             remote_url=server.url, max_local_cpu_size=1.1 * size_bytes / 2**30
         )
-        executor = Executor.open(config, caches, Names("SmolLM2-135M", 1), 0)
+        executor = Executor.open(config, caches, EntryKeys("SmolLM2-135M", 1), 0)
         try:
             yield Restoring(executor, memory, chunks)
         finally:

@@ -22,7 +22,7 @@ from benchmarks.changing_loads import CHANGES, Shape, changing_load
 from benchmarks.measure import ROOT, Row, append_rows, print_table, quantiles, seconds_row
 from benchmarks.s3fifo import S3FIFO
 from benchmarks.workloads import chats_and_documents
-from kvtransfer.chunks.tiling import Target
+from kvtransfer.chunks.tiling import Placement
 from kvtransfer.policies import POLICIES
 from kvtransfer.scheduling.index import Index
 from kvtransfer.scheduling.planner import Planner
@@ -121,7 +121,7 @@ def speed_rows(rounds: int = 200) -> Iterator[Row]:
 
 def planned(planner: Planner, keys: Sequence[str]) -> float:
     """CPU seconds until the request's loads are planned."""
-    targets = [Target(key) for key in keys]
+    targets = [Placement(key) for key in keys]
     begun_s = time.thread_time()
     planner.index.note_request(keys)
     held = planner.held(keys)

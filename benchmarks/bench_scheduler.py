@@ -34,7 +34,7 @@ import redis
 
 from benchmarks.measure import Row, Sample, append_rows, print_table, quantiles
 from benchmarks.scheduler_load import BLOCK_TOKENS, CHUNK_TOKENS, Arrival, Scheduler
-from kvtransfer.chunks.keys import Names
+from kvtransfer.chunks.keys import EntryKeys
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.chunks.tiling import Tiling
 from kvtransfer.config import TransferConfig
@@ -43,6 +43,8 @@ from kvtransfer.connector.keys.key_space import KeySpace
 from kvtransfer.connector.keys.media import Media
 from kvtransfer.connector.scheduling.pace import Pace
 from kvtransfer.connector.scheduling.scheduler import Duties, SchedulerSide
+from kvtransfer.connector.weights.agreed import AgreedWeights
+from kvtransfer.connector.weights.news import Holding, weights_name
 from kvtransfer.metrics import Metrics
 from kvtransfer.scheduling.index import Index
 from kvtransfer.scheduling.lookup import Lookup
@@ -59,7 +61,8 @@ LONG_CHUNKS, MOST_CHUNKS = 512, 16
 _FACTS = SimpleNamespace(
     ranks=1, chunk=ChunkFormat.split("bfloat16", 32, CHUNK_TOKENS, 8, 128), block_tokens=16
 )
-NAMES = Names("org/model", _FACTS.ranks)
+_FINGERPRINT = "weights"
+NAMES = EntryKeys("org/model", _FACTS.ranks)
 """As a Llama 3 of 8 billion weights has them."""
 
 
@@ -148,18 +151,21 @@ def _arrivals(count: int, long: int) -> list[Arrival]:
 
 def _store_half(client: redis.Redis, key_space: KeySpace, arrivals: list[Arrival]) -> None:
     """Enough for a lookup to find every second request."""
+    weights = weights_name((_FINGERPRINT,))
     for arrival in arrivals[::2]:
-        chain = key_space.chain(arrival, "", None, ())
+        chain = key_space.chain(arrival, weights, None, ())
         names = [NAMES.shard(0, key) for key in chain.extend(arrival.all_token_ids)]
         client.mset({name + half: b"" for name in names for half in ("", "_bytes")})
 
 
 @contextmanager
 def _side(url: str, key_space: KeySpace) -> Iterator[SchedulerSide]:
-    metrics = Metrics()
+    metrics, weights = Metrics(), AgreedWeights(_FACTS.ranks)
+    weights.take({0: Holding(_FINGERPRINT, 0)})
     lookup = Lookup.open(TransferConfig.of(remote_url=url), _FACTS.chunk, NAMES)
     side = SchedulerSide(
         key_space,
+        weights,
         Adapters(ranks=1),
         Media(trust_uuids=False, can_see=True),
         Planner(Index(SLOTS), ranks=1, keep=True, put=True),

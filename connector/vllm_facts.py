@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vllm.v1.kv_cache_interface import FullAttentionSpec, MLAAttentionSpec
 
-from kvtransfer.chunks.keys import Names
+from kvtransfer.chunks.keys import EntryKeys
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.chunks.tiling import Tiling
@@ -50,9 +50,9 @@ class ModelFacts:
         """How its tokens lie in blocks and chunks."""
         return Tiling(self.chunk.tokens, self.block_tokens)
 
-    def names(self, config: TransferConfig) -> Names:
+    def names(self, config: TransferConfig) -> EntryKeys:
         """What its chunks are called in a store."""
-        return Names(config.model_name or self.model_name, self.ranks)
+        return EntryKeys(config.model_name or self.model_name, self.ranks)
 
 
 def describe(

@@ -1,4 +1,4 @@
-"""What a caller of ``KVTransfer`` passes, checked before anything begins."""
+"""Checks what a caller passes to ``KVTransfer`` before anything begins."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _SHOWN = 8
 
 
 def checked_tokens(token_ids: object) -> Sequence[int]:
-    """``token_ids``, which are a sequence of integers; their range is checked where they are hashed.
+    """Return ``token_ids`` if it is a sequence of integers; hashing checks their range.
 
     Raises:
-        ValueError: they aren't.
+        ValueError: it isn't.
     """
     if not isinstance(token_ids, Iterable) or not hasattr(token_ids, "__getitem__"):
         raise ValueError(f"token_ids={token_ids!r} is no sequence; pass the ids in order")
@@ -25,10 +25,10 @@ def checked_tokens(token_ids: object) -> Sequence[int]:
 
 
 def checked_blocks(block_ids: object, needed: int, blocks: int) -> list[int]:
-    """The first ``needed`` of ``block_ids``, all of which are distinct and in ``[0, blocks)``.
+    """Return the first ``needed`` of ``block_ids`` if all are distinct and in ``[0, blocks)``.
 
     Raises:
-        ValueError: they aren't, or are fewer.
+        ValueError: they aren't, or there are fewer.
     """
     if not isinstance(block_ids, Iterable):
         raise ValueError(f"block_ids={block_ids!r} is no sequence; pass the blocks in order")
@@ -52,7 +52,7 @@ def checked_blocks(block_ids: object, needed: int, blocks: int) -> list[int]:
 
 
 def checked_skip(skip_tokens: object, tokens: int, block_tokens: int) -> int:
-    """``skip_tokens``, which is some whole blocks of the ``tokens``.
+    """Return ``skip_tokens`` if it is the length of some whole blocks, at most ``tokens``.
 
     Raises:
         ValueError: it isn't.
@@ -69,5 +69,5 @@ def checked_skip(skip_tokens: object, tokens: int, block_tokens: int) -> int:
 
 
 def _is_integer(kind: type) -> bool:
-    """Python's own, NumPy's and torch's; True and False are no numbers of anything."""
+    """Whether ``kind`` is an integer type of Python, NumPy or torch; a bool is none."""
     return hasattr(kind, "__index__") and not issubclass(kind, bool)

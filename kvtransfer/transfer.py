@@ -1,4 +1,4 @@
-"""The object a caller holds: the deciding and the obeying side in one process."""
+"""The object that a caller holds: the deciding and the obeying side in one process."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 from kvtransfer.arguments import checked_blocks, checked_skip, checked_tokens
-from kvtransfer.chunks.keys import Names, chunk_keys, namespace
-from kvtransfer.chunks.tiling import Target, Tiling
+from kvtransfer.chunks.keys import EntryKeys, chunk_keys, namespace
+from kvtransfer.chunks.tiling import Placement, Tiling
 from kvtransfer.errors import ConfigError
 from kvtransfer.plan import Plan
 from kvtransfer.scheduling.lookup import Lookup
@@ -25,19 +25,29 @@ if TYPE_CHECKING:
     from kvtransfer.plan import Load, Save
 
 _POLL_S = 0.05
-# When closing, for what is to be written back.
+# The longest that ``close`` takes to flush what is written back only as it leaves host memory.
 _DRAIN_S = 10.0
-_PUTS_AT_ONCE = 4
+_FLUSHES_AT_ONCE = 4
 
 
 class KVTransfer:
-    """Chunks between a caller's paged caches and host memory, and the store behind it.
+    """Saves chunks of KV from paged caches to host memory and a store, and loads them back.
 
-    For one thread. The caller's tensors are borrowed until ``close``; blocks given to ``load`` or
-    ``save`` belong to the transfer that is returned until it is done.
+    A chunk is the KV of ``chunk_size`` successive tokens (256 unless configured otherwise) in all
+    layers. It is found again by the ids of its tokens and of all tokens before it.
 
-    Arguments are checked before anything begins: ``ValueError`` names the one that can't be. After
-    ``close`` every call but ``close`` raises ``RuntimeError``; transfers may still be asked.
+    All calls come from one thread. None but ``lookup`` (and ``load`` and ``prefetch``, which look
+    up first) waits for a store, and none waits for a copy: see :class:`Transfer`.
+
+    Ownership: the tensors in ``caches`` stay the caller's and must stay alive until ``close``.
+    From ``load`` on, the blocks that it fills must be neither read nor written until the transfer
+    is done; from ``save`` on, its blocks must not be written until the transfer is done. On a
+    device, ``load`` and ``save`` are ordered behind the work that the caller has already
+    submitted to the current stream.
+
+    Arguments are checked before anything begins. After ``close`` every call but ``close`` raises
+    ``RuntimeError``; transfers may still be asked. Failures of the store are misses: they are
+    logged and counted, never raised.
     """
 
     @classmethod
@@ -49,17 +59,21 @@ class KVTransfer:
         model_name: str,
         facts: Mapping[str, object],
     ) -> KVTransfer:
-        """Take host memory as ``config`` says; the store is connected to when first used.
+        """Allocate host memory as ``config`` says; the store is connected to when first used.
 
         Args:
-            config: sizes, store, timeouts.
-            caches: the paged tensors.
-            model_name: the first part of each key in the store.
+            config: sizes, store, timeouts. ``max_local_cpu_size`` GiB of host memory are
+                allocated at once, and pinned where the caches are on a GPU.
+            caches: the engine's paged tensors, of any dtype that
+                :class:`kvtransfer.PagedCaches` takes, all on one device.
+            model_name: the first part of each key in the store; ``config.model_name`` overrides it.
             facts: plain JSON of everything that shapes the cached bytes and isn't visible in
-                ``caches``: the weights, quantisation, rope settings, adapters.
+                ``caches``: the weights, quantisation, rope settings, adapters. Only processes
+                whose facts are equal find each other's chunks.
 
         Raises:
-            ConfigError: the settings don't fit the caches, or name a store we don't know.
+            ConfigError: the settings don't fit the caches, host memory holds no chunk, a fact is
+                not plain JSON, or no such store is known.
         """
         chunk = caches.chunk
         if chunk.tokens != config.chunk_size:
@@ -67,7 +81,7 @@ class KVTransfer:
                 f"chunk_size={config.chunk_size} but the caches were cut for chunks of "
                 f"{chunk.tokens} tokens; make them equal"
             )
-        names = Names(config.model_name or model_name, world_size=1)
+        names = EntryKeys(config.model_name or model_name, world_size=1)
         shapes = {"layout": chunk.layout, "dtype": chunk.dtype, "shape": list(chunk.shape)}
         space = namespace({**facts, **shapes, "operator": config.namespace})
         shelf = Shelf()
@@ -100,44 +114,82 @@ class KVTransfer:
         """By job, until it has ended."""
 
     def lookup(self, token_ids: Sequence[int]) -> int:
-        """How many tokens from the first on could be loaded; waits for the store's answer."""
+        """Count the tokens from the first on that ``load`` could bring now.
+
+        Waits for the store's answer, at most ``lookup_timeout_ms``; a late answer counts as a miss.
+
+        Args:
+            token_ids: the tokens of a sequence from its first on, integers in ``[0, 2**31)``.
+
+        Returns:
+            A multiple of the chunk's tokens.
+
+        Raises:
+            ValueError: ``token_ids`` is no sequence of such integers.
+        """
         return self._loadable(self._keys(token_ids)) * self._tiling.chunk_tokens
 
     def prefetch(self, token_ids: Sequence[int]) -> Transfer:
-        """Bring the chunks of ``token_ids`` from the store to host memory."""
+        """Bring the chunks of ``token_ids`` from the store to host memory; no block is touched.
+
+        Args:
+            token_ids: as for ``lookup``.
+
+        Returns:
+            A transfer that is done once they are there; a later ``load`` finds them.
+
+        Raises:
+            ValueError: ``token_ids`` is no sequence of integers in ``[0, 2**31)``.
+        """
         keys = self._keys(token_ids)
-        targets = [Target(key) for key in keys[: self._loadable(keys)]]
-        return self._start_loads(targets)
+        placements = [Placement(key) for key in keys[: self._loadable(keys)]]
+        return self._start_loads(placements)
 
     def load(
         self, token_ids: Sequence[int], block_ids: Sequence[int], skip_tokens: int = 0
     ) -> Transfer:
-        """Fill blocks with the cached chunks of ``token_ids``, as far as they go.
+        """Fill blocks with the cached chunks of ``token_ids``, up to the first that is not cached.
 
         Args:
-            token_ids: the whole prefix, from the first token of the sequence on.
-            block_ids: the blocks of those tokens, in order, from the first token on.
-            skip_tokens: so many tokens, whole blocks, are in their blocks already.
+            token_ids: the whole prefix, from the first token of the sequence on, integers in
+                ``[0, 2**31)``.
+            block_ids: the blocks of those tokens, in order, from the first token on: distinct
+                integers in ``[0, caches.blocks)``, at least one for every ``caches.block_tokens``
+                tokens of each whole chunk.
+            skip_tokens: leading tokens whose blocks are filled already and are not written; a
+                multiple of ``caches.block_tokens``, at most ``len(token_ids)``.
+
+        Returns:
+            A transfer; what it ``wait``s for are the tokens behind ``skip_tokens``. Blocks of
+            chunks that did not arrive have undefined contents.
 
         Raises:
-            ValueError: a block is missing, is none of the caches' or is named twice.
+            ValueError: an argument is not as above; the message names it and its values.
         """
         keys = self._keys(token_ids)
         ids = self._block_ids(block_ids, len(keys))
         skip_tokens = checked_skip(skip_tokens, len(token_ids), self._tiling.block_tokens)
         self._planner.index.note_request(keys)
         hits = self._loadable(keys)
-        targets = self._tiling.targets(keys[:hits], ids, skip_tokens)
-        return self._start_loads(targets)
+        placements = self._tiling.placements(keys[:hits], ids, skip_tokens)
+        return self._start_loads(placements)
 
     def save(self, token_ids: Sequence[int], block_ids: Sequence[int]) -> Transfer:
-        """Cache the whole chunks of ``token_ids`` that aren't held yet.
+        """Cache the whole chunks of ``token_ids`` that host memory doesn't hold yet.
 
-        Done means that the blocks may be written again; the store gets the chunks later, at the
-        latest in ``close``.
+        Chunks for which no slot is free are left out; a partial chunk at the end is never saved.
+
+        Args:
+            token_ids: as for ``load``.
+            block_ids: as for ``load``; the blocks hold the KV of those tokens, or will by the work
+                that is already submitted to the current stream.
+
+        Returns:
+            A transfer of the chunks that are copied. Once it is done the blocks may be written
+            again. The store gets the chunks later, at the latest in ``close``.
 
         Raises:
-            ValueError: a block is missing, is none of the caches' or is named twice.
+            ValueError: an argument is not as above; the message names it and its values.
         """
         keys = self._keys(token_ids)
         ids = self._block_ids(block_ids, len(keys))
@@ -153,14 +205,14 @@ class KVTransfer:
         return self._transfer({save.job: self._tiling.chunk_tokens for save in saves})
 
     def close(self) -> None:
-        """Finish what is under way, give what time allows to the store, free host memory.
+        """Finish what is under way, put into the store what time allows, and free host memory.
 
-        Again is harmless.
+        A second call does nothing.
         """
         if self._is_closed:
             return
         self._is_closed = True
-        self._put_rest(time.monotonic() + _DRAIN_S)
+        self._flush(time.monotonic() + _DRAIN_S)
         self._executor.close()
         if self._lookup is not None:
             self._lookup.close()
@@ -197,17 +249,17 @@ class KVTransfer:
         stored = self._lookup.wait(beyond) if self._lookup is not None and beyond else frozenset()
         return self._planner.loadable(keys, stored)
 
-    def _start_loads(self, targets: Sequence[Target]) -> Transfer:
-        loads = self._planner.load(targets)
+    def _start_loads(self, placements: Sequence[Placement]) -> Transfer:
+        loads = self._planner.load(placements)
         self._run(loads=tuple(loads))
         chunk_tokens = self._tiling.chunk_tokens
         return self._transfer({load.job: chunk_tokens - load.first_token for load in loads})
 
-    def _put_rest(self, deadline_s: float) -> None:
-        """What is written back only as it leaves, a few at once, for else the first are dropped."""
+    def _flush(self, deadline_s: float) -> None:
+        """Put what is written back only as it leaves: a few at a time, lest the first are dropped."""
         while time.monotonic() < deadline_s:
             self._take_reports(0.0)
-            puts = self._planner.put_rest(_PUTS_AT_ONCE)
+            puts = self._planner.flush(_FLUSHES_AT_ONCE)
             if not puts:
                 return
             self._executor.run(Plan(puts=tuple(puts)))
@@ -215,7 +267,7 @@ class KVTransfer:
                 self._take_reports(_POLL_S)
 
     def _run(self, loads: tuple[Load, ...] = (), saves: tuple[Save, ...] = ()) -> None:
-        puts = (*self._planner.put_leaving(), *self._planner.put_again())
+        puts = tuple(self._planner.plan_puts())
         self._executor.run(Plan(loads=loads, saves=saves, puts=puts))
 
     def _transfer(self, jobs: dict[int, int]) -> Transfer:
@@ -231,21 +283,27 @@ class KVTransfer:
 
 
 class Transfer:
-    """Chunks on their way; for the thread of its :class:`KVTransfer`."""
+    """Chunks on their way; only the thread of their :class:`KVTransfer` may call it."""
 
     def __init__(self, take_reports: Callable[[float], None], jobs: dict[int, int]) -> None:
         self.ended: dict[int, bool] = {}
-        """Jobs that have ended, and whether well; :class:`KVTransfer` writes it."""
+        """Whether each job that has ended succeeded; only :class:`KVTransfer` writes it."""
         self._take_reports = take_reports
         self._jobs = jobs
 
     def done(self) -> bool:
-        """Whether all of it has ended, well or badly."""
+        """Whether all of it has ended, successfully or not; returns at once."""
         self._take_reports(0.0)
         return len(self.ended) == len(self._jobs)
 
     def wait(self, timeout_s: float | None = None) -> int:
-        """Wait for the end; returns how many tokens, from the first on, have arrived.
+        """Wait for the end; blocks of a load are the caller's again, of a save may be written.
+
+        Args:
+            timeout_s: seconds to wait; None: until the end, which a store's timeouts bound.
+
+        Returns:
+            How many tokens of the transfer, from its first on, have arrived.
 
         Raises:
             TimeoutError: it has not ended after ``timeout_s``.

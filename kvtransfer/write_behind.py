@@ -1,4 +1,4 @@
-"""Work that may wait, and that is dropped, oldest first, rather than wait in too long a line."""
+"""Writes in the background, and drops the oldest waiting item when too many wait."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ T = TypeVar("T")
 
 
 class WriteBehind(Generic[T]):
-    """Does ``write`` to each item offered, in order, on a thread of its own.
+    """A queue of items and a thread that writes each of them, in order.
 
     Args:
-        write: is called on the thread. An exception costs its item alone, and is logged.
-        drop: is told which item was never written: on the thread that offers or closes, or after
-            an exception of ``write``.
+        write: called on the thread for each item. An exception is logged and costs its item alone.
+        drop: called for each item that was never written: on the thread that offers or closes, or
+            on the writing thread after an exception of ``write``.
         limit: items that may wait; one more drops the oldest.
+        name: of the thread.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class WriteBehind(Generic[T]):
         self._thread.start()
 
     def offer(self, item: T) -> None:
-        """Write ``item`` in its turn; returns at once."""
+        """Write ``item`` after those that wait; returns at once."""
         with self._change:
             self._waiting.append(item)
             oldest = self._waiting.popleft() if len(self._waiting) > self._limit else None
@@ -47,17 +48,17 @@ class WriteBehind(Generic[T]):
             self._drop(oldest)
 
     def add(self, item: T) -> None:
-        """Write ``item`` in its turn too, and drop none for it, however many wait."""
+        """Write ``item`` after those that wait, and drop none for it, however many wait."""
         with self._change:
             self._waiting.append(item)
             self._change.notify_all()
 
     def __len__(self) -> int:
-        """Items that wait."""
+        """How many items wait."""
         return len(self._waiting)
 
     def close(self, drain_s: float) -> None:
-        """Write what waits for at most ``drain_s``, drop the rest, and end after the last write."""
+        """Keep writing for at most ``drain_s``, drop what still waits, and end the thread."""
         with self._change:
             self._change.wait_for(lambda: not self._waiting, drain_s)
             rest = list(self._waiting)

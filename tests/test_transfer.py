@@ -300,7 +300,7 @@ class Refusals:
 
 @pytest.mark.parametrize("kind", ["flushed", "expired", "refused"])
 def test_what_the_store_lost_or_refused_is_put_again_while_host_memory_holds_it(kind, monkeypatch):
-    monkeypatch.setattr("kvtransfer.scheduling.put_again.EVERY_S", 0.0)
+    monkeypatch.setattr("kvtransfer.scheduling.reoffer.EVERY_S", 0.0)
     layers, caches = paged()
     with EmbeddedServer(64 << 20) as server, opened(caches, remote_url=server.url) as kv:
         with lost(server, kind) as client:
@@ -326,7 +326,7 @@ def test_what_the_store_lost_or_refused_is_put_again_while_host_memory_holds_it(
 
 
 def test_what_came_from_the_store_is_put_again_too(server, monkeypatch):
-    monkeypatch.setattr("kvtransfer.scheduling.put_again.EVERY_S", 0.0)
+    monkeypatch.setattr("kvtransfer.scheduling.reoffer.EVERY_S", 0.0)
     _, caches = paged()
     with opened(caches, remote_url=server.url) as kv:
         kv.save(TOKENS, range(8)).wait()

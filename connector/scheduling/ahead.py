@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from kvtransfer.chunks.tiling import Target
+from kvtransfer.chunks.tiling import Placement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,7 +69,7 @@ class Ahead:
         key = self._offers.found
         if key is None or key in self._planner.index or not self._pace.take_probe():
             return
-        for load in self._planner.load([Target(key)]):
+        for load in self._planner.load([Placement(key)]):
             self._probes[load.job] = self._pace.begin_probe(self._tiling.chunk_tokens)
             yield load
 
@@ -82,7 +82,7 @@ class Ahead:
             return []
         self._rest = request_id, keys[_AT_ONCE:]
         index = self._planner.index
-        loads = self._planner.load([Target(key) for key in keys[:_AT_ONCE] if key not in index])
+        loads = self._planner.load([Placement(key) for key in keys[:_AT_ONCE] if key not in index])
         self._prefetches.update(load.job for load in loads)
         if loads:
             self._metrics.add("prefetched_chunks", len(loads))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kvtransfer.metrics import Metrics
     from kvtransfer.plan import Load
     from kvtransfer.scheduling.planner import Planner
-    from kvtransfer.scheduling.promise import Promise
+    from kvtransfer.scheduling.reservation import Reservation
 
 # A request of so many chunks has its jobs at once; those of a longer one come with the steps.
 _AT_ONCE = 16
@@ -28,7 +28,7 @@ class _Rest:
     """What a request is still to get jobs for."""
 
     tracked: Tracked
-    promise: Promise
+    promise: Reservation
     keys: Sequence[str]
     """From its first chunk to the last to load, whether loaded or not."""
     skip_tokens: int
@@ -64,7 +64,7 @@ class Loads:
         skip_tokens = tracked.local_tokens
         first = skip_tokens // self._tiling.chunk_tokens
         keys = tracked.keys[: -(-(skip_tokens + external_tokens) // self._tiling.chunk_tokens)]
-        promise = self._planner.promise(keys[first:])
+        promise = self._planner.reserve(keys[first:])
         assert len(promise.slots) == len(keys) - first, "match promised what there is no room for"
         self._note(tracked, promise, external_tokens)
         deadline_s = self._pace.deadline_s(external_tokens, skip_tokens)
@@ -135,7 +135,7 @@ class Loads:
         taken, self._given_up = self._given_up, set()
         return taken
 
-    def _note(self, tracked: Tracked, promise: Promise, external_tokens: int) -> None:
+    def _note(self, tracked: Tracked, promise: Reservation, external_tokens: int) -> None:
         chunk_tokens, skip_tokens = self._tiling.chunk_tokens, tracked.local_tokens
         fetched_tokens = promise.fetches * chunk_tokens
         if promise.slots[0] is None:
@@ -154,7 +154,7 @@ class Loads:
         tracked = rest.tracked
         first = rest.skip_tokens // self._tiling.chunk_tokens + rest.promise.begun
         keys = rest.keys[: first + most]
-        targets = self._tiling.targets(keys, tracked.block_ids, rest.skip_tokens, first)
+        targets = self._tiling.placements(keys, tracked.block_ids, rest.skip_tokens, first)
         loads = self._planner.load_next(rest.promise, targets, self._pace.left_s(rest.deadline_s))
         for load in loads:
             tracked.loading.add(load.job)
@@ -174,4 +174,4 @@ class Loads:
             tracked.journey = (
                 replace(tracked.journey, tokens=begun_tokens) if begun_tokens > 0 else None
             )
-        self._planner.let_go(rest.promise)
+        rest.promise.release()

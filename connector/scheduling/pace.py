@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from operator import mul
 from typing import TYPE_CHECKING
 
-from kvtransfer.scheduling.cost import Cost, Line
+from kvtransfer.scheduling.cost import Cost
+from kvtransfer.scheduling.linear_fit import LinearFit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -56,7 +57,7 @@ class Pace:
         self._cost = Cost((HOST, STORE), margin)
         self._metrics = metrics
         self._clock = clock
-        self._answer_s = Line(from_zero=False)
+        self._answer_s = LinearFit(from_zero=False)
         self._steps: deque[Step] = deque()
         self._last_end_s = 0.0
         self._numbers = 0

@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kvtransfer.chunks.tiling import Target
+from kvtransfer.chunks.tiling import Placement
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence, Set
@@ -205,7 +205,7 @@ class Saves:
         """Jobs for the next chunks of a request that are held nowhere."""
         first, keys = tracked.saved_chunks, tracked.keys
         wanted = self._next_wanted(tracked, keys, stored, most)
-        targets = [Target(keys[i], self._tiling.blocks(i, tracked.block_ids)) for i in wanted]
+        targets = [Placement(keys[i], self._tiling.blocks(i, tracked.block_ids)) for i in wanted]
         saves = self._planner.save_all(targets, after=keys[first - 1] if first else None)
         if len(saves) < len(targets):
             self._metrics.add("save_skipped_chunks", len(targets) - len(saves))

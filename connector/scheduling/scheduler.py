@@ -194,7 +194,7 @@ class SchedulerSide:
             reuses_blocks=reuses_blocks,
             step=self._pace.begin_step(counts, contexts),
             patience_s=self._patience_s(output),
-            puts=(*self._planner.put_leaving(), *self._planner.put_again()),
+            puts=tuple(self._planner.plan_puts()),
             wants_report=self._loads.has_given_up,
         )
 

@@ -1,1 +1,1 @@
-"""What the bytes of a chunk are, where they lie in an engine's blocks, and what they are called."""
+"""Says what the bytes of a chunk are, where they lie in blocks, and which key they have."""

@@ -1,11 +1,11 @@
-"""Token ids to chunk keys: a chain of hashes, so equal keys mean equal bytes.
+"""Makes chunk keys from token ids by a chain of hashes, so that equal keys mean equal bytes.
 
 ``h_0 = SHA-256(namespace)`` and ``h_i = SHA-256(h_{i-1} || token ids of chunk i || extras of
 chunk i)``; a key is the first 128 bits of ``h_i`` as 32 hex digits. Nothing here depends on the
 process: no salted ``hash()``, no dictionary order, no address.
 
-Inside a process a tenant's key goes on with ``.`` and the tenant, so that whatever passes keys on
-also says whose chunks they are. Stores get the two apart.
+Inside a process a ``.`` and the tenant follow the key of a tenant's chunk, so that code which
+passes keys on also says whose chunks they are. Stores get the two separately.
 """
 
 from __future__ import annotations
@@ -24,18 +24,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 FORMAT_VERSION = 2
-"""Raised whenever the meaning of a key or of a chunk's bytes changes."""
+"""We raise this whenever the meaning of a key or of a chunk's bytes changes."""
 
 KEY_HEX_DIGITS = 32
 _PLAIN = "".join(map(chr, range(0x21, 0x7F))).translate(str.maketrans("", "", "%@{}"))
 
 
 def namespace(facts: Mapping[str, object]) -> bytes:
-    """Canonical JSON of everything but the tokens that shapes a chunk's bytes.
+    """Render as canonical JSON the ``facts``: all but the tokens that shapes a chunk's bytes.
 
     Raises:
-        ConfigError: a fact is not plain JSON; a rendering by ``repr`` could differ between
-            processes.
+        ConfigError: a fact is not plain JSON; its ``repr`` could differ between processes.
     """
     named = {"kvtransfer": FORMAT_VERSION, **facts}
     try:
@@ -64,15 +63,15 @@ def _not_json(named: Mapping[str, object]) -> list[str]:
 
 
 def tenant_of_salt(salt: str | None) -> str:
-    """The tenant whose requests have the ``cache_salt`` that vLLM was given; empty for none.
+    """The tenant whose requests have this ``cache_salt``; empty if there is no salt.
 
-    A digest, since the salt itself may be a secret, and plans are shown in vLLM's crash reports.
+    It is a digest, since the salt may be a secret, and vLLM's crash reports show plans.
     """
     return hashlib.sha256(b"tenant " + salt.encode()).hexdigest()[:KEY_HEX_DIGITS] if salt else ""
 
 
 def tenant_of(key: str) -> str:
-    """Whose chunk ``key`` names."""
+    """The tenant whose chunk ``key`` names; empty if it is no tenant's."""
     return key.partition(".")[2]
 
 
@@ -83,14 +82,14 @@ def chunk_keys(
     namespace: bytes,
     extras: Sequence[bytes] = (),
 ) -> list[str]:
-    """One key for each whole chunk of ``token_ids``; a partial tail has none.
+    """Make one key for each whole chunk of ``token_ids``; a partial tail has none.
 
     Args:
         token_ids: ids below 2**31, hashed as little-endian int32.
         chunk_tokens: tokens in a chunk.
         namespace: what :func:`namespace` returned.
-        extras: for chunk ``i``, whatever beside its ids decides its bytes (images, say); chunks
-            past the end have none.
+        extras: at ``i``, whatever beside its ids decides the bytes of chunk ``i``, such as an
+            image; chunks past the end have none.
 
     Raises:
         ValueError: an id is negative or needs more than 31 bits.
@@ -99,7 +98,10 @@ def chunk_keys(
 
 
 class KeyChain:
-    """The keys of a sequence that grows; ``tenant`` and arguments as for :func:`chunk_keys`."""
+    """The keys of a sequence that grows.
+
+    Arguments are those of :func:`chunk_keys`; each key ends with ``tenant`` if it is not empty.
+    """
 
     def __init__(
         self,
@@ -116,12 +118,16 @@ class KeyChain:
         self._keys: list[str] = []
 
     def extend(self, token_ids: Sequence[int]) -> list[str]:
-        """The keys of all whole chunks of ``token_ids``: the whole sequence, grown at its end."""
+        """The keys of all whole chunks of ``token_ids``, the whole sequence as it is by now."""
         self.advance(token_ids, len(token_ids))
         return self._keys
 
     def advance(self, token_ids: Sequence[int], most_tokens: int) -> list[str] | None:
-        """Hash at most so many tokens more, one chunk at least; the keys once all are known."""
+        """Hash at most ``most_tokens`` more, but at least one chunk.
+
+        Returns:
+            The keys of all whole chunks; None while some are still to be hashed.
+        """
         begin = len(self._keys) * self._chunk_tokens
         left = (len(token_ids) - begin) // self._chunk_tokens
         count = min(left, max(1, most_tokens // self._chunk_tokens))
@@ -133,10 +139,10 @@ class KeyChain:
         return self._keys if count == left else None
 
     def _append(self, token_bytes: bytes) -> None:
-        chain = hashlib.sha256(self._parent + token_bytes)
+        digest = hashlib.sha256(self._parent + token_bytes)
         if len(self._keys) < len(self._extras):
-            chain.update(self._extras[len(self._keys)])
-        self._parent = chain.digest()
+            digest.update(self._extras[len(self._keys)])
+        self._parent = digest.digest()
         self._keys.append(self._parent.hex()[:KEY_HEX_DIGITS] + self._ending)
 
 
@@ -154,7 +160,7 @@ def _little_endian(token_ids: Sequence[int]) -> bytes:
 
 @dataclass(frozen=True)
 class BaseKey:
-    """The parts of a store's key: whose shard of which chunk."""
+    """The parts of a base key: which worker's shard of which chunk of which model."""
 
     model_name: str
     world_size: int
@@ -163,7 +169,7 @@ class BaseKey:
 
 
 def base_key(model_name: str, world_size: int, worker_id: int, chunk_hash: str) -> str:
-    """``{model_name}@{world_size}@{worker_id}@{chunk_hash}``, the name of an entry in a store.
+    """The key of an entry in a store: ``{model_name}@{world_size}@{worker_id}@{chunk_hash}``.
 
     ``%``, ``@``, braces, blanks and non-ASCII in the model's name are percent-escaped: an ``@``
     would shift the fields, and braces would send a whole model to one slot of a Redis Cluster.
@@ -172,22 +178,22 @@ def base_key(model_name: str, world_size: int, worker_id: int, chunk_hash: str) 
 
 
 def parse_base_key(key: str) -> BaseKey:
-    """The parts of ``key``; the inverse of :func:`base_key`."""
+    """Take ``key`` apart; the inverse of :func:`base_key`."""
     model_name, world_size, worker_id, chunk_hash = key.split("@")
     return BaseKey(unquote(model_name), int(world_size), int(worker_id), chunk_hash)
 
 
 @dataclass(frozen=True)
-class Names:
-    """What a model's chunks are called in a store."""
+class EntryKeys:
+    """Makes the base keys under which a store holds a model's chunks, one entry a rank."""
 
     model_name: str
     world_size: int
 
     def shard(self, worker_id: int, key: str) -> str:
-        """The base key of one rank's part of the chunk ``key``."""
+        """The base key of one rank's shard of the chunk ``key``."""
         return base_key(self.model_name, self.world_size, worker_id, key.partition(".")[0])
 
     def shards(self, key: str) -> list[str]:
-        """The base keys of all ranks' parts; the chunk is there when all of them are."""
+        """The base keys of all ranks' shards; the chunk is there when all of them are."""
         return [self.shard(rank, key) for rank in range(self.world_size)]

@@ -1,4 +1,4 @@
-"""What the bytes of a chunk are: the same on every engine, device and attention backend."""
+"""Defines the bytes of a chunk, the same on every engine, device and attention backend."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _ELEMENT_BYTES = {
 
 @dataclass(frozen=True)
 class ChunkFormat:
-    """What every payload of one store is; under any other the same bytes mean nothing.
+    """The format of every payload of one store; in another format the same bytes mean nothing.
 
-    Raw little-endian elements, outermost dimension first, without padding or header. The tokens of
-    one layer's keys (or values, or content) are a *plane*, ``[tokens, heads, dim]``.
+    A payload is raw little-endian elements, outermost dimension first, without padding or header.
+    The tokens of one layer's keys (or values, or content) are a *plane*, ``[tokens, heads, dim]``.
     """
 
     layout: str
-    """Name of the order: ``split`` is ``[layers, 2, tokens, heads, dim]``, keys before values;
+    """The order of dimensions: ``split`` is ``[layers, 2, tokens, heads, dim]``, keys before values;
     ``content`` is ``[layers, tokens, heads, dim]``, whatever a token's cell holds."""
     dtype: str
     """Element type as torch spells it, ``float16``."""
@@ -40,12 +40,15 @@ class ChunkFormat:
 
     @classmethod
     def split(cls, dtype: str, layers: int, tokens: int, heads: int, dim: int) -> ChunkFormat:
-        """Keys and values of ``heads`` heads."""
+        """The format of a cache that holds keys and values of ``heads`` heads."""
         return cls._of("split", dtype, (layers, 2, tokens, heads, dim), tokens)
 
     @classmethod
     def content(cls, dtype: str, layers: int, tokens: int, heads: int, dim: int) -> ChunkFormat:
-        """One cell a token and head: the latent of MLA, or keys and values with inline scales."""
+        """The format of a cache with one cell a token and head.
+
+        A cell is the latent of MLA, or keys and values with inline scales.
+        """
         return cls._of("content", dtype, (layers, tokens, heads, dim), tokens)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""An engine's paged tensors as planes: strided views that show every layout as the same thing."""
+"""Shows an engine's paged tensors as planes: strided views that make all layouts look alike."""
 
 from __future__ import annotations
 
@@ -16,14 +16,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PagedCaches:
-    """Views of the caller's memory, which they keep alive and don't own.
+    """Strided views of the caller's paged tensors.
+
+    The tensors stay the caller's: the views keep them alive and never copy them. All layers have
+    one shape, one dtype (floats of 32, 16 or 8 bits, or 8-bit integers) and one device.
 
     A plane is ``[kernel_blocks, kernel_block_tokens, heads, dim]``: the keys, the values or the
-    content of one layer. The engine's manager may hand out blocks that are several of the kernel's.
+    content of one layer. A block of the engine's manager may be several of the kernel's.
+
+    Every constructor takes ``chunk_tokens``, the tokens of a chunk, and most take
+    ``block_tokens``, the tokens of the manager's block (None: of the kernel's). Each must be a
+    multiple of the next smaller unit. ``ConfigError`` says what does not fit.
     """
 
     planes: tuple[Tensor, ...]
-    """In the order of ``chunk``: layer by layer, keys before values."""
+    """The planes in the order of ``chunk``: layer by layer, keys before values."""
     chunk: ChunkFormat
     block_tokens: int
     """Tokens of the manager's block."""
@@ -32,9 +39,10 @@ class PagedCaches:
     def split(
         cls, caches: Sequence[Tensor], chunk_tokens: int, block_tokens: int | None = None
     ) -> PagedCaches:
-        """Of ``[blocks, heads, tokens, 2 * dim]`` a layer, keys in the first half of a cell.
+        """View one ``[blocks, heads, tokens, 2 * dim]`` a layer, keys in the first half of a cell.
 
-        Any order of the dimensions in memory, padding between pages, layers that share memory.
+        The dimensions may have any order in memory, pages may have padding between them, and
+        layers may share memory.
         """
         halves = [half for cache in _distinct(caches) for half in cache.chunk(2, dim=-1)]
         return cls._cut([half.transpose(1, 2) for half in halves], 2, chunk_tokens, block_tokens)
@@ -43,10 +51,10 @@ class PagedCaches:
     def cpu_attention(
         cls, caches: Sequence[Tensor], chunk_tokens: int, block_tokens: int | None = None
     ) -> PagedCaches:
-        """Of vLLM's CPU attention: ``[blocks, heads, tokens, 2 * dim]`` a layer by name only.
+        """View the layers of vLLM's CPU attention, ``[blocks, heads, tokens, 2 * dim]`` in name only.
 
-        The page of a block and head is really the keys transposed, ``[dim, tokens]``, and behind
-        them the values, ``[tokens, dim]`` (vllm/v1/attention/backends/cpu_attn.py).
+        The page of a block and head really holds the keys transposed, ``[dim, tokens]``, and then
+        the values, ``[tokens, dim]`` (vllm/v1/attention/backends/cpu_attn.py).
         """
         planes = [plane for cache in _distinct(caches) for plane in _cpu_planes(cache)]
         return cls._cut(planes, 2, chunk_tokens, block_tokens)
@@ -55,7 +63,7 @@ class PagedCaches:
     def content(
         cls, caches: Sequence[Tensor], chunk_tokens: int, block_tokens: int | None = None
     ) -> PagedCaches:
-        """Of ``[blocks, heads, tokens, content]`` a layer, whatever the content is."""
+        """View one ``[blocks, heads, tokens, content]`` a layer, whatever the content is."""
         planes = [cache.transpose(1, 2) for cache in _distinct(caches)]
         return cls._cut(planes, 1, chunk_tokens, block_tokens)
 
@@ -63,7 +71,7 @@ class PagedCaches:
     def keys_and_values(
         cls, keys: Sequence[Tensor], values: Sequence[Tensor], chunk_tokens: int
     ) -> PagedCaches:
-        """Of ``[blocks, tokens, heads, dim]`` a layer, keys and values apart."""
+        """View two ``[blocks, tokens, heads, dim]`` a layer, one of keys and one of values."""
         if len(keys) != len(values):
             raise ConfigError(f"{len(keys)} layers of keys but {len(values)} of values")
         for cache in (*keys, *values):
@@ -73,24 +81,24 @@ class PagedCaches:
 
     @property
     def blocks(self) -> int:
-        """How many of the manager's blocks there are."""
+        """How many blocks the manager has."""
         kernel_blocks, kernel_tokens = self.planes[0].shape[:2]
         return kernel_blocks * kernel_tokens // self.block_tokens
 
     @property
     def block_bytes(self) -> int:
-        """Of one of the kernel's blocks, all planes together."""
+        """Bytes of one of the kernel's blocks, all planes together."""
         plane = self.planes[0]
         return plane[0].numel() * plane.element_size() * len(self.planes)
 
     @property
     def page_bytes(self) -> int:
-        """Of one block of one plane where it is contiguous in memory; 0 where it isn't."""
+        """Bytes of one block of one plane if it is contiguous in memory, otherwise 0."""
         page = self.planes[0][0]
         return page.nbytes if page.is_contiguous() else 0
 
     def kernel_blocks(self, block_ids: Sequence[int]) -> list[int]:
-        """The kernel's blocks that the manager's ``block_ids`` are, in order."""
+        """The kernel's blocks that make up the manager's ``block_ids``, in order."""
         ratio = self.block_tokens // self.planes[0].shape[1]
         return [block * ratio + i for block in block_ids for i in range(ratio)]
 
@@ -119,7 +127,7 @@ class PagedCaches:
 
 
 def _distinct(caches: Sequence[Tensor]) -> list[Tensor]:
-    """Without layers that are only another name for one that came before."""
+    """Leave out layers that are only another name for one that came before."""
     for cache in caches:
         _check_paged(cache)
     return list({(cache.data_ptr(), cache.stride()): cache for cache in caches}.values())
@@ -137,7 +145,7 @@ def _check_paged(cache: object) -> None:
 
 
 def _four_of(cache: Tensor) -> str:
-    """How to get four dimensions from the usual ones of other engines."""
+    """Say how to get four dimensions from the usual shapes of other engines."""
     if cache.dim() == 5 and 2 in cache.shape[:2]:
         keys, values = ("[0]", "[1]") if cache.shape[0] == 2 else ("[:, 0]", "[:, 1]")
         return (

@@ -1,4 +1,4 @@
-"""Digests of tensors' bytes, computed where the tensors lie with little extra memory.
+"""Digests the bytes of tensors where they lie, with little extra memory.
 
 Host memory is read once by XXH3-128. Other devices are read in slices by ordinary tensor
 operations, for their memory is too large to copy out: each 8-byte word is mixed with its position

@@ -1,1 +1,1 @@
-"""Decides: which chunk is where, what is loaded, saved, put and evicted. Pure; no device code."""
+"""Decides which chunk is where and what is loaded, saved, put and evicted; no device code."""

@@ -1,160 +1,167 @@
-"""Is a load worth it? What prefill and each tier cost, learned from what was seen, and who wins.
+"""Compares what loading takes with what computing takes, as learned from what was seen.
 
-Pure: told what happened and asked what to do; never looks at a clock of its own.
+Pure: it is told what happened and asked what to do, and never looks at a clock of its own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import TYPE_CHECKING, NamedTuple
 
-# What was seen a dozen observations ago counts for a third: a tier that changes is soon noticed.
-_MEMORY = 0.92
-# A refused tier must look so much better than recomputing before it is used again: no swinging.
-_HYSTERESIS = 0.8
-_FIRST_PROBE_S = 2.0
-_LONGEST_PROBE_S = 60.0
-# Of what is believed of a tier's failures the last load makes up so much: two in a row are enough.
-_SURPRISE = 0.5
+from kvtransfer.scheduling.linear_fit import LinearFit
+from kvtransfer.scheduling.tier_cost import TierCost, split_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
-@dataclass
-class Line:
-    """``y`` as a straight line in ``x``, fitted by least squares to what was seen lately.
+class Run(NamedTuple):
+    """Successive tokens of a prompt that are in one tier."""
 
-    Neither at ``x`` = 0 nor in slope below zero: times don't shrink.
-    """
-
-    from_zero: bool
-    """Seen at one ``x`` only: does ``y`` grow from zero, or stay as it is?"""
-    _weight: float = 0.0
-    _x: float = 0.0
-    _y: float = 0.0
-    _xx: float = 0.0
-    _xy: float = 0.0
-
-    def observe(self, x: float, y: float, weight: float = 1.0) -> None:
-        """See ``y`` at ``x``, as often as ``weight`` says."""
-        self._weight = self._weight * _MEMORY + weight
-        self._x = self._x * _MEMORY + x * weight
-        self._y = self._y * _MEMORY + y * weight
-        self._xx = self._xx * _MEMORY + x * x * weight
-        self._xy = self._xy * _MEMORY + x * y * weight
-
-    def at(self, x: float) -> float | None:
-        """``y`` at ``x``; None: nothing was seen yet."""
-        if not self._weight:
-            return None
-        slope, start = self._fit()
-        return start + slope * x
-
-    def _fit(self) -> tuple[float, float]:
-        mean_x, mean_y = self._x / self._weight, self._y / self._weight
-        spread = self._xx / self._weight - mean_x * mean_x
-        through_zero = self._xy / self._xx if self._xx else 0.0
-        if spread <= 0.01 * mean_x * mean_x:
-            return (through_zero, 0.0) if self.from_zero else (0.0, mean_y)
-        slope = (self._xy / self._weight - mean_x * mean_y) / spread
-        if slope < 0:
-            return 0.0, mean_y
-        start = mean_y - slope * mean_x
-        return (slope, start) if start >= 0 else (through_zero, 0.0)
+    tier: str
+    tokens: int
 
 
 class Prefill:
-    """Seconds of computing tokens: for each token a constant and a part that grows with context."""
+    """Seconds of computing tokens: a constant for each, and a part that grows with its context."""
 
     def __init__(self) -> None:
-        self._token_s = Line(from_zero=False)
+        self._token_s = LinearFit(from_zero=False)
 
     def observe(self, tokens: int, context_tokens: int, seconds: float) -> None:
         """``tokens`` behind ``context_tokens`` took ``seconds``."""
         self._token_s.observe(context_tokens + tokens / 2, seconds / tokens, weight=tokens)
 
     def seconds(self, tokens: int, context_tokens: int) -> float | None:
-        """How long they would take; None: nobody knows."""
+        """How long ``tokens`` behind ``context_tokens`` take; None before the first observation."""
         token_s = self._token_s.at(context_tokens + tokens / 2)
         return None if token_s is None else token_s * tokens
 
 
-@dataclass
-class Tier:
-    """One place to load from: how fast it is, and whether it is used."""
-
-    load_s: Line = field(default_factory=lambda: Line(from_zero=True))
-    """Of those that brought what they should."""
-    wasted_s: Line = field(default_factory=lambda: Line(from_zero=False))
-    """Of those that didn't."""
-    failing: float = 0.0
-    """The chance that the next one doesn't."""
-    is_refused: bool = False
-    probe_s: float = _FIRST_PROBE_S
-    """How long to wait between two probes, while it is refused."""
-    next_probe_s: float = 0.0
-
-    def observe(self, tokens: int, seconds: float, *, failed: bool) -> None:
-        """A load of ``tokens`` ended after ``seconds``."""
-        (self.wasted_s if failed else self.load_s).observe(tokens, seconds)
-        self.failing += _SURPRISE * (failed - self.failing)
-
-    def expected_s(self, tokens: int, compute_s: float) -> float | None:
-        """How long ``tokens`` are expected to take, and to be computed if they don't come."""
-        load_s, wasted_s = self.load_s.at(tokens), self.wasted_s.at(tokens)
-        load_s = wasted_s if load_s is None else load_s
-        if load_s is None:
-            return None
-        return (1 - self.failing) * load_s + self.failing * ((wasted_s or 0.0) + compute_s)
-
-
 class Cost:
-    """The judge of loads from ``tiers``, by name.
+    """Judges loads from ``tiers``, each of which it knows by itself.
+
+    A load may be a mix: some tokens of host memory, some of disk, some of a remote store. Its
+    parts share the same threads and the same way to the device, so their times add up.
+
+    ``load_seconds``, ``mix_seconds``, ``pays`` and ``worth`` change nothing. ``decide`` and
+    ``decide_runs`` give the same answers to a request that goes by them, and note that.
 
     Args:
-        margin: a load may take so many times as long as computing the same tokens would.
+        tiers: names, the fastest first; that one is host memory, which needs no store's answer.
+        margin: a load may take this many times as long as computing the same tokens.
     """
 
-    def __init__(self, tiers: tuple[str, ...], margin: float) -> None:
+    def __init__(self, tiers: Sequence[str], margin: float) -> None:
         self.prefill = Prefill()
-        self._tiers = {name: Tier() for name in tiers}
+        self._host = tiers[0]
+        self._tiers = {name: TierCost() for name in tiers}
         self._margin = margin
 
     def observe_load(self, tier: str, tokens: int, seconds: float, *, failed: bool) -> None:
-        """A load of ``tokens`` ended after ``seconds``."""
+        """A load of ``tokens`` from ``tier`` alone ended after ``seconds``."""
         self._tiers[tier].observe(tokens, seconds, failed=failed)
 
+    def observe_mix(
+        self, tokens: Mapping[str, int], seconds: float, failed_tier: str | None = None
+    ) -> None:
+        """A load of ``tokens``, by tier, ended after ``seconds``.
+
+        Args:
+            tokens: by the name of the tier.
+            seconds: from the plan until the last of them was there, or one had failed.
+            failed_tier: the tier of a chunk that did not come. The load ended with it, so only
+                this tier learns from it.
+        """
+        if failed_tier is not None:
+            self._tiers[failed_tier].observe(tokens[failed_tier], seconds, failed=True)
+            return
+        tokens = {tier: count for tier, count in tokens.items() if count}
+        expected_s = {tier: self.load_seconds(tier, count) for tier, count in tokens.items()}
+        for tier, part_s in split_seconds(tokens, expected_s, seconds).items():
+            self._tiers[tier].observe(tokens[tier], part_s, failed=False)
+
     def load_seconds(self, tier: str, tokens: int) -> float | None:
-        """How long ``tokens`` would take from ``tier``; None: nobody knows."""
+        """How long ``tokens`` take from ``tier`` alone; None before the first load."""
         return self._tiers[tier].load_s.at(tokens)
 
-    def pays(self, tier: str, tokens: int, context_tokens: int, wait_s: float = 0.0) -> bool:
-        """Whether to load ``tokens`` behind ``context_tokens`` from ``tier``, in ``wait_s``.
+    def mix_seconds(self, tokens: Mapping[str, int]) -> float | None:
+        """How long ``tokens``, by tier, take together; None if a tier has not been seen yet."""
+        parts_s = [self.load_seconds(tier, count) for tier, count in tokens.items() if count]
+        known_s = [part_s for part_s in parts_s if part_s is not None]
+        return sum(known_s) if len(known_s) == len(parts_s) else None
 
-        What is not known is tried. A tier that lost is used again only once it is clearly better.
+    def pays(self, tier: str, tokens: int, context_tokens: int, wait_s: float = 0.0) -> bool:
+        """Whether to load ``tokens`` behind ``context_tokens`` from ``tier``, after ``wait_s``.
+
+        A tier that is not known yet is tried. A refused one has to be clearly better.
         """
-        state = self._tiers[tier]
+        cost = self._tiers[tier]
         compute_s = self.prefill.seconds(tokens, context_tokens)
-        load_s = None if compute_s is None else state.expected_s(tokens, compute_s)
+        load_s = None if compute_s is None else cost.expected_s(tokens, compute_s)
         if load_s is None or compute_s is None:
             return True
-        limit_s = compute_s * self._margin * (_HYSTERESIS if state.is_refused else 1.0)
-        return wait_s + load_s <= limit_s
+        return wait_s + load_s <= cost.allowed_s(compute_s, self._margin)
 
     def decide(self, tier: str, tokens: int, context_tokens: int) -> bool:
-        """What ``pays`` says, for a request that goes by it: from now on the tier is used, or not."""
-        state = self._tiers[tier]
+        """The answer of ``pays``, for a request that goes by it: the tier is used, or refused."""
         pays = self.pays(tier, tokens, context_tokens)
-        if pays and state.is_refused:
-            state.probe_s = _FIRST_PROBE_S
-        state.is_refused = not pays
+        self._tiers[tier].use(pays=pays)
         return pays
 
-    def take_probe(self, tier: str, now_s: float) -> bool:
-        """Whether a refused tier is to be asked for one chunk now, for nobody, to see how it does.
+    def worth(self, runs: Sequence[Run], context_tokens: int, wait_s: float = 0.0) -> int:
+        """How many tokens of ``runs``, from the first on, to load: whole runs, to save most time.
 
-        True at most once in a while, and less and less often while nothing changes.
+        Args:
+            runs: in the order of their tokens.
+            context_tokens: tokens before the first run.
+            wait_s: before a load from any tier but host memory can begin.
         """
-        state = self._tiers[tier]
-        if not state.is_refused or now_s < state.next_probe_s:
-            return False
-        state.next_probe_s = now_s + state.probe_s
-        state.probe_s = min(2 * state.probe_s, _LONGEST_PROBE_S)
-        return True
+        if self.prefill.seconds(1, 0) is None:
+            return sum(run.tokens for run in runs)
+        savings_s = [0.0, *self._savings_s(runs, context_tokens, wait_s)]
+        best = max(range(len(savings_s)), key=lambda count: (savings_s[count], count))
+        return sum(run.tokens for run in runs[:best])
+
+    def decide_runs(self, runs: Sequence[Run], context_tokens: int) -> int:
+        """The answer of ``worth``, for a request that goes by it.
+
+        The tiers that it loads from are used. One that it does not load from is refused if it
+        would not pay by itself; it stays as it is if only others stand before it.
+        """
+        worth_tokens = self.worth(runs, context_tokens)
+        starts = list(accumulate((run.tokens for run in runs), initial=0))
+        used = {run.tier for run, start in zip(runs, starts, strict=False) if start < worth_tokens}
+        for tier in used:
+            self._tiers[tier].use(pays=True)
+        for (tier, tokens), start in zip(runs, starts, strict=False):
+            if tier not in used and not self.pays(tier, tokens, context_tokens + start):
+                self._tiers[tier].use(pays=False)
+        return worth_tokens
+
+    def take_probe(self, tier: str, now_s: float) -> bool:
+        """Whether to load one chunk from a refused ``tier`` now, to see how it does."""
+        return self._tiers[tier].take_probe(now_s)
+
+    def _savings_s(self, runs: Sequence[Run], context_tokens: int, wait_s: float) -> list[float]:
+        """What loading the first run, the first two, and so on saves, as far as it is allowed."""
+        savings_s: list[float] = []
+        tokens = dict.fromkeys(self._tiers, 0)
+        compute_s = dict.fromkeys(self._tiers, 0.0)
+        for run in runs:
+            tokens[run.tier] += run.tokens
+            compute_s[run.tier] += self.prefill.seconds(run.tokens, context_tokens) or 0.0
+            context_tokens += run.tokens
+            savings_s.append(self._saving_s(tokens, compute_s, wait_s))
+        return savings_s
+
+    def _saving_s(
+        self, tokens: Mapping[str, int], compute_s: Mapping[str, float], wait_s: float
+    ) -> float:
+        saving_s, waits = 0.0, False
+        for tier, cost in self._tiers.items():
+            if tokens[tier]:
+                load_s = cost.expected_s(tokens[tier], compute_s[tier])
+                saving_s += cost.allowed_s(compute_s[tier], self._margin) - (load_s or 0.0)
+                waits = waits or (tier != self._host and load_s is not None)
+        return saving_s - wait_s if waits else saving_s

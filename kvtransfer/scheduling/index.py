@@ -1,7 +1,7 @@
-"""Which chunk is in which slot of host memory, whose slot it is, and which goes first for another.
+"""Keeps which chunk is in which slot of host memory, who uses it, and which is evicted next.
 
-Pure bookkeeping, for one thread: the slots' memory is elsewhere, on every rank. What goes first
-is for a policy to say, see :mod:`kvtransfer.policies`.
+Pure bookkeeping for one thread: the slots' memory is elsewhere, on every rank. A policy says what
+is evicted, see :mod:`kvtransfer.policies`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from kvtransfer.policies import open_policy
+from kvtransfer.scheduling.changes import ChangeLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from kvtransfer.scheduling.changes import Change
 
 
 class Index:
@@ -21,9 +24,15 @@ class Index:
     A slot is free, or holds a chunk: pinned while a job uses it, otherwise idle and evicted when
     another chunk needs room, in the order of ``policy``. A forgotten chunk is no longer found; its
     slot is free once nothing pins it.
+
+    Args:
+        slots: how many there are.
+        policy: name of an eviction policy.
+        change_limit: changes kept for ``take_changes``, see
+            :class:`kvtransfer.scheduling.changes.ChangeLog`; 0: none are logged.
     """
 
-    def __init__(self, slots: int, policy: str = "learned") -> None:
+    def __init__(self, slots: int, policy: str = "learned", change_limit: int = 0) -> None:
         self._policy = open_policy(policy, slots)
         self._free = list(range(slots - 1, -1, -1))
         self._slots: dict[str, int] = {}
@@ -31,6 +40,7 @@ class Index:
         self._pins = [0] * slots
         self._idle = 0
         self._evictions = 0
+        self._changes = ChangeLog(change_limit) if change_limit else None
 
     def __contains__(self, key: str) -> bool:
         return key in self._slots
@@ -44,16 +54,12 @@ class Index:
 
     @property
     def slots(self) -> int:
-        """How many there are."""
+        """How many slots there are."""
         return len(self._pins)
-
-    def slot(self, key: str) -> int:
-        """Where ``key`` is, which is held."""
-        return self._slots[key]
 
     @property
     def free(self) -> int:
-        """Slots that hold nothing."""
+        """How many slots hold nothing."""
         return len(self._free)
 
     @property
@@ -61,8 +67,12 @@ class Index:
         """Chunks that could be claimed now."""
         return len(self._free) + self._idle
 
+    def find_all(self, keys: Sequence[str]) -> list[int | None]:
+        """The slots of ``keys``; None for a chunk that is not held."""
+        return list(map(self._slots.get, keys))
+
     def pins(self, keys: Sequence[str]) -> list[int | None]:
-        """How many pins the slot of each of ``keys`` has, at 0 it counts as room; None: not held."""
+        """How many pins the slot of each of ``keys`` has; at 0 it counts as room; None: not held."""
         pins = self._pins
         return [None if slot is None else pins[slot] for slot in map(self._slots.get, keys)]
 
@@ -85,12 +95,15 @@ class Index:
         return slots[0] if slots else None
 
     def claim_all(self, keys: Sequence[str], after: str | None = None, pins: int = 1) -> list[int]:
-        """Slots for ``keys``, each named once and not held, as many as there is room for.
+        """Slots for ``keys``, as many as there is room for.
 
         Args:
-            keys: each continues the one before it.
+            keys: none of them held and none named twice; each continues the one before it.
             after: the chunk before the first.
-            pins: they have so many from the beginning.
+            pins: how many pins each slot gets.
+
+        Raises:
+            ValueError: a key is held already.
         """
         held = self._slots
         if not held.keys().isdisjoint(keys):
@@ -106,7 +119,7 @@ class Index:
         return slots
 
     def chance(self, key: str) -> float:
-        """That ``key``, just evicted, is asked for again, as far as the policy knows."""
+        """The chance that ``key``, just evicted, is asked for again, as far as the policy knows."""
         return self._policy.chance(key)
 
     def pin(self, key: str) -> int:
@@ -119,7 +132,7 @@ class Index:
         return slot
 
     def pin_all(self, keys: Sequence[str]) -> list[int | None]:
-        """Pin what is held of ``keys``; the slots of all, None for what is not held."""
+        """Pin what is held of ``keys``; the slots of all, None for a chunk that is not held."""
         slots = list(map(self._slots.get, keys))
         resting, pins = [], self._pins
         for slot in slots:
@@ -136,7 +149,11 @@ class Index:
         self.unpin_all([slot])
 
     def unpin_all(self, slots: Iterable[int]) -> None:
-        """Take one pin off each of ``slots``, as often as it is named."""
+        """Take one pin off each of ``slots``, as often as it is named.
+
+        Raises:
+            ValueError: a slot is not pinned.
+        """
         resting: list[int] = []
         for slot in slots:
             pins = self._pins[slot]
@@ -148,22 +165,20 @@ class Index:
         self._idle += len(resting)
         self._policy.unpin(resting)
 
-    def leave(self) -> tuple[int, str] | None:
-        """Forget the chunk that goes next: its slot, pinned once, and its key; None: all pinned."""
+    def evict_pinned(self) -> tuple[int, str] | None:
+        """Evict the next chunk: its slot, pinned once, and its key; None: all are pinned."""
         for slot in self._policy.evict(1):
-            key = self._vacated(slot)
+            key = self._evicted(slot)
             self._pins[slot] = 1
             return slot, key
         return None
 
     def forget(self, slot: int) -> None:
-        """Don't find the chunk in ``slot`` any more."""
-        key = self._keys[slot]
-        if key is None:
+        """Don't find the chunk in ``slot`` any more; a slot without one stays as it is."""
+        if self._keys[slot] is None:
             return
         self._policy.remove(slot)
-        del self._slots[key]
-        self._keys[slot] = None
+        self._remove(slot)
         if self._pins[slot] == 0:
             self._idle -= 1
             self._free.append(slot)
@@ -174,27 +189,47 @@ class Index:
             self.forget(slot)
 
     def take_evictions(self) -> int:
-        """How many chunks have gone to make room since the last call."""
+        """How many chunks were evicted since the last call."""
         taken, self._evictions = self._evictions, 0
         return taken
 
+    def publish(self, slots: Iterable[int]) -> None:
+        """Log that the bytes of the chunks in ``slots`` are there; a slot without one is skipped."""
+        if self._changes is not None:
+            for slot in slots:
+                key = self._keys[slot]
+                if key is not None:
+                    self._changes.add(key)
+
+    def take_changes(self) -> list[Change]:
+        """Which chunks came and left since the last call, in order; empty if none are logged.
+
+        A chunk is added once it is published, and removed when it is no longer found.
+        """
+        return [] if self._changes is None else self._changes.take()
+
     def _vacate(self, count: int) -> list[int]:
-        """So many slots that hold nothing, or fewer where the others are pinned."""
+        """At most ``count`` slots that hold nothing now; fewer where the others are pinned."""
         slots = self._free[: -count - 1 : -1]
         del self._free[len(self._free) - len(slots) :]
         if len(slots) < count:
             evicted = self._policy.evict(count - len(slots))
             for slot in evicted:
-                self._vacated(slot)
+                self._evicted(slot)
             slots += evicted
         return slots
 
-    def _vacated(self, slot: int) -> str:
-        """The key that the policy takes from ``slot``."""
+    def _evicted(self, slot: int) -> str:
+        """Take out of ``slot`` the chunk that the policy evicts; returns its key."""
+        self._idle -= 1
+        self._evictions += 1
+        return self._remove(slot)
+
+    def _remove(self, slot: int) -> str:
         key = self._keys[slot]
         assert key is not None, f"the policy evicts slot {slot}, which holds nothing"
         del self._slots[key]
         self._keys[slot] = None
-        self._idle -= 1
-        self._evictions += 1
+        if self._changes is not None:
+            self._changes.remove(key)
         return key

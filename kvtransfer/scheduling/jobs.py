@@ -1,4 +1,4 @@
-"""Jobs under way, by the slot that each holds, until every rank has ended them."""
+"""Tracks the slots that jobs hold until every rank has ended them, and numbers new jobs."""
 
 from __future__ import annotations
 
@@ -9,16 +9,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
+class JobNumbers:
+    """Gives each job a number that no other job ever has."""
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    def take(self, count: int) -> range:
+        """Numbers for ``count`` new jobs."""
+        first, self._next = self._next, self._next + count
+        return range(first, self._next)
+
+
 class Jobs:
-    """Plain numbers, of which hundreds begin and end in a step."""
+    """The jobs under way of one kind, by number; hundreds begin and end in a step.
+
+    Args:
+        ranks: how many workers carry out each job.
+    """
 
     def __init__(self, ranks: int) -> None:
         self._ranks = ranks
         self._slots: dict[int, int] = {}
         self._reported: Counter[int] = Counter()
-        """Ranks that have ended a job which others are still at."""
+        """How many ranks have ended a job that others have not."""
         self._failed: set[int] = set()
-        """Of those."""
+        """Jobs among them that failed on some rank."""
 
     def __bool__(self) -> bool:
         return bool(self._slots)
@@ -28,18 +44,18 @@ class Jobs:
 
     @property
     def slots(self) -> set[int]:
-        """Those that jobs under way hold."""
+        """The slots that jobs under way hold."""
         return set(self._slots.values())
 
     def begin(self, jobs: Iterable[int], slots: Iterable[int]) -> None:
-        """``jobs`` hold ``slots``."""
+        """Each of ``jobs`` holds the slot at the same place in ``slots``."""
         self._slots.update(zip(jobs, slots, strict=True))
 
     def end(self, counts: Mapping[int, int], failed: set[int]) -> tuple[dict[int, int], set[int]]:
-        """So many more ranks have ended each job, and on one of them some ``failed``.
+        """Take in how many more ranks have ended each job, and which ``failed`` on one of them.
 
         Returns:
-            Those that all have ended, with their slots, and which of them failed on any rank.
+            The jobs that all ranks have ended, with their slots, and which of those failed on any.
         """
         if self._ranks > 1:
             self._reported.update(counts)

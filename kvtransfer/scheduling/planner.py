@@ -1,30 +1,33 @@
-"""Chunks wanted to jobs over slots, and reports to what has come of them: decides, does nothing."""
+"""Plans load, save and put jobs over host slots and settles the workers' reports. Pure."""
 
 from __future__ import annotations
 
 import math
 import time
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from kvtransfer.chunks.tiling import Target
+from kvtransfer.chunks.tiling import Placement
 from kvtransfer.host_memory import slots
-from kvtransfer.plan import Load, Put, Report, Save
 from kvtransfer.scheduling.index import Index
-from kvtransfer.scheduling.jobs import Jobs
-from kvtransfer.scheduling.promise import Promise, end_of_room
-from kvtransfer.scheduling.put_again import PutAgain
+from kvtransfer.scheduling.jobs import JobNumbers
+from kvtransfer.scheduling.load_jobs import LoadJobs
+from kvtransfer.scheduling.put_jobs import PutJobs
+from kvtransfer.scheduling.reoffer import Reoffer
+from kvtransfer.scheduling.save_jobs import SaveJobs
+from kvtransfer.scheduling.write_back import WriteBack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Sequence
+    from collections.abc import Callable, Container, Sequence
 
     from kvtransfer.chunks.layout import ChunkFormat
     from kvtransfer.config import TransferConfig
+    from kvtransfer.plan import Load, Put, Report, Save
+    from kvtransfer.scheduling.reservation import Reservation
 
-# What is written back as it leaves may take this part of host memory.
+# Write-back keeps this part of host memory free, so that room is there before it is needed.
 _MARGIN_SHARE = 16
-# Puts of chunks that the store may have already are small, but wait in the line of all puts.
-_AGAIN_AT_ONCE = 8
 
 
 @dataclass
@@ -38,36 +41,32 @@ class Settled:
 
 
 class Planner:
-    """Plans jobs for ``ranks`` obeying sides over the slots of ``index``, which it owns.
+    """Plans jobs for ``ranks`` workers over the slots of ``index``, which it owns.
 
     Args:
         index: which chunk is where.
-        ranks: how many obey.
-        keep: False: a slot is only a way station, whose chunk is forgotten once its jobs are done.
-        put: there is a store.
-        margin: slots to keep free by putting what leaves them; 0: chunks are put when saved.
-        admit_chance: what leaves is put only if it is asked for again with such a chance.
+        ranks: how many workers carry out each job, each on its own shard.
+        keep: whether chunks stay in host memory once their jobs are done; if not, a slot is only
+            a buffer on the way to and from the store.
+        put: whether there is a store.
+        margin: slots to keep free by write-back; 0: chunks are put when saved.
+        admit_chance: write back only chunks whose learned chance of reuse is at least this.
         clock: seconds that never go back.
     """
 
     @classmethod
     def open(cls, config: TransferConfig, chunk: ChunkFormat, ranks: int) -> Planner:
-        """As ``config`` says, for slots of the size of ``chunk``.
+        """A planner as ``config`` says, with slots of the size of ``chunk``.
 
         Raises:
             ConfigError: host memory doesn't hold one chunk.
         """
         index = Index(slots(config, chunk), config.eviction_policy)
-        later = config.write_policy == "write_back" and config.local_cpu and config.has_stores
+        keep, put = config.local_cpu, config.has_stores
+        later = config.write_policy == "write_back" and keep and put
         margin = min(config.max_pending_puts, -(-index.slots // _MARGIN_SHARE)) if later else 0
-        return cls(
-            index,
-            ranks=ranks,
-            keep=config.local_cpu,
-            put=config.has_stores,
-            margin=margin,
-            admit_chance=config.admit_chance,
-        )
+        chance = config.admit_chance
+        return cls(index, ranks=ranks, keep=keep, put=put, margin=margin, admit_chance=chance)
 
     def __init__(
         self,
@@ -82,26 +81,12 @@ class Planner:
     ) -> None:
         self.index = index
         self._keep = keep
-        self._put = put
-        self._margin = margin
-        self._admit_chance = admit_chance
-        self._unput: dict[int, str] = {}
-        """Chunks that no store was given, by slot."""
-        self._lost = 0
-        self._last_job = -1
-        self._ended_fetches = 0
-        self._fetching: set[int] = set()
-        """Slots."""
-        self._promised = 0
-        """Slots that promises will claim."""
-        self._loads = Jobs(ranks)
-        self._fetches: set[int] = set()
-        """Those of the loads that fetch."""
-        self._copies = Jobs(ranks)
-        self._puts = Jobs(ranks)
-        self._again = PutAgain(index.slots, clock)
-        self._puts_again: set[int] = set()
-        """Those of the puts whose chunks stay."""
+        numbers = JobNumbers()
+        self._write_back = WriteBack(index, margin, admit_chance)
+        reoffer = Reoffer(index.slots, clock) if put and keep else None
+        self._puts = PutJobs(index, self._write_back, reoffer, numbers, ranks, put=put)
+        self._loads = LoadJobs(index, self._puts, numbers, ranks)
+        self._saves = SaveJobs(index, self._puts, numbers, ranks)
 
     @property
     def is_loading(self) -> bool:
@@ -121,234 +106,82 @@ class Planner:
     @property
     def room(self) -> int:
         """Chunks that could be given a slot now."""
-        return self.index.room - self._promised
+        return self._loads.room
 
     def held(self, keys: Sequence[str]) -> int:
         """How many of ``keys``, from the first on, host memory holds."""
         return self.index.leading(keys)
 
     def loadable(self, keys: Sequence[str], stored: Container[str]) -> int:
-        """How many of ``keys``, from the first on, ``load`` could bring now.
+        """How many of ``keys``, from the first on, ``load`` could bring now; ``stored`` has some."""
+        return self._loads.loadable(keys, stored)
 
-        Args:
-            keys: chunks in the order of their tokens.
-            stored: those that the store is known to hold.
-        """
-        room = self.room
-        for i, pins in enumerate(self.index.pins(keys)):
-            if pins is None and keys[i] not in stored:
-                return i
-            if not pins:
-                if room <= 0:
-                    return i
-                room -= 1
-        return len(keys)
-
-    def load(self, targets: Sequence[Target], within_s: float = math.inf) -> list[Load]:
-        """A job for each target, as many as there is room for; ``loadable`` says how many.
+    def load(self, placements: Sequence[Placement], start_within_s: float = math.inf) -> list[Load]:
+        """Plan a job for each placement, as many as there is room for; see ``loadable``.
 
         Chunks that host memory holds, or that are on their way there, are not fetched again.
         """
-        promise = self.promise([target.key for target in targets])
-        return self.load_next(promise, targets[: len(promise.slots)], within_s)
+        reservation = self.reserve([placement.key for placement in placements])
+        return self.load_next(reservation, placements[: reservation.left], start_within_s)
 
-    def promise(self, keys: Sequence[str]) -> Promise:
-        """Set aside what loading ``keys`` takes, as many as there is room for; see ``loadable``."""
-        slots = self.index.pin_all(keys)
-        is_shared = not self._fetching.isdisjoint(slots)
-        end = end_of_room(slots, self.room)
-        for slot in slots[end:]:
-            if slot is not None:
-                self.index.unpin(slot)
-        del slots[end:]
-        fetches = slots.count(None)
-        self._promised += fetches
-        return Promise(slots, self._turn(fetches), is_shared)
+    def reserve(self, keys: Sequence[str]) -> Reservation:
+        """Set aside what loading ``keys`` takes, for as many as there is room for."""
+        return self._loads.reserve(keys)
 
     def load_next(
-        self, promise: Promise, targets: Sequence[Target], within_s: float = math.inf
+        self,
+        reservation: Reservation,
+        placements: Sequence[Placement],
+        start_within_s: float = math.inf,
     ) -> list[Load]:
-        """Jobs for ``targets``, the next chunks of ``promise``; of fewer while slots are awaited."""
-        fetched = self._redeem(promise, [target.key for target in targets])
-        slots = promise.begin(len(targets))
-        jobs = self._number(slots)
-        self._loads.begin(jobs, slots)
-        self._fetches.update(job for job, slot in zip(jobs, slots, strict=True) if slot in fetched)
-        return [
-            Load(job, key, slot, slot in fetched, blocks, first, promise.turn, within_s)
-            for job, slot, (key, blocks, first) in zip(jobs, slots, targets, strict=False)
-        ]
-
-    def let_go(self, promise: Promise) -> None:
-        """Chunks of ``promise`` that have no job yet are no longer wanted."""
-        self._promised -= promise.fetches
-        for slot in promise.slots[promise.begun :]:
-            if slot is not None:
-                self.index.unpin(slot)
-        del promise.slots[promise.begun :]
-
-    def _redeem(self, promise: Promise, keys: Sequence[str]) -> set[int]:
-        """Give the next chunks of ``promise`` their slots; returns those that are to be fetched."""
-        begun, slots = promise.begun, promise.slots
-        self._take_back(promise, keys)
-        wanted = [i for i in range(begun, begun + len(keys)) if slots[i] is None]
-        found = self.index.pin_all([keys[i - begun] for i in wanted])
-        missing = [i for i, slot in zip(wanted, found, strict=True) if slot is None]
-        claimed = self._claim([keys[i - begun] for i in missing])
-        for i, slot in (*zip(wanted, found, strict=True), *zip(missing, claimed, strict=False)):
-            slots[i] = slot
-        self._promised -= len(wanted) - len(missing) + len(claimed)
-        self._fetching.update(claimed)
-        self._again.fetched(claimed)
-        return set(claimed)
-
-    def _take_back(self, promise: Promise, keys: Sequence[str]) -> None:
-        """Slots whose bytes never came, or were forgotten: they are to be fetched after all."""
-        for i, key in enumerate(keys, promise.begun):
-            slot = promise.slots[i]
-            if slot is not None and not self.index.holds(slot, key):
-                self.index.unpin(slot)
-                promise.slots[i] = None
-                self._promised += 1
-
-    def _number(self, slots: Sequence[int]) -> range:
-        """Numbers for as many new jobs."""
-        first, self._last_job = self._last_job + 1, self._last_job + len(slots)
-        return range(first, self._last_job + 1)
-
-    def _turn(self, fetches: int) -> int:
-        """When ``fetches`` more would end if everyone who waits got the same share of the wire.
-
-        Who would end first goes first, so a short load overtakes a long one, which is overtaken
-        less the longer it waits (Demers, Keshav and Shenker, SIGCOMM 1989).
-        """
-        return self._ended_fetches + fetches
+        """Plan jobs for ``placements``, the next chunks of ``reservation``; fewer if slots lack."""
+        return self._loads.plan(reservation, placements, start_within_s)
 
     def save(self, key: str, block_ids: Sequence[int], after: str | None = None) -> Save | None:
-        """The job that copies ``block_ids`` out; None when the chunk is held or no slot is free.
-
-        ``after`` is the chunk before it, where it was no part of its request as that came.
-        """
-        saves = self.save_all([Target(key, tuple(block_ids))], after)
+        """Plan to copy ``block_ids`` out; None when the chunk is held or no slot is free."""
+        saves = self.save_all([Placement(key, tuple(block_ids))], after)
         return saves[0] if saves else None
 
-    def save_all(self, chunks: Sequence[Target], after: str | None = None) -> list[Save]:
-        """Jobs that copy ``chunks`` out, of those that aren't held as many as slots are free.
+    def save_all(self, chunks: Sequence[Placement], after: str | None = None) -> list[Save]:
+        """Plan to copy ``chunks`` out: those that aren't held, as many as slots are free.
 
-        ``after`` is the chunk before the first, as for ``save``.
+        ``after`` is the key of the chunk before the first, if a request brought that one earlier.
         """
-        chunks = [chunk for chunk in chunks if chunk.key not in self.index]
-        if self._promised:
-            chunks = chunks[: max(0, self.room)]
-        put = self._put and not self._margin
-        slots = self._claim([chunk.key for chunk in chunks], after, pins=1 + put)
-        self._again.saved(slots)
-        jobs = self._number(slots)
-        self._copies.begin(jobs, slots)
-        if put:
-            self._puts.begin(jobs, slots)
-        elif self._put:
-            self._unput.update(
-                (slot, chunk.key) for slot, chunk in zip(slots, chunks, strict=False)
-            )
-        return [
-            Save(job, key, slot, block_ids, put)
-            for job, slot, (key, block_ids, _) in zip(jobs, slots, chunks, strict=False)
-        ]
+        return self._saves.plan(chunks, after, max(0, self.room))
 
-    def touch(self, keys: Iterable[str]) -> None:
-        """A request that saves has ``keys`` again: see to it that the store has those held here."""
-        # A way station holds a chunk for its jobs only.
-        for key in keys if self._put and self._keep else ():
-            if key in self.index:
-                self._again.touch(self.index.slot(key), key)
+    def touch(self, keys: Sequence[str]) -> None:
+        """A request that saves has ``keys`` again: see that the store has those held here."""
+        self._puts.touch(keys)
 
-    def put_again(self) -> list[Put]:
-        """Jobs that offer to the store what it may have lost or refused."""
-        offered = self._again.take(_AGAIN_AT_ONCE - len(self._puts_again))
-        if not offered:
-            return []
-        # A chunk is in the index before its bytes are in the slot.
-        awaited = self._fetching | self._copies.slots
-        return [
-            self._put_staying(key)
-            for slot, key in offered
-            if self.index.holds(slot, key) and slot not in awaited and slot not in self._unput
-        ]
+    def plan_puts(self) -> list[Put]:
+        """Plan the puts of a step: chunks that leave next, and what the store may have lost."""
+        return self._puts.plan(lambda: self._loads.filling | self._saves.filling)
 
-    def put_leaving(self) -> list[Put]:
-        """Jobs that put what leaves host memory next, so that room is made before it is needed.
-
-        A chunk that leaves is no longer found here, nor in the store until it is put.
-        """
-        puts: list[Put] = []
-        while self._free_soon < self._margin and self.room > 0:
-            left = self.index.leave()
-            if left is None:
-                break
-            slot, key = left
-            if self.index.chance(key) < self._admit_chance:
-                self._unput.pop(slot, None)
-                self.index.unpin(slot)
-            else:
-                puts += self._put_later(slot, key)
-        return puts
-
-    @property
-    def _free_soon(self) -> int:
-        """Slots that hold nothing, or what leaves once it is put."""
-        return self.index.free + len(self._puts) - len(self._puts_again)
-
-    def put_rest(self, most: int) -> list[Put]:
-        """Jobs that put some of what no store was given yet, for the end."""
-        rest = [key for slot, key in self._unput.items() if self.index.holds(slot, key)]
-        return [job for key in rest[:most] for job in self._put_later(self.index.pin(key), key)]
+    def flush(self, most: int) -> list[Put]:
+        """Plan to put at most ``most`` of the chunks that no store was given, for the end."""
+        return self._puts.flush(most)
 
     def take_lost(self) -> int:
-        """How many chunks were never put, since the last call: room was needed at once."""
-        taken, self._lost = self._lost, 0
-        return taken
-
-    def _claim(self, keys: Sequence[str], after: str | None = None, pins: int = 1) -> list[int]:
-        slots = self.index.claim_all(keys, after, pins)
-        if self._unput:
-            self._lost += sum(self._unput.pop(slot, None) is not None for slot in slots)
-        return slots
-
-    def _put_staying(self, key: str) -> Put:
-        slot = self.index.pin(key)
-        (job,) = self._number([slot])
-        self._puts.begin([job], [slot])
-        self._puts_again.add(job)
-        return Put(job, key, slot)
-
-    def _put_later(self, slot: int, key: str) -> list[Put]:
-        """``slot`` is pinned until its chunk is put, if no store has it."""
-        if self._unput.pop(slot, None) != key:
-            self.index.unpin(slot)
-            return []
-        (job,) = self._number([slot])
-        self._puts.begin([job], [slot])
-        return [Put(job, key, slot)]
+        """How many chunks were never put since the last call: room was needed at once."""
+        return self._write_back.take_lost()
 
     def settle(self, report: Report) -> Settled:
-        """Take in what one or more ranks report; what all have ended gives up its slot."""
-        loaded, failed_loads = self._loads.end(report.loaded, report.failed)
-        copied, failed_copies = self._copies.end(report.copied, report.failed)
-        stored, _ = self._puts.end(report.stored, set())
-        self._puts_again.difference_update(stored)
-        for slot in (
-            *map(loaded.__getitem__, failed_loads),
-            *map(copied.__getitem__, failed_copies),
-        ):
-            self._unput.pop(slot, None)
-            self.index.forget(slot)
-        fetched = self._fetches.intersection(loaded)
-        self._fetches -= fetched
-        self._fetching.difference_update(map(loaded.__getitem__, fetched))
-        self._ended_fetches += len(fetched)
-        self._release([*loaded.values(), *copied.values(), *stored.values()])
+        """Take in what one or more ranks report; jobs that all have ended give up their slots."""
+        loaded, failed_loads, arrived = self._loads.end(report.loaded, report.failed)
+        copied, failed_copies = self._saves.end(report.copied, report.failed)
+        stored = self._puts.end(report.stored)
+        lost = (loaded[job] for job in failed_loads), (copied[job] for job in failed_copies)
+        for slot in chain(*lost):
+            self._lose(slot)
+        if self._keep:
+            self.index.publish(chain(arrived, copied.values()))
+        self._release([*loaded.values(), *copied.values(), *stored])
         return Settled(list(loaded), list(copied), failed_loads | failed_copies)
+
+    def _lose(self, slot: int) -> None:
+        """The bytes of ``slot`` never came, or are no good."""
+        self._write_back.discard(slot)
+        self.index.forget(slot)
 
     def _release(self, slots: Sequence[int]) -> None:
         if not self._keep:

@@ -39,14 +39,24 @@ class TieredStore:
         """Made with the first promotion: a scheduler's side never has one."""
         self._lock = Lock()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the tiers, fastest first."""
+        return tuple(tier.name for tier in self._tiers)
+
+    def locate(self, keys: Sequence[str]) -> list[str | None]:
+        """For each key, in order, the name of the fastest tier that has it; None: no tier has."""
+        found: dict[str, str] = {}
+        for tier in self._tiers:
+            missing = [key for key in dict.fromkeys(keys) if key not in found]
+            if missing:
+                held = zip(missing, tier.store.contains(missing), strict=True)
+                found.update((key, tier.name) for key, is_held in held if is_held)
+        return [found.get(key) for key in keys]
+
     def contains(self, keys: Sequence[str]) -> list[bool]:
         """See :class:`kvtransfer.stores.Store`; whether any tier has it."""
-        held = dict.fromkeys(keys, False)
-        for tier in self._tiers:
-            missing = [key for key, is_held in held.items() if not is_held]
-            if missing:
-                held.update(zip(missing, tier.store.contains(missing), strict=True))
-        return [held[key] for key in keys]
+        return [tier is not None for tier in self.locate(keys)]
 
     def get_into(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         """See :class:`kvtransfer.stores.Store`; from the fastest tier that has it."""

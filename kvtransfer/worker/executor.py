@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
 
-    from kvtransfer.chunks.keys import Names
+    from kvtransfer.chunks.keys import EntryKeys
     from kvtransfer.chunks.paged import PagedCaches
     from kvtransfer.config import TransferConfig
     from kvtransfer.device import Event
@@ -47,7 +47,7 @@ class Executor:
         cls,
         config: TransferConfig,
         caches: PagedCaches,
-        names: Names,
+        names: EntryKeys,
         rank: int,
         shelf: Shelf | None = None,
     ) -> Executor:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from kvtransfer.chunks.keys import (
     KEY_HEX_DIGITS,
     BaseKey,
+    EntryKeys,
     KeyChain,
-    Names,
     base_key,
     chunk_keys,
     namespace,
@@ -120,7 +120,7 @@ def test_a_base_key_is_read_back(model_name, world_size, worker_id):
 
 def test_a_plain_name_is_left_as_it_is():
     assert base_key("org/Model-1.5_b", 2, 1, "ab") == "org/Model-1.5_b@2@1@ab"
-    assert Names("m", 2).shards("ab") == ["m@2@0@ab", "m@2@1@ab"]
+    assert EntryKeys("m", 2).shards("ab") == ["m@2@0@ab", "m@2@1@ab"]
 
 
 def test_a_tenants_keys_say_whose_they_are_and_stores_do_not_learn_it():
@@ -128,7 +128,7 @@ def test_a_tenants_keys_say_whose_they_are_and_stores_do_not_learn_it():
     plain = KeyChain(2, namespace=SPACE).extend(range(6))
     keys = KeyChain(2, namespace=SPACE, tenant=tenant).extend(range(6))
     assert [tenant_of(key) for key in (*plain, *keys)] == [""] * 3 + [tenant] * 3
-    names = Names("m", 2)
+    names = EntryKeys("m", 2)
     assert [names.shards(key) for key in keys] == [names.shards(key) for key in plain]
     assert parse_base_key(names.shard(1, keys[0])).chunk_hash == plain[0]
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from kvtransfer.chunks.paged import PagedCaches
-from kvtransfer.chunks.tiling import Target
+from kvtransfer.chunks.tiling import Placement
 from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Plan
 from kvtransfer.scheduling.index import Index
@@ -127,7 +127,7 @@ class SimEngine:
             return
         blocks = self.take(count)
         first_token = (2 - count) * BLOCK_TOKENS if count else 0
-        jobs = self.planner.load([Target(key, tuple(blocks), first_token)])
+        jobs = self.planner.load([Placement(key, tuple(blocks), first_token)])
         if not jobs:
             self.free += blocks
         for job in jobs:

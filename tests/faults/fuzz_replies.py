@@ -21,12 +21,14 @@ from redis import RedisError
 from redis._parsers.encoders import Encoder
 from redis.sentinel import Sentinel
 
+from kvtransfer.metrics import Metrics
 from kvtransfer.scheduling.lookup import Lookup
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.guarded import GuardedStore
 from kvtransfer.stores.redis.topology import checked_masters, read_slots
 from kvtransfer.stores.redis.wire.asking import AskingParser
 from kvtransfer.stores.redis.wire.connection import WireParser
+from kvtransfer.stores.tiered import Tier, TieredStore
 from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD
 from tests.faults import replies
 from tests.faults.lying_server import LyingServer
@@ -164,13 +166,15 @@ def _check_store(
         )
     url = form.format(port=server.port)
     with closing(server):
-        lookup = Lookup(GuardedStore(open_store(url, CHUNK, _SETTINGS), url), lambda key: [key], 60)
+        asked = GuardedStore(open_store(url, CHUNK, _SETTINGS), url)
+        tiers = TieredStore([Tier("remote", asked)], CHUNK, Metrics())
+        lookup = Lookup(tiers, lambda key: [key], 60)
         with (
             closing(lookup),
             closing(GuardedStore(open_store(url, CHUNK, _SETTINGS), url)) as store,
         ):
             _call_all(store)
-            if lookup.wait([KEY]) - {KEY} or not lookup._thread.is_alive():
+            if lookup.wait([KEY]) - {KEY} or not lookup._asker._thread.is_alive():
                 raise Wrong("the lookup's thread has ended")
 
 

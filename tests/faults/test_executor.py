@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from kvtransfer.chunks.keys import Names
+from kvtransfer.chunks.keys import EntryKeys
 from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.config import TransferConfig
 from kvtransfer.plan import Load, Plan, Report, Save
@@ -37,7 +37,7 @@ class Engine:
         )
         caches = PagedCaches.split(self.layers, CHUNK_TOKENS)
         self.nbytes = caches.chunk.nbytes
-        self.executor = Executor.open(config, caches, Names("model", 1), 0)
+        self.executor = Executor.open(config, caches, EntryKeys("model", 1), 0)
         self._jobs = itertools.count()
         self._seen = Report()
 

@@ -1,57 +1,12 @@
-import math
+import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtransfer.scheduling.cost import Cost, Line, Prefill
+from kvtransfer.scheduling.cost import Cost, Prefill, Run
 
-SECONDS = st.floats(1e-6, 1e3)
 TOKENS = st.integers(1, 100_000)
-
-
-def test_a_line_is_found_through_what_lies_on_it():
-    line = Line(from_zero=False)
-    for x in (100, 300, 200, 500):
-        line.observe(x, 0.5 + 0.01 * x)
-    assert line.at(1000) == pytest.approx(10.5)
-    assert line.at(0) == pytest.approx(0.5)
-
-
-def test_at_one_place_it_grows_from_zero_or_stays():
-    loads, tokens = Line(from_zero=True), Line(from_zero=False)
-    for line in (loads, tokens, loads, tokens):
-        line.observe(100, 2.0)
-    assert loads.at(300) == pytest.approx(6.0)
-    assert tokens.at(300) == pytest.approx(2.0)
-
-
-def test_times_neither_shrink_with_size_nor_start_below_zero():
-    falling, early = Line(from_zero=True), Line(from_zero=True)
-    for x, y in ((100, 5.0), (200, 1.0)):
-        falling.observe(x, y)
-    assert falling.at(0) == falling.at(1000) == pytest.approx(3.0, rel=0.1)
-    for x, y in ((100, 1.0), (200, 5.0)):
-        early.observe(x, y)
-    assert early.at(0) == 0
-
-
-def test_what_was_long_ago_is_forgotten():
-    line = Line(from_zero=True)
-    for seconds in [10.0] * 50 + [1.0] * 60:
-        line.observe(100, seconds)
-    assert line.at(100) == pytest.approx(1.0, rel=0.1)
-
-
-@given(st.lists(st.tuples(TOKENS, SECONDS), min_size=1, max_size=30), TOKENS)
-def test_whatever_was_seen_a_guess_is_a_number(seen, tokens):
-    line = Line(from_zero=True)
-    for x, y in seen:
-        line.observe(x, y)
-    guess = line.at(tokens)
-    assert guess is not None
-    assert math.isfinite(guess)
-    assert guess >= 0
 
 
 def test_context_makes_prefill_dearer():
@@ -153,3 +108,117 @@ def test_asking_changes_no_answer(asked, is_refused):
     for tokens in (1, 256, 512, 100_000):
         assert cost.pays("store", tokens, 0) == unasked.pays("store", tokens, 0)
     assert cost.take_probe("store", 1e9) == unasked.take_probe("store", 1e9) == is_refused
+
+
+TIERS = {"host": (0.001, 1e-6), "disk": (0.003, 2e-5), "remote": (0.01, 8e-5)}
+"""Seconds to begin, and seconds a token."""
+RUNS = st.lists(st.builds(Run, st.sampled_from(list(TIERS)), TOKENS), max_size=6)
+
+
+def seconds_of(mix):
+    return sum(TIERS[tier][0] + TIERS[tier][1] * tokens for tier, tokens in mix.items() if tokens)
+
+
+def a_mix(chance):
+    kinds = chance.sample(list(TIERS), chance.randint(1, 3))
+    return {tier: 256 * chance.randint(1, 20) for tier in kinds}
+
+
+def of_three(compute_token_s=5e-5, seen=200):
+    """A judge that has learned of three tiers from mixes alone."""
+    cost, chance = Cost(tuple(TIERS), 1.0), random.Random(0)
+    for tokens in (256, 512, 1024):
+        cost.prefill.observe(tokens, 0, tokens * compute_token_s)
+    for _ in range(seen):
+        mix = a_mix(chance)
+        cost.observe_mix(mix, seconds_of(mix) * chance.uniform(0.98, 1.02))
+    return cost
+
+
+def test_mixes_teach_what_each_tier_takes():
+    cost, chance = of_three(), random.Random(1)
+    mixes = [{tier: 2560} for tier in TIERS] + [a_mix(chance) for _ in range(50)]
+    for mix in mixes:  # the noise of the slowest tier blurs what host memory takes by a ms
+        assert cost.mix_seconds(mix) == pytest.approx(seconds_of(mix), rel=0.05, abs=0.0015)
+
+
+def test_a_mix_with_a_tier_that_nobody_knows_has_no_time_but_teaches_one():
+    cost = Cost(("host", "disk", "remote"), 1.0)
+    cost.observe_load("host", 1000, 0.001, failed=False)
+    mix = {"host": 1000, "disk": 1000, "remote": 0}
+    assert cost.mix_seconds(mix) is None
+    cost.observe_mix(mix, 1.0)
+    assert 0.5 <= cost.load_seconds("disk", 1000) <= 1.0
+    assert cost.load_seconds("remote", 1000) is None
+    assert cost.mix_seconds({}) == 0
+
+
+def test_a_mix_that_failed_counts_against_the_tier_that_failed_alone():
+    cost = of_three()
+    before = [cost.load_seconds(tier, 256) for tier in TIERS]
+    for _ in range(3):
+        cost.observe_mix({"host": 256, "disk": 256, "remote": 256}, 9.0, failed_tier="remote")
+    assert [cost.load_seconds(tier, 256) for tier in TIERS] == before
+    assert cost.worth([Run("host", 4096), Run("disk", 4096)], 0) == 8192
+    assert not cost.pays("remote", 256, 0)
+
+
+@pytest.mark.parametrize(
+    ("runs", "worth"),
+    [
+        ([("host", 4096), ("disk", 4096), ("remote", 4096)], 8192),
+        ([("remote", 8192), ("host", 4096)], 0),
+        ([("remote", 256), ("host", 8192)], 8448),  # what is behind is worth the detour
+        ([("disk", 4096), ("remote", 256), ("disk", 4096)], 8448),
+        ([], 0),
+    ],
+)
+def test_the_leading_part_that_saves_most_is_loaded(runs, worth):
+    assert of_three().worth([Run(*run) for run in runs], 0) == worth
+
+
+def test_a_wait_for_the_store_counts_for_what_is_there_alone():
+    cost = of_three()
+    runs = [Run("host", 4096), Run("disk", 4096)]
+    assert cost.worth(runs, 0, wait_s=0.01) == 8192
+    assert cost.worth(runs, 0, wait_s=1.0) == 4096
+
+
+def test_what_nobody_knows_is_tried_in_a_mix_too():
+    runs = [Run("host", 256), Run("disk", 256)]
+    cost = Cost(("host", "disk"), 1.0)
+    assert cost.worth(runs, 0) == 512
+    cost.observe_load("host", 256, 9.0, failed=False)
+    assert cost.worth(runs, 0) == 512
+    cost.prefill.observe(256, 0, 1e-3)
+    assert cost.worth([Run("disk", 256)], 0, wait_s=1.0) == 256
+
+
+def test_a_tier_that_is_left_out_is_refused_if_it_is_the_reason():
+    cost = of_three()
+    assert cost.decide_runs([Run("remote", 4096), Run("disk", 256)], 0) == 0
+    assert cost.take_probe("remote", 0.0)
+    assert not cost.take_probe("disk", 0.0)
+    assert cost.decide_runs([Run("remote", 256), Run("host", 8192)], 0) == 8448
+    assert not cost.take_probe("remote", 1e9)
+
+
+@given(st.lists(RUNS, max_size=5), RUNS, TOKENS)
+def test_asking_about_mixes_changes_no_answer(asked, runs, context_tokens):
+    cost, unasked = of_three(seen=20), of_three(seen=20)
+    for each in asked:
+        cost.worth(each, context_tokens, 0.1)
+        cost.mix_seconds({run.tier: run.tokens for run in each})
+    assert cost.decide_runs(runs, 0) == unasked.decide_runs(runs, 0)
+    for tier in TIERS:
+        assert cost.take_probe(tier, 1e9) == unasked.take_probe(tier, 1e9)
+
+
+@given(RUNS, TOKENS)
+def test_whole_runs_are_loaded_and_for_one_run_both_answers_agree(runs, context_tokens):
+    cost = of_three(seen=20)
+    ends = [sum(run.tokens for run in runs[:count]) for count in range(len(runs) + 1)]
+    assert cost.worth(runs, context_tokens) in ends
+    for run in runs:
+        pays = cost.pays(run.tier, run.tokens, context_tokens)
+        assert cost.worth([run], context_tokens) == run.tokens * pays

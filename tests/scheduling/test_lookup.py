@@ -4,29 +4,31 @@ from threading import Event
 
 import pytest
 
-from kvtransfer.chunks.keys import Names
+from kvtransfer.chunks.keys import EntryKeys
 from kvtransfer.config import TransferConfig
 from kvtransfer.scheduling.lookup import Lookup
 from kvtransfer.testing import CHUNK
 
-NAMES = Names("m", world_size=2)
+NAMES = EntryKeys("m", world_size=2)
 
 
 class AskedStore:
-    """Holds ``names``; answers when ``open`` is set, and says what it was asked."""
+    """Holds ``entries``; answers when ``open`` is set, and says what it was asked."""
 
-    def __init__(self, *names):
-        self.names = set(names)
+    names = ("disk", "remote")
+
+    def __init__(self, *entries, **tiers):
+        self.entries = dict.fromkeys(entries, "remote") | tiers
         self.open, self.busy = Event(), Event()
         self.open.set()
         self.asked = []
         self.closed = False
 
-    def contains(self, keys):
+    def locate(self, keys):
         self.busy.set()
         self.open.wait(10)
         self.asked.append(list(keys))
-        return [key in self.names for key in keys]
+        return [self.entries.get(key) for key in keys]
 
     def close(self):
         self.closed = True
@@ -58,6 +60,18 @@ def test_a_chunk_is_there_when_all_ranks_parts_are(clock):
     assert store.asked == [[f"m@2@{rank}@{key}" for key in "abc" for rank in (0, 1)]]
     lookup.close()
     assert store.closed
+
+
+def test_a_chunk_is_in_the_slowest_tier_that_has_one_of_its_parts():
+    tiers = {"a/0": "disk", "a/1": "remote", "b/0": "disk", "b/1": "disk", "c/0": "disk"}
+    store = AskedStore(**tiers)
+    with closing(Lookup(store, lambda key: [f"{key}/0", f"{key}/1"], timeout_s=60)) as lookup:
+        located = lookup.wait("abcd")
+    assert {key: located[key] for key in located} == {"a": "remote", "b": "disk"}
+    assert located - {"a"} == {"b"}
+    assert len(located) == 2
+    with pytest.raises(KeyError):
+        located["c"]
 
 
 def test_nothing_is_known_until_the_store_answers(clock):
@@ -164,11 +178,11 @@ def test_questions_that_wait_are_asked_in_one_batch(clock):
 
 def test_an_exception_is_a_miss_and_later_questions_are_answered(caplog):
     class FaultyStore(AskedStore):
-        def contains(self, keys):
+        def locate(self, keys):
             if not self.asked:
                 self.asked.append(list(keys))
                 raise AttributeError("'NoneType' object has no attribute 'decode'")
-            return super().contains(keys)
+            return super().locate(keys)
 
     with closing(Lookup(FaultyStore("b"), lambda key: [key], timeout_s=60)) as lookup:
         lookup.ask("r1", ["a", "b"])

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtransfer.chunks.tiling import Target, Tiling
+from kvtransfer.chunks.tiling import Placement, Tiling
 from kvtransfer.plan import Report
 from kvtransfer.scheduling.index import Index
 from kvtransfer.scheduling.planner import Planner
@@ -18,7 +18,7 @@ def settle(planner, **counts):
 
 
 def load(planner, *keys):
-    return planner.load([Target(key, (i,)) for i, key in enumerate(keys)])
+    return planner.load([Placement(key, (i,)) for i, key in enumerate(keys)])
 
 
 def hold(planner, *keys):
@@ -133,14 +133,17 @@ def test_a_way_station_keeps_nothing():
 def test_targets_cover_what_is_not_skipped():
     tiling = Tiling(chunk_tokens=8, block_tokens=4)
     blocks = [10, 11, 12, 13, 14, 15]
-    assert tiling.targets("abc", blocks, 0) == [
-        Target("a", (10, 11), 0),
-        Target("b", (12, 13), 0),
-        Target("c", (14, 15), 0),
+    assert tiling.placements("abc", blocks, 0) == [
+        Placement("a", (10, 11), 0),
+        Placement("b", (12, 13), 0),
+        Placement("c", (14, 15), 0),
     ]
-    assert tiling.targets("abc", blocks, 12) == [Target("b", (13,), 4), Target("c", (14, 15), 0)]
-    assert tiling.targets("abc", blocks[:5], 16) == [Target("c", (14,), 0)]
-    assert tiling.targets("a", blocks, 8) == []
+    assert tiling.placements("abc", blocks, 12) == [
+        Placement("b", (13,), 4),
+        Placement("c", (14, 15), 0),
+    ]
+    assert tiling.placements("abc", blocks[:5], 16) == [Placement("c", (14,), 0)]
+    assert tiling.placements("a", blocks, 8) == []
 
 
 def test_reports_of_ranks_add_up():
@@ -163,47 +166,47 @@ def test_a_short_load_overtakes_a_long_one_but_not_for_ever():
     assert turns[0] < 6 < turns[-1]
 
 
-def load_next(planner, promise, *keys):
-    return planner.load_next(promise, [Target(key, (1,)) for key in keys])
+def load_next(planner, reservation, *keys):
+    return planner.load_next(reservation, [Placement(key, (1,)) for key in keys])
 
 
 def test_a_promise_keeps_its_room_from_saves_loads_and_what_leaves():
     plans = write_back(slots=4, margin=4)
     hold(plans, "a")
-    promise = plans.promise("abcd")
+    reservation = plans.reserve("abcd")
     assert plans.room == 0
     assert plans.save("x", (1,)) is None
     assert load(plans, "x") == []
     assert plans.loadable("x", {"x"}) == 0
-    assert plans.put_leaving() == []
-    assert [job.fetch for job in load_next(plans, promise, *"ab")] == [False, True]
+    assert plans.plan_puts() == []
+    assert [job.fetch for job in load_next(plans, reservation, *"ab")] == [False, True]
     assert plans.room == 0
-    assert [job.fetch for job in load_next(plans, promise, *"cd")] == [True, True]
-    assert promise.left == 0
+    assert [job.fetch for job in load_next(plans, reservation, *"cd")] == [True, True]
+    assert reservation.left == 0
 
 
 def test_a_promise_pins_what_is_held():
     plans = planner(slots=2)
     hold(plans, "a", "b")
-    promise = plans.promise("ab")
+    reservation = plans.reserve("ab")
     assert plans.room == 0
-    plans.let_go(promise)
+    reservation.release()
     assert plans.room == 2
 
 
 def test_a_promise_is_as_long_as_there_is_room():
     plans = planner(slots=3)
     hold(plans, "x")
-    assert len(plans.promise("abx").slots) == 3
+    assert len(plans.reserve("abx").slots) == 3
     assert plans.room == 0
-    assert plans.promise("cx").slots == []
+    assert plans.reserve("cx").slots == []
 
 
 def test_what_is_let_go_is_room_again():
     plans = planner(slots=4)
-    promise = plans.promise("abcd")
-    jobs = load_next(plans, promise, "a")
-    plans.let_go(promise)
+    reservation = plans.reserve("abcd")
+    jobs = load_next(plans, reservation, "a")
+    reservation.release()
     assert plans.room == 3
     settle(plans, loaded={job.job: RANKS for job in jobs})
     assert plans.room == 4
@@ -211,17 +214,17 @@ def test_what_is_let_go_is_room_again():
 
 def test_what_came_meanwhile_is_not_fetched():
     plans = planner()
-    promise = plans.promise("a")
+    reservation = plans.reserve("a")
     saved(plans, "a")
-    assert [job.fetch for job in load_next(plans, promise, "a")] == [False]
+    assert [job.fetch for job in load_next(plans, reservation, "a")] == [False]
 
 
 def test_a_promised_chunk_whose_bytes_never_came_is_fetched():
     plans = planner(slots=2)
     save = plans.save("a", (1,))
-    promise = plans.promise("a")
+    reservation = plans.reserve("a")
     settle(plans, copied={save.job: RANKS}, failed={save.job}, stored={save.job: RANKS})
-    (job,) = load_next(plans, promise, "a")
+    (job,) = load_next(plans, reservation, "a")
     assert job.fetch
     settle(plans, loaded={job.job: RANKS})
     assert plans.room == 2
@@ -230,7 +233,7 @@ def test_a_promised_chunk_whose_bytes_never_came_is_fetched():
 def test_a_load_waits_for_a_slot_and_gets_it():
     plans = planner(slots=1)
     save = plans.save("a", (1,))
-    first, second = plans.promise("a"), plans.promise("a")
+    first, second = plans.reserve("a"), plans.reserve("a")
     settle(plans, copied={save.job: RANKS}, failed={save.job}, stored={save.job: RANKS})
     assert load_next(plans, first, "a") == []
     (job,) = load_next(plans, second, "a")
@@ -243,10 +246,10 @@ def test_a_load_waits_for_a_slot_and_gets_it():
 def test_a_fetch_is_shared_until_it_has_ended():
     plans = planner()
     (fetch,) = load(plans, "a")
-    assert plans.promise("a").is_shared
-    assert not plans.promise("b").is_shared
+    assert plans.reserve("a").is_shared
+    assert not plans.reserve("b").is_shared
     settle(plans, loaded={fetch.job: RANKS})
-    assert not plans.promise("a").is_shared
+    assert not plans.reserve("a").is_shared
 
 
 def saved(plans, *keys):
@@ -263,23 +266,23 @@ def write_back(slots=4, margin=1):
 def test_written_back_is_what_leaves_and_no_store_has():
     plans = write_back()
     assert [job.put for job in saved(plans, "a", "b", "c")] == [False] * 3
-    assert plans.put_leaving() == []  # one slot is free
+    assert plans.plan_puts() == []  # one slot is free
     hold(plans, "fetched")
-    (put,) = plans.put_leaving()
+    (put,) = plans.plan_puts()
     assert put.key == "a"
-    assert plans.put_leaving() == []  # its slot is as good as free
+    assert plans.plan_puts() == []  # its slot is as good as free
     assert "a" not in plans.index
     assert plans.index.room == 3
     settle(plans, stored={put.job: RANKS})
     assert plans.index.free == 1
     saved(plans, "d")
-    assert [put.key for put in plans.put_leaving()] == ["b"]
+    assert [put.key for put in plans.plan_puts()] == ["b"]
 
 
 def test_what_the_store_gave_is_not_written_back():
     plans = write_back()
     hold(plans, "a", "b", "c", "d")
-    assert plans.put_leaving() == []
+    assert plans.plan_puts() == []
     assert plans.index.free == 1
 
 
@@ -294,16 +297,16 @@ def test_a_copy_that_failed_is_not_written_back():
     plans = write_back()
     save = plans.save("a", (1,))
     settle(plans, copied={save.job: RANKS}, failed={save.job})
-    assert plans.put_rest(9) == []
+    assert plans.flush(9) == []
 
 
 def test_at_the_end_all_that_is_left_is_put():
     plans = write_back()
     saved(plans, "a", "b")
     hold(plans, "fetched")
-    assert [put.key for put in plans.put_rest(1)] == ["a"]
-    assert [put.key for put in plans.put_rest(9)] == ["b"]
-    assert plans.put_rest(9) == []
+    assert [put.key for put in plans.flush(1)] == ["a"]
+    assert [put.key for put in plans.flush(9)] == ["b"]
+    assert plans.flush(9) == []
     assert plans.is_putting
 
 
@@ -318,7 +321,7 @@ def test_what_is_unlikely_to_come_again_is_not_written_back():
             index.note_request(keys)
             for key in keys:
                 plans.settle(Report(copied={plans.save(key, [0]).job: 1}))
-            jobs = plans.put_leaving()
+            jobs = plans.plan_puts()
             put[chance] += len(jobs)
             plans.settle(Report(stored={job.job: 1 for job in jobs}))
             assert index.free >= 4
@@ -328,7 +331,7 @@ def test_what_is_unlikely_to_come_again_is_not_written_back():
 
 def saved_and_put(planner, *keys):
     """Save ``keys`` to their end; returns the jobs."""
-    jobs = planner.save_all([Target(key, (i,)) for i, key in enumerate(keys)])
+    jobs = planner.save_all([Placement(key, (i,)) for i, key in enumerate(keys)])
     ended = {job.job: RANKS for job in jobs}
     settle(planner, copied=ended, stored={job.job: RANKS for job in jobs if job.put})
     return jobs
@@ -337,14 +340,14 @@ def saved_and_put(planner, *keys):
 def test_what_a_request_has_again_is_offered_again_and_stays():
     plans = planner()
     (first, _) = saved_and_put(plans, "a", "b")
-    assert plans.put_again() == []
+    assert plans.plan_puts() == []
     plans.touch(["a", "x"])
-    (put,) = plans.put_again()
+    (put,) = plans.plan_puts()
     assert (put.key, put.slot) == ("a", first.slot)
     assert plans.is_putting
     assert plans.index.room == 3  # pinned meanwhile
     plans.touch(["a"])
-    assert plans.put_again() == []  # not so soon
+    assert plans.plan_puts() == []  # not so soon
     settle(plans, stored={put.job: RANKS})
     assert not plans.is_putting
     assert plans.index.room == 4
@@ -356,11 +359,11 @@ def test_only_some_are_offered_again_at_once():
     plans = planner(slots=20)
     saved_and_put(plans, *keys)
     plans.touch(keys)
-    first = plans.put_again()
+    first = plans.plan_puts()
     assert len(first) < 10
-    assert plans.put_again() == []
+    assert plans.plan_puts() == []
     settle(plans, stored={put.job: RANKS for put in first})
-    second = plans.put_again()
+    second = plans.plan_puts()
     assert [put.key for put in (*first, *second)] == keys[: len(first) + len(second)]
     assert second
 
@@ -371,17 +374,17 @@ def test_what_is_on_its_way_in_or_gone_is_not_offered_again():
     plans.touch(["a"])
     saved_and_put(plans, "b")
     plans.touch(["b"])
-    plans.index.forget(plans.index.slot("b"))
-    assert plans.put_again() == []
+    plans.index.forget(*plans.index.find_all("b"))
+    assert plans.plan_puts() == []
     settle(plans, loaded={job.job: RANKS})
 
 
 def test_what_is_being_copied_out_is_not_offered_again():
     """Another request has the chunk in the step that saves it: the slot holds other bytes still."""
     plans = planner()
-    (job,) = plans.save_all([Target("a", (0,))])
+    (job,) = plans.save_all([Placement("a", (0,))])
     plans.touch(["a"])
-    assert plans.put_again() == []
+    assert plans.plan_puts() == []
     settle(plans, copied={job.job: RANKS}, stored={job.job: RANKS})
 
 
@@ -389,14 +392,15 @@ def test_without_a_store_nothing_is_offered_again():
     plans = planner(put=False)
     saved_and_put(plans, "a")
     plans.touch(["a"])
-    assert plans.put_again() == []
+    assert plans.plan_puts() == []
 
 
 def test_what_is_written_back_later_is_not_offered_now_nor_counted_as_leaving():
-    plans = Planner(Index(4), ranks=RANKS, keep=True, put=True, margin=1)
+    plans = write_back(margin=1)
     hold(plans, "f")
-    plans._again.saved([plans.index.slot("f")])  # so that it is due
-    saved_and_put(plans, "a", "b", "c")
+    plans._puts._reoffer.saved(plans.index.find_all("f"))  # so that it is due
+    saved_and_put(plans, "a", "b")
     plans.touch(["f", "a"])
-    assert [job.key for job in plans.put_again()] == ["f"]
-    assert [job.key for job in plans.put_leaving()] == ["c"]
+    assert [job.key for job in plans.plan_puts()] == ["f"]
+    saved_and_put(plans, "c")
+    assert [job.key for job in plans.plan_puts()] == ["a"]

@@ -128,9 +128,10 @@ def test_any_tier_counts_and_the_slower_are_asked_for_the_rest_only(tiers, disk,
     put(remote, OTHER_KEY)
     asked = [OTHER_KEY, ABSENT_KEY, KEY, OTHER_KEY]
     assert tiers.contains(asked) == [True, False, True, True]
-    assert remote.asked == [[OTHER_KEY, ABSENT_KEY]]
+    assert tiers.locate(asked) == ["remote", None, "disk", "remote"]
+    assert remote.asked == [[OTHER_KEY, ABSENT_KEY]] * 2
     assert tiers.contains([KEY]) == [True]
-    assert len(remote.asked) == 1
+    assert len(remote.asked) == 2
 
 
 def test_what_a_slow_tier_served_the_fast_one_gets(tiers, disk, remote, metrics):

@@ -9,7 +9,7 @@ from threading import Barrier, Condition, Event
 import pytest
 import torch
 
-from kvtransfer.chunks.keys import Names
+from kvtransfer.chunks.keys import EntryKeys
 from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.device.cpu import CpuDevice, CpuEvent
 from kvtransfer.metrics import Metrics
@@ -41,7 +41,7 @@ class Bench:
         self.gate = Gate(FlakyStore(self.inner, failures))
         store = GuardedStore(self.gate, "memory://")
         copier = WakeableCopier(partial(Copier.open, self.caches, self.pool, self.device))
-        names = Names("m", 1)
+        names = EntryKeys("m", 1)
         block_bytes = self.caches.chunk.nbytes * BLOCK_TOKENS // CHUNK_TOKENS
         shard = partial(names.shard, 0)
         tiers = Tiers(copier, self.pool, self.device, store, shard, block_bytes)
@@ -196,7 +196,7 @@ def test_too_many_waiting_puts_lose_the_oldest_and_say_so():
         it.gate.open.set()
         it.until("stored", first, kept)
         it.until("copied", first, dropped, kept)
-        names = [Names("m", 1).shard(0, key) for key in (A, B, C)]
+        names = [EntryKeys("m", 1).shard(0, key) for key in (A, B, C)]
         assert it.inner.contains(names) == [True, False, True]
         assert it.executor.metrics.take()["waiting_puts"] == 0
 
@@ -218,7 +218,7 @@ def test_the_last_saves_are_copied_when_it_returns_and_all_of_them_put():
         for slot, save in enumerate(saves):
             it.until("loaded", it.load(save.key, slot, *save.block_ids))
         assert same(it.blocks(*range(6)), expected)
-        names = [Names("m", 1).shard(0, key) for key in (A, B, C)]
+        names = [EntryKeys("m", 1).shard(0, key) for key in (A, B, C)]
         assert it.inner.contains(names) == [True] * 3
 
 
@@ -258,12 +258,12 @@ def test_a_copy_that_can_not_be_made_fails_its_job(caplog):
         it.until("loaded", bad_load)
         assert it.reports.failed == {bad_save, bad_load}
         it.until("stored", bad_save)
-        assert it.inner.contains([Names("m", 1).shard(0, A)]) == [False]
+        assert it.inner.contains([EntryKeys("m", 1).shard(0, A)]) == [False]
         assert "not in [0, 12)" in caplog.text
 
 
 def test_a_tenants_chunk_is_put_now_or_later_and_fetched_as_such():
-    key, base = f"{A}.tenant", Names("m", 1).shard(0, A)
+    key, base = f"{A}.tenant", EntryKeys("m", 1).shard(0, A)
     with bench() as it:
         it.until("stored", it.save(key, 0, 3, 1))
         later = Put(next(it.jobs), key, 0)  # as it leaves host memory
@@ -279,7 +279,7 @@ def test_closing_hands_waiting_chunks_to_the_store():
     for slot, key in enumerate((A, B, C)):
         it.save(key, slot, 2 * slot, 2 * slot + 1)
     it.executor.close()
-    assert it.inner.contains([Names("m", 1).shard(0, key) for key in (A, B, C)]) == [True] * 3
+    assert it.inner.contains([EntryKeys("m", 1).shard(0, key) for key in (A, B, C)]) == [True] * 3
 
 
 def test_a_fetch_that_its_plan_has_no_more_patience_for_is_given_up():

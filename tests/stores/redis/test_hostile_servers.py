@@ -8,9 +8,11 @@ from contextlib import closing
 import pytest
 import redis
 
+from kvtransfer.metrics import Metrics
 from kvtransfer.scheduling.lookup import Lookup
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.guarded import GuardedStore
+from kvtransfer.stores.tiered import Tier, TieredStore
 from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD, get
 from tests.faults.lying_server import LyingServer
 
@@ -55,7 +57,8 @@ MASTERS = {
 
 def assert_only_misses(server, url, caplog):
     store = GuardedStore(open_store(url, CHUNK, SETTINGS), url)
-    with closing(server), closing(Lookup(store, lambda key: [key], 60)) as lookup:
+    tiers = TieredStore([Tier("remote", store)], CHUNK, Metrics())
+    with closing(server), closing(Lookup(tiers, lambda key: [key], 60)) as lookup:
         assert lookup.wait([KEY]) == set()
         assert get(store, KEY) is None
         assert not store.put(KEY, memoryview(PAYLOAD))

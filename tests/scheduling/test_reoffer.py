@@ -1,4 +1,4 @@
-from kvtransfer.scheduling.put_again import EVERY_S, PutAgain
+from kvtransfer.scheduling.reoffer import EVERY_S, Reoffer
 
 
 class Clock:
@@ -10,7 +10,7 @@ class Clock:
 
 def test_what_is_touched_is_offered_at_once_and_then_once_in_a_while():
     clock = Clock()
-    again = PutAgain(2, clock)
+    again = Reoffer(2, clock)
     again.saved([0, 1])
     assert again.take(9) == []
     again.touch(0, "a")
@@ -28,7 +28,7 @@ def test_what_is_touched_is_offered_at_once_and_then_once_in_a_while():
 
 def test_a_few_are_taken_at_a_time_and_those_first_that_are_due_first():
     clock = Clock()
-    again = PutAgain(4, clock)
+    again = Reoffer(4, clock)
     again.fetched([0])
     again.saved([1, 2, 3])
     for slot, key in enumerate("abcd"):
@@ -40,7 +40,7 @@ def test_a_few_are_taken_at_a_time_and_those_first_that_are_due_first():
 
 
 def test_a_slot_that_holds_another_chunk_by_then_is_offered_with_that_one():
-    again = PutAgain(1, Clock())
+    again = Reoffer(1, Clock())
     again.saved([0])
     again.touch(0, "a")
     again.saved([0])

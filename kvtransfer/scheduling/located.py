@@ -1,0 +1,48 @@
+"""Says which chunks the store holds, and in which tier each was found."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+
+class Located(Set[str]):
+    """A set of keys that the store holds; ``located[key]`` names the tier that serves the key.
+
+    Args:
+        tiers: names of tiers by key.
+    """
+
+    __slots__ = ("_tiers",)
+
+    def __init__(self, tiers: Mapping[str, str]) -> None:
+        self._tiers = tiers
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._tiers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tiers)
+
+    def __len__(self) -> int:
+        return len(self._tiers)
+
+    def __getitem__(self, key: str) -> str:
+        return self._tiers[key]
+
+    def only(self, keys: Iterable[str]) -> Located:
+        """What is located of ``keys``."""
+        tiers = self._tiers
+        return Located({key: tiers[key] for key in keys if key in tiers})
+
+    @classmethod
+    def _from_iterable(cls, keys: Iterable[str]) -> Set[str]:  # type: ignore[override]
+        """What set operations make is a plain set."""
+        return frozenset(keys)
+
+
+NOTHING = Located({})
+"""The answer where the store holds none of the keys, or did not say in time."""
