@@ -38,12 +38,12 @@ from kvtransfer.chunks.keys import Names
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.chunks.tiling import Tiling
 from kvtransfer.config import TransferConfig
-from kvtransfer.connector.keys.adapters import Adapters
-from kvtransfer.connector.keys.key_space import KeySpace
-from kvtransfer.connector.keys.media import Media
-from kvtransfer.connector.scheduling.pace import Pace
-from kvtransfer.connector.scheduling.scheduler import Duties, SchedulerSide
+from kvtransfer.connector.vllm.keys.adapters import Adapters
+from kvtransfer.connector.vllm.keys.key_builder import KeySpace
+from kvtransfer.connector.vllm.keys.media import Media
 from kvtransfer.metrics import Metrics
+from kvtransfer.requests.scheduler import Duties, SchedulerSide
+from kvtransfer.requests.timing import Pace
 from kvtransfer.scheduling.index import Index
 from kvtransfer.scheduling.lookup import Lookup
 from kvtransfer.scheduling.planner import Planner

@@ -14,8 +14,8 @@ from kvtransfer.plan import Report
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from kvtransfer.connector.scheduling.scheduler import SchedulerSide
     from kvtransfer.plan import Plan
+    from kvtransfer.requests.scheduler import SchedulerSide
 
 CHUNK_TOKENS, BLOCK_TOKENS = 256, 16
 LONG_TOKENS = 100_000

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kvtransfer.config import TransferConfig
-    from kvtransfer.connector.vllm_facts import ModelFacts
+    from kvtransfer.connector.vllm.model_facts import ModelFacts
     from kvtransfer.stores.redis.server import Server
 
 _LOG = logging.getLogger("kvtransfer")

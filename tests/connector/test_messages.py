@@ -3,11 +3,11 @@ from __future__ import annotations
 import json
 import pickle
 
-from kvtransfer.connector.plan import StepPlan, StepReport
-from kvtransfer.connector.stats import TransferStats
 from kvtransfer.connector.summary import Totals
-from kvtransfer.connector.weights.news import Expectation, Holding
+from kvtransfer.connector.vllm.messages import StepPlan, StepReport
+from kvtransfer.connector.vllm.stats import TransferStats
 from kvtransfer.plan import Load, Plan, Report, Save
+from kvtransfer.requests.keys.weights import Expectation, Holding
 
 
 def test_a_plan_reaches_a_worker_as_it_was():

@@ -20,14 +20,14 @@ from vllm.multimodal.inputs import (
 from vllm.v1.request import Request
 
 from kvtransfer.chunks.keys import KeyChain, namespace
-from kvtransfer.connector.keys.adapters import Adapters, is_mixed
-from kvtransfer.connector.keys.key_space import media_extras
-from kvtransfer.connector.keys.loaded_adapters import Held
-from kvtransfer.connector.keys.media import Media
-from kvtransfer.connector.keys.naming import Naming
-from kvtransfer.connector.scheduling.tracked import Tracked
-from kvtransfer.connector.weights.agreed import AgreedWeights
-from kvtransfer.connector.weights.news import Holding
+from kvtransfer.connector.vllm.keys.adapters import Adapters, is_mixed
+from kvtransfer.connector.vllm.keys.key_builder import media_extras
+from kvtransfer.connector.vllm.keys.loaded_adapters import Held
+from kvtransfer.connector.vllm.keys.media import Media
+from kvtransfer.connector.vllm.keys.naming import Naming
+from kvtransfer.requests.keys.agreed_weights import AgreedWeights
+from kvtransfer.requests.keys.weights import Holding
+from kvtransfer.requests.request_state import Tracked
 
 CHUNK = 4
 

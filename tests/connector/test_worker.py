@@ -6,8 +6,8 @@ from contextlib import closing
 
 import pytest
 
-from kvtransfer.connector.weights.news import Expectation, Holding
 from kvtransfer.plan import Load, Plan, Save
+from kvtransfer.requests.keys.weights import Expectation, Holding
 from tests.connector.worker_side import WEIGHTS, Weights, opened
 
 pytestmark = pytest.mark.vllm
@@ -36,7 +36,7 @@ class Steps:
 
     def take(self, plan, expected=(WEIGHTS,)):
         """One step; returns its report and the blocks that it left unfilled."""
-        from kvtransfer.connector.plan import StepPlan
+        from kvtransfer.connector.vllm.messages import StepPlan
 
         self._count += 1
         step = StepPlan(plan, Expectation(self._count, expected))
@@ -97,6 +97,6 @@ def test_loads_under_way_fail_when_the_weights_change(steps, weights):
 
 
 def _step(steps, plan):
-    from kvtransfer.connector.plan import StepPlan
+    from kvtransfer.connector.vllm.messages import StepPlan
 
     return StepPlan(plan, Expectation(1, (WEIGHTS,)))

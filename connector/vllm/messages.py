@@ -1,0 +1,68 @@
+"""The messages between the two sides, as vLLM carries them: ours in its envelopes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from vllm.distributed.kv_transfer.kv_connector.v1.base import (
+    KVConnectorMetadata,
+    KVConnectorWorkerMetadata,
+)
+
+from kvtransfer.plan import Plan, Report
+from kvtransfer.requests.keys.weights import Expectation, Holding  # noqa: TC001 - vLLM may read the annotations
+
+if TYPE_CHECKING:
+    from vllm.lora.request import LoRARequest
+
+    from kvtransfer.connector.vllm.keys.loaded_adapters import Held
+
+Question: TypeAlias = "tuple[int, LoRARequest]"
+"""A number to answer under, and the adapter that a request names."""
+
+
+@dataclass(frozen=True)
+class AdapterStep:
+    """What a step says about LoRA adapters."""
+
+    questions: tuple[Question, ...] = ()
+    in_use: frozenset[int] = frozenset()
+    """Adapters of running requests, by id: they are to stay loaded."""
+    bound: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Loads and saves that are right only while the adapter with this id has changed so often."""
+
+
+@dataclass
+class StepPlan(KVConnectorMetadata):
+    """Scheduler to every worker, once a step."""
+
+    plan: Plan
+    weights: Expectation
+    adapters: AdapterStep | None = None
+
+
+@dataclass
+class StepReport(KVConnectorWorkerMetadata):
+    """Worker to scheduler, summed over workers."""
+
+    report: Report = field(default_factory=Report)
+    step: int | None = None
+    """Whose report it is, where something was computed."""
+    weights: dict[int, Holding] = field(default_factory=dict)
+    """By rank, what the plan didn't know."""
+    adapters: dict[int, list[Held | None]] = field(default_factory=dict)
+    """Answers by question, one of each rank."""
+
+    def aggregate(self, other: KVConnectorWorkerMetadata) -> StepReport:
+        """This and ``other``, of another worker."""
+        assert isinstance(other, StepReport)
+        both = Report()
+        both.add(self.report)
+        both.add(other.report)
+        answers = {
+            ticket: [*self.adapters.get(ticket, ()), *other.adapters.get(ticket, ())]
+            for ticket in self.adapters.keys() | other.adapters.keys()
+        }
+        step = self.step if self.step is not None else other.step
+        return StepReport(both, step, {**self.weights, **other.weights}, answers)
