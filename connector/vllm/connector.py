@@ -15,15 +15,18 @@ from vllm.distributed.parallel_state import get_tensor_model_parallel_rank
 from kvtransfer.config import TransferConfig
 from kvtransfer.connector.opening import tell_opening
 from kvtransfer.connector.vllm import model_facts, same_process
+from kvtransfer.connector.vllm.keys.adapters import Adapters
 from kvtransfer.connector.vllm.keys.loaded_adapters import LoadedAdapters
-from kvtransfer.connector.vllm.messages import StepPlan, StepReport
+from kvtransfer.connector.vllm.messages import PlanMessage, ReportMessage
+from kvtransfer.connector.vllm.opened_scheduler import open_scheduler
 from kvtransfer.connector.vllm.reuse_verdict import refuse_layers
 from kvtransfer.connector.vllm.stats import TransferPromMetrics, TransferStats
+from kvtransfer.connector.vllm.step_input import leading_tokens, read_step
 from kvtransfer.connector.vllm.vllm_version import warn_of_newer
+from kvtransfer.connector.vllm.weights.cache_resets import note_resets
 from kvtransfer.connector.vllm.weights.held import HeldWeights
 from kvtransfer.connector.vllm.weights.worker_watch import calling_worker
 from kvtransfer.connector.vllm.worker import WorkerSide
-from kvtransfer.requests.scheduler import SchedulerSide
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from vllm.v1.outputs import KVConnectorOutput
     from vllm.v1.request import Request
 
+    from kvtransfer.requests.scheduler import Scheduler
+
 
 _LOG = logging.getLogger("kvtransfer")
 
@@ -47,7 +52,9 @@ class KVTransferConnector(KVConnectorBase_V1):
     The one side that an instance is has its attribute set; a call meant for the other one fails.
     """
 
-    _scheduler: SchedulerSide
+    _scheduler: Scheduler
+    _adapters: Adapters
+    """The scheduler's side, too."""
     _worker: WorkerSide
     _neighbour: KVTransferConnector | None = None
     """The other side of the same settings, where that lives in this process."""
@@ -70,8 +77,9 @@ class KVTransferConnector(KVConnectorBase_V1):
         if role == KVConnectorRole.SCHEDULER:
             warn_of_newer(vllm.__version__)
             model_facts.warn_of_failing_requests(vllm_config)
-            tell_opening(self._config, self._facts)
-            self._scheduler = SchedulerSide.open(self._config, vllm_config, self._facts)
+            tell_opening(self._config, self._facts.chunk, self._facts.ranks)
+            self._adapters = Adapters.open(vllm_config, self._facts.ranks)
+            self._scheduler = open_scheduler(self._config, vllm_config, self._facts, self._adapters)
             self._meet_neighbour()
 
     # --- scheduler
@@ -83,7 +91,7 @@ class KVTransferConnector(KVConnectorBase_V1):
 
     def bind_kv_cache_manager(self, kv_cache_manager: KVCacheManager) -> None:
         super().bind_kv_cache_manager(kv_cache_manager)
-        self._scheduler.local_cache.bind(kv_cache_manager)
+        note_resets(kv_cache_manager, self._scheduler.local_cache)
 
     def on_new_request(self, request: Request) -> None:
         self._scheduler.track(request)
@@ -91,30 +99,34 @@ class KVTransferConnector(KVConnectorBase_V1):
     def get_num_new_matched_tokens(
         self, request: Request, num_computed_tokens: int
     ) -> tuple[int | None, bool]:
-        external_tokens = self._scheduler.match(request, num_computed_tokens)
+        spans = self._scheduler.match(request, num_computed_tokens)
+        if spans is None:
+            return None, False
+        external_tokens = leading_tokens(spans, num_computed_tokens)
         return external_tokens, bool(external_tokens)
 
     def update_state_after_alloc(
         self, request: Request, blocks: KVCacheBlocks, num_external_tokens: int
     ) -> None:
-        self._scheduler.admit(request, blocks.get_block_ids()[0], num_external_tokens)
+        self._scheduler.admit(request, blocks.get_block_ids(), num_external_tokens)
 
     def get_external_cache_hit_sources(
         self, request: Request, num_external_tokens: int
     ) -> dict[CacheHitSource, int]:
         return model_facts.hit_sources(self._scheduler.host_tokens(request), num_external_tokens)
 
-    def build_connector_meta(self, scheduler_output: SchedulerOutput) -> StepPlan:
+    def build_connector_meta(self, scheduler_output: SchedulerOutput) -> PlanMessage:
         weights = self._scheduler.expect_weights()
-        plan = self._scheduler.plan(scheduler_output)
-        return StepPlan(plan, weights, self._scheduler.adapter_step(plan))
+        plan = self._scheduler.plan(read_step(scheduler_output))
+        adapters = self._adapters.plan(self._scheduler.owned(plan), self._scheduler.states())
+        return PlanMessage(plan, weights, adapters)
 
     def update_connector_output(self, connector_output: KVConnectorOutput) -> None:
-        step = connector_output.kv_connector_worker_meta
-        if isinstance(step, StepReport):
-            self._scheduler.take_weights(step.weights)
-            self._scheduler.take_answers(step.adapters)
-            received = self._scheduler.take(step.report, step.step)
+        message = connector_output.kv_connector_worker_meta
+        if isinstance(message, ReportMessage):
+            self._scheduler.take_weights(message.weights)
+            self._adapters.take(message.adapters)
+            received = self._scheduler.take(message.report, message.step)
             # Other connectors beside us see, and add to, the same output.
             connector_output.finished_recving = {
                 *(connector_output.finished_recving or ()),
@@ -167,7 +179,7 @@ class KVTransferConnector(KVConnectorBase_V1):
         self._worker.resume()
 
     def handle_preemptions(self, kv_connector_metadata: KVConnectorMetadata) -> None:
-        assert isinstance(kv_connector_metadata, StepPlan)
+        assert isinstance(kv_connector_metadata, PlanMessage)
         self._worker.before_writes(kv_connector_metadata)
 
     def start_load_kv(self, forward_context: ForwardContext, **kwargs: Any) -> None:
@@ -192,12 +204,12 @@ class KVTransferConnector(KVConnectorBase_V1):
     def get_block_ids_with_load_errors(self) -> set[int]:
         return self._invalid_blocks
 
-    def build_connector_worker_meta(self) -> StepReport | None:
+    def build_connector_worker_meta(self) -> ReportMessage | None:
         return self._worker.report(self._step)
 
     @property
-    def _step(self) -> StepPlan:
-        step: StepPlan = self._get_connector_metadata()
+    def _step(self) -> PlanMessage:
+        step: PlanMessage = self._get_connector_metadata()
         return step
 
     # --- both

@@ -1,4 +1,4 @@
-"""The messages between the two sides, as vLLM carries them: ours in its envelopes."""
+"""The messages between the two sides, in the classes that vLLM carries between its processes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from vllm.distributed.kv_transfer.kv_connector.v1.base import (
     KVConnectorWorkerMetadata,
 )
 
-from kvtransfer.plan import Plan, Report
+from kvtransfer.plan import Report
 from kvtransfer.requests.keys.weights import Expectation, Holding  # noqa: TC001 - vLLM may read the annotations
+from kvtransfer.requests.step import StepPlan  # noqa: TC001
 
 if TYPE_CHECKING:
     from vllm.lora.request import LoRARequest
 
-    from kvtransfer.connector.vllm.keys.loaded_adapters import Held
+    from kvtransfer.requests.keys.adapter import Held
 
 Question: TypeAlias = "tuple[int, LoRARequest]"
 """A number to answer under, and the adapter that a request names."""
@@ -34,16 +35,16 @@ class AdapterStep:
 
 
 @dataclass
-class StepPlan(KVConnectorMetadata):
+class PlanMessage(KVConnectorMetadata):
     """Scheduler to every worker, once a step."""
 
-    plan: Plan
+    plan: StepPlan
     weights: Expectation
     adapters: AdapterStep | None = None
 
 
 @dataclass
-class StepReport(KVConnectorWorkerMetadata):
+class ReportMessage(KVConnectorWorkerMetadata):
     """Worker to scheduler, summed over workers."""
 
     report: Report = field(default_factory=Report)
@@ -54,9 +55,9 @@ class StepReport(KVConnectorWorkerMetadata):
     adapters: dict[int, list[Held | None]] = field(default_factory=dict)
     """Answers by question, one of each rank."""
 
-    def aggregate(self, other: KVConnectorWorkerMetadata) -> StepReport:
+    def aggregate(self, other: KVConnectorWorkerMetadata) -> ReportMessage:
         """This and ``other``, of another worker."""
-        assert isinstance(other, StepReport)
+        assert isinstance(other, ReportMessage)
         both = Report()
         both.add(self.report)
         both.add(other.report)
@@ -65,4 +66,4 @@ class StepReport(KVConnectorWorkerMetadata):
             for ticket in self.adapters.keys() | other.adapters.keys()
         }
         step = self.step if self.step is not None else other.step
-        return StepReport(both, step, {**self.weights, **other.weights}, answers)
+        return ReportMessage(both, step, {**self.weights, **other.weights}, answers)

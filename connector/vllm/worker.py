@@ -1,4 +1,4 @@
-"""Obeys: runs each step's plan and tells what has ended."""
+"""Runs each step's plan on one worker and reports what has ended."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kvtransfer.connector.refusals import Refusals
 from kvtransfer.connector.vllm import model_facts
-from kvtransfer.connector.vllm.messages import AdapterStep, StepReport
+from kvtransfer.connector.vllm.messages import AdapterStep, ReportMessage
 from kvtransfer.plan import Plan, Report
 from kvtransfer.worker.executor import Executor
 
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     import torch
 
     from kvtransfer.config import TransferConfig
-    from kvtransfer.connector.vllm.keys.loaded_adapters import Held, LoadedAdapters
-    from kvtransfer.connector.vllm.messages import StepPlan
+    from kvtransfer.connector.vllm.keys.loaded_adapters import LoadedAdapters
+    from kvtransfer.connector.vllm.messages import PlanMessage
     from kvtransfer.connector.vllm.model_facts import ModelFacts
     from kvtransfer.connector.vllm.weights.held import HeldWeights
     from kvtransfer.plan import Save
+    from kvtransfer.requests.keys.adapter import Held
     from kvtransfer.requests.keys.weights import Expectation
+    from kvtransfer.requests.step import StepPlan
 
 
 class WorkerSide:
@@ -66,7 +68,7 @@ class WorkerSide:
             self._outdated.update(self._loading)
         self._is_expected = expected.fits(self._rank, self._weights.holding.fingerprint)
 
-    def before_writes(self, step: StepPlan) -> None:
+    def before_writes(self, step: PlanMessage) -> None:
         """Nothing has been written in this step so far, neither by the model nor by us."""
         self.begin_step(step.weights)
         first_saves = self._refusals.accept(step.plan.first_saves, self._is_wrong(step))
@@ -78,27 +80,27 @@ class WorkerSide:
             ticket: [self._adapters.find(lora, asked.in_use)] for ticket, lora in asked.questions
         }
 
-    def load(self, step: StepPlan) -> None:
+    def load(self, step: PlanMessage) -> None:
         """Begin the step's loads, and put what leaves host memory."""
-        plan = step.plan
-        self._loading.update({load.job: load.block_ids for load in plan.loads})
-        puts = self._refusals.accept(plan.puts, lambda _: False)  # right for their own weights
-        loads = self._refusals.accept(plan.loads, self._is_wrong(step))
+        jobs = step.plan.jobs
+        self._loading.update({load.job: load.block_ids for load in jobs.loads})
+        puts = self._refusals.accept(jobs.puts, lambda _: False)  # right for their own weights
+        loads = self._refusals.accept(jobs.loads, self._is_wrong(step))
         self._executor.run(Plan(loads=loads, puts=puts))
 
-    def save(self, step: StepPlan) -> None:
+    def save(self, step: PlanMessage) -> None:
         """Begin the step's saves; the model's work of the step has been launched."""
-        saves = self._refusals.accept(step.plan.saves, self._is_wrong(step))
+        saves = self._refusals.accept(step.plan.jobs.saves, self._is_wrong(step))
         self._executor.run(Plan(saves=saves))
 
     def save_all(self, saves: Sequence[Save]) -> None:
         """Do ``saves`` to the end of their copies, while nothing is being computed."""
         self._executor.save_all(saves)
 
-    def take_report(self, plan: Plan) -> set[int]:
+    def take_report(self, plan: StepPlan) -> set[int]:
         """See what has ended; returns the blocks that failed loads left unfilled."""
-        if plan.patience_s:
-            self._executor.wait(plan.patience_s)
+        if plan.poll_s:
+            self._executor.wait(plan.poll_s)
         self._report = self._executor.report()
         self._report.add(self._refusals.take())
         self._report.failed |= self._outdated & self._report.loaded.keys()
@@ -106,7 +108,7 @@ class WorkerSide:
         ended = {job: self._loading.pop(job) for job in self._report.loaded}
         return {block for job in self._report.failed & ended.keys() for block in ended[job]}
 
-    def report(self, step: StepPlan) -> StepReport | None:
+    def report(self, step: PlanMessage) -> ReportMessage | None:
         """What ``take_report`` saw and the scheduler doesn't know; None: nothing of it matters."""
         plan, weights = step.plan, {}
         if not step.weights.fits(self._rank, self._weights.holding.fingerprint):
@@ -114,7 +116,7 @@ class WorkerSide:
         is_news = self._report or weights or self._answers
         if not (is_news or plan.wants_report or plan.step is not None):
             return None
-        return StepReport(self._report, plan.step, weights, self._answers)
+        return ReportMessage(self._report, plan.step, weights, self._answers)
 
     def suspend(self) -> None:
         """The caches' memory is about to be taken away: finish with it."""
@@ -132,7 +134,7 @@ class WorkerSide:
         """Finish what is under way and give what time allows to the store."""
         self._executor.close()
 
-    def _is_wrong(self, step: StepPlan) -> Callable[[int], bool]:
+    def _is_wrong(self, step: PlanMessage) -> Callable[[int], bool]:
         """Whether a job was planned for what the model, or its adapter, no longer holds."""
         if not self._is_expected:
             return lambda _: True

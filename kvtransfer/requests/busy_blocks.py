@@ -1,4 +1,4 @@
-"""Blocks that are being copied out, or are still to be, and so must not be written before."""
+"""Tracks blocks that are being copied out, or are still to be, and must not be written before."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 class BusyBlocks:
-    """By copy; whole sets at a time, for a step begins and ends hundreds of them.
+    """Busy blocks by copy, in whole sets: a step begins and ends hundreds of copies.
 
-    A copy has the number of its job, or whatever names one that has no job yet.
+    A copy is named by the number of its job, or by any other value while it has no job.
     """
 
     def __init__(self) -> None:
@@ -43,12 +43,12 @@ class BusyBlocks:
             self._keep_busy(self._again.keys() & set(block_ids))
 
     def note_write(self, block_ids: Sequence[int]) -> None:
-        """They will be written in the step that is being planned."""
+        """The step that is being planned writes ``block_ids``."""
         if self._blocks and not self._are_rewritten:
             self._are_rewritten = not self._blocks.isdisjoint(block_ids)
 
     def take_rewritten(self) -> bool:
-        """Whether busy ones were among those noted, since the last call."""
+        """Whether a busy block was noted as written since the last call."""
         taken, self._are_rewritten = self._are_rewritten, False
         return taken
 

@@ -1,151 +1,140 @@
-"""What could be loaded for a request, and how much of it is sooner loaded than computed."""
+"""Finds what could be loaded for a request, and how much of it loads sooner than it is computed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence, Set
     from concurrent.futures import Future
 
-    from kvtransfer.chunks.tiling import Tiling
-    from kvtransfer.requests.timing import Pace
-    from kvtransfer.scheduling.lookup import Lookup
-    from kvtransfer.scheduling.planner import Planner
+    from kvtransfer.requests.basis import Basis
 
 
-# A request that waits for an answer is asked about in every step: that has to cost nothing.
+# How often a waiting request's match is judged anew: the engine asks in every step.
 _REVIEW_S = 0.01
 
 
+class Span(NamedTuple):
+    """Tokens of a request that lie one behind the other."""
+
+    first_token: int
+    tokens: int
+
+
 @dataclass(frozen=True)
-class Offer:
-    """Tokens behind those that need no load; they begin in host memory, if anything does."""
+class Match:
+    """Cached tokens behind those that need no load; the part in host memory comes first."""
 
     host_tokens: int
     tokens: int
-    """In all, those of host memory among them."""
+    """All of them, in host memory and in the store."""
     worth_tokens: int
-    """The leading part that is sooner loaded than computed."""
+    """The leading part that loads sooner than it is computed."""
     judged_tokens: int
-    """Those that ``worth_tokens`` was found for: more than ``tokens`` where all of the request's
-    chunks, were they in the store, would not be worth the wait for its answer."""
+    """The tokens that ``worth_tokens`` was found for. They exceed ``tokens`` where waiting for the
+    store's answer would not pay even if the store held all of the request's chunks."""
 
 
-class Offers:
-    """For the scheduler's thread; reads what ``planner`` holds and owns ``lookup``."""
+class Matching:
+    """Matches requests' keys against host memory and the store; for the scheduler's thread."""
 
-    def __init__(self, planner: Planner, lookup: Lookup | None, pace: Pace, tiling: Tiling) -> None:
-        self._planner = planner
-        self._lookup = lookup
-        self._pace = pace
-        self._tiling = tiling
+    def __init__(self, basis: Basis) -> None:
+        self._planner = basis.planner
+        self._store = basis.store
+        self._timing = basis.timing
+        self._tiling = basis.tiling
         self._reviews_s: dict[str, float] = {}
-        """How long a request will have waited when we next ask whether that pays."""
+        """How long each request will have waited when its match is judged anew."""
 
     def ask(self, request_id: str, keys: Sequence[str]) -> None:
         """Begin to find out which of ``keys`` the store holds."""
         missing = [key for key in keys if key not in self._planner.index]
-        if self._lookup is not None and missing:
-            self._lookup.ask(request_id, missing)
+        if missing:
+            self._store.ask(request_id, missing)
 
     def ask_when_known(self, request_id: str, keys: Future[list[str]]) -> None:
-        """The same of ``keys`` that another thread is still working out, held or not."""
-        if self._lookup is not None:
-            self._lookup.ask_when_known(request_id, keys)
+        """Ask about ``keys``, held or not, once another thread has computed them."""
+        self._store.ask_when_known(request_id, keys)
 
     def is_answered(self, request_id: str, keys: Sequence[str]) -> bool:
-        """Whether it is known what the store holds of the request's ``keys``; asks for it."""
-        if self._lookup is None:
-            return True
-        if not self._lookup.asked(request_id):
+        """Whether it is known which of the request's ``keys`` the store holds; asks if need be."""
+        if not self._store.asked(request_id):
             self.ask(request_id, keys)
-        return not self._lookup.asked(request_id) or self._lookup.answer(request_id) is not None
+        return not self._store.asked(request_id) or self._store.answer(request_id) is not None
 
     def known(self, request_id: str) -> Set[str]:
-        """What the store was found to hold, if that has been asked and answered."""
-        if self._lookup is None or not self._lookup.asked(request_id):
+        """The keys that the store was found to hold, if it has answered."""
+        if not self._store.asked(request_id):
             return frozenset()
-        return self._lookup.answer(request_id) or frozenset()
+        return self._store.answer(request_id) or frozenset()
 
-    def make(self, request_id: str, keys: Sequence[str], local_tokens: int) -> Offer | None:
-        """Of the request's ``keys``, behind ``local_tokens``; None: wait for the store's answer."""
+    def make(self, request_id: str, keys: Sequence[str], local_tokens: int) -> Match | None:
+        """The match of ``keys`` behind ``local_tokens``; None: wait for the store's answer."""
         if self._is_pending(request_id):
             return None
         keys = keys[local_tokens // self._tiling.chunk_tokens :]
         stored = self._stored(request_id, keys[self._planner.held(keys) :])
         if stored is None:
             # At best all of it is there. If even that is not worth its time, don't wait.
-            best = self._offer(keys, frozenset(keys), local_tokens, self._answer_s(request_id))
+            best = self._judge(keys, frozenset(keys), local_tokens, self._answer_s(request_id))
             if best.worth_tokens > best.host_tokens:
                 self._put_off(request_id)
                 return None
-            offer = self._offer(keys, frozenset(), local_tokens)
-            return replace(offer, judged_tokens=best.tokens)
-        return self._offer(keys, stored, local_tokens)
+            match = self._judge(keys, frozenset(), local_tokens)
+            return replace(match, judged_tokens=best.tokens)
+        return self._judge(keys, stored, local_tokens)
 
     def forget(self, request_id: str) -> None:
-        """What the store told of the request is over, or not so."""
+        """Drop what the store said about the request."""
         self._reviews_s.pop(request_id, None)
-        if self._lookup is not None:
-            self._lookup.forget(request_id)
+        self._store.forget(request_id)
 
     @property
     def is_waiting(self) -> bool:
         """Whether the store owes an answer."""
-        return self._lookup is not None and self._lookup.is_waiting
+        return self._store.is_waiting
 
     @property
     def found(self) -> str | None:
         """A key that the store was last seen to hold."""
-        return None if self._lookup is None else self._lookup.found
-
-    def take_late(self) -> int:
-        """How many answers were given up since the last call."""
-        return 0 if self._lookup is None else self._lookup.take_late()
-
-    def close(self) -> None:
-        """Ask no more."""
-        if self._lookup is not None:
-            self._lookup.close()
+        return self._store.found
 
     def _stored(self, request_id: str, keys: Sequence[str]) -> Set[str] | None:
         """Those of ``keys`` that the store is known to hold; None: it has not answered."""
-        if self._lookup is None or not keys:
+        if not keys:
             return frozenset()
-        if not self._lookup.asked(request_id):
-            self._lookup.ask(request_id, keys)
-        return self._lookup.answer(request_id)
+        if not self._store.asked(request_id):
+            self._store.ask(request_id, keys)
+        return self._store.answer(request_id)
 
     def _is_pending(self, request_id: str) -> bool:
-        """Whether the answer is worth waiting for, as we found not long ago."""
-        if self._lookup is None or request_id not in self._reviews_s:
+        """Whether the answer was found worth waiting for less than ``_REVIEW_S`` ago."""
+        if request_id not in self._reviews_s:
             return False
-        if self._lookup.answer(request_id) is not None:
+        if self._store.answer(request_id) is not None:
             del self._reviews_s[request_id]
             return False
-        return self._lookup.waited_s(request_id) < self._reviews_s[request_id]
+        return self._store.waited_s(request_id) < self._reviews_s[request_id]
 
     def _put_off(self, request_id: str) -> None:
-        assert self._lookup is not None
-        self._reviews_s[request_id] = self._lookup.waited_s(request_id) + _REVIEW_S
+        self._reviews_s[request_id] = self._store.waited_s(request_id) + _REVIEW_S
 
     def _answer_s(self, request_id: str) -> float:
-        assert self._lookup is not None
-        self._pace.observe_answers(self._lookup.take_answer_seconds())
-        return self._pace.answer_s(self._lookup.waited_s(request_id))
+        self._timing.observe_answers(self._store.take_answer_seconds())
+        return self._timing.answer_s(self._store.waited_s(request_id))
 
-    def _offer(
+    def _judge(
         self, keys: Sequence[str], stored: Container[str], local_tokens: int, wait_s: float = 0.0
-    ) -> Offer:
+    ) -> Match:
         chunks = self._planner.loadable(keys, stored)
         host_tokens = self._beyond(min(self._planner.held(keys), chunks), local_tokens)
         tokens = self._beyond(chunks, local_tokens)
-        worth = self._pace.worth(local_tokens, host_tokens, tokens - host_tokens, wait_s)
-        return Offer(host_tokens, tokens, worth, judged_tokens=tokens)
+        worth = self._timing.worth(local_tokens, host_tokens, tokens - host_tokens, wait_s)
+        return Match(host_tokens, tokens, worth, judged_tokens=tokens)
 
     def _beyond(self, chunks: int, local_tokens: int) -> int:
-        """Tokens of ``chunks`` that ``local_tokens``, which may end within the first, leave."""
+        """Tokens of ``chunks`` behind ``local_tokens``, which may end within the first chunk."""
         chunk_tokens = self._tiling.chunk_tokens
         return max(0, chunks * chunk_tokens - local_tokens % chunk_tokens)

@@ -1,4 +1,4 @@
-"""Fetches ahead of need: what requests in line will load, and a chunk now and then as a probe."""
+"""Fetches what waiting requests will load, and a chunk now and then to probe a slow store."""
 
 from __future__ import annotations
 
@@ -10,71 +10,67 @@ from kvtransfer.chunks.tiling import Target
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from kvtransfer.chunks.tiling import Tiling
-    from kvtransfer.metrics import Metrics
     from kvtransfer.plan import Load
-    from kvtransfer.requests.match import Offers
-    from kvtransfer.requests.request_state import Tracked
-    from kvtransfer.requests.timing import Journey, Pace
-    from kvtransfer.scheduling.planner import Planner
+    from kvtransfer.requests.basis import Basis
+    from kvtransfer.requests.match import Matching
+    from kvtransfer.requests.request_state import RequestState
+    from kvtransfer.requests.timing import LoadTimer
 
-# Of the requests in line so many are looked at in each step.
+# Waiting requests that a step looks at.
 _LOOK_AHEAD = 8
-# So many chunks are fetched ahead with each step.
+# Chunks that a step begins to prefetch.
 _AT_ONCE = 8
-# What is fetched ahead may take this part of host memory at once.
+# Prefetches under way take at most one part in so many of host memory.
 _SHARE = 4
 
 
-class Ahead:
+class Prefetch:
     """For the scheduler's thread; its loads end in host memory."""
 
-    def __init__(
-        self, planner: Planner, offers: Offers, pace: Pace, tiling: Tiling, metrics: Metrics
-    ) -> None:
-        self._planner = planner
-        self._offers = offers
-        self._pace = pace
-        self._tiling = tiling
-        self._metrics = metrics
-        self._line: dict[str, Tracked] = {}
-        """Requests that the scheduler has not come to, by id."""
+    def __init__(self, basis: Basis, matching: Matching) -> None:
+        self._planner = basis.planner
+        self._timing = basis.timing
+        self._tiling = basis.tiling
+        self._metrics = basis.metrics
+        self._matching = matching
+        self._waiting: dict[str, RequestState] = {}
+        """Requests that the engine has not come to, by id."""
         self._rest: tuple[str, list[str]] = ("", [])
-        """Whom fetches are planned for, and the chunks that are left of them."""
+        """The request that fetches are planned for, and its chunks that are left."""
         self._prefetches: set[int] = set()
-        self._probes: dict[int, Journey] = {}
+        self._probes: dict[int, LoadTimer] = {}
 
-    def enqueue(self, tracked: Tracked) -> None:
-        """A request has come that may have to wait in line."""
-        self._line[tracked.request.request_id] = tracked
+    def enqueue(self, state: RequestState) -> None:
+        """A request has come that may have to wait."""
+        self._waiting[state.request_id] = state
 
     def dequeue(self, request_id: str) -> None:
-        """The scheduler has come to it, or it is over."""
-        self._line.pop(request_id, None)
+        """The engine has come to the request, or it is over."""
+        self._waiting.pop(request_id, None)
         if self._rest[0] == request_id:
             self._rest = ("", [])
 
     def plan(self) -> list[Load]:
-        """What to fetch in this step."""
+        """The fetches of this step."""
         loads = list(self._probe())
         return [*loads, *self._prefetch()] if self._planner.keeps else loads
 
     def end(self, job: int, *, failed: bool) -> None:
         """A load that was planned here has ended."""
         if job in self._probes:
-            self._pace.end_probe(self._probes.pop(job), failed=failed)
+            self._timing.end_probe(self._probes.pop(job), failed=failed)
         self._prefetches.discard(job)
 
     def _probe(self) -> Iterator[Load]:
-        key = self._offers.found
-        if key is None or key in self._planner.index or not self._pace.take_probe():
+        key = self._matching.found
+        if key is None or key in self._planner.index or not self._timing.take_probe():
             return
         for load in self._planner.load([Target(key)]):
-            self._probes[load.job] = self._pace.begin_probe(self._tiling.chunk_tokens)
+            self._probes[load.job] = self._timing.begin_probe(self._tiling.chunk_tokens)
             yield load
 
     def _prefetch(self) -> list[Load]:
-        """For one request a step: the scheduler's thread has other things to do."""
+        """Fetches for one request a step: the scheduler's thread has other things to do."""
         if not self._rest[1]:
             self._rest = self._next_request()
         request_id, keys = self._rest
@@ -89,20 +85,20 @@ class Ahead:
         return loads
 
     def _next_request(self) -> tuple[str, list[str]]:
-        """The first in line that may be fetched for, and the chunks to fetch."""
-        for request_id, tracked in list(islice(self._line.items(), _LOOK_AHEAD)):
-            if not tracked.is_hashed() or not self._offers.is_answered(request_id, tracked.keys):
+        """The first waiting request with chunks to fetch, and these chunks."""
+        for request_id, state in list(islice(self._waiting.items(), _LOOK_AHEAD)):
+            if not state.is_hashed() or not self._matching.is_answered(request_id, state.keys):
                 continue
-            if self._offers.known(request_id) and not tracked.is_noted:
-                tracked.note(self._planner.index)
+            if self._matching.known(request_id) and not state.is_noted:
+                state.note(self._planner.index)
                 break  # that takes its time
-            del self._line[request_id]
-            if self._offers.known(request_id):
-                return request_id, self._missing(request_id, tracked.keys)
+            del self._waiting[request_id]
+            if self._matching.known(request_id):
+                return request_id, self._missing(request_id, state.keys)
         return "", []
 
     def _missing(self, request_id: str, keys: Sequence[str]) -> list[str]:
-        offer = self._offers.make(request_id, keys, 0)
-        chunks = 0 if offer is None else offer.worth_tokens // self._tiling.chunk_tokens
+        match = self._matching.make(request_id, keys, 0)
+        chunks = 0 if match is None else match.worth_tokens // self._tiling.chunk_tokens
         missing = [key for key in keys[:chunks] if key not in self._planner.index]
         return missing[: max(0, self._planner.index.slots // _SHARE - len(self._prefetches))]

@@ -1,73 +1,87 @@
-"""What is known of one request, from its arrival until nothing of it is under way."""
+"""What the scheduler knows of one request, from its arrival until nothing of it is under way."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from kvtransfer.requests.step import only_group
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
 
-    from vllm.v1.request import Request
-
     from kvtransfer.chunks.keys import KeyChain
-    from kvtransfer.connector.vllm.keys.adapters import Adapter
-    from kvtransfer.requests.timing import Journey
+    from kvtransfer.requests.keys.adapter import Adapter
+    from kvtransfer.requests.step import BlockIds, EngineRequest
+    from kvtransfer.requests.timing import LoadTimer
     from kvtransfer.scheduling.index import Index
 
+# Telling the index of a longer request takes the time that one call may take.
 _LONG_CHUNKS = 64
 
 
 @dataclass
-class Tracked:
-    """Written by the scheduler's side alone."""
+class RequestState:
+    """For the scheduler's thread, which alone writes it."""
 
-    request: Request
+    request: EngineRequest
     chain: KeyChain | None = None
-    """None: it is not cached, or not named yet."""
+    """None: the request is not cached, or has no keys yet."""
     adapter: Adapter | None = None
-    """The LoRA adapter that it names."""
+    """The LoRA adapter that the request names."""
     is_named: bool = False
-    """Whether all is known that its keys cover beside its tokens."""
+    """Whether all is known that its keys cover besides its tokens."""
     weights: tuple[str, ...] | None = None
-    """Those that its keys were made for, by rank."""
+    """The weights that its keys were made for, by rank."""
     hashing: Future[list[str]] | None = None
-    """Whatever hashes ``chain`` beside our thread."""
+    """Hashes ``chain`` on another thread, which owns the chain until then."""
     block_ids: list[int] = field(default_factory=list)
+    """Its blocks in token order."""
     local_tokens: int = 0
-    """Found in vLLM's own cache when we were last asked."""
+    """Tokens that the engine's own cache held when it last asked for a match."""
     computed_tokens: int = 0
-    """With the latest step that was looked at."""
+    """Tokens computed with the latest step that was looked at."""
     whole_chunks: int = 0
     """Chunks from the first on that are computed, and may be saved."""
     saved_chunks: int = 0
-    """Those of them that have been dealt with."""
+    """How many of the whole chunks have been dealt with."""
     loading: set[int] = field(default_factory=set)
-    journey: Journey | None = None
-    """Its loads, while they are timed."""
+    """Load jobs under way."""
+    load_timer: LoadTimer | None = None
+    """Times its loads; None: they tell nothing about how long loads take."""
     refused_tokens: int = 0
-    """Cached, but computed sooner than loaded."""
+    """Cached tokens that are computed sooner than loaded."""
     host_tokens: int = 0
-    """Of those to load, so many host memory held."""
+    """How many of the tokens to load host memory held."""
     loads: bool = True
-    """Until one has failed: what failed once is recomputed, not tried for ever."""
+    """False once a load has failed: the request is computed then."""
     is_finished: bool = False
     is_noted: bool = False
+    """Whether the index was told of the request."""
     first_tokens: int = field(init=False)
-    """Of the prompt, as it came."""
+    """Length of the prompt as it came."""
 
     def __post_init__(self) -> None:
         self.first_tokens = self.request.num_prompt_tokens
 
+    @property
+    def request_id(self) -> str:
+        """The engine's name for the request."""
+        return self.request.request_id
+
+    def replace_blocks(self, block_ids: BlockIds) -> None:
+        """The request has ``block_ids`` in place of those before."""
+        self.block_ids = list(only_group(block_ids))
+
     def name(self, chain: KeyChain | None, weights: tuple[str, ...]) -> None:
-        """It is computed anew by ``weights``: no chunk of it has been dealt with."""
+        """Give the request keys; ``weights`` compute all of it, and nothing has been saved."""
         self.chain, self.weights, self.hashing = chain, weights, None
         self.whole_chunks = self.saved_chunks = 0
         self.is_named, self.is_noted = True, False
 
     def is_hashed(self) -> bool:
-        """Whether ``keys`` may be asked for: nobody else is at the chain any more."""
+        """Whether ``keys`` may be asked for: no other thread works on the chain."""
         if not self.is_named:
             return False
         if self.hashing is not None and self.hashing.done():
@@ -79,7 +93,7 @@ class Tracked:
         """Tell ``index`` of the request, once; it is hashed.
 
         Returns:
-            Whether time is left for more; a long request takes what one call may take.
+            Whether time is left for more in this call.
         """
         if self.is_noted:
             return True
@@ -94,12 +108,12 @@ class Tracked:
 
         When more input joins a session, the end of its answer that isn't computed is taken back.
         """
-        ids: Sequence[int] = self.request.all_token_ids
+        ids = self.request.all_token_ids
         if not self.request.resumable:
             return ids
         return ids[: max(self.first_tokens, self.computed_tokens)]
 
     @property
     def keys(self) -> list[str]:
-        """Of all its whole chunks, generated tokens included."""
+        """Keys of all its whole chunks, generated tokens included."""
         return [] if self.chain is None else self.chain.extend(self.known_ids)

@@ -1,4 +1,4 @@
-"""How long steps and loads take, as the scheduler sees it, and what that says about the next load."""
+"""Times steps and loads as the scheduler sees them, and tells what that means for the next load."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ if TYPE_CHECKING:
 HOST, STORE = "host", "store"
 # Steps of fewer tokens are decoding: they tell little of what prefill costs.
 _LEAST_TOKENS = 16
-# A load that takes so many times as long as it may be expected to is given up.
-_PATIENCE = 2.0
-_LEAST_PATIENCE_S = 0.1
+# A load is given up after this many times the time that it is worth.
+_TIMEOUT_FACTOR = 2.0
+_LEAST_TIMEOUT_S = 0.1
 
 
 @dataclass(frozen=True)
 class Step:
-    """What the model computes in one step."""
+    """The tokens that the model computes in one step."""
 
     number: int
     tokens: int
     context_tokens: int
-    """Before them, on average."""
+    """Tokens before them, on average."""
     began_s: float
 
 
 @dataclass(frozen=True)
-class Journey:
+class LoadTimer:
     """The loads of one request, from their plan until the last has ended."""
 
     tier: str
-    """The slowest of those it loads from."""
+    """The slowest tier that it loads from."""
     tokens: int
-    """From that tier."""
+    """Tokens from that tier."""
     began_s: float
 
 
-class Pace:
+class Timing:
     """For the scheduler's thread; decides by :class:`kvtransfer.scheduling.cost.Cost`."""
 
     def __init__(
@@ -62,7 +62,11 @@ class Pace:
         self._numbers = 0
 
     def begin_step(self, counts: Sequence[int], contexts: Sequence[int]) -> int | None:
-        """A step was planned of so many tokens of each request, behind so many computed before.
+        """A step was planned.
+
+        Args:
+            counts: tokens that it computes of each request.
+            contexts: tokens of each request that were computed before.
 
         Returns:
             Its number, which comes back with its report; None: it computes nothing.
@@ -113,32 +117,32 @@ class Pace:
             self._cost.decide(STORE, store_tokens, local_tokens + host_tokens)
 
     def observe_answers(self, seconds: Iterable[float]) -> None:
-        """So long each took the store to tell what it holds."""
+        """The store took this long for each of its latest answers."""
         for answer_s in seconds:
             self._answer_s.observe(0, answer_s)
 
     def answer_s(self, waited_s: float) -> float:
-        """How much longer an answer will take that was waited for so long."""
+        """How much longer an answer will take after ``waited_s`` of waiting."""
         expected_s = self._answer_s.at(0) or 0.0
-        # One that is late is as late again, as far as anybody knows.
+        # One that is late is as late again, as far as is known.
         return expected_s - waited_s if waited_s <= expected_s else waited_s
 
-    def patience_s(self, tokens: int, context_tokens: int) -> float:
+    def timeout_s(self, tokens: int, context_tokens: int) -> float:
         """How long to wait for a load of ``tokens`` behind ``context_tokens``, once it is begun."""
         compute_s = self._cost.prefill.seconds(tokens, context_tokens)
         if compute_s is None:
             return math.inf
-        return max(_LEAST_PATIENCE_S, _PATIENCE * self._margin * compute_s)
+        return max(_LEAST_TIMEOUT_S, _TIMEOUT_FACTOR * self._margin * compute_s)
 
     def deadline_s(self, tokens: int, context_tokens: int) -> float:
-        """Until when to wait for such a load that is begun now."""
-        return self._clock() + self.patience_s(tokens, context_tokens)
+        """When to give up a load of ``tokens`` that begins now, by the clock of ``left_s``."""
+        return self._clock() + self.timeout_s(tokens, context_tokens)
 
     def left_s(self, deadline_s: float) -> float:
-        """From now to ``deadline_s``."""
+        """Seconds from now to ``deadline_s``."""
         return deadline_s - self._clock()
 
-    def begin_load(self, host_tokens: int, store_tokens: int, local_tokens: int) -> Journey:
+    def begin_load(self, host_tokens: int, store_tokens: int, local_tokens: int) -> LoadTimer:
         """A request's loads are planned."""
         tier, tokens = (STORE, store_tokens) if store_tokens else (HOST, host_tokens)
         context_tokens = local_tokens + (host_tokens if store_tokens else 0)
@@ -147,12 +151,12 @@ class Pace:
             ("predicted_prefill_seconds", self._cost.prefill.seconds(tokens, context_tokens)),
         ):
             self._metrics.add(name, seconds or 0.0)
-        return Journey(tier, tokens, self._clock())
+        return LoadTimer(tier, tokens, self._clock())
 
-    def end_load(self, journey: Journey, *, failed: bool) -> None:
-        """They have ended."""
-        seconds = self._clock() - journey.began_s
-        self._cost.observe_load(journey.tier, journey.tokens, seconds, failed=failed)
+    def end_load(self, load_timer: LoadTimer, *, failed: bool) -> None:
+        """The loads have ended."""
+        seconds = self._clock() - load_timer.began_s
+        self._cost.observe_load(load_timer.tier, load_timer.tokens, seconds, failed=failed)
         self._metrics.add("load_seconds", seconds)
 
     def take_probe(self) -> bool:
@@ -163,12 +167,12 @@ class Pace:
         """Whether a request is to load from host memory, which is refused, to see the same."""
         return self._cost.take_probe(HOST, self._clock())
 
-    def begin_probe(self, tokens: int) -> Journey:
-        """It is asked."""
+    def begin_probe(self, tokens: int) -> LoadTimer:
+        """A probe of the store begins."""
         self._metrics.add("probed_chunks")
-        return Journey(STORE, tokens, self._clock())
+        return LoadTimer(STORE, tokens, self._clock())
 
-    def end_probe(self, journey: Journey, *, failed: bool) -> None:
-        """It has answered."""
-        seconds = self._clock() - journey.began_s
-        self._cost.observe_load(STORE, journey.tokens, seconds, failed=failed)
+    def end_probe(self, load_timer: LoadTimer, *, failed: bool) -> None:
+        """The probe has ended."""
+        seconds = self._clock() - load_timer.began_s
+        self._cost.observe_load(STORE, load_timer.tokens, seconds, failed=failed)

@@ -188,10 +188,10 @@ class Executor:
 
     def _load(self, load: Load, computed: Event) -> None:
         if load.fetch:
-            deadline_s = time.monotonic() + min(self._limits.load_s, load.within_s)
+            deadline_s = time.monotonic() + min(self._limits.load_s, load.start_within_s)
             self._copied.pop(load.slot, None)
             fetch = partial(self._fetch, load, deadline_s)
-            self._fetched[load.slot] = self._fetches.submit(load.turn, fetch)
+            self._fetched[load.slot] = self._fetches.submit(load.priority, fetch)
         filling = self._fetched.get(load.slot)
         if filling is None:
             self._copy_in(load, computed)

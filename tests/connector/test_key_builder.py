@@ -9,7 +9,7 @@ import pytest
 
 from kvtransfer.chunks.keys import tenant_of, tenant_of_salt
 from kvtransfer.chunks.layout import ChunkFormat
-from kvtransfer.connector.vllm.keys.key_builder import KeySpace
+from kvtransfer.connector.vllm.keys.key_builder import KeyBuilder
 from kvtransfer.connector.vllm.keys.media import Medium
 
 TOKENS = list(range(8))
@@ -48,7 +48,7 @@ def keys(folders, salt=None, weights="those", adapter=None, media=(), **changes)
     )
     chunk = ChunkFormat.split("float32", 2, 4, made["heads"], 8)
     facts = SimpleNamespace(chunk=chunk, ranks=made["ranks"])
-    space = KeySpace(vllm_config, facts, SimpleNamespace(namespace=made["namespace"]))
+    space = KeyBuilder(vllm_config, facts, SimpleNamespace(namespace=made["namespace"]))
     request = SimpleNamespace(cache_salt=salt)
     return tuple(space.chain(request, weights, adapter, media).extend(TOKENS))
 

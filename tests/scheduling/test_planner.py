@@ -157,9 +157,9 @@ def test_a_short_load_overtakes_a_long_one_but_not_for_ever():
     turns = []
     for i in range(8):
         (short,) = load(plans, f"short{i}")
-        turns.append(short.turn)
+        turns.append(short.priority)
         settle(plans, loaded={short.job: RANKS})
-    assert {job.turn for job in long} == {6}
+    assert {job.priority for job in long} == {6}
     assert turns[0] < 6 < turns[-1]
 
 

@@ -281,7 +281,7 @@ def test_closing_hands_waiting_chunks_to_the_store():
 def test_a_fetch_that_its_plan_has_no_more_patience_for_is_given_up():
     with bench() as it:
         job = next(it.jobs)
-        it.executor.run(Plan(loads=(Load(job, A, 0, True, (1, 2), within_s=-1.0),)))
+        it.executor.run(Plan(loads=(Load(job, A, 0, True, (1, 2), start_within_s=-1.0),)))
         it.until("loaded", job)
         assert it.reports.failed == {job}
 
@@ -292,7 +292,7 @@ def test_fetches_go_in_their_turn():
     it.load(A, 0, 1, 2, fetch=True)
     assert it.gate.busy.wait(FOREVER_S)
     late, soon = (
-        Load(next(it.jobs), key, slot, True, (), turn=turn)
+        Load(next(it.jobs), key, slot, True, (), priority=turn)
         for key, slot, turn in ((B, 1, 9), (C, 2, 3))
     )
     it.executor.run(Plan(loads=(late, soon)))

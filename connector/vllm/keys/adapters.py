@@ -6,30 +6,21 @@ The workers answer with the report of their next step, and load what they don't 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
 from kvtransfer.connector.vllm.messages import AdapterStep
+from kvtransfer.requests.keys.adapter import Adapter
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from vllm.config import VllmConfig
+    from vllm.v1.request import Request
 
-    from kvtransfer.connector.vllm.keys.loaded_adapters import Held
     from kvtransfer.connector.vllm.messages import Question
-    from kvtransfer.requests.request_state import Tracked
-
-
-@dataclass
-class Adapter:
-    """What is known of the adapter that one request names."""
-
-    lora_int_id: int
-    held: Held | None = None
-    """None: its content can't be told, or not yet."""
-    is_known: bool = False
+    from kvtransfer.requests.keys.adapter import Held
+    from kvtransfer.requests.request_state import RequestState
 
 
 class Adapters:
@@ -50,16 +41,17 @@ class Adapters:
         self._tickets = count()
         self._unsent: list[Question] = []
         self._asking: dict[int, Adapter] = {}
-        self.are_used = False
+        self._are_used = False
         """Whether any request has named one."""
 
-    def ask(self, tracked: Tracked) -> None:
+    def ask(self, state: RequestState) -> None:
         """Find out what the request's adapter holds, if it names one."""
-        lora = tracked.request.lora_request
+        request: Request = state.request
+        lora = request.lora_request
         if lora is None:
             return
-        self.are_used = True
-        tracked.adapter = adapter = Adapter(lora.lora_int_id)
+        self._are_used = True
+        state.adapter = adapter = Adapter(lora.lora_int_id)
         if lora.load_inplace:  # it is read again in every step, and may change in each
             adapter.is_known = True
             return
@@ -75,7 +67,7 @@ class Adapters:
             adapter.is_known = True
 
     def plan(
-        self, jobs: Iterable[tuple[int, Tracked]], used: Collection[Tracked]
+        self, jobs: Iterable[tuple[int, RequestState]], used: Collection[RequestState]
     ) -> AdapterStep | None:
         """What the workers are to be asked and told in this step.
 
@@ -83,26 +75,28 @@ class Adapters:
             jobs: loads and saves of the step, and whose each is.
             used: requests that are running, or may be.
         """
+        if not self._are_used:
+            return None
         bound = {
-            job: (tracked.adapter.lora_int_id, tracked.adapter.held.changes)
-            for job, tracked in jobs
-            if tracked.adapter is not None and tracked.adapter.held is not None
+            job: (state.adapter.adapter_id, state.adapter.held.changes)
+            for job, state in jobs
+            if state.adapter is not None and state.adapter.held is not None
         }
         questions, self._unsent = self._unsent, []
         if not questions and not bound:
             return None
-        in_use = {it.adapter.lora_int_id for it in used if it.adapter is not None and it.block_ids}
+        in_use = {it.adapter.adapter_id for it in used if it.adapter is not None and it.block_ids}
         return AdapterStep(tuple(questions), frozenset(in_use), bound)
 
 
-def is_mixed(tracked: Tracked, local_tokens: int) -> bool:
+def is_mixed(state: RequestState) -> bool:
     """Whether the request may go on from what another content of its adapter has computed.
 
     vLLM's own prefix cache knows adapters by name and path, and isn't emptied when one is
     replaced. What is computed after such tokens must not get this content's keys.
     """
-    adapter = tracked.adapter
-    return bool(local_tokens and adapter and adapter.held and not adapter.held.is_steady)
+    adapter = state.adapter
+    return bool(state.local_tokens and adapter and adapter.held and not adapter.held.is_steady)
 
 
 def _agreed(helds: Sequence[Held | None]) -> Held | None:

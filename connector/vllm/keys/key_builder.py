@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _REMEMBERED = 256
 
 
-class KeySpace:
+class KeyBuilder:
     """The keys of a model's requests: everything that shapes the bytes is in them."""
 
     def __init__(self, vllm_config: VllmConfig, facts: ModelFacts, config: TransferConfig) -> None:

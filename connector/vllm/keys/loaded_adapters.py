@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from kvtransfer.connector.vllm.keys.content import content_digest
+from kvtransfer.requests.keys.adapter import Held
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -21,16 +22,6 @@ _LOG = logging.getLogger("kvtransfer")
 
 # vLLM's number for an adapter, which differs between processes, and our own mark.
 _NOT_CONTENT = frozenset({"id", "kvtransfer_digest"})
-
-
-class Held(NamedTuple):
-    """What a worker holds under an adapter's id."""
-
-    digest: str
-    changes: int
-    """How often the content under this id has changed."""
-    is_steady: bool
-    """Nothing else was ever loaded under its name and path, by which vLLM's own cache goes."""
 
 
 class LoadedAdapters:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 from kvtransfer.requests.keys.agreed_weights import AgreedWeights
@@ -80,24 +78,10 @@ def test_the_local_cache_is_stale_while_it_may_hold_blocks_of_other_weights(
 ):
     agreed = AgreedWeights(1)
     cache = LocalCache(agreed)
-    manager = SimpleNamespace(reset_prefix_cache=lambda: True)
-    cache.bind(manager)
     for plan in range(1, 6):
         agreed.expect()
         if plan == changed_in:
             cache.change_weights(plan)
         if plan in resets_after:
-            assert manager.reset_prefix_cache()
+            cache.note_reset()
     assert cache.is_stale is is_stale
-
-
-def test_a_reset_that_fails_leaves_the_local_cache_as_it_was():
-    agreed = AgreedWeights(1)
-    cache = LocalCache(agreed)
-    manager = SimpleNamespace(reset_prefix_cache=lambda: False)
-    cache.bind(manager)
-    agreed.expect()
-    agreed.expect()
-    cache.change_weights(2)
-    assert not manager.reset_prefix_cache()
-    assert cache.is_stale
