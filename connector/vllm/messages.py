@@ -36,7 +36,7 @@ class AdapterStep:
 
 @dataclass
 class PlanMessage(KVConnectorMetadata):
-    """Scheduler to every worker, once a step."""
+    """Goes from the scheduler to every worker, once a step."""
 
     plan: StepPlan
     weights: Expectation
@@ -45,15 +45,15 @@ class PlanMessage(KVConnectorMetadata):
 
 @dataclass
 class ReportMessage(KVConnectorWorkerMetadata):
-    """Worker to scheduler, summed over workers."""
+    """Goes from the workers to the scheduler, summed over workers."""
 
     report: Report = field(default_factory=Report)
     step: int | None = None
-    """Whose report it is, where something was computed."""
+    """Number of the step that it ends, where that computed something."""
     weights: dict[int, Holding] = field(default_factory=dict)
-    """By rank, what the plan didn't know."""
+    """What each rank holds, where the plan didn't know it."""
     adapters: dict[int, list[Held | None]] = field(default_factory=dict)
-    """Answers by question, one of each rank."""
+    """Answers to each question, one from each rank."""
 
     def aggregate(self, other: KVConnectorWorkerMetadata) -> ReportMessage:
         """This and ``other``, of another worker."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kvtransfer.requests.request_state import RequestState
     from kvtransfer.scheduling.promise import Promise
 
-# A request of at most so many chunks gets its jobs at once, a longer one in several steps.
+# A request with at most this many chunks gets its jobs at once, a longer one in several steps.
 _AT_ONCE = 16
 # Chunks of longer requests that get their jobs in one step.
 _A_STEP = 32

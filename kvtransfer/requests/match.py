@@ -102,7 +102,7 @@ class Matching:
         return self._store.found
 
     def _stored(self, request_id: str, keys: Sequence[str]) -> Set[str] | None:
-        """Those of ``keys`` that the store is known to hold; None: it has not answered."""
+        """The ``keys`` that the store is known to hold; None: it has not answered."""
         if not keys:
             return frozenset()
         if not self._store.asked(request_id):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LOOK_AHEAD = 8
 # Chunks that a step begins to prefetch.
 _AT_ONCE = 8
-# Prefetches under way take at most one part in so many of host memory.
+# Prefetches under way take at most this part of host memory: one in four slots.
 _SHARE = 4
 
 

@@ -30,7 +30,7 @@ class StoreAnswers(Protocol):
         """Whether the request has asked and was not forgotten."""
 
     def answer(self, request_id: str) -> Set[str] | None:
-        """Those of the keys asked about that the store holds; None: not known yet."""
+        """The keys asked about that the store holds; None: not known yet."""
 
     def waited_s(self, request_id: str) -> float:
         """How long ago the request has asked."""

@@ -93,9 +93,9 @@ class Naming:
                 yield state
 
     def take_ambiguous(self, states: Iterable[RequestState]) -> Iterator[RequestState]:
-        """Those of ``states`` with a medium whose name was found, by now, to stand for two contents.
+        """The ``states`` with a medium whose name was found to stand for two contents.
 
-        Once for each that is found: later calls yield nothing until there is another one.
+        Later calls yield nothing until another such name is found.
         """
         if self._media.ambiguous == self._ambiguous:
             return

@@ -1,4 +1,4 @@
-"""The scheduler's knowledge of the weights that its workers hold, as far as they have told it."""
+"""Collects which weights the workers hold, as far as they have told it."""
 
 from __future__ import annotations
 

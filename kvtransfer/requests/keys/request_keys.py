@@ -31,7 +31,7 @@ class RequestKeys(Protocol):
         """Requests whose keys no longer tell their bytes since more input has joined them."""
 
     def take_ambiguous(self, states: Iterable[RequestState]) -> Iterator[RequestState]:
-        """Those of ``states`` whose input was found, since the last call, to have two contents."""
+        """The ``states`` whose input was found, since the last call, to have two contents."""
 
     def may_mix(self, state: RequestState) -> bool:
         """Whether the engine's own caches may serve the request what another content computed."""
