@@ -33,19 +33,21 @@ from typing import TYPE_CHECKING
 import redis
 
 from benchmarks.measure import Row, Sample, append_rows, print_table, quantiles
-from benchmarks.scheduler_load import BLOCK_TOKENS, CHUNK_TOKENS, Arrival, Scheduler
+from benchmarks.scheduler_load import BLOCK_TOKENS, CHUNK_TOKENS, Arrival, EngineLoop
 from kvtransfer.chunks.keys import EntryKeys
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.chunks.tiling import Tiling
 from kvtransfer.config import TransferConfig
-from kvtransfer.connector.keys.adapters import Adapters
-from kvtransfer.connector.keys.key_space import KeySpace
-from kvtransfer.connector.keys.media import Media
-from kvtransfer.connector.scheduling.pace import Pace
-from kvtransfer.connector.scheduling.scheduler import Duties, SchedulerSide
-from kvtransfer.connector.weights.agreed import AgreedWeights
-from kvtransfer.connector.weights.news import Holding, weights_name
+from kvtransfer.connector.vllm.keys.adapters import Adapters
+from kvtransfer.connector.vllm.keys.key_builder import KeyBuilder
+from kvtransfer.connector.vllm.keys.media import Media
+from kvtransfer.connector.vllm.keys.naming import Naming
 from kvtransfer.metrics import Metrics
+from kvtransfer.requests.basis import Basis, Duties
+from kvtransfer.requests.keys.agreed_weights import AgreedWeights
+from kvtransfer.requests.keys.weights import Holding, weights_name
+from kvtransfer.requests.scheduler import Scheduler
+from kvtransfer.requests.timing import Timing
 from kvtransfer.scheduling.index import Index
 from kvtransfer.scheduling.lookup import Lookup
 from kvtransfer.scheduling.planner import Planner
@@ -93,9 +95,9 @@ def main() -> None:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "config.json").write_text('{"model_type": "llama"}')
-        key_space = _key_space(folder)
+        key_builder = _key_builder(folder)
         for state in ("prompt", "50 ms", "silent", "refused"):
-            rows += _measure(state, key_space, options)
+            rows += _measure(state, key_builder, options)
     rows.sort(key=lambda row: row.case)
     print_table(rows, baseline="prompt")
     slow = [row for row in rows if row.more["p99_cpu_us"] > TARGET_US]
@@ -106,19 +108,19 @@ def main() -> None:
     sys.exit(bool(slow))
 
 
-def _measure(state: str, key_space: KeySpace, options: argparse.Namespace) -> list[Row]:
+def _measure(state: str, key_builder: KeyBuilder, options: argparse.Namespace) -> list[Row]:
     with closing(Redis()) as server:
         arrivals = _arrivals(options.requests, options.long)
-        _store_half(server.client, key_space, arrivals)
-        with _side(server.url, key_space) as side:
+        _store_half(server.client, key_builder, arrivals)
+        with _side(server.url, key_builder) as side:
             server.states[state]()
-            scheduler = Scheduler(side)
+            scheduler = EngineLoop(side)
             _run(scheduler, arrivals)
     print(f"{state}: {scheduler.loaded_tokens} tokens of hits", flush=True)
     return [_row(call, state, samples) for call, samples in scheduler.calls.items()]
 
 
-def _run(scheduler: Scheduler, arrivals: list[Arrival]) -> None:
+def _run(scheduler: EngineLoop, arrivals: list[Arrival]) -> None:
     gc.collect()
     gc.freeze()  # the prompts are ours, not vLLM's
     while arrivals or scheduler.is_busy:
@@ -149,39 +151,37 @@ def _arrivals(count: int, long: int) -> list[Arrival]:
     ]
 
 
-def _store_half(client: redis.Redis, key_space: KeySpace, arrivals: list[Arrival]) -> None:
+def _store_half(client: redis.Redis, key_builder: KeyBuilder, arrivals: list[Arrival]) -> None:
     """Enough for a lookup to find every second request."""
     weights = weights_name((_FINGERPRINT,))
     for arrival in arrivals[::2]:
-        chain = key_space.chain(arrival, weights, None, ())
+        chain = key_builder.chain(arrival, weights, None, ())
         names = [NAMES.shard(0, key) for key in chain.extend(arrival.all_token_ids)]
         client.mset({name + half: b"" for name in names for half in ("", "_bytes")})
 
 
 @contextmanager
-def _side(url: str, key_space: KeySpace) -> Iterator[SchedulerSide]:
+def _side(url: str, key_builder: KeyBuilder) -> Iterator[Scheduler]:
     metrics, weights = Metrics(), AgreedWeights(_FACTS.ranks)
     weights.take({0: Holding(_FINGERPRINT, 0)})
-    lookup = Lookup.open(TransferConfig.of(remote_url=url), _FACTS.chunk, NAMES)
-    side = SchedulerSide(
-        key_space,
-        weights,
-        Adapters(ranks=1),
-        Media(trust_uuids=False, can_see=True),
+    media = Media(trust_uuids=False, can_see=True)
+    basis = Basis(
         Planner(Index(SLOTS), ranks=1, keep=True, put=True),
-        lookup,
-        Pace(1e9, metrics),  # every load pays: the more work for the calls
+        Lookup.open(TransferConfig.of(remote_url=url), _FACTS.chunk, NAMES),
+        Timing(1e9, metrics),  # every load pays: the more work for the calls
         Tiling(CHUNK_TOKENS, BLOCK_TOKENS),
         Duties(loads=True, saves=True, saves_decode=True),
         metrics,
     )
+    naming = Naming(key_builder, weights, Adapters(ranks=1), media)
+    side = Scheduler(basis, naming, weights)
     try:
         yield side
     finally:
         side.close()
 
 
-def _key_space(folder: str) -> KeySpace:
+def _key_builder(folder: str) -> KeyBuilder:
     architecture = SimpleNamespace(
         to_json_string=lambda: '{"model_type": "llama"}', to_dict=lambda: {"model_type": "llama"}
     )
@@ -198,7 +198,7 @@ def _key_space(folder: str) -> KeySpace:
         load_config=SimpleNamespace(load_format="auto"),
         cache_config=SimpleNamespace(cache_dtype="auto"),
     )
-    return KeySpace(vllm_config, _FACTS, TransferConfig.of())
+    return KeyBuilder(vllm_config, _FACTS, TransferConfig.of())
 
 
 def _options() -> argparse.Namespace:

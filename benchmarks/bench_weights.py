@@ -31,7 +31,7 @@ from benchmarks.measure import (
 from demo.engine import Setup, kvtransfer_config
 from demo.process import EngineProcess
 from demo.smollm2 import model_folder
-from kvtransfer.connector.weights.of_model import fingerprint
+from kvtransfer.connector.vllm.weights.of_model import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable

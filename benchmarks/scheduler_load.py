@@ -9,13 +9,14 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, TypeVar
 
 from benchmarks.measure import Sample
+from kvtransfer.connector.vllm.step_input import leading_tokens, read_step
 from kvtransfer.plan import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from kvtransfer.connector.scheduling.scheduler import SchedulerSide
-    from kvtransfer.plan import Plan
+    from kvtransfer.requests.scheduler import Scheduler
+    from kvtransfer.requests.step import StepPlan
 
 CHUNK_TOKENS, BLOCK_TOKENS = 256, 16
 LONG_TOKENS = 100_000
@@ -54,10 +55,10 @@ class Arrival:
         return len(self.all_token_ids) >= self.num_prompt_tokens + self.answer_tokens
 
 
-class Scheduler:
+class EngineLoop:
     """Runs arrivals to their end; whatever a worker is told to do is done one step later."""
 
-    def __init__(self, side: SchedulerSide) -> None:
+    def __init__(self, side: Scheduler) -> None:
         self.calls: dict[str, list[Sample]] = defaultdict(list)
         """By call, in vLLM's words."""
         self.loaded_tokens = 0
@@ -84,7 +85,7 @@ class Scheduler:
             scheduled[arrival.request_id] = min(missing, STEP_TOKENS)
         new = list(self._admit(STEP_TOKENS - sum(scheduled.values()), scheduled))
         output = self._output(new, scheduled)
-        plan = self._timed("build_connector_meta", lambda: self._side.plan(output))
+        plan = self._timed("build_connector_meta", lambda: self._side.plan(read_step(output)))
         self._running += new
         time.sleep(_STEP_S)
         self._end(plan, scheduled)
@@ -103,7 +104,7 @@ class Scheduler:
             arrival.block_ids = arrival.block_ids or self._take_blocks(arrival)
             self._timed(
                 f"update_state_after_alloc{arrival.kind}",
-                lambda a=arrival, n=external: self._side.admit(a, a.block_ids, n),
+                lambda a=arrival, n=external: self._side.admit(a, (a.block_ids,), n),
             )
             if external:
                 arrival.computed_tokens = min(external, arrival.num_prompt_tokens - 1)
@@ -118,7 +119,8 @@ class Scheduler:
 
     def _match(self, arrival: Arrival) -> int | None:
         call = f"get_num_new_matched_tokens{arrival.kind}"
-        return self._timed(call, lambda: self._side.match(arrival, 0))
+        spans = self._timed(call, lambda: self._side.match(arrival, 0))
+        return None if spans is None else leading_tokens(spans, 0)
 
     def _take_blocks(self, arrival: Arrival) -> list[int]:
         count = -(-(arrival.num_prompt_tokens + arrival.answer_tokens) // BLOCK_TOKENS)
@@ -145,7 +147,7 @@ class Scheduler:
             total_num_scheduled_tokens=sum(scheduled.values()),
         )
 
-    def _end(self, plan: Plan, scheduled: dict[str, int]) -> None:
+    def _end(self, plan: StepPlan, scheduled: dict[str, int]) -> None:
         report, self._report = self._report, _all_of(plan)
         received = self._timed(
             "update_connector_output", lambda: self._side.take(report, plan.step)
@@ -173,6 +175,6 @@ class Scheduler:
         return result
 
 
-def _all_of(plan: Plan) -> Report:
-    saves = {save.job: 1 for save in (*plan.first_saves, *plan.saves)}
-    return Report({load.job: 1 for load in plan.loads}, saves, dict(saves))
+def _all_of(plan: StepPlan) -> Report:
+    saves = {save.job: 1 for save in (*plan.first_saves, *plan.jobs.saves)}
+    return Report({load.job: 1 for load in plan.jobs.loads}, saves, dict(saves))

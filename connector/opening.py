@@ -15,17 +15,17 @@ from kvtransfer.urls import masked
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kvtransfer.chunks.layout import ChunkFormat
     from kvtransfer.config import TransferConfig
-    from kvtransfer.connector.vllm_facts import ModelFacts
     from kvtransfer.stores.redis.server import Server
 
 _LOG = logging.getLogger("kvtransfer")
 _REDIS = ("redis://", "rediss://", "unix://", "redis-", "rediss-")
 
 
-def tell_opening(config: TransferConfig, facts: ModelFacts) -> None:
+def tell_opening(config: TransferConfig, chunk: ChunkFormat, ranks: int) -> None:
     """Log it, from a thread of its own where a server is asked: nothing waits for its answer."""
-    said = "; ".join([_chunks(config, facts), *_tiers(config)])
+    said = "; ".join([_chunks(config, chunk, ranks), *_tiers(config)])
     url = config.remote_url
     if url is None or not url.startswith(_REDIS):
         _LOG.info("%s", said)
@@ -35,11 +35,11 @@ def tell_opening(config: TransferConfig, facts: ModelFacts) -> None:
     ).start()
 
 
-def _chunks(config: TransferConfig, facts: ModelFacts) -> str:
-    chunk, ranks = facts.chunk, "" if facts.ranks == 1 else f" on each of {facts.ranks} ranks"
+def _chunks(config: TransferConfig, chunk: ChunkFormat, ranks: int) -> str:
+    each = "" if ranks == 1 else f" on each of {ranks} ranks"
     return (
         f"kvtransfer {_version()}: chunks of {chunk.tokens} tokens, "
-        f"{chunk.nbytes / 2**20:.2f} MiB{ranks}; host memory of {config.max_local_cpu_size:g} GiB "
+        f"{chunk.nbytes / 2**20:.2f} MiB{each}; host memory of {config.max_local_cpu_size:g} GiB "
         f"for {slots(config, chunk)} chunks{'' if config.local_cpu else ', on their way only'}"
     )
 

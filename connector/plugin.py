@@ -1,31 +1,5 @@
-"""Entry point ``vllm.general_plugins``: makes the connector known to vLLM.
+"""The entry point ``vllm.general_plugins``, under the path that installed metadata names."""
 
-It also has configurations checked early and workers watched, and hands vLLM what we log.
-"""
+from kvtransfer.connector.vllm.plugin import register
 
-from __future__ import annotations
-
-import logging
-
-NAME = "KVTransferConnector"
-
-
-def register() -> None:
-    """Called once in each of vLLM's processes; again is harmless, and nothing heavy is imported."""
-    from vllm.distributed.kv_transfer.kv_connector.factory import KVConnectorFactory
-
-    from kvtransfer.connector.early_check import check_configurations
-    from kvtransfer.connector.weights.worker_watch import watch_workers
-
-    log_as_vllm()
-    check_configurations(NAME)
-    watch_workers()
-    if NAME not in KVConnectorFactory._registry:
-        KVConnectorFactory.register_connector(NAME, "kvtransfer.connector", NAME)
-
-
-def log_as_vllm() -> None:
-    """Our lines look as vLLM's, and go where its lines go, unless somebody has said where."""
-    ours = logging.getLogger("kvtransfer")
-    if not ours.handlers:
-        ours.parent = logging.getLogger("vllm")
+__all__ = ["register"]

@@ -1,4 +1,4 @@
-"""Jobs that a worker must not do: planned for what the model or an adapter no longer holds."""
+"""Refuses jobs that were planned for what the model or an adapter no longer holds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Refusals:
         self._void_slots: set[int] = set()
 
     def accept(self, jobs: Iterable[Job], is_wrong: Callable[[int], bool]) -> tuple[Job, ...]:
-        """Those of ``jobs``, in their order, that may be done; ``is_wrong`` judges by number."""
+        """The ``jobs`` that may be done, in their order; ``is_wrong`` judges a job by its number."""
         accepted = []
         for job in jobs:
             fills = _fills(job)

@@ -1,7 +1,7 @@
-"""What the deciding side asks of the obeying side in one step, and what that reports back.
+"""The jobs that one side plans and the other carries out, and what that reports back.
 
-Plain data. A job moves one chunk; its number is never used twice. Every rank obeys the same plan
-on its own shard, so reports are summed over ranks.
+Plain data. A job moves one chunk; its number is never used twice. Every rank carries out the same
+plan on its own shard, so reports are summed over ranks.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ class Load(NamedTuple):
 
     job: int
     key: str
-    """Of the chunk, and whose it is: see :mod:`kvtransfer.chunks.keys`."""
+    """The chunk's key and its tenant, see :mod:`kvtransfer.chunks.keys`."""
     slot: int
     fetch: bool
     """The slot doesn't hold the chunk: get it from the store first."""
     block_ids: tuple[int, ...]
-    """The manager's blocks to fill, in token order; none: the chunk stays in the slot."""
+    """The engine's blocks to fill, in token order; none: the chunk stays in the slot."""
     first_token: int = 0
     """Token of the chunk with which the first block begins."""
     priority: int = 0
-    """Of the fetches that wait, the one with the lowest number begins first."""
+    """Virtual finish time of a fetch (fair queueing): the lowest of those that wait goes first."""
     start_within_s: float = math.inf
-    """A fetch that has not begun after this many seconds is given up."""
+    """A fetch that has not begun this long after its plan is given up."""
 
 
 class Save(NamedTuple):
@@ -38,7 +38,7 @@ class Save(NamedTuple):
     slot: int
     block_ids: tuple[int, ...]
     put: bool = True
-    """Put what is there into the store, too."""
+    """Whether what is copied is put into the store, too."""
 
 
 class Put(NamedTuple):
@@ -51,26 +51,16 @@ class Put(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs of one step, in the order in which they hold each slot."""
+    """Jobs for one worker, in the order in which they hold each slot."""
 
     loads: tuple[Load, ...] = ()
     saves: tuple[Save, ...] = ()
-    reuses_blocks: bool = False
-    """Blocks that are still being saved will be written from now on: finish those copies first."""
-    first_saves: tuple[Save, ...] = ()
-    """Of such blocks, too: begin these copies, and finish them, before anything is written."""
-    step: int | None = None
-    """Number of the step, to be reported with what it brought; None: nothing is computed in it."""
-    patience_s: float = 0.0
-    """Nothing is computed in this step: wait so long for something to report."""
     puts: tuple[Put, ...] = ()
-    wants_report: bool = False
-    """Report even if nothing has ended."""
 
 
 @dataclass
 class Report:
-    """What has ended since the last report; counts are ranks."""
+    """Jobs that have ended since the last report, each with the number of ranks that ended it."""
 
     loaded: dict[int, int] = field(default_factory=dict)
     copied: dict[int, int] = field(default_factory=dict)

@@ -239,7 +239,7 @@ class Session:
         }
 
     def _watch_metrics(self) -> None:
-        from kvtransfer.connector.stats import TransferPromMetrics
+        from kvtransfer.connector.vllm.stats import TransferPromMetrics
 
         observe = TransferPromMetrics.observe
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from kvtransfer.connector.keys.content import content_digest
+from kvtransfer.connector.vllm.keys.content import content_digest
 
 ZEROS = torch.zeros(2, 3)
 

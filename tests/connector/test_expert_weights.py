@@ -8,7 +8,7 @@ import pytest
 import torch.distributed
 import torch.multiprocessing
 
-from kvtransfer.connector.weights.experts import are_spread, combined
+from kvtransfer.connector.vllm.weights.experts import are_spread, combined
 
 
 def _hold(rank, held, store, names):

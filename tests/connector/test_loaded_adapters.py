@@ -11,7 +11,7 @@ from vllm.lora.lora_weights import LoRALayerWeights
 from vllm.lora.model_manager import LRUCacheLoRAModelManager
 from vllm.lora.request import LoRARequest
 
-from kvtransfer.connector.keys.loaded_adapters import LoadedAdapters
+from kvtransfer.connector.vllm.keys.loaded_adapters import LoadedAdapters
 
 
 class Adapters(LRUCacheLoRAModelManager):

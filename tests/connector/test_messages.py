@@ -3,25 +3,27 @@ from __future__ import annotations
 import json
 import pickle
 
-from kvtransfer.connector.plan import StepPlan, StepReport
-from kvtransfer.connector.stats import TransferStats
 from kvtransfer.connector.summary import Totals
-from kvtransfer.connector.weights.news import Expectation, Holding
+from kvtransfer.connector.vllm.messages import PlanMessage, ReportMessage
+from kvtransfer.connector.vllm.stats import TransferStats
 from kvtransfer.plan import Load, Plan, Report, Save
+from kvtransfer.requests.keys.weights import Expectation, Holding
+from kvtransfer.requests.step import StepPlan
 
 
 def test_a_plan_reaches_a_worker_as_it_was():
-    plan = Plan((Load(1, "a", 2, True, (3, 4), 8),), (Save(2, "b", 0, (5,)),), True, 7, 0.1)
-    step = StepPlan(plan, Expectation(3, ("a",), reread=True))
+    jobs = Plan((Load(1, "a", 2, True, (3, 4), 8),), (Save(2, "b", 0, (5,)),))
+    plan = StepPlan(jobs, (), reuses_blocks=True, step=7, poll_s=0.1)
+    step = PlanMessage(plan, Expectation(3, ("a",), reread=True))
     assert pickle.loads(pickle.dumps(step)) == step  # as vLLM sends it
 
 
 def test_reports_of_workers_are_summed_and_left_alone():
-    one, two = StepReport(Report({1: 1}, {}, {2: 1}, {1})), StepReport(Report({1: 1}, {3: 1}))
+    one, two = ReportMessage(Report({1: 1}, {}, {2: 1}, {1})), ReportMessage(Report({1: 1}, {3: 1}))
     assert one.aggregate(two).report == Report({1: 2}, {3: 1}, {2: 1}, {1})
     assert (one.report.loaded, two.report.loaded) == ({1: 1}, {1: 1})
     first, second = Holding("a", 1), Holding("b", 1)
-    told = StepReport(weights={0: first}).aggregate(StepReport(weights={1: second}))
+    told = ReportMessage(weights={0: first}).aggregate(ReportMessage(weights={1: second}))
     assert told.weights == {0: first, 1: second}
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.vllm
 @pytest.fixture(scope="module")
 def ours():
     """What our part of ``/metrics`` holds once each metric has been told something."""
-    from kvtransfer.connector.stats import TransferPromMetrics
+    from kvtransfer.connector.vllm.stats import TransferPromMetrics
 
     registry = CollectorRegistry()
     kinds = {

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from kvtransfer.connector.weights.of_model import UnknownWeightsError, fingerprint
-from kvtransfer.connector.weights.packed import watch_packing
+from kvtransfer.connector.vllm.weights.of_model import UnknownWeightsError, fingerprint
+from kvtransfer.connector.vllm.weights.packed import watch_packing
 
 
 class Packing:

@@ -20,19 +20,19 @@ from vllm.multimodal.inputs import (
 from vllm.v1.request import Request
 
 from kvtransfer.chunks.keys import KeyChain, namespace
-from kvtransfer.connector.keys.adapters import Adapters, is_mixed
-from kvtransfer.connector.keys.key_space import media_extras
-from kvtransfer.connector.keys.loaded_adapters import Held
-from kvtransfer.connector.keys.media import Media
-from kvtransfer.connector.keys.naming import Naming
-from kvtransfer.connector.scheduling.tracked import Tracked
-from kvtransfer.connector.weights.agreed import AgreedWeights
-from kvtransfer.connector.weights.news import Holding
+from kvtransfer.connector.vllm.keys.adapters import Adapters, is_mixed
+from kvtransfer.connector.vllm.keys.key_builder import media_extras
+from kvtransfer.connector.vllm.keys.media import Media
+from kvtransfer.connector.vllm.keys.naming import Naming
+from kvtransfer.requests.keys.adapter import Held
+from kvtransfer.requests.keys.agreed_weights import AgreedWeights
+from kvtransfer.requests.keys.weights import Holding
+from kvtransfer.requests.request_state import RequestState
 
 CHUNK = 4
 
 
-class KeySpace:
+class KeyBuilder:
     def chain(self, request, weights, adapter, media):
         space = namespace({"weights": weights, "lora": adapter})
         return KeyChain(CHUNK, namespace=space, extras=media_extras(media, CHUNK))
@@ -46,19 +46,19 @@ class Engine:
         self.media = Media(**{"trust_uuids": False, "can_see": True, **media})
         weights = AgreedWeights(ranks=1)
         weights.take({0: Holding("held", checked_in=0)})
-        self.naming = Naming(KeySpace(), weights, self.adapters, self.media)
+        self.naming = Naming(KeyBuilder(), weights, self.adapters, self.media)
 
     def track(self, request):
-        tracked = Tracked(request)
-        self.naming.begin(tracked)
-        return tracked
+        state = RequestState(request)
+        self.naming.begin(state)
+        return state
 
-    def name(self, tracked):
+    def name(self, state):
         deadline_s = time.monotonic() + 60
-        while not tracked.is_named and time.monotonic() < deadline_s:
+        while not state.is_named and time.monotonic() < deadline_s:
             list(self.naming.take())
-        assert tracked.is_named
-        return tracked
+        assert state.is_named
+        return state
 
     def keys(self, *media, **more):
         """Of a request with ``media``; none: it is not cached."""
@@ -182,11 +182,11 @@ def test_what_a_session_takes_back_has_no_keys(engine):
 
 def adapted(engine, held, number=1, **more):
     lora = LoRARequest("style", number, "/a", **more)
-    tracked = engine.track(request(lora_request=lora))
+    state = engine.track(request(lora_request=lora))
     step = engine.adapters.plan([], [])
     for ticket, _ in step.questions if step else ():
         engine.adapters.take({ticket: [held]})
-    return engine.name(tracked)
+    return engine.name(state)
 
 
 def test_an_adapter_is_what_it_holds(engine, other):
@@ -210,14 +210,15 @@ def test_a_request_waits_for_the_answer_to_its_own_question(engine):
     engine.adapters.take({two: [Held("new", 1, is_steady=False)]})
     assert list(engine.naming.take()) == [second]
     assert first.keys != second.keys
-    assert not is_mixed(second, 0)
-    assert is_mixed(second, 4)
+    assert not is_mixed(second)
+    second.local_tokens = 4
+    assert is_mixed(second)
 
 
 def test_jobs_are_bound_to_what_the_adapter_held(engine):
-    tracked = adapted(engine, Held("digest", 3, is_steady=True))
-    tracked.block_ids = [1]
-    step = engine.adapters.plan([(9, tracked), (10, SimpleNamespace(adapter=None))], [tracked])
+    state = adapted(engine, Held("digest", 3, is_steady=True))
+    state.block_ids = [1]
+    step = engine.adapters.plan([(9, state), (10, SimpleNamespace(adapter=None))], [state])
     assert (step.questions, step.bound, step.in_use) == ((), {9: (1, 3)}, {1})
 
 
@@ -233,9 +234,9 @@ def test_jobs_are_bound_to_what_the_adapter_held(engine):
 )
 def test_ranks_agree_or_it_is_not_cached(answers, expected):
     adapters = Adapters(ranks=2)
-    tracked = Tracked(request(lora_request=LoRARequest("style", 1, "/a")))
-    adapters.ask(tracked)
+    state = RequestState(request(lora_request=LoRARequest("style", 1, "/a")))
+    adapters.ask(state)
     adapters.take({0: answers})
-    held = tracked.adapter.held
-    assert tracked.adapter.is_known
+    held = state.adapter.held
+    assert state.adapter.is_known
     assert (None if held is None else (held.digest, held.is_steady)) == expected

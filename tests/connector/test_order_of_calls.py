@@ -6,8 +6,9 @@ from contextlib import closing
 
 import pytest
 
-from kvtransfer.connector.weights.news import Expectation
 from kvtransfer.plan import Plan, Report, Save
+from kvtransfer.requests.keys.weights import Expectation
+from kvtransfer.requests.step import StepPlan
 from tests.connector.worker_side import WEIGHTS, opened
 
 pytestmark = pytest.mark.vllm
@@ -56,13 +57,13 @@ def ask(connector):
 
 @pytest.mark.parametrize("end", [usual_end, end_behind_a_draft], ids=lambda end: end.__name__)
 def test_a_save_is_reported_in_whatever_order_a_step_ends(connector, end):
-    from kvtransfer.connector.plan import StepPlan
+    from kvtransfer.connector.vllm.messages import PlanMessage
 
-    saving = Plan(saves=(Save(0, KEY, 0, (1, 2)),), step=7)
-    idle = Plan(patience_s=FOREVER_S, wants_report=True)
+    saving = StepPlan(Plan(saves=(Save(0, KEY, 0, (1, 2)),)), step=7)
+    idle = StepPlan(poll_s=FOREVER_S, wants_report=True)
     reported, steps = Report(), []
     for number, plan in enumerate((saving, idle), 1):
-        metadata = StepPlan(plan, Expectation(number, (WEIGHTS,)))
+        metadata = PlanMessage(plan, Expectation(number, (WEIGHTS,)))
         connector.handle_preemptions(metadata)
         connector.bind_connector_metadata(metadata)
         connector.start_load_kv(None)

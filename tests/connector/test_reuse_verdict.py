@@ -9,7 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from kvtransfer.connector.reuse_verdict import VERDICTS, refuse_groups, refuse_layers, refuse_model
+from kvtransfer.connector.vllm.reuse_verdict import (
+    VERDICTS,
+    refuse_groups,
+    refuse_layers,
+    refuse_model,
+)
 from kvtransfer.errors import ConfigError
 
 SWITCHES = {"enable_prefix_caching", "skip_reading_prefix_cache"}

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
-from kvtransfer.connector.vllm_version import NEWEST, OLDEST
+from kvtransfer.connector.vllm.vllm_version import NEWEST, OLDEST
 from tests.connector.vllm_variants import OTHER_VERSIONS
 
 pytestmark = pytest.mark.vllm
@@ -134,7 +134,7 @@ def test_what_a_version_lacks_is_not_imported_with_the_connector():
 
 def test_each_method_of_the_base_is_overridden_or_left_for_a_reason(sources):
     base = methods(sources / BASE, "KVConnectorBase_V1")
-    ours = methods(ROOT / "connector" / "connector.py", "KVTransferConnector")
+    ours = methods(ROOT / "connector" / "vllm" / "connector.py", "KVTransferConnector")
     assert base - ours - INHERITED.keys() == set(), "decide whether to override them"
     assert ours & INHERITED.keys() == set(), "they are overridden"
 

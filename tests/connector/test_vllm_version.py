@@ -7,7 +7,7 @@ import logging
 import pytest
 
 import kvtransfer.connector
-from kvtransfer.connector.vllm_version import refuse_older, warn_of_newer
+from kvtransfer.connector.vllm.vllm_version import refuse_older, warn_of_newer
 from kvtransfer.errors import ConfigError
 
 

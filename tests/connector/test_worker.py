@@ -6,8 +6,9 @@ from contextlib import closing
 
 import pytest
 
-from kvtransfer.connector.weights.news import Expectation, Holding
 from kvtransfer.plan import Load, Plan, Save
+from kvtransfer.requests.keys.weights import Expectation, Holding
+from kvtransfer.requests.step import StepPlan
 from tests.connector.worker_side import WEIGHTS, Weights, opened
 
 pytestmark = pytest.mark.vllm
@@ -36,10 +37,10 @@ class Steps:
 
     def take(self, plan, expected=(WEIGHTS,)):
         """One step; returns its report and the blocks that it left unfilled."""
-        from kvtransfer.connector.plan import StepPlan
+        from kvtransfer.connector.vllm.messages import PlanMessage
 
         self._count += 1
-        step = StepPlan(plan, Expectation(self._count, expected))
+        step = PlanMessage(plan, Expectation(self._count, expected))
         self._worker.before_writes(step)
         self._worker.begin_step(step.weights)
         self._worker.load(step)
@@ -55,7 +56,7 @@ def steps(worker):
 
 def saved(steps):
     """A chunk is in slot 0."""
-    report, _ = steps.take(Plan(saves=(Save(0, KEY, 0, BLOCKS),), patience_s=FOREVER_S))
+    report, _ = steps.take(StepPlan(Plan(saves=(Save(0, KEY, 0, BLOCKS),)), poll_s=FOREVER_S))
     assert report.report.copied == {0: 1}
     assert not report.report.failed
 
@@ -63,7 +64,7 @@ def saved(steps):
 def test_jobs_for_the_weights_that_it_holds_are_done(steps):
     saved(steps)
     load = Load(1, KEY, 0, fetch=False, block_ids=BLOCKS)
-    report, unfilled = steps.take(Plan(loads=(load,), patience_s=FOREVER_S))
+    report, unfilled = steps.take(StepPlan(Plan(loads=(load,)), poll_s=FOREVER_S))
     assert (report.report.loaded, report.report.failed) == ({1: 1}, set())
     assert unfilled == set()
     assert report.weights == {}
@@ -71,11 +72,11 @@ def test_jobs_for_the_weights_that_it_holds_are_done(steps):
 
 @pytest.mark.parametrize("expected", [None, ("others",)])
 def test_jobs_for_other_weights_are_refused_and_it_says_what_it_holds(steps, expected):
-    plan = Plan(
+    jobs = Plan(
         loads=(Load(0, KEY, 0, fetch=True, block_ids=BLOCKS),),
-        first_saves=(Save(1, "b" * 32, 1, (3, 4)),),
         saves=(Save(2, "c" * 32, 2, (5, 6), put=False),),
     )
+    plan = StepPlan(jobs, first_saves=(Save(1, "b" * 32, 1, (3, 4)),))
     report, unfilled = steps.take(plan, expected)
     assert unfilled == set(BLOCKS)
     found = report.report
@@ -88,15 +89,15 @@ def test_loads_under_way_fail_when_the_weights_change(steps, weights):
     saved(steps)
     load = Load(1, KEY, 0, fetch=False, block_ids=BLOCKS)
     worker = steps._worker
-    worker.load(_step(steps, Plan(loads=(load,))))
+    worker.load(_step(steps, StepPlan(Plan(loads=(load,)))))
     weights.holds = "others"
-    report, unfilled = steps.take(Plan(patience_s=FOREVER_S))
+    report, unfilled = steps.take(StepPlan(poll_s=FOREVER_S))
     assert report.report.failed == {1}
     assert unfilled == set(BLOCKS)
     assert report.weights[0].fingerprint == "others"
 
 
 def _step(steps, plan):
-    from kvtransfer.connector.plan import StepPlan
+    from kvtransfer.connector.vllm.messages import PlanMessage
 
-    return StepPlan(plan, Expectation(1, (WEIGHTS,)))
+    return PlanMessage(plan, Expectation(1, (WEIGHTS,)))

@@ -8,7 +8,12 @@ from types import SimpleNamespace
 import pytest
 from torch import nn
 
-from kvtransfer.connector.weights.worker_watch import HARMLESS, note_loading, touches, watch_workers
+from kvtransfer.connector.vllm.weights.worker_watch import (
+    HARMLESS,
+    note_loading,
+    touches,
+    watch_workers,
+)
 
 pytestmark = pytest.mark.vllm
 
@@ -67,7 +72,7 @@ def test_loading_weights_into_the_model_is_a_touch():
 
 
 def held(worker, **offload):
-    from kvtransfer.connector.weights.held import HeldWeights
+    from kvtransfer.connector.vllm.weights.held import HeldWeights
 
     prefetch = SimpleNamespace(offload_group_size=offload.get("group", 0))
     config = SimpleNamespace(
@@ -88,8 +93,8 @@ def worker():
 
 
 def test_weights_are_read_again_after_a_touch_or_when_asked(worker):
-    from kvtransfer.connector.weights.news import Expectation
-    from kvtransfer.connector.weights.worker_watch import note_touch
+    from kvtransfer.connector.vllm.weights.worker_watch import note_touch
+    from kvtransfer.requests.keys.weights import Expectation
 
     weights = held(worker)
     first = weights.holding.fingerprint

@@ -8,11 +8,11 @@ import torch
 
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.config import TransferConfig
-from kvtransfer.connector.keys.loaded_adapters import LoadedAdapters
-from kvtransfer.connector.weights.news import Expectation, Holding
+from kvtransfer.connector.vllm.keys.loaded_adapters import LoadedAdapters
+from kvtransfer.requests.keys.weights import Expectation, Holding
 
 if TYPE_CHECKING:
-    from kvtransfer.connector.worker import WorkerSide
+    from kvtransfer.connector.vllm.worker import WorkerSide
 
 CHUNK_TOKENS, BLOCK_TOKENS, BLOCKS = 64, 32, 8
 WEIGHTS = "those at start"
@@ -32,8 +32,8 @@ class Weights:
 
 def opened(weights: Weights | None = None) -> WorkerSide:
     """The only rank's, with host memory alone."""
-    from kvtransfer.connector.vllm_facts import ModelFacts
-    from kvtransfer.connector.worker import WorkerSide
+    from kvtransfer.connector.vllm.model_facts import ModelFacts
+    from kvtransfer.connector.vllm.worker import WorkerSide
 
     facts = ModelFacts(
         "tiny", 1, ChunkFormat.split("float32", 2, CHUNK_TOKENS, 2, 32), BLOCK_TOKENS

@@ -1,1 +1,0 @@
-"""Decides what vLLM's requests load and save, in each of its steps."""

@@ -1,0 +1,249 @@
+"""vLLM's V1 connector: each call goes to the one side that this instance is."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import vllm
+from vllm.distributed.kv_transfer.kv_connector.v1.base import (
+    KVConnectorBase_V1,
+    KVConnectorRole,
+)
+from vllm.distributed.parallel_state import get_tensor_model_parallel_rank
+
+from kvtransfer.config import TransferConfig
+from kvtransfer.connector.opening import tell_opening
+from kvtransfer.connector.vllm import model_facts, same_process
+from kvtransfer.connector.vllm.keys.adapters import Adapters
+from kvtransfer.connector.vllm.keys.loaded_adapters import LoadedAdapters
+from kvtransfer.connector.vllm.messages import PlanMessage, ReportMessage
+from kvtransfer.connector.vllm.opened_scheduler import open_scheduler
+from kvtransfer.connector.vllm.reuse_verdict import refuse_layers
+from kvtransfer.connector.vllm.stats import TransferPromMetrics, TransferStats
+from kvtransfer.connector.vllm.step_input import leading_tokens, read_step
+from kvtransfer.connector.vllm.vllm_version import warn_of_newer
+from kvtransfer.connector.vllm.weights.cache_resets import note_resets
+from kvtransfer.connector.vllm.weights.held import HeldWeights
+from kvtransfer.connector.vllm.weights.worker_watch import calling_worker
+from kvtransfer.connector.vllm.worker import WorkerSide
+
+if TYPE_CHECKING:
+    import torch
+    from vllm.config import KVTransferConfig, VllmConfig
+    from vllm.distributed.kv_transfer.kv_connector.v1.base import KVConnectorMetadata
+    from vllm.forward_context import ForwardContext
+    from vllm.v1.core.kv_cache_manager import KVCacheBlocks, KVCacheManager
+    from vllm.v1.core.sched.output import SchedulerOutput
+    from vllm.v1.kv_cache_interface import KVCacheConfig
+    from vllm.v1.metrics.cache_hit_source import CacheHitSource
+    from vllm.v1.outputs import KVConnectorOutput
+    from vllm.v1.request import Request
+
+    from kvtransfer.requests.scheduler import Scheduler
+
+
+_LOG = logging.getLogger("kvtransfer")
+
+
+class KVTransferConnector(KVConnectorBase_V1):
+    """Made twice by vLLM: in the scheduler's process, and in each worker's.
+
+    The one side that an instance is has its attribute set; a call meant for the other one fails.
+    """
+
+    _scheduler: Scheduler
+    _adapters: Adapters
+    """The scheduler's side, too."""
+    _worker: WorkerSide
+    _neighbour: KVTransferConnector | None = None
+    """The other side of the same settings, where that lives in this process."""
+
+    def __init__(
+        self, vllm_config: VllmConfig, role: KVConnectorRole, kv_cache_config: KVCacheConfig
+    ) -> None:
+        super().__init__(vllm_config, role, kv_cache_config)
+        extra = vllm_config.kv_transfer_config.kv_connector_extra_config
+        # Of an engine's processes one warns, and there is one scheduler.
+        is_first = role == KVConnectorRole.SCHEDULER
+        self._config = TransferConfig.load(
+            extra,
+            tell=lambda level, said: _LOG.log(
+                level if is_first else logging.DEBUG, said, stacklevel=2
+            ),
+        )
+        self._facts = model_facts.describe(vllm_config, kv_cache_config, self._config)
+        self._invalid_blocks: set[int] = set()
+        if role == KVConnectorRole.SCHEDULER:
+            warn_of_newer(vllm.__version__)
+            model_facts.warn_of_failing_requests(vllm_config)
+            tell_opening(self._config, self._facts.chunk, self._facts.ranks)
+            self._adapters = Adapters.open(vllm_config, self._facts.ranks)
+            self._scheduler = open_scheduler(self._config, vllm_config, self._facts, self._adapters)
+            self._meet_neighbour()
+
+    # --- scheduler
+
+    @property
+    def requires_kv_delivery(self) -> bool:
+        """A cache: a save that is dropped is a later miss, no reason to recompute."""
+        return False
+
+    def bind_kv_cache_manager(self, kv_cache_manager: KVCacheManager) -> None:
+        super().bind_kv_cache_manager(kv_cache_manager)
+        note_resets(kv_cache_manager, self._scheduler.local_cache)
+
+    def on_new_request(self, request: Request) -> None:
+        self._scheduler.track(request)
+
+    def get_num_new_matched_tokens(
+        self, request: Request, num_computed_tokens: int
+    ) -> tuple[int | None, bool]:
+        spans = self._scheduler.match(request, num_computed_tokens)
+        if spans is None:
+            return None, False
+        external_tokens = leading_tokens(spans, num_computed_tokens)
+        return external_tokens, bool(external_tokens)
+
+    def update_state_after_alloc(
+        self, request: Request, blocks: KVCacheBlocks, num_external_tokens: int
+    ) -> None:
+        self._scheduler.admit(request, blocks.get_block_ids(), num_external_tokens)
+
+    def get_external_cache_hit_sources(
+        self, request: Request, num_external_tokens: int
+    ) -> dict[CacheHitSource, int]:
+        return model_facts.hit_sources(self._scheduler.host_tokens(request), num_external_tokens)
+
+    def build_connector_meta(self, scheduler_output: SchedulerOutput) -> PlanMessage:
+        weights = self._scheduler.expect_weights()
+        plan = self._scheduler.plan(read_step(scheduler_output))
+        adapters = self._adapters.plan(self._scheduler.owned(plan), self._scheduler.states())
+        return PlanMessage(plan, weights, adapters)
+
+    def update_connector_output(self, connector_output: KVConnectorOutput) -> None:
+        message = connector_output.kv_connector_worker_meta
+        if isinstance(message, ReportMessage):
+            self._scheduler.take_weights(message.weights)
+            self._adapters.take(message.adapters)
+            received = self._scheduler.take(message.report, message.step)
+            # Other connectors beside us see, and add to, the same output.
+            connector_output.finished_recving = {
+                *(connector_output.finished_recving or ()),
+                *received,
+            }
+
+    def request_finished(
+        self, request: Request, block_ids: list[int]
+    ) -> tuple[bool, dict[str, Any] | None]:
+        self._scheduler.finish(request, owns_blocks=bool(block_ids))
+        return False, None
+
+    def has_pending_push_work(self) -> bool:
+        return self._scheduler.is_saving
+
+    def reset_cache(self) -> bool:
+        if self._neighbour is not None:
+            self._neighbour.save_rest()
+        self._scheduler.reset()
+        return True
+
+    # --- worker
+
+    def save_rest(self) -> None:
+        """Save what the scheduler beside us has left of requests that are over."""
+        if self._neighbour is not None:
+            self._worker.save_all(self._neighbour._scheduler.rest())
+
+    def register_kv_caches(self, kv_caches: dict[str, torch.Tensor]) -> None:
+        refuse_layers(self._vllm_config)
+        rank = get_tensor_model_parallel_rank()
+        worker = calling_worker()
+        held = HeldWeights(worker, self._vllm_config), LoadedAdapters.of(worker)
+        self._worker = WorkerSide(self._config, self._facts, rank, kv_caches, *held)
+
+    def bind_connector_metadata(self, connector_metadata: KVConnectorMetadata) -> None:
+        super().bind_connector_metadata(connector_metadata)
+        self._worker.begin_step(self._step.weights)
+
+    @classmethod
+    def supports_sleep_mode(cls, kv_transfer_config: KVTransferConfig) -> bool:
+        """VLLM asks from 0.33 on: the two methods below follow the caches' memory."""
+        return True
+
+    def unregister_kv_caches(self) -> None:
+        self.save_rest()
+        self._worker.suspend()
+
+    def restore_kv_caches(self) -> None:
+        self._worker.resume()
+
+    def handle_preemptions(self, kv_connector_metadata: KVConnectorMetadata) -> None:
+        assert isinstance(kv_connector_metadata, PlanMessage)
+        self._worker.before_writes(kv_connector_metadata)
+
+    def start_load_kv(self, forward_context: ForwardContext, **kwargs: Any) -> None:
+        self._worker.load(self._step)
+
+    def wait_for_layer_load(self, layer_name: str) -> None:
+        """Loads are asynchronous: a request whose load has not ended is not computed."""
+
+    def save_kv_layer(
+        self, layer_name: str, kv_layer: torch.Tensor, attn_metadata: Any, **kwargs: Any
+    ) -> None:
+        """Whole chunks are saved, after the step."""
+
+    def wait_for_save(self) -> None:
+        self._worker.save(self._step)
+
+    def get_finished(self, finished_req_ids: set[str]) -> tuple[None, None]:
+        """Only look: what has ended travels in ``build_connector_worker_meta``."""
+        self._invalid_blocks = self._worker.take_report(self._step.plan)
+        return None, None
+
+    def get_block_ids_with_load_errors(self) -> set[int]:
+        return self._invalid_blocks
+
+    def build_connector_worker_meta(self) -> ReportMessage | None:
+        return self._worker.report(self._step)
+
+    @property
+    def _step(self) -> PlanMessage:
+        step: PlanMessage = self._get_connector_metadata()
+        return step
+
+    # --- both
+
+    def _meet_neighbour(self) -> None:
+        """For the scheduler's side, which vLLM makes last."""
+        for worker in same_process.workers(type(self)):
+            if worker._neighbour is None and worker._config == self._config:
+                self._neighbour, worker._neighbour = worker, self
+                return
+
+    def _leave_neighbour(self) -> None:
+        if self._neighbour is not None:
+            self._neighbour._neighbour = None
+            self._neighbour = None
+
+    def get_kv_connector_stats(self) -> TransferStats | None:
+        side = self._scheduler if self.role == KVConnectorRole.SCHEDULER else self._worker
+        amounts = side.counted()
+        return TransferStats(amounts) if amounts else None
+
+    @classmethod
+    def build_kv_connector_stats(cls, data: dict[str, Any] | None = None) -> TransferStats:
+        return TransferStats(data or {})
+
+    @classmethod
+    def build_prom_metrics(cls, *args: Any) -> TransferPromMetrics:
+        return TransferPromMetrics(*args)
+
+    def shutdown(self) -> None:
+        if hasattr(self, "_worker"):  # it comes with the caches, should vLLM get so far
+            self.save_rest()
+        self._leave_neighbour()
+        for side in ("_scheduler", "_worker"):
+            if hasattr(self, side):
+                getattr(self, side).close()
+                delattr(self, side)

@@ -1,0 +1,77 @@
+"""Refuses what can't work as soon as vLLM's configuration is whole: nothing is loaded for it.
+
+vLLM makes its connectors once the weights are loaded, minutes later, in processes whose errors
+reach a person as one of several tracebacks. ``EngineArgs.create_engine_config`` runs before, in the
+process that was started by hand, for ``vllm serve`` and ``LLM`` alike.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vllm.config import KVTransferConfig, VllmConfig
+
+_LOG = logging.getLogger("kvtransfer")
+_CHECKED = "_kvtransfer_checked"
+
+
+def check_configurations(name: str) -> None:
+    """Check each configuration made here that has the connector ``name``; again is harmless."""
+    module = sys.modules.get("vllm.engine.arg_utils")
+    if module is None:  # a process that gets its configuration from another one
+        return
+    create = module.EngineArgs.create_engine_config
+    if hasattr(create, _CHECKED):
+        return
+
+    @wraps(create)
+    def create_and_check(*args: Any, **kwargs: Any) -> VllmConfig:
+        vllm_config = create(*args, **kwargs)
+        for extra in settings(vllm_config.kv_transfer_config, name):
+            refuse(vllm_config, extra)
+        return vllm_config
+
+    setattr(create_and_check, _CHECKED, True)
+    module.EngineArgs.create_engine_config = create_and_check
+
+
+def refuse(vllm_config: VllmConfig, extra: dict[str, Any]) -> None:
+    """Refuse settings and a model that can't work, as far as can be told before it is loaded.
+
+    Raises:
+        ConfigError: the message says what and why.
+    """
+    from kvtransfer.config import TransferConfig
+    from kvtransfer.connector.vllm import model_facts
+    from kvtransfer.host_memory import require_installed
+    from kvtransfer.stores.check import check_stores
+
+    # What is only odd the scheduler's side will say, once.
+    config = TransferConfig.load(extra, tell=lambda _, said: _LOG.debug(said))
+    check_stores(config)
+    require_installed(config.max_local_cpu_size)
+    model_facts.refuse_config(vllm_config)
+    if vllm_config.cache_config.user_specified_block_size:  # vLLM may still choose another one
+        model_facts.refuse_block_size(vllm_config, config)
+
+
+def settings(transfer: KVTransferConfig | None, name: str) -> Iterator[dict[str, Any]]:
+    """The extra configuration of each connector ``name``, alone or in a MultiConnector."""
+    if transfer is None:
+        return
+    yield from _settings(transfer.kv_connector, transfer.kv_connector_extra_config, name)
+
+
+def _settings(connector: object, extra: Any, name: str) -> Iterator[dict[str, Any]]:
+    if connector == name:
+        yield extra or {}
+    elif connector == "MultiConnector":
+        for child in extra.get("connectors", ()):
+            given = child.get("kv_connector_extra_config", {})
+            yield from _settings(child.get("kv_connector"), given, name)

@@ -1,0 +1,1 @@
+"""What the keys of vLLM's requests cover besides their tokens."""

@@ -1,0 +1,107 @@
+"""What the keys of a model's requests cover: everything beside the tokens that shapes the bytes."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from kvtransfer.chunks.keys import KeyChain, namespace, tenant_of_salt
+from kvtransfer.connector.vllm.keys.rope import depends_on_length
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vllm.config import VllmConfig
+    from vllm.v1.request import Request
+
+    from kvtransfer.config import TransferConfig
+    from kvtransfer.connector.vllm.keys.media import Medium
+    from kvtransfer.connector.vllm.model_facts import ModelFacts
+
+# Salts and adapters whose namespace is kept.
+_REMEMBERED = 256
+
+
+class KeyBuilder:
+    """The keys of a model's requests: everything that shapes the bytes is in them."""
+
+    def __init__(self, vllm_config: VllmConfig, facts: ModelFacts, config: TransferConfig) -> None:
+        chunk = facts.chunk
+        self._chunk_tokens = chunk.tokens
+        self._facts = {
+            **_model_facts(vllm_config),
+            "ranks": facts.ranks,
+            "layout": chunk.layout,
+            "dtype": chunk.dtype,
+            "shape": list(chunk.shape),
+            "operator": config.namespace,
+        }
+        self._media_facts = _media_facts(vllm_config)
+        self._space = lru_cache(_REMEMBERED)(self._new_space)
+
+    def chain(
+        self, request: Request, weights: str, adapter: str | None, media: Sequence[Medium]
+    ) -> KeyChain:
+        """The key chain of ``request``, whose tokens tell its bytes.
+
+        Args:
+            request: vLLM's.
+            weights: the name of those that compute it.
+            adapter: content of its LoRA adapter, if it has one.
+            media: its media, each under a name that tells its content.
+        """
+        space = self._space(weights, request.cache_salt, adapter, has_media=bool(media))
+        extras = media_extras(media, self._chunk_tokens)
+        tenant = tenant_of_salt(request.cache_salt)
+        return KeyChain(self._chunk_tokens, namespace=space, extras=extras, tenant=tenant)
+
+    def _new_space(
+        self, weights: str, salt: str | None, adapter: str | None, *, has_media: bool
+    ) -> bytes:
+        media = self._media_facts if has_media else None
+        own = {"weights": weights, "salt": salt, "lora": adapter, "media": media}
+        return namespace({**self._facts, **{k: v for k, v in own.items() if v}})
+
+
+def media_extras(media: Sequence[Medium], chunk_tokens: int) -> list[bytes]:
+    """For each chunk up to the last that a medium touches, which media at which places it holds.
+
+    Args:
+        media: each with ``identifier`` and ``mm_position`` in tokens.
+        chunk_tokens: tokens in a chunk.
+    """
+    spans = [(f.identifier, f.mm_position.offset, f.mm_position.length) for f in media]
+    end_token = max((offset + length for _, offset, length in spans), default=0)
+    extras = []
+    for start in range(0, end_token, chunk_tokens):
+        inside = [
+            [identifier, offset - start]
+            for identifier, offset, length in spans
+            if offset < start + chunk_tokens and offset + length > start
+        ]
+        extras.append(json.dumps(inside).encode() if inside else b"")
+    return extras
+
+
+def _model_facts(vllm_config: VllmConfig) -> dict[str, object]:
+    model = vllm_config.model_config
+    architecture = json.loads(model.hf_config.to_json_string())
+    for name in ("_name_or_path", "transformers_version"):
+        architecture.pop(name, None)
+    facts = {
+        "architecture": architecture,
+        "model_dtype": str(model.dtype),
+        "cache_dtype": vllm_config.cache_config.cache_dtype,
+        "quantization": model.quantization,
+    }
+    if depends_on_length(model):
+        facts["max_model_len"] = model.max_model_len
+    return facts
+
+
+def _media_facts(vllm_config: VllmConfig) -> dict[str, object]:
+    """What beside a medium's data shapes what a model makes of it."""
+    config = getattr(vllm_config.model_config, "multimodal_config", None)
+    names = ("video_pruning_rate", "video_pruning_method", "mm_encoder_attn_dtype")
+    return {name: getattr(config, name, None) for name in names}

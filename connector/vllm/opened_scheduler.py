@@ -1,0 +1,36 @@
+"""Composes the scheduler of requests for vLLM as it is configured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kvtransfer.connector.vllm.keys.key_builder import KeyBuilder
+from kvtransfer.connector.vllm.keys.media import Media
+from kvtransfer.connector.vllm.keys.naming import Naming
+from kvtransfer.requests.basis import Basis, Duties
+from kvtransfer.requests.keys.agreed_weights import AgreedWeights
+from kvtransfer.requests.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from vllm.config import VllmConfig
+
+    from kvtransfer.config import TransferConfig
+    from kvtransfer.connector.vllm.keys.adapters import Adapters
+    from kvtransfer.connector.vllm.model_facts import ModelFacts
+
+
+def open_scheduler(
+    config: TransferConfig, vllm_config: VllmConfig, facts: ModelFacts, adapters: Adapters
+) -> Scheduler:
+    """The scheduler for the model of ``facts``; the store is connected to when first asked."""
+    transfer = vllm_config.kv_transfer_config
+    duties = Duties(
+        transfer.is_kv_consumer, transfer.is_kv_producer, saves_decode=config.save_decode
+    )
+    weights = AgreedWeights(facts.ranks)
+    media = Media.open(vllm_config, trust_uuids=config.trust_media_uuids)
+    return Scheduler(
+        Basis.open(config, facts.chunk, facts.names(config), facts.tiling, duties),
+        Naming(KeyBuilder(vllm_config, facts, config), weights, adapters, media),
+        weights,
+    )

@@ -1,0 +1,41 @@
+"""Reads vLLM's steps, and writes matches, in the words of :mod:`kvtransfer.requests`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kvtransfer.requests.step import GivenBlocks, StepInput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vllm.v1.core.sched.output import SchedulerOutput
+
+    from kvtransfer.requests.match import Span
+
+
+def read_step(output: SchedulerOutput) -> StepInput:
+    """The step that vLLM's scheduler has decided on."""
+    new, cached = output.scheduled_new_reqs, output.scheduled_cached_reqs
+    return StepInput(
+        request_ids=[*(each.req_id for each in new), *cached.req_ids],
+        computed_tokens=[
+            *(each.num_computed_tokens for each in new),
+            *cached.num_computed_tokens,
+        ],
+        scheduled_tokens=output.num_scheduled_tokens,
+        begun=[GivenBlocks(each.req_id, each.block_ids) for each in new],
+        resumed=cached.resumed_req_ids,
+        added=[
+            GivenBlocks(request_id, block_ids)
+            for request_id, block_ids in zip(cached.req_ids, cached.new_block_ids, strict=True)
+            if block_ids
+        ],
+    )
+
+
+def leading_tokens(spans: Sequence[Span], local_tokens: int) -> int:
+    """How many tokens behind ``local_tokens`` the first span covers: vLLM loads no others."""
+    if not spans or spans[0].first_token != local_tokens:
+        return 0
+    return spans[0].tokens

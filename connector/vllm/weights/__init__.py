@@ -1,0 +1,1 @@
+"""Reads which weights vLLM's model holds, and notices when they may have changed."""

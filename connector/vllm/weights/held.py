@@ -1,0 +1,66 @@
+"""What a worker's model holds, read again whenever it may have changed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from kvtransfer.connector.vllm.weights.experts import are_spread, of_all_experts
+from kvtransfer.connector.vllm.weights.of_model import UnknownWeightsError, fingerprint
+from kvtransfer.connector.vllm.weights.worker_watch import note_loading, touches
+from kvtransfer.requests.keys.weights import UNKNOWABLE, Holding
+
+if TYPE_CHECKING:
+    from vllm.config import VllmConfig
+
+    from kvtransfer.requests.keys.weights import Expectation
+
+_LOG = logging.getLogger("kvtransfer")
+_NO_NAME = "0" * 32
+
+
+class HeldWeights:
+    """Those of vLLM's ``worker``; for its main thread, between two steps of the model."""
+
+    def __init__(self, worker: Any, vllm_config: VllmConfig) -> None:
+        self._worker = worker
+        note_loading(worker.get_model(), worker)
+        self._vllm_config = vllm_config
+        self._read_touches = touches(worker)
+        self._own = name = self._read()
+        if are_spread(vllm_config):
+            name = of_all_experts(self._own or _NO_NAME)
+            name = name if self._own else UNKNOWABLE
+        self.holding = Holding(name, 0)
+
+    def check(self, expected: Expectation) -> bool:
+        """Read them anew where that is due; whether they are others than before."""
+        own, name = self._own, self.holding.fingerprint
+        if expected.reread or touches(self._worker) != self._read_touches:
+            self._read_touches = touches(self._worker)
+            own = self._read()
+        have_changed = own != self._own
+        self._own = own
+        self.holding = Holding(own if have_changed else name, expected.plan)
+        return have_changed
+
+    def _read(self) -> str:
+        began_s = time.perf_counter()
+        try:
+            if _are_swapped(self._vllm_config):
+                raise UnknownWeightsError("offload_backend=prefetch moves them while steps run")
+            found = fingerprint(self._worker.get_model(), self._vllm_config.quant_config)
+        except UnknownWeightsError as error:
+            _LOG.warning("nothing is cached: the weights can't be told from others, for %s", error)
+            return UNKNOWABLE
+        _LOG.info("weights %s, read in %.2f s", found, time.perf_counter() - began_s)
+        return found
+
+
+def _are_swapped(vllm_config: VllmConfig) -> bool:
+    """Whether parameters are stage props for weights that lie elsewhere."""
+    offload = vllm_config.offload_config
+    if offload.offload_backend == "auto":
+        return bool(offload.prefetch.offload_group_size > 0)
+    return bool(offload.offload_backend == "prefetch")

@@ -1,0 +1,143 @@
+"""Runs each step's plan on one worker and reports what has ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kvtransfer.connector.refusals import Refusals
+from kvtransfer.connector.vllm import model_facts
+from kvtransfer.connector.vllm.messages import AdapterStep, ReportMessage
+from kvtransfer.plan import Plan, Report
+from kvtransfer.worker.executor import Executor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import torch
+
+    from kvtransfer.config import TransferConfig
+    from kvtransfer.connector.vllm.keys.loaded_adapters import LoadedAdapters
+    from kvtransfer.connector.vllm.messages import PlanMessage
+    from kvtransfer.connector.vllm.model_facts import ModelFacts
+    from kvtransfer.connector.vllm.weights.held import HeldWeights
+    from kvtransfer.plan import Save
+    from kvtransfer.requests.keys.adapter import Held
+    from kvtransfer.requests.keys.weights import Expectation
+    from kvtransfer.requests.step import StepPlan
+
+
+class WorkerSide:
+    """One rank's copies; for the worker's main thread."""
+
+    def __init__(
+        self,
+        config: TransferConfig,
+        facts: ModelFacts,
+        rank: int,
+        caches: Mapping[str, torch.Tensor],
+        weights: HeldWeights,
+        adapters: LoadedAdapters,
+    ) -> None:
+        self._rank = rank
+        self._weights = weights
+        paged = model_facts.paged_caches(facts, caches)
+        self._executor = Executor.open(config, paged, facts.names(config), rank)
+        self._loading: dict[int, tuple[int, ...]] = {}
+        """Blocks by load job, until it has ended."""
+        self._outdated: set[int] = set()
+        """Loads of what other weights have computed."""
+        self._report = Report()
+        self._checked_for = 0
+        """Number of the plan."""
+        self._is_expected = False
+        """Whether the step was planned for the weights that we hold."""
+        self._refusals = Refusals()
+        self._adapters = adapters
+        self._answers: dict[int, list[Held | None]] = {}
+        self._executor.metrics.watch("loading_chunks", self._loading.__len__)
+
+    def begin_step(self, expected: Expectation) -> None:
+        """Look at the weights before anything is computed or copied in the step.
+
+        Loads under way fail where they have changed: they bring what others have computed.
+        """
+        if expected.plan == self._checked_for:
+            return
+        self._checked_for = expected.plan
+        if self._weights.check(expected):
+            self._outdated.update(self._loading)
+        self._is_expected = expected.fits(self._rank, self._weights.holding.fingerprint)
+
+    def before_writes(self, step: PlanMessage) -> None:
+        """Nothing has been written in this step so far, neither by the model nor by us."""
+        self.begin_step(step.weights)
+        first_saves = self._refusals.accept(step.plan.first_saves, self._is_wrong(step))
+        self._executor.run(Plan(saves=first_saves))
+        if step.plan.reuses_blocks:
+            self._executor.finish_copies()
+        asked = AdapterStep() if step.adapters is None else step.adapters
+        self._answers = {
+            ticket: [self._adapters.find(lora, asked.in_use)] for ticket, lora in asked.questions
+        }
+
+    def load(self, step: PlanMessage) -> None:
+        """Begin the step's loads, and put what leaves host memory."""
+        jobs = step.plan.jobs
+        self._loading.update({load.job: load.block_ids for load in jobs.loads})
+        puts = self._refusals.accept(jobs.puts, lambda _: False)  # right for their own weights
+        loads = self._refusals.accept(jobs.loads, self._is_wrong(step))
+        self._executor.run(Plan(loads=loads, puts=puts))
+
+    def save(self, step: PlanMessage) -> None:
+        """Begin the step's saves; the model's work of the step has been launched."""
+        saves = self._refusals.accept(step.plan.jobs.saves, self._is_wrong(step))
+        self._executor.run(Plan(saves=saves))
+
+    def save_all(self, saves: Sequence[Save]) -> None:
+        """Do ``saves`` to the end of their copies, while nothing is being computed."""
+        self._executor.save_all(saves)
+
+    def take_report(self, plan: StepPlan) -> set[int]:
+        """See what has ended; returns the blocks that failed loads left unfilled."""
+        if plan.poll_s:
+            self._executor.wait(plan.poll_s)
+        self._report = self._executor.report()
+        self._report.add(self._refusals.take())
+        self._report.failed |= self._outdated & self._report.loaded.keys()
+        self._outdated -= self._report.loaded.keys()
+        ended = {job: self._loading.pop(job) for job in self._report.loaded}
+        return {block for job in self._report.failed & ended.keys() for block in ended[job]}
+
+    def report(self, step: PlanMessage) -> ReportMessage | None:
+        """What ``take_report`` saw and the scheduler doesn't know; None: nothing of it matters."""
+        plan, weights = step.plan, {}
+        if not step.weights.fits(self._rank, self._weights.holding.fingerprint):
+            weights = {self._rank: self._weights.holding}
+        is_news = self._report or weights or self._answers
+        if not (is_news or plan.wants_report or plan.step is not None):
+            return None
+        return ReportMessage(self._report, plan.step, weights, self._answers)
+
+    def suspend(self) -> None:
+        """The caches' memory is about to be taken away: finish with it."""
+        self._executor.suspend()
+
+    def resume(self) -> None:
+        """The caches are where they were, their contents gone."""
+        self._executor.resume()
+
+    def counted(self) -> dict[str, Any]:
+        """Amounts by metric since the last call."""
+        return self._executor.metrics.take()
+
+    def close(self) -> None:
+        """Finish what is under way and give what time allows to the store."""
+        self._executor.close()
+
+    def _is_wrong(self, step: PlanMessage) -> Callable[[int], bool]:
+        """Whether a job was planned for what the model, or its adapter, no longer holds."""
+        if not self._is_expected:
+            return lambda _: True
+        bound = {} if step.adapters is None else step.adapters.bound
+        changed = {job for job, seen in bound.items() if not self._adapters.are_still(*seen)}
+        return changed.__contains__

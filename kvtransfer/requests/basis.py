@@ -1,0 +1,62 @@
+"""What all decisions about an engine's requests rest on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvtransfer.metrics import Metrics
+from kvtransfer.requests.store_answers import NoStore
+from kvtransfer.requests.timing import Timing
+from kvtransfer.scheduling.lookup import Lookup
+from kvtransfer.scheduling.planner import Planner
+
+if TYPE_CHECKING:
+    from kvtransfer.chunks.keys import EntryKeys
+    from kvtransfer.chunks.layout import ChunkFormat
+    from kvtransfer.chunks.tiling import Tiling
+    from kvtransfer.config import TransferConfig
+    from kvtransfer.requests.store_answers import StoreAnswers
+
+
+@dataclass(frozen=True)
+class Duties:
+    """What this instance does, by its role and configuration."""
+
+    loads: bool
+    saves: bool
+    saves_decode: bool
+    """Whether it saves generated tokens too, not only prompts."""
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Slots, the store's answers, learned times and counters of one engine's scheduler."""
+
+    planner: Planner
+    store: StoreAnswers
+    timing: Timing
+    tiling: Tiling
+    duties: Duties
+    metrics: Metrics
+
+    @classmethod
+    def open(
+        cls,
+        config: TransferConfig,
+        chunk: ChunkFormat,
+        names: EntryKeys,
+        tiling: Tiling,
+        duties: Duties,
+    ) -> Basis:
+        """For ``names.world_size`` workers; the store is connected to when first asked."""
+        metrics = Metrics()
+        lookup = Lookup.open(config, chunk, names) if duties.loads else None
+        return cls(
+            Planner.open(config, chunk, names.world_size),
+            lookup or NoStore(),
+            Timing(config.load_margin, metrics),
+            tiling,
+            duties,
+            metrics,
+        )

@@ -1,0 +1,1 @@
+"""When requests get their keys, which weights the keys name, and when a request loses them."""

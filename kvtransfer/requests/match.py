@@ -1,0 +1,140 @@
+"""Finds what could be loaded for a request, and how much of it loads sooner than it is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Sequence, Set
+    from concurrent.futures import Future
+
+    from kvtransfer.requests.basis import Basis
+
+
+# How often a waiting request's match is judged anew: the engine asks in every step.
+_REVIEW_S = 0.01
+
+
+class Span(NamedTuple):
+    """Tokens of a request that lie one behind the other."""
+
+    first_token: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Match:
+    """Cached tokens behind those that need no load; the part in host memory comes first."""
+
+    host_tokens: int
+    tokens: int
+    """All of them, in host memory and in the store."""
+    worth_tokens: int
+    """The leading part that loads sooner than it is computed."""
+    judged_tokens: int
+    """The tokens that ``worth_tokens`` was found for. They exceed ``tokens`` where waiting for the
+    store's answer would not pay even if the store held all of the request's chunks."""
+
+
+class Matching:
+    """Matches requests' keys against host memory and the store; for the scheduler's thread."""
+
+    def __init__(self, basis: Basis) -> None:
+        self._planner = basis.planner
+        self._store = basis.store
+        self._timing = basis.timing
+        self._tiling = basis.tiling
+        self._reviews_s: dict[str, float] = {}
+        """How long each request will have waited when its match is judged anew."""
+
+    def ask(self, request_id: str, keys: Sequence[str]) -> None:
+        """Begin to find out which of ``keys`` the store holds."""
+        missing = [key for key in keys if key not in self._planner.index]
+        if missing:
+            self._store.ask(request_id, missing)
+
+    def ask_when_known(self, request_id: str, keys: Future[list[str]]) -> None:
+        """Ask about ``keys``, held or not, once another thread has computed them."""
+        self._store.ask_when_known(request_id, keys)
+
+    def is_answered(self, request_id: str, keys: Sequence[str]) -> bool:
+        """Whether it is known which of the request's ``keys`` the store holds; asks if need be."""
+        if not self._store.asked(request_id):
+            self.ask(request_id, keys)
+        return not self._store.asked(request_id) or self._store.answer(request_id) is not None
+
+    def known(self, request_id: str) -> Set[str]:
+        """The keys that the store was found to hold, if it has answered."""
+        if not self._store.asked(request_id):
+            return frozenset()
+        return self._store.answer(request_id) or frozenset()
+
+    def make(self, request_id: str, keys: Sequence[str], local_tokens: int) -> Match | None:
+        """The match of ``keys`` behind ``local_tokens``; None: wait for the store's answer."""
+        if self._is_pending(request_id):
+            return None
+        keys = keys[local_tokens // self._tiling.chunk_tokens :]
+        stored = self._stored(request_id, keys[self._planner.held(keys) :])
+        if stored is None:
+            # At best all of it is there. If even that is not worth its time, don't wait.
+            best = self._judge(keys, frozenset(keys), local_tokens, self._answer_s(request_id))
+            if best.worth_tokens > best.host_tokens:
+                self._put_off(request_id)
+                return None
+            match = self._judge(keys, frozenset(), local_tokens)
+            return replace(match, judged_tokens=best.tokens)
+        return self._judge(keys, stored, local_tokens)
+
+    def forget(self, request_id: str) -> None:
+        """Drop what the store said about the request."""
+        self._reviews_s.pop(request_id, None)
+        self._store.forget(request_id)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the store owes an answer."""
+        return self._store.is_waiting
+
+    @property
+    def found(self) -> str | None:
+        """A key that the store was last seen to hold."""
+        return self._store.found
+
+    def _stored(self, request_id: str, keys: Sequence[str]) -> Set[str] | None:
+        """The ``keys`` that the store is known to hold; None: it has not answered."""
+        if not keys:
+            return frozenset()
+        if not self._store.asked(request_id):
+            self._store.ask(request_id, keys)
+        return self._store.answer(request_id)
+
+    def _is_pending(self, request_id: str) -> bool:
+        """Whether the answer was found worth waiting for less than ``_REVIEW_S`` ago."""
+        if request_id not in self._reviews_s:
+            return False
+        if self._store.answer(request_id) is not None:
+            del self._reviews_s[request_id]
+            return False
+        return self._store.waited_s(request_id) < self._reviews_s[request_id]
+
+    def _put_off(self, request_id: str) -> None:
+        self._reviews_s[request_id] = self._store.waited_s(request_id) + _REVIEW_S
+
+    def _answer_s(self, request_id: str) -> float:
+        self._timing.observe_answers(self._store.take_answer_seconds())
+        return self._timing.answer_s(self._store.waited_s(request_id))
+
+    def _judge(
+        self, keys: Sequence[str], stored: Container[str], local_tokens: int, wait_s: float = 0.0
+    ) -> Match:
+        chunks = self._planner.loadable(keys, stored)
+        host_tokens = self._beyond(min(self._planner.held(keys), chunks), local_tokens)
+        tokens = self._beyond(chunks, local_tokens)
+        worth = self._timing.worth(local_tokens, host_tokens, tokens - host_tokens, wait_s)
+        return Match(host_tokens, tokens, worth, judged_tokens=tokens)
+
+    def _beyond(self, chunks: int, local_tokens: int) -> int:
+        """Tokens of ``chunks`` behind ``local_tokens``, which may end within the first chunk."""
+        chunk_tokens = self._tiling.chunk_tokens
+        return max(0, chunks * chunk_tokens - local_tokens % chunk_tokens)

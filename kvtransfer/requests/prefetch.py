@@ -1,0 +1,104 @@
+"""Fetches what waiting requests will load, and a chunk now and then to probe a slow store."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from kvtransfer.chunks.tiling import Placement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from kvtransfer.plan import Load
+    from kvtransfer.requests.basis import Basis
+    from kvtransfer.requests.match import Matching
+    from kvtransfer.requests.request_state import RequestState
+    from kvtransfer.requests.timing import LoadTimer
+
+# Waiting requests that a step looks at.
+_LOOK_AHEAD = 8
+# Chunks that a step begins to prefetch.
+_AT_ONCE = 8
+# Prefetches under way take at most this part of host memory: one in four slots.
+_SHARE = 4
+
+
+class Prefetch:
+    """For the scheduler's thread; its loads end in host memory."""
+
+    def __init__(self, basis: Basis, matching: Matching) -> None:
+        self._planner = basis.planner
+        self._timing = basis.timing
+        self._tiling = basis.tiling
+        self._metrics = basis.metrics
+        self._matching = matching
+        self._waiting: dict[str, RequestState] = {}
+        """Requests that the engine has not come to, by id."""
+        self._rest: tuple[str, list[str]] = ("", [])
+        """The request that fetches are planned for, and its chunks that are left."""
+        self._prefetches: set[int] = set()
+        self._probes: dict[int, LoadTimer] = {}
+
+    def enqueue(self, state: RequestState) -> None:
+        """A request has come that may have to wait."""
+        self._waiting[state.request_id] = state
+
+    def dequeue(self, request_id: str) -> None:
+        """The engine has come to the request, or it is over."""
+        self._waiting.pop(request_id, None)
+        if self._rest[0] == request_id:
+            self._rest = ("", [])
+
+    def plan(self) -> list[Load]:
+        """The fetches of this step."""
+        loads = list(self._probe())
+        return [*loads, *self._prefetch()] if self._planner.keeps else loads
+
+    def end(self, job: int, *, failed: bool) -> None:
+        """A load that was planned here has ended."""
+        if job in self._probes:
+            self._timing.end_probe(self._probes.pop(job), failed=failed)
+        self._prefetches.discard(job)
+
+    def _probe(self) -> Iterator[Load]:
+        key = self._matching.found
+        if key is None or key in self._planner.index or not self._timing.take_probe():
+            return
+        for load in self._planner.load([Placement(key)]):
+            self._probes[load.job] = self._timing.begin_probe(self._tiling.chunk_tokens)
+            yield load
+
+    def _prefetch(self) -> list[Load]:
+        """Fetches for one request a step: the scheduler's thread has other things to do."""
+        if not self._rest[1]:
+            self._rest = self._next_request()
+        request_id, keys = self._rest
+        if not keys:
+            return []
+        self._rest = request_id, keys[_AT_ONCE:]
+        index = self._planner.index
+        loads = self._planner.load([Placement(key) for key in keys[:_AT_ONCE] if key not in index])
+        self._prefetches.update(load.job for load in loads)
+        if loads:
+            self._metrics.add("prefetched_chunks", len(loads))
+        return loads
+
+    def _next_request(self) -> tuple[str, list[str]]:
+        """The first waiting request with chunks to fetch, and these chunks."""
+        for request_id, state in list(islice(self._waiting.items(), _LOOK_AHEAD)):
+            if not state.is_hashed() or not self._matching.is_answered(request_id, state.keys):
+                continue
+            if self._matching.known(request_id) and not state.is_noted:
+                state.note(self._planner.index)
+                break  # that takes its time
+            del self._waiting[request_id]
+            if self._matching.known(request_id):
+                return request_id, self._missing(request_id, state.keys)
+        return "", []
+
+    def _missing(self, request_id: str, keys: Sequence[str]) -> list[str]:
+        match = self._matching.make(request_id, keys, 0)
+        chunks = 0 if match is None else match.worth_tokens // self._tiling.chunk_tokens
+        missing = [key for key in keys[:chunks] if key not in self._planner.index]
+        return missing[: max(0, self._planner.index.slots // _SHARE - len(self._prefetches))]

@@ -1,0 +1,119 @@
+"""What the scheduler knows of one request, from its arrival until nothing of it is under way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kvtransfer.requests.step import only_group
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+
+    from kvtransfer.chunks.keys import KeyChain
+    from kvtransfer.requests.keys.adapter import Adapter
+    from kvtransfer.requests.step import BlockIds, EngineRequest
+    from kvtransfer.requests.timing import LoadTimer
+    from kvtransfer.scheduling.index import Index
+
+# Telling the index of a longer request takes the time that one call may take.
+_LONG_CHUNKS = 64
+
+
+@dataclass
+class RequestState:
+    """For the scheduler's thread, which alone writes it."""
+
+    request: EngineRequest
+    chain: KeyChain | None = None
+    """None: the request is not cached, or has no keys yet."""
+    adapter: Adapter | None = None
+    """The LoRA adapter that the request names."""
+    is_named: bool = False
+    """Whether all is known that its keys cover besides its tokens."""
+    weights: tuple[str, ...] | None = None
+    """The weights that its keys were made for, by rank."""
+    hashing: Future[list[str]] | None = None
+    """Hashes ``chain`` on another thread, which owns the chain until then."""
+    block_ids: list[int] = field(default_factory=list)
+    """Its blocks in token order."""
+    local_tokens: int = 0
+    """Tokens that the engine's own cache held when it last asked for a match."""
+    computed_tokens: int = 0
+    """Tokens computed with the latest step that was looked at."""
+    whole_chunks: int = 0
+    """Chunks from the first on that are computed, and may be saved."""
+    saved_chunks: int = 0
+    """How many of the whole chunks have been dealt with."""
+    loading: set[int] = field(default_factory=set)
+    """Load jobs under way."""
+    load_timer: LoadTimer | None = None
+    """Times its loads; None: they tell nothing about how long loads take."""
+    refused_tokens: int = 0
+    """Cached tokens that are computed sooner than loaded."""
+    host_tokens: int = 0
+    """How many of the tokens to load host memory held."""
+    loads: bool = True
+    """False once a load has failed: the request is computed then."""
+    is_finished: bool = False
+    is_noted: bool = False
+    """Whether the index was told of the request."""
+    first_tokens: int = field(init=False)
+    """Length of the prompt as it came."""
+
+    def __post_init__(self) -> None:
+        self.first_tokens = self.request.num_prompt_tokens
+
+    @property
+    def request_id(self) -> str:
+        """The engine's name for the request."""
+        return self.request.request_id
+
+    def replace_blocks(self, block_ids: BlockIds) -> None:
+        """The request has ``block_ids`` in place of those before."""
+        self.block_ids = list(only_group(block_ids))
+
+    def name(self, chain: KeyChain | None, weights: tuple[str, ...]) -> None:
+        """Give the request keys; ``weights`` compute all of it, and nothing has been saved."""
+        self.chain, self.weights, self.hashing = chain, weights, None
+        self.whole_chunks = self.saved_chunks = 0
+        self.is_named, self.is_noted = True, False
+
+    def is_hashed(self) -> bool:
+        """Whether ``keys`` may be asked for: no other thread works on the chain."""
+        if not self.is_named:
+            return False
+        if self.hashing is not None and self.hashing.done():
+            self.hashing.result()
+            self.hashing = None
+        return self.hashing is None
+
+    def note(self, index: Index) -> bool:
+        """Tell ``index`` of the request, once; it is hashed.
+
+        Returns:
+            Whether time is left for more in this call.
+        """
+        if self.is_noted:
+            return True
+        self.is_noted = True
+        keys = self.keys
+        index.note_request(keys)
+        return len(keys) < _LONG_CHUNKS
+
+    @property
+    def known_ids(self) -> Sequence[int]:
+        """The tokens that keys may cover.
+
+        When more input joins a session, the end of its answer that isn't computed is taken back.
+        """
+        ids = self.request.all_token_ids
+        if not self.request.resumable:
+            return ids
+        return ids[: max(self.first_tokens, self.computed_tokens)]
+
+    @property
+    def keys(self) -> list[str]:
+        """Keys of all its whole chunks, generated tokens included."""
+        return [] if self.chain is None else self.chain.extend(self.known_ids)

@@ -1,0 +1,79 @@
+"""The requests that have not ended, or of which a load is still under way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kvtransfer.requests.request_state import RequestState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, ValuesView
+
+    from kvtransfer.requests.keys.keying import Keying
+    from kvtransfer.requests.loads import Loads
+    from kvtransfer.requests.match import Matching
+    from kvtransfer.requests.prefetch import Prefetch
+    from kvtransfer.requests.saves import Saves
+    from kvtransfer.requests.step import EngineRequest
+
+
+class Requests:
+    """Begins and ends requests; for the scheduler's thread."""
+
+    def __init__(
+        self,
+        keying: Keying,
+        matching: Matching,
+        prefetch: Prefetch,
+        loads: Loads,
+        saves: Saves,
+    ) -> None:
+        self._keying = keying
+        self._matching = matching
+        self._prefetch = prefetch
+        self._loads = loads
+        self._saves = saves
+        self._states: dict[str, RequestState] = {}
+
+    def __getitem__(self, request_id: str) -> RequestState:
+        return self._states[request_id]
+
+    def states(self) -> ValuesView[RequestState]:
+        """All of them."""
+        return self._states.values()
+
+    def begin(self, request: EngineRequest) -> None:
+        """A request has come: begin to find out what the store holds of it."""
+        state = self._states[request.request_id] = RequestState(request)
+        self._prefetch.enqueue(state)
+        self._keying.begin(state)
+
+    def reached(self, request: EngineRequest) -> RequestState:
+        """The engine has come to ``request``, of which it may not have told before."""
+        if request.request_id not in self._states:
+            self.begin(request)
+        self._prefetch.dequeue(request.request_id)
+        return self._states[request.request_id]
+
+    def finish(self, request_id: str, *, owns_blocks: bool) -> None:
+        """The request is over; one that still loads is kept until it is received."""
+        state = self._states[request_id]
+        state.is_finished = True
+        self._prefetch.dequeue(request_id)
+        if self._loads.is_loading(state):
+            self._loads.abort(state)
+        else:
+            self._saves.finish(state, owns_blocks=owns_blocks)
+            self._forget(request_id)
+
+    def receive(self, request_ids: Iterable[str]) -> None:
+        """All loads of these requests have ended."""
+        for request_id in request_ids:
+            if self._states[request_id].is_finished:
+                self._forget(request_id)
+
+    def _forget(self, request_id: str) -> None:
+        del self._states[request_id]
+        self._keying.forget(request_id)
+        self._matching.forget(request_id)
+        self._saves.forget(request_id)

@@ -1,0 +1,234 @@
+"""Decides what a request can load, which jobs a step brings, and what has come of them.
+
+Instant: no call here waits for the network, a disk or a device.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from kvtransfer.plan import Plan
+from kvtransfer.requests.busy_blocks import BusyBlocks
+from kvtransfer.requests.keys.keying import Keying
+from kvtransfer.requests.loads import Loads
+from kvtransfer.requests.match import Matching, Span
+from kvtransfer.requests.prefetch import Prefetch
+from kvtransfer.requests.requests import Requests
+from kvtransfer.requests.saves import Saves
+from kvtransfer.requests.step import StepPlan
+from kvtransfer.requests.step_reader import StepReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, ValuesView
+
+    from kvtransfer.plan import Load, Report, Save
+    from kvtransfer.requests.basis import Basis
+    from kvtransfer.requests.keys.agreed_weights import AgreedWeights
+    from kvtransfer.requests.keys.local_cache import LocalCache
+    from kvtransfer.requests.keys.request_keys import RequestKeys
+    from kvtransfer.requests.keys.weights import Expectation, Holding
+    from kvtransfer.requests.request_state import RequestState
+    from kvtransfer.requests.step import BlockIds, EngineRequest, StepInput
+
+# While nothing is computed, a worker waits this long for a load or an answer instead of returning
+# at once: steps that spin would take the interpreter lock from the threads that do the work.
+_LOAD_POLL_S = 0.005
+_ANSWER_POLL_S = 0.0005
+
+
+class Scheduler:
+    """All bookkeeping of one engine; for its scheduler's thread.
+
+    Args:
+        basis: slots, the store's answers, learned times; closed with the scheduler.
+        request_keys: the engine's; closed with the scheduler.
+        weights: those that the engine's workers hold, as ``request_keys`` knows them.
+    """
+
+    def __init__(self, basis: Basis, request_keys: RequestKeys, weights: AgreedWeights) -> None:
+        self._basis = basis
+        self._weights = weights
+        self._busy_blocks = BusyBlocks()
+        self._matching = Matching(basis)
+        self._prefetch = Prefetch(basis, self._matching)
+        self._loads = Loads(basis, self._matching, self._busy_blocks)
+        self._saves = Saves(basis, self._matching, self._busy_blocks)
+        self._keying = Keying(request_keys, weights, self._matching, self._saves)
+        self._requests = Requests(
+            self._keying, self._matching, self._prefetch, self._loads, self._saves
+        )
+        self._steps = StepReader(basis, self._requests, self._busy_blocks, self._saves)
+
+    def track(self, request: EngineRequest) -> None:
+        """A request has come: begin to find out what the store holds of it."""
+        self._requests.begin(request)
+
+    def match(self, request: EngineRequest, local_tokens: int) -> tuple[Span, ...] | None:
+        """Tokens of ``request`` behind ``local_tokens`` that a load could bring; None: ask again.
+
+        At most one span today, which begins at ``local_tokens``.
+        """
+        state = self._requests.reached(request)
+        state.local_tokens = local_tokens
+        if not (self._keying.renew(state) and state.note(self._basis.planner.index)):
+            return None
+        if not (self._basis.duties.loads and state.loads):
+            return ()
+        tokens = self._worth(state)
+        if tokens is None:
+            return None
+        return (Span(local_tokens, tokens),) if tokens else ()
+
+    def admit(self, request: EngineRequest, block_ids: BlockIds, external_tokens: int) -> None:
+        """The request has ``block_ids``; ``external_tokens`` of its match are to be loaded."""
+        self._steps.replace_blocks(request.request_id, block_ids)
+        state = self._requests[request.request_id]
+        if state.refused_tokens:
+            self._basis.metrics.add("refused_tokens", state.refused_tokens)
+            state.refused_tokens = 0
+        if external_tokens:
+            self._loads.begin(state, Span(state.local_tokens, external_tokens))
+        else:  # the step writes them, or another connector does
+            own = state.local_tokens // self._basis.tiling.block_tokens
+            self._busy_blocks.note_write(state.block_ids[own:])
+
+    def plan(self, step: StepInput) -> StepPlan:
+        """What the workers do in ``step``."""
+        self._keying.name_all(self._requests.states())
+        counts = self._steps.read(step)
+        # Loads come first: none may count on the bytes of a save of the same step.
+        loads = self._plan_loads()
+        reuses_blocks = self._busy_blocks.take_rewritten()
+        first_saves = self._saves.rest() if reuses_blocks else []
+        saves = self._saves.plan(step.scheduled_tokens) if self._keying.is_possible else []
+        planner = self._basis.planner
+        puts = tuple(planner.plan_puts())
+        return StepPlan(
+            Plan(tuple(loads), tuple(saves), puts),
+            first_saves=tuple(first_saves),
+            reuses_blocks=reuses_blocks,
+            step=self._basis.timing.begin_step(counts, step.computed_tokens),
+            poll_s=0.0 if step.computes else self._poll_s(),
+            wants_report=self._loads.has_given_up,
+        )
+
+    def owned(self, plan: StepPlan) -> Iterator[tuple[int, RequestState]]:
+        """Jobs of ``plan`` with their requests: its loads, and saves whose request has an adapter."""
+        for load in plan.jobs.loads:
+            if (state := self._loads.owner(load.job)) is not None:
+                yield load.job, state
+        for save in chain(plan.first_saves, plan.jobs.saves):
+            if (state := self._saves.owner(save.job)) is not None:
+                yield save.job, state
+
+    def states(self) -> ValuesView[RequestState]:
+        """All requests that have not ended, or that still load."""
+        return self._requests.states()
+
+    def rest(self) -> list[Save]:
+        """What is left to be saved of ended requests, where no step will bring it."""
+        return self._saves.rest()
+
+    def take(self, report: Report, step: int | None = None) -> set[str]:
+        """Take in the workers' report.
+
+        Args:
+            report: summed over all workers.
+            step: number of the step that it ends, where that computed something.
+
+        Returns:
+            The requests whose loads have all ended.
+        """
+        if step is not None:
+            self._basis.timing.end_step(step)
+        settled = self._basis.planner.settle(report)
+        received = self._loads.take_given_up()
+        for job in settled.loaded:
+            failed = job in settled.failed
+            if not self._loads.owns(job):
+                self._prefetch.end(job, failed=failed)
+            elif loaded := self._loads.end(job, failed=failed):
+                received.add(loaded.request_id)
+        for job in settled.copied:
+            self._saves.end(job)
+        saved = len(set(settled.copied) - settled.failed)
+        self._basis.metrics.add("saved_tokens", saved * self._basis.tiling.chunk_tokens)
+        self._requests.receive(received)
+        return received
+
+    def finish(self, request: EngineRequest, *, owns_blocks: bool) -> None:
+        """The request is over, and its blocks are the engine's again; a preempted one had none.
+
+        One that is aborted while it loads is held back by the engine until it is received.
+        """
+        self._requests.finish(request.request_id, owns_blocks=owns_blocks)
+
+    def host_tokens(self, request: EngineRequest) -> int:
+        """How many of the tokens to load for ``request`` host memory held."""
+        return self._requests[request.request_id].host_tokens
+
+    @property
+    def is_saving(self) -> bool:
+        """Whether copies out of blocks are under way, or of finished requests still to begin."""
+        return bool(self._busy_blocks)
+
+    @property
+    def local_cache(self) -> LocalCache:
+        """What is known of the engine's own prefix cache; the engine's connector tells it resets."""
+        return self._keying.local_cache
+
+    def reset(self) -> None:
+        """The weights may have changed: load and save nothing before workers have read them again.
+
+        What is cached stays: it is found by the weights that computed it.
+        """
+        self._weights.ask_to_reread()
+
+    def expect_weights(self) -> Expectation:
+        """What the next plan says about the weights."""
+        return self._weights.expect()
+
+    def take_weights(self, held: Mapping[int, Holding]) -> None:
+        """Take in what workers hold, where they have told it."""
+        if held:
+            self._keying.take(held, self._requests.states())
+
+    def counted(self) -> dict[str, float]:
+        """Amounts by counter since the last call."""
+        metrics, planner = self._basis.metrics, self._basis.planner
+        metrics.add("evicted_chunks", planner.index.take_evictions())
+        metrics.add("put_lost_chunks", planner.take_lost())
+        metrics.add("lookup_late", self._basis.store.take_late())
+        return metrics.take()
+
+    def close(self) -> None:
+        """End the lookups."""
+        self._keying.close()
+        self._basis.store.close()
+
+    def _worth(self, state: RequestState) -> int | None:
+        """How many tokens to load for the request; None: ask again."""
+        match = self._matching.make(state.request_id, state.keys, state.local_tokens)
+        if match is None:
+            return None
+        timing = self._basis.timing
+        store_tokens = match.judged_tokens - match.host_tokens
+        timing.decide(state.local_tokens, match.host_tokens, store_tokens)
+        worth = match.worth_tokens
+        if not worth and match.host_tokens and timing.take_trial():
+            worth = match.host_tokens
+        state.refused_tokens = match.tokens - worth
+        return worth
+
+    def _plan_loads(self) -> list[Load]:
+        if not self._keying.is_possible:
+            return []
+        return [*self._loads.plan(), *self._prefetch.plan()]
+
+    def _poll_s(self) -> float:
+        if self._basis.planner.is_loading and not self._loads.is_behind:
+            return _LOAD_POLL_S
+        is_behind = self._loads.is_behind or self._saves.are_behind
+        awaited = self._busy_blocks or self._keying.is_busy or self._matching.is_waiting
+        return _ANSWER_POLL_S if is_behind or awaited else 0.0

@@ -1,0 +1,58 @@
+"""Reads what an engine is about to compute: whose blocks change, and which are written."""
+
+from __future__ import annotations
+
+from operator import add
+from typing import TYPE_CHECKING
+
+from kvtransfer.requests.step import only_group
+
+if TYPE_CHECKING:
+    from kvtransfer.requests.basis import Basis
+    from kvtransfer.requests.busy_blocks import BusyBlocks
+    from kvtransfer.requests.requests import Requests
+    from kvtransfer.requests.saves import Saves
+    from kvtransfer.requests.step import BlockIds, StepInput
+
+
+class StepReader:
+    """For the scheduler's thread."""
+
+    def __init__(
+        self, basis: Basis, requests: Requests, busy_blocks: BusyBlocks, saves: Saves
+    ) -> None:
+        self._block_tokens = basis.tiling.block_tokens
+        self._may_save = basis.duties.saves
+        self._requests = requests
+        self._busy_blocks = busy_blocks
+        self._saves = saves
+
+    def read(self, step: StepInput) -> list[int]:
+        """Take in the blocks and tokens of the step; returns its tokens by scheduled request."""
+        self._take_blocks(step)
+        counts = [step.scheduled_tokens[request_id] for request_id in step.request_ids]
+        if self._may_save:
+            computed = map(add, step.computed_tokens, counts)
+            for request_id, tokens in self._saves.due(step.request_ids, computed):
+                self._saves.note(self._requests[request_id], tokens)
+        return counts
+
+    def replace_blocks(self, request_id: str, block_ids: BlockIds) -> None:
+        """The request has ``block_ids`` in place of those before."""
+        state = self._requests[request_id]
+        state.replace_blocks(block_ids)
+        self._saves.begin_anew(state)
+
+    def _take_blocks(self, step: StepInput) -> None:
+        for given, tokens in zip(step.begun, step.computed_tokens, strict=False):
+            self.replace_blocks(*given)
+            blocks = only_group(given.block_ids)
+            self._busy_blocks.note_write(blocks[tokens // self._block_tokens :])
+        for request_id in step.resumed:
+            self.replace_blocks(request_id, ((),))
+        for request_id, block_ids in step.added:
+            # A request writes only blocks that it is given in this step or was in an earlier one,
+            # when they were noted.
+            blocks = only_group(block_ids)
+            self._requests[request_id].block_ids += blocks
+            self._busy_blocks.note_write(blocks)

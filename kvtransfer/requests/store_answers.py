@@ -1,0 +1,87 @@
+"""What requests ask of the store, and the answers where there is no store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence, Set
+    from concurrent.futures import Future
+
+
+class StoreAnswers(Protocol):
+    """Which chunks the store holds, by request; :class:`kvtransfer.scheduling.lookup.Lookup`."""
+
+    @property
+    def found(self) -> str | None:
+        """A key that the store was last seen to hold."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether any question is open."""
+
+    def ask(self, request_id: str, keys: Sequence[str]) -> None:
+        """Begin to find out about ``keys``; replaces what the request asked before."""
+
+    def ask_when_known(self, request_id: str, keys: Future[list[str]]) -> None:
+        """Ask about ``keys`` once another thread has computed them."""
+
+    def asked(self, request_id: str) -> bool:
+        """Whether the request has asked and was not forgotten."""
+
+    def answer(self, request_id: str) -> Set[str] | None:
+        """The keys asked about that the store holds; None: not known yet."""
+
+    def waited_s(self, request_id: str) -> float:
+        """How long ago the request has asked."""
+
+    def forget(self, request_id: str) -> None:
+        """Drop what the request asked."""
+
+    def take_answer_seconds(self) -> list[float]:
+        """How long the latest answers took, since the last call."""
+
+    def take_late(self) -> int:
+        """How many answers were given up since the last call."""
+
+    def close(self) -> None:
+        """End the background work."""
+
+
+class NoStore:
+    """Answers every question at once: no chunk is there."""
+
+    found: str | None = None
+    is_waiting = False
+
+    def ask(self, request_id: str, keys: Sequence[str]) -> None:
+        """Nothing has to be found out."""
+
+    def ask_when_known(self, request_id: str, keys: Future[list[str]]) -> None:
+        """Nothing has to be found out."""
+
+    def asked(self, request_id: str) -> bool:
+        """Every request counts as having asked."""
+        return True
+
+    def answer(self, request_id: str) -> Set[str] | None:
+        """Always the empty set."""
+        return frozenset()
+
+    def waited_s(self, request_id: str) -> float:
+        """Always zero."""
+        return 0.0
+
+    def forget(self, request_id: str) -> None:
+        """Nothing is remembered."""
+
+    def take_answer_seconds(self) -> list[float]:
+        """Always empty."""
+        return []
+
+    def take_late(self) -> int:
+        """Always zero."""
+        return 0
+
+    def close(self) -> None:
+        """Nothing runs in the background."""
