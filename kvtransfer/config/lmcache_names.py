@@ -21,12 +21,12 @@ _RENAMED = {
     "save_decode_cache": "save_decode",
 }
 _SHARED_STORE = (
-    "prefill engines of LMCache send to decode engines; here, both share a store: "
+    "LMCache's prefill engines send to decode engines; here, both share a store: "
     "set remote_url and kv_role"
 )
 _FEATURES = {
-    "enable_blending": "LMCache also restores text that is not a prefix; here, only prefixes are restored",
-    "enable_p2p": "engines of LMCache read each other's memory; here, they share a store: set remote_url",
+    "enable_blending": "LMCache also restores text that isn't a prefix; here, only prefixes are restored",
+    "enable_p2p": "LMCache's engines read each other's memory; here, they share a store: set remote_url",
     "enable_pd": _SHARED_STORE,
     "enable_nixl": _SHARED_STORE,
     "gds_path": "the GPU reads from a disk in LMCache; here, host memory does: set local_storage",

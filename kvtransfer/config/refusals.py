@@ -49,7 +49,7 @@ def refusal(value: Value, name: str, error: ErrorDetails) -> str:
 
 
 def _shown(value: object) -> str:
-    """A refused value, without what is before its last ``@``: that may be a password.
+    """A refused value, without the text before its last ``@``, which may be a password.
 
     It hides more than :func:`masked`, because a refused value need not look like a URL.
     """

@@ -30,7 +30,7 @@ _TYPO = 0.85
 
 
 def config_file(environ: Mapping[str, str], named: Value | None) -> str | None:
-    """The path of the settings file: ``named``, as LMCache's users write it, or the environment's."""
+    """The path of the settings file: ``named``, which LMCache's users set, or the environment's."""
     if named is not None:
         return str(named.value)
     return environ.get("KVTRANSFER_CONFIG_FILE") or environ.get("LMCACHE_CONFIG_FILE")

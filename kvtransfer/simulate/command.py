@@ -1,4 +1,4 @@
-"""``kvtransfer simulate TRACE``: hits and time saved by size of each tier, from recorded requests."""
+"""``kvtransfer simulate TRACE``: hits and time saved on recorded requests, by size of each tier."""
 
 from __future__ import annotations
 
@@ -54,7 +54,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add("--disk", type=sizes, default="0", help="sizes of the disk tier; default: none")
     add("--remote", type=sizes, default="0", help="sizes of the remote store; default: none")
-    add("--policy", type=arguments.policies, default="learned,lru,arc", help="default: %(default)s")
+    add(
+        "--policy",
+        type=arguments.policies,
+        default="learned,lru,arc",
+        help="policies of host memory; default: %(default)s",
+    )
     add("--admit-chance", type=arguments.chance, metavar="P", help=_ADMIT)
     add("--plot", type=arguments.picture, metavar="FILE", help="write a plot: .png or .svg")
     add(

@@ -34,7 +34,7 @@ class Machine:
         return self.chunk_tokens * self.token_bytes
 
     def saved_s(self, hits: Counter[str], tokens: int) -> float:
-        """Seconds saved by loading ``hits``, chunks by tier, of a prompt of ``tokens``; at least 0."""
+        """Seconds saved by loading ``hits``, chunks by tier, of a prompt of ``tokens``; never negative."""
         load_s = sum(n * self.chunk_bytes / self.tier_bytes_per_s[tier] for tier, n in hits.items())
         return max(0.0, self.saved_tokens(hits, tokens) / self.prefill_tokens_per_s - load_s)
 

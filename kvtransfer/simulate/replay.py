@@ -68,7 +68,7 @@ class Hierarchy:
         return next((tier for tier, index in self._behind.items() if key in index), "")
 
     def _bring(self, keys: Sequence[str], found: int) -> None:
-        """Bring ``keys``, of which ``found`` are cached, into host memory as far as there is room."""
+        """Bring ``keys``, of which ``found`` are cached, into host memory while there is room."""
         host = self._host
         held = {key: host.pin(key) for key in keys[:found] if key in host}
         taken = list(held.values())
