@@ -4,8 +4,8 @@
 of chunks served by leading runs with host memory for 5 % of the trace's distinct chunks; ``made``
 is the same for a load of chats and questions on documents, see :mod:`benchmarks.workloads`;
 ``change/swap/5%`` for a load that changes, see :mod:`benchmarks.changing_loads`, with the worst ratio
-to LRU over 250 requests; ``change/held-out swap/5%`` has lengths that nothing was tuned with;
-``remote/host 20%`` is what an admission filter at the store's boundary saves and costs.
+to LRU over 250 requests; ``change/held-out swap/5%`` has lengths that the policy was not tuned on;
+``remote/host 20%`` is what an admission filter in front of the store saves and costs.
 FILE is Mooncake's ``FAST25-release/traces/conversation_trace.jsonl``.
 """
 
@@ -50,7 +50,7 @@ MILLION = 1_000_000
 def rate_rows(
     name: str, requests: Sequence[Sequence[str]], percents: Sequence[int] = PERCENTS
 ) -> Iterator[Row]:
-    """Every policy at every size."""
+    """The hit rate of every policy at every size."""
     distinct = len({key for keys in requests for key in keys})
     asked = sum(map(len, requests))
     for percent in percents:
@@ -67,7 +67,7 @@ def rate_rows(
 
 
 def hits_of(requests: Sequence[Sequence[str]], policy: str, slots: int) -> list[int]:
-    """Chunks that host memory alone serves of each request."""
+    """The chunks of each request that host memory alone serves."""
     hierarchy = Hierarchy(Sizes(slots), policy)
     return [hierarchy.serve(keys).total() for keys in requests]
 
@@ -75,7 +75,7 @@ def hits_of(requests: Sequence[Sequence[str]], policy: str, slots: int) -> list[
 def worst_ratio(
     requests: Sequence[Sequence[str]], hits: Sequence[int], lru_hits: Sequence[int]
 ) -> float:
-    """The fewest ``hits`` over those of LRU in any window, of those in which LRU serves much."""
+    """The lowest ratio of ``hits`` to those of LRU over all windows in which LRU serves enough."""
     ratios = [1.0]
     for begin in range(0, len(requests) - WINDOW + 1, WINDOW_STEP):
         window = slice(begin, begin + WINDOW)
@@ -86,7 +86,7 @@ def worst_ratio(
 
 
 def change_rows() -> Iterator[Row]:
-    """Loads that change, with lengths that were tuned with and with others."""
+    """Hit rates on loads that change, with the lengths used in tuning and with others."""
     for name in CHANGES:
         held_out = changing_load(name, HELD_OUT_SEED, HELD_OUT)
         yield from rate_rows(f"change/{name}", changing_load(name, SEED), CHANGE_PERCENTS)
@@ -145,7 +145,7 @@ def memory_rows() -> Iterator[Row]:
 
 
 def fill(index: Index) -> None:
-    """As requests would."""
+    """Fill the index by requests."""
     for request in range(MILLION // 24 + 1):
         keys = [f"{request:016x}{i:016x}" for i in range(24)]
         index.note_request(keys)
@@ -156,7 +156,7 @@ def fill(index: Index) -> None:
 
 
 def fill_rate_row(rounds: int = 5) -> Row:
-    """CPU time for each chunk that enters a full index and drives another out."""
+    """CPU time to replace one chunk in a full index."""
     rates = []
     for round_ in range(rounds):
         index = Index(20_000, "learned")

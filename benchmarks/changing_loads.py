@@ -1,7 +1,7 @@
-"""Made loads that change: what came again no longer does, and what never did now comes again.
+"""Synthetic loads that change: which texts are requested again differs from phase to phase.
 
 Each load is a list of requests, and a request a list of chunk names, equal for equal prefixes. A
-load is made of phases; the request that begins each is known, to look at what happens there.
+load consists of phases of equal length, so that the requests after a change can be looked at.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Shape:
-    """What the texts of a load are like; lengths are medians, in chunks."""
+    """The statistics of a load's texts; lengths are medians, in chunks."""
 
     phase_requests: int = 1500
     prompt_chunks: float = 8.0
     turn_chunks: float = 2.0
     spread: float = 0.7
-    """Of the logarithm of lengths and pauses."""
+    """Standard deviation of the logarithm of lengths and pauses."""
     pause_requests: float = 60.0
-    """Until a text comes again."""
+    """Median number of requests until a text is requested again."""
     goes_on: float = 0.8
-    """The chance that a chat has one more turn."""
+    """Probability that a chat has one more turn."""
     documents: int = 300
     zipf: float = 1.0
     system_chunks: int = 1
 
 
 class Author:
-    """Writes texts of ``shape``: no chunk of one is ever in another, but for the system's."""
+    """Writes texts of ``shape``, which share no chunk but those of the system prompt."""
 
     def __init__(self, shape, seed):
         self.shape, self.random = shape, random.Random(seed)
@@ -40,7 +40,7 @@ class Author:
         self.system = self.fresh(shape.system_chunks)
 
     def fresh(self, chunks):
-        """Chunks that never were."""
+        """New chunks."""
         return [str(next(self._names)) for _ in range(chunks)]
 
     def around(self, median):
@@ -53,18 +53,18 @@ class Author:
 
 
 def singles(author):
-    """Texts that never come again."""
+    """Texts that are requested once."""
     while True:
         yield author.text()
 
 
 def repeats(author, times=2):
-    """Texts that come ``times`` times, as they were but for a new last chunk."""
+    """Texts that are requested ``times`` times, each time with a new last chunk."""
     return _returning(author, author.text, lambda text, come: text if come < times else None)
 
 
 def chats(author):
-    """Texts that grow: each answer and the next question are appended, as long as it goes on."""
+    """Conversations: each request appends an answer and a question to the one before it."""
 
     def grown(text, _):
         ends = author.random.random() > author.shape.goes_on
@@ -74,7 +74,7 @@ def chats(author):
 
 
 def questions(author, documents=None):
-    """On documents, some of which are asked about far more often than others."""
+    """Questions on documents, whose popularity follows Zipf's law."""
     documents = documents or [author.text() for _ in range(author.shape.documents)]
     weights = [rank**-author.shape.zipf for rank in range(1, len(documents) + 1)]
     while True:
@@ -83,7 +83,7 @@ def questions(author, documents=None):
 
 
 def rounds(author, texts):
-    """All of a few ``texts``, in an order that is new each time."""
+    """All ``texts`` in rounds, shuffled for each round."""
     while True:
         for text in author.random.sample(texts, len(texts)):
             yield text + author.fresh(1)
@@ -97,31 +97,31 @@ def mixed(author, share, some, others):
 
 
 def swap(author):
-    """Chats among texts that never come again; then chats end at once, and those come again."""
+    """Chats among single texts; then no chats, and each text is requested twice; then as before."""
     long = mixed(author, 0.7, chats(author), singles(author))
     return [long, repeats(author), mixed(author, 0.7, chats(author), singles(author))]
 
 
 def retrieval(author):
-    """Chats, then single questions with what was retrieved for them, then chats."""
+    """Chats, then questions on retrieved texts, then chats."""
     few = questions(author)
     return [chats(author), mixed(author, 0.15, few, singles(author)), chats(author)]
 
 
 def jumps(author):
-    """A working set that is replaced as a whole."""
+    """A working set that is replaced as a whole in each phase."""
     sets = [[author.text() for _ in range(round(author.shape.pause_requests))] for _ in range(4)]
     return [mixed(author, 0.8, rounds(author, texts), singles(author)) for texts in sets]
 
 
 def scans(author):
-    """Questions on documents, and between them nothing but texts that never come again."""
+    """Questions on documents and chats, in turns with scans of single texts."""
     asked = mixed(author, 0.7, questions(author), chats(author))
     return [asked, singles(author), asked, singles(author), asked]
 
 
 def popularity(author):
-    """The documents that few asked about are those that many ask about now."""
+    """Questions on documents whose popularity is shuffled in each phase."""
     documents = [author.text() for _ in range(author.shape.documents)]
     phases = []
     for _ in range(4):
@@ -131,7 +131,7 @@ def popularity(author):
 
 
 def diurnal(author):
-    """Chats by day, single texts and repeats of them by night, with dawn and dusk between."""
+    """Chats by day, repeated texts by night, with a gradual change between them."""
 
     def day(number):
         return 0.5 + 0.5 * math.sin(2 * math.pi * number / (2 * author.shape.phase_requests))
@@ -150,7 +150,7 @@ CHANGES = {
 
 
 def changing_load(name, seed=1, shape=None):
-    """The requests of the load ``name``, phase by phase."""
+    """The requests of the load ``name``, in the order of its phases."""
     author = Author(shape or Shape(), seed)
     requests = author.shape.phase_requests
     return [
@@ -159,7 +159,7 @@ def changing_load(name, seed=1, shape=None):
 
 
 def _returning(author, new, again):
-    """New texts, and what ``again`` makes of each when its pause is over, until that is None."""
+    """New texts, and after a pause what ``again`` returns for each of them, until that is None."""
     waiting = []
     order = itertools.count()
     for now in itertools.count():

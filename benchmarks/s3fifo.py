@@ -10,7 +10,7 @@ _MOST_USES = 3
 
 
 class S3FIFO:
-    """New chunks pass through a short line; those used there, or remembered, get into the long."""
+    """New chunks enter the small queue; chunks used there, or in the ghost queue, enter the main one."""
 
     def __init__(self, slots):
         self._small_room = max(1, int(_SMALL_SHARE * slots))
@@ -47,7 +47,9 @@ class S3FIFO:
         return [self._evict() for _ in range(min(most, len(self._resting)))]
 
     def _evict(self):
-        patience = (_MOST_USES + 1) * len(self._main)  # then all of the long line is in use
+        patience = (_MOST_USES + 1) * len(
+            self._main
+        )  # then every chunk of the main queue is pinned
         for tried in count():
             is_full = len(self._small) >= self._small_room or tried > patience
             is_small = not self._main or (is_full and bool(self._small))
@@ -67,8 +69,8 @@ class S3FIFO:
         return 1.0
 
     def remove(self, slot):
-        line = self._small if slot in self._small else self._main
-        line.remove(slot)
+        queue = self._small if slot in self._small else self._main
+        queue.remove(slot)
         self._resting.discard(slot)
 
     def _remember(self, key):

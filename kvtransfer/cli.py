@@ -1,4 +1,4 @@
-"""The command ``kvtransfer``."""
+"""The command ``kvtransfer`` and its subcommands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command with ``arguments``, by default those of the process.
+
+    Returns:
+        The exit status: 0, 2 for wrong input, 130 for an interrupt.
+    """
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
@@ -29,10 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Parser(ArgumentParser):
-    """Refuses in one sentence, without the usage before it."""
+    """An argument parser whose errors are one sentence, without the usage text."""
 
     def error(self, message: str) -> NoReturn:
-        """See argparse."""
+        """Print ``message`` and exit with status 2."""
         self.exit(2, f"kvtransfer: {message}\n")
 
 

@@ -1,20 +1,20 @@
-"""Every exception this package raises on purpose."""
+"""The exceptions that this package raises on purpose."""
 
 from kvtransfer.printable import printable
 
 
 class KVTransferError(Exception):
-    """Base of all errors raised here."""
+    """Base class of them all."""
 
 
 class ConfigError(KVTransferError, ValueError):
-    """A setting, a URL or a model that we can't work with; the message names it and the fix."""
+    """A setting, URL or model that is not supported; the message names it and the fix."""
 
 
 class StoreError(KVTransferError):
-    """A store could not answer; on the serving path that is a miss.
+    """A store failed to answer, which the serving path treats as a miss.
 
-    Its text may quote a server or a file, so it is made fit for a log.
+    The text may quote a server or a file, so control characters are escaped.
     """
 
     def __init__(self, text: str) -> None:
@@ -22,4 +22,4 @@ class StoreError(KVTransferError):
 
 
 class PartError(StoreError):
-    """A part of a store, or of what it does, failed, which says nothing about the rest of it."""
+    """One part of a store failed, such as a cluster node; the rest may still work."""

@@ -1,4 +1,4 @@
-"""Text that comes from outside, as a log or a message may show it."""
+"""Escapes text from servers and files, to quote it in a log or a message."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ MOST_CHARACTERS = 500
 def printable(text: str, most: int = MOST_CHARACTERS) -> str:
     """``text`` on one line, cut after ``most`` characters.
 
-    Line ends, terminal codes and marks that reorder text are escaped: what a server or a file says
-    can't pass for a line of the log.
+    Line ends, terminal codes and characters that reorder text are escaped, so that a server or a
+    file can't forge a line of the log.
     """
     shown = "".join([_escaped(character) for character in text[:most]])
     return shown if len(text) <= most else f"{shown}..."

@@ -1,4 +1,4 @@
-"""One kind of warning, said at most once a minute."""
+"""A rate limit for one kind of warning: at most one line a minute."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EVERY_S = 60.0
 
 
 class RareLog:
-    """Counts what it is told and logs the first of each minute; any thread may call."""
+    """Counts warnings and logs the first of each minute; any thread may call."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -27,19 +27,19 @@ class RareLog:
         self._logged_s: float | None = None
 
     def warn(self, what: str) -> None:
-        """Log ``what`` and how often it has happened, unless this minute has had its line."""
+        """Count ``what``; log it with the count, unless a line was logged in the last minute."""
         count = self._counted()
         if count is not None:
             _LOG.warning("%s (%d so far)", what, count)
 
     def warn_unexpected(self, what: str, error: BaseException) -> None:
-        """The same with the traceback of ``error``, which is a fault of ours."""
+        """The same with the traceback of ``error``, which is a bug in this package."""
         count = self._counted()
         if count is not None:
             _LOG.warning("%s (%d so far)\n%s", what, count, _trace(error))
 
     def _counted(self) -> int | None:
-        """How often it has happened; None where that is not to be logged now."""
+        """The count so far, or None if a line was logged in the last minute."""
         with self._lock:
             now_s = self._clock()
             self._count += 1
@@ -50,6 +50,6 @@ class RareLog:
 
 
 def _trace(error: BaseException) -> str:
-    """The traceback, whose last line may quote what a server or a file has said."""
+    """The traceback; its last line is escaped, because it may quote a server or a file."""
     frames = "".join(traceback.format_tb(error.__traceback__))
     return f"{frames}{type(error).__name__}: {printable(str(error))}"

@@ -1,4 +1,4 @@
-"""Store URLs as they may be shown."""
+"""Hides passwords in store URLs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _USERINFO = re.compile(r"((?:://|^(?!.*://))[^:@/]*):.*@", re.DOTALL)
 
 
 def masked(url: str) -> str:
-    """``url`` with every password as ``***``, for logs, messages and labels.
+    """``url`` with every password replaced by ``***``, for logs, messages and labels.
 
-    Hides rather too much than too little: a password may itself hold ``/``, ``?`` or ``@``, so
-    all up to the last ``@`` counts as its part.
+    A password may itself contain ``/``, ``?`` or ``@``, so everything up to the last ``@`` counts
+    as part of it. That may hide more than the password.
     """
     return _USERINFO.sub(r"\1:***@", _SECRET_OPTION.sub(r"\1***", url))

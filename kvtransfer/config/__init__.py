@@ -1,4 +1,4 @@
-"""What an operator sets, and where it is read."""
+"""The settings, and the sources that they are read from."""
 
 from kvtransfer.config.settings import TransferConfig
 

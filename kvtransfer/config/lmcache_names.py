@@ -1,4 +1,4 @@
-"""LMCache's settings in our words: which we read, what others ask for, which mean nothing here."""
+"""LMCache's settings: those that we read, features that we lack, and settings to ignore."""
 
 from __future__ import annotations
 
@@ -13,22 +13,26 @@ if TYPE_CHECKING:
     from kvtransfer.config.sourced import Value
 
 _PREFIX = "lmcache."
-"""Of its names in vLLM's extra config."""
+"""Prefix of LMCache's settings in vLLM's extra config."""
 _RENAMED = {
     "local_disk": "local_storage",
     "max_local_disk_size": "max_local_storage_size",
     "cache_policy": "eviction_policy",
     "save_decode_cache": "save_decode",
 }
+_SHARED_STORE = (
+    "LMCache's prefill engines send to decode engines; here, both share a store: "
+    "set remote_url and kv_role"
+)
 _FEATURES = {
-    "enable_blending": "text that is no prefix is restored too; here, prefixes are",
-    "enable_p2p": "engines read each other's memory; here, they share a store: set remote_url",
-    "enable_pd": "prefill sends to decode; here, both share a store: set remote_url, and kv_role",
-    "enable_nixl": "prefill sends to decode; here, both share a store: set remote_url, and kv_role",
-    "gds_path": "the GPU reads from a disk; here, host memory does: set local_storage",
+    "enable_blending": "LMCache also restores text that isn't a prefix; here, only prefixes are restored",
+    "enable_p2p": "LMCache's engines read each other's memory; here, they share a store: set remote_url",
+    "enable_pd": _SHARED_STORE,
+    "enable_nixl": _SHARED_STORE,
+    "gds_path": "the GPU reads from a disk in LMCache; here, host memory does: set local_storage",
 }
-"""What is lost where they are asked for, and what comes nearest."""
-# Options that say nothing to us; one that is in no list is an error.
+"""What each feature does in LMCache, and what to use here instead."""
+# Options that have no effect here; one that is in no list is an error.
 _KNOBS = {
     "audit_actual_remote_url", "blocking_timeout_secs", "discard_partial_chunks",
     "distributed_url", "external_backends", "external_lookup_client", "extra_config",
@@ -51,10 +55,10 @@ _TRUE = {"1", "true", "y", "yes", "on"}
 
 
 def in_our_words(values: Mapping[str, Value]) -> dict[str, Value]:
-    """``values`` under our names, and what is written otherwise there as it is here.
+    """``values`` under our names, with folders and policies in our form.
 
     Raises:
-        ConfigError: LMCache has several folders, or a policy, that we don't have.
+        ConfigError: there are several folders, or the eviction policy is not implemented here.
     """
     read = {"local_disk": _folder, "cache_policy": _policy}
     ours: dict[str, Value] = {}
@@ -65,22 +69,22 @@ def in_our_words(values: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def lost_features(values: Mapping[str, Value]) -> list[str]:
-    """One sentence about each feature that is asked for and not done here."""
+    """One sentence about each requested feature that is not implemented here."""
     asked = [name for name in _FEATURES if name in values and _word(values[name]) not in _FALSE]
     return [
-        f"{values[name].source} has no effect: with it, {_FEATURES[name]} (docs/recipes.md)"
+        f"{values[name].source} has no effect: {_FEATURES[name]} (docs/recipes.md)"
         for name in asked
     ]
 
 
 def knobs(values: Mapping[str, Value], known: Container[str]) -> list[str]:
-    """The names among ``values`` that only LMCache knows, features not among them."""
+    """The names among ``values`` that only LMCache knows, without the features."""
     names = [name for name in values if name not in known and name not in _FEATURES]
     return sorted(name for name in names if name in _KNOBS or name.startswith(_KNOB_PREFIXES))
 
 
 def without_theirs(values: Mapping[str, Value], known: Container[str]) -> dict[str, Value]:
-    """``values`` without features and knobs of LMCache."""
+    """``values`` without the features and knobs of LMCache."""
     theirs = {*_FEATURES, *knobs(values, known)}
     return {name: value for name, value in values.items() if name not in theirs}
 
@@ -90,11 +94,11 @@ def _same(value: Value) -> Value:
 
 
 def _folder(value: Value) -> Value:
-    """One path: of several disks, LMCache gives each GPU its own."""
+    """The one path of the disk tier; LMCache accepts several, one for each GPU."""
     if _word(value) in _FALSE:
         return replace(value, value=None)
     if _word(value) in _TRUE:
-        fix = "name the folder that shall hold chunks, as in /mnt/nvme"
+        fix = "name the folder for chunks, as in /mnt/nvme"
         raise ConfigError(f"{value.source} ({value.value!r}): {fix}")
     paths = value.value.split(",") if isinstance(value.value, str) else value.value
     if not isinstance(paths, list):
@@ -107,11 +111,13 @@ def _folder(value: Value) -> Value:
 
 def _policy(value: Value) -> Value:
     if _word(value) in ("lfu", "fifo", "mru", "isolatedlru", "noop"):
-        fix = "leave it out, and the default learns what comes again; or write lru or arc"
-        raise ConfigError(f"{value.source} ({value.value!r}): there is no such policy here; {fix}")
+        fix = "remove it for the default, learned, or write lru or arc"
+        raise ConfigError(
+            f"{value.source} ({value.value!r}): this policy is not implemented here; {fix}"
+        )
     return value
 
 
 def _word(value: Value) -> str:
-    """What is written, for a comparison."""
+    """The value as a lower-case word, to compare it."""
     return "none" if value.value is None else str(value.value).strip().lower()

@@ -19,7 +19,7 @@ def current_policy(name: str) -> str:
 
 
 def warn_of_old_names(values: Mapping[str, Value], tell: Callable[[int, str], object]) -> None:
-    """Give ``tell`` a log level and a sentence about the eviction policy, if its name is an old one."""
+    """Call ``tell`` with a log level and a sentence if the eviction policy has an old name."""
     policy = values.get("eviction_policy")
     if policy is None or not isinstance(policy.value, str) or policy.value.lower() not in OLD_NAMES:
         return

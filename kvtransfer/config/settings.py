@@ -1,4 +1,4 @@
-"""Every setting: its meaning, its limits, and one sentence for what can't be."""
+"""Every setting, with its default, meaning and limits."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import PydanticCustomError
 
 from kvtransfer.config.old_names import current_policy, warn_of_old_names
+from kvtransfer.config.refusals import refusal
 from kvtransfer.config.sourced import Value
 from kvtransfer.config.sources import config_file, environment, translated, unknown, yaml_file
+from kvtransfer.config.store_url import store_url
 from kvtransfer.errors import ConfigError
 from kvtransfer.policies import POLICIES
 from kvtransfer.urls import masked
@@ -19,19 +21,11 @@ from kvtransfer.urls import masked
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from pydantic_core import ErrorDetails
-
 _LOG = logging.getLogger("kvtransfer")
-_ALIASES = {"resp://": "redis://", "valkey://": "redis://", "valkeys://": "rediss://"}
-"""Schemes that LMCache and Valkey have for the same servers."""
-_SCHEMES = (
-    "redis://", "rediss://", "unix://", "redis-sentinel://", "rediss-sentinel://",
-    "redis-cluster://", "rediss-cluster://", "embedded://", "disk://", "memory://",
-)  # fmt: skip
 
 
 def _one_or_two_paths(value: object) -> tuple[str, ...]:
-    """A text, which ``os.pathsep`` may divide as it does in ``PATH``, or a list of texts."""
+    """The paths in a string that ``os.pathsep`` divides, as in ``PATH``, or in a list of strings."""
     paths = value.split(os.pathsep) if isinstance(value, str) else value
     if isinstance(paths, list | tuple) and 1 <= len(paths) <= 2:
         texts = tuple(path for path in paths if isinstance(path, str) and path)
@@ -41,69 +35,69 @@ def _one_or_two_paths(value: object) -> tuple[str, ...]:
 
 
 Count = Annotated[int, Field(ge=1)]
-# Unquoted, a name of digits reads as a number.
+# YAML reads an unquoted name of digits as a number.
 Name = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
 KeyFiles = Annotated[tuple[str, ...], BeforeValidator(_one_or_two_paths)]
 Gibibytes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class TransferConfig(BaseModel):
-    """Frozen and valid; made by ``load`` or ``of``, whose errors are one sentence."""
+    """All settings, frozen and valid; ``load`` and ``of`` make it."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, protected_namespaces=(), hide_input_in_errors=True
     )
 
     chunk_size: Count = 256
-    """Tokens of a chunk; a multiple of the engine's block size."""
+    """Tokens in a chunk, the unit of caching; a multiple of vLLM's block size."""
     local_cpu: bool = True
-    """Keep chunks in host memory; otherwise it is only a way station."""
+    """Keep chunks in host memory; if false, they only pass through it."""
     max_local_cpu_size: Gibibytes = 5.0
-    """Host memory, in GiB, of each worker."""
+    """Host memory of each worker, in GiB."""
     local_storage: str | None = None
     """Folder of the disk tier; all engines of a machine may share it."""
     max_local_storage_size: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """GiB that the folder may hold, whoever wrote them."""
+    """Maximum size of that folder in GiB, for all engines that share it."""
     remote_url: str | None = None
-    """Store shared by all engines."""
+    """URL of the remote store, which all engines share."""
     remote_password_file: Annotated[str, Field(min_length=1)] | None = None
-    """File of the password that the URL doesn't have; read for each connection."""
+    """File with the store's password, instead of one in the URL; read for each connection."""
     integrity_key_file: KeyFiles | None = None
-    """Secret that authenticates what stores hold; a second one only verifies."""
+    """File with the key that authenticates entries in stores; a second file only verifies."""
     encryption_key_file: KeyFiles | None = None
-    """Secret that encrypts what stores hold; a second one only decrypts."""
+    """File with the key that encrypts entries in stores; a second file only decrypts."""
     remote_serde: str = "naive"
-    """How payloads are written."""
+    """Encoding of chunks in stores; only ``naive`` (raw bytes) is implemented."""
     ttl_s: Count | None = None
-    """Seconds that an entry lives after it was last put; None: until the store evicts it."""
+    """Lifetime of an entry after its last write, in seconds; None: until the store evicts it."""
     refresh_ttl: bool = False
-    """A hit, too, gives an entry another ``ttl_s``."""
+    """Renew the lifetime of an entry on each hit."""
     remote_timeout_ms: Count = 2000
-    """Longest wait for one answer of the store."""
+    """Maximum wait for one answer of the store, in ms."""
     remote_connections: Annotated[int, Field(ge=1, le=64)] = 4
-    """Chunks fetched at once; from a Redis more than 10 ms away, sixteen at least."""
+    """Chunks fetched at once; at least 16 from a Redis more than 10 ms away."""
     lookup_timeout_ms: Count = 500
-    """A request doesn't wait longer to learn what the store holds."""
+    """Maximum wait for a store lookup, in ms."""
     load_timeout_ms: Count = 10_000
-    """A fetch that has not begun after this is given up."""
+    """Maximum wait for a fetch to begin, in ms; then its tokens are recomputed."""
     load_margin: Annotated[float, Field(gt=0)] = 1.1
-    """A load may be expected to take so many times as long as computing its tokens."""
+    """Load a prefix only if that is predicted to take at most this many times its prefill time."""
     write_policy: str = "write_through"
-    """When stores get a chunk: when it is saved, or as it leaves host memory."""
+    """Write chunks to stores when they are saved (``write_through``) or evicted (``write_back``)."""
     admit_chance: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """What leaves is written back only if it returns with such a learned chance."""
+    """Write back only chunks whose learned reuse probability is at least this."""
     max_pending_puts: Count = 64
-    """Chunks that wait to be written to the store; one more drops the oldest."""
+    """Maximum number of chunks queued to be written; one more drops the oldest."""
     save_decode: bool = True
     """Cache generated tokens too, not only prompts."""
     trust_media_uuids: bool = False
-    """Callers' names for images and the like tell their content: the data are not hashed."""
+    """Identify images and other media by ``multi_modal_uuids`` instead of hashing their data."""
     eviction_policy: str = "learned"
-    """What leaves host memory first."""
+    """Which chunks are evicted from host memory first: ``learned``, ``lru`` or ``arc``."""
     model_name: Annotated[Name, Field(min_length=1)] | None = None
-    """In place of the model's own name in the store's keys."""
+    """Name in the store's keys; None: vLLM's name of the model."""
     namespace: Name = ""
-    """Deployments that differ in it share nothing."""
+    """Deployments with different namespaces share no chunks."""
 
     @classmethod
     def load(
@@ -112,14 +106,17 @@ class TransferConfig(BaseModel):
         environ: Mapping[str, str] = os.environ,
         tell: Callable[[int, str], object] = _LOG.log,
     ) -> TransferConfig:
-        """From defaults, a YAML file, the environment and ``extra``; later ones win.
+        """Read the settings from a YAML file, the environment and ``extra``; later ones win.
 
-        The environment's texts are read as what they set (``1`` is true, or one, or a name);
-        elsewhere a value must have the setting's own type. ``tell`` is given a level of
-        the log and a sentence about each setting that is left out.
+        Args:
+            extra: values of the settings' own types.
+            environ: variables, whose texts are read by the type of the setting: ``1`` may be
+                true, a number or a name.
+            tell: is called with a log level and a sentence for each setting that is ignored or
+                has an old name.
 
         Raises:
-            ConfigError: a source can't be read, or a setting is unknown or can't be.
+            ConfigError: a source can't be read, or a setting is unknown or has an invalid value.
         """
         last = {str(name): Value(value, str(name)) for name, value in (extra or {}).items()}
         path = config_file(environ, last.pop("lmcache_config_file", None))
@@ -132,10 +129,10 @@ class TransferConfig(BaseModel):
 
     @classmethod
     def of(cls, **settings: object) -> TransferConfig:
-        """From ``settings`` alone.
+        """Take ``settings`` alone, with defaults for the others.
 
         Raises:
-            ConfigError: a setting is unknown or can't be.
+            ConfigError: a setting is unknown or has an invalid value.
         """
         values = {name: Value(value, name) for name, value in settings.items()}
         warn_of_old_names(values, _LOG.log)
@@ -149,18 +146,7 @@ class TransferConfig(BaseModel):
     @field_validator("remote_url")
     @classmethod
     def _knows_scheme(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        scheme, _, rest = url.partition("://")
-        url = _ALIASES.get(f"{scheme}://", f"{scheme}://") + rest if rest else url
-        if not url.startswith(_SCHEMES):
-            raise ValueError(
-                "write redis://host:6379/0, rediss://host:6379/0, unix:///path/to/socket, "
-                "redis-sentinel://host:26379/service, redis-cluster://host:6379, embedded://, "
-                "disk:///path or memory://"
-            )
-        _check_hosts(url)
-        return url
+        return None if url is None else store_url(url)
 
     @field_validator("local_storage")
     @classmethod
@@ -195,7 +181,7 @@ class TransferConfig(BaseModel):
         return policy
 
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
-        # What repr, str and rich's printers and tracebacks all show.
+        # repr, str, and rich's printers and tracebacks all use this.
         for name, value in super().__repr_args__():
             yield name, masked(value) if name == "remote_url" and value else value
 
@@ -204,7 +190,7 @@ class TransferConfig(BaseModel):
 
     @classmethod
     def _typed(cls, texts: Mapping[str, Value]) -> dict[str, Value]:
-        """What the environment's texts stand for, each read by its setting's type."""
+        """The values that the environment's ``texts`` stand for, by the types of their settings."""
         written = {name: text for name, text in texts.items() if text.value is not None}
         read = cls._checked(written, cls.model_validate_strings)
         typed = {name: Value(getattr(read, name), text.source) for name, text in written.items()}
@@ -222,64 +208,4 @@ class TransferConfig(BaseModel):
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             name = str(first["loc"][0])
-            raise ConfigError(_sentence(values[name], name, first)) from None
-
-
-def _check_hosts(url: str) -> None:
-    """Refuse what is written for LMCache, and would be malformed here."""
-    scheme, _, rest = url.partition("://")
-    hosts, _, service = rest.rpartition("@")[2].partition("/")
-    if scheme.endswith("-sentinel") and not service.partition("?")[0]:
-        raise PydanticCustomError(
-            "url",
-            "{scheme}://host:26379/mymaster, with the name of the master at its end",
-            {"scheme": scheme},
-        )
-    if scheme in ("redis", "rediss") and "," in hosts:
-        raise PydanticCustomError(
-            "url",
-            "of one host; write {scheme}-cluster://host1:6379,host2:6379 for a cluster",
-            {"scheme": scheme},
-        )
-
-
-_WANTED = {
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_parsing_size": "a whole number",
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "string_type": "a text",
-    "finite_number": "a finite number",
-    "string_too_short": "a text that isn't empty",
-}
-
-
-def _sentence(value: Value, name: str, error: ErrorDetails) -> str:
-    shown = _shown(value.value)
-    said = f"{value.source}={shown}" if value.source == name else f"{value.source} ({shown})"
-    kind, context = error["type"], error.get("ctx", {})
-    bounds = {"greater_than_equal": "at least {ge}", "greater_than": "more than {gt}"}
-    if kind in bounds:
-        wanted = bounds[kind].format(**context)
-    elif kind == "less_than_equal":
-        wanted = f"at most {context['le']}"
-    elif kind == "value_error":
-        return f"{said}: {name} is not known; {context['error']}"
-    else:
-        wanted = _WANTED.get(kind, error["msg"])
-    return f"{said}: {name} must be {wanted}"
-
-
-def _shown(value: object) -> str:
-    """A refused value; none of what stands before its last ``@``, which may be a password.
-
-    More than :func:`masked` hides: what was refused need not look like a URL.
-    """
-    text = masked(value if isinstance(value, str) else repr(value))
-    before, at, after = text.rpartition("@")
-    scheme, colon, _ = before.rpartition("://")
-    hidden = f"{scheme}{colon}***@{after}" if at else text
-    return repr(hidden) if isinstance(value, str) else hidden
+            raise ConfigError(refusal(values[name], name, first)) from None

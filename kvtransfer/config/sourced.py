@@ -1,4 +1,4 @@
-"""A setting's value, with the place it comes from."""
+"""A setting's value, with its source."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Value:
-    """A setting's value, and what its reader calls the place it stands in."""
+    """A setting's value, and the name of its source as a message shows it."""
 
     value: object
     source: str

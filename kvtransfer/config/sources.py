@@ -1,4 +1,4 @@
-"""Where settings come from besides a caller: a YAML file, the environment, LMCache's too."""
+"""Reads settings from a YAML file and from the environment, in our names or LMCache's."""
 
 from __future__ import annotations
 
@@ -21,28 +21,31 @@ if TYPE_CHECKING:
 _OURS, _THEIRS = "KVTRANSFER_", "LMCACHE_"
 _NOT_SETTINGS = {"KVTRANSFER_CONFIG_FILE", "LMCACHE_CONFIG_FILE"}
 _NOTHING = {"none", "null"}
-# What Kubernetes tells every container about a Service that is named like our variables.
+# Kubernetes sets these variables in every container for a Service with a name like our prefix.
 _OF_A_SERVICE = re.compile(
     r"(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
-# As alike are "chunksize" and "chunk_size"; "pod_name" and "model_name" are not.
+# "chunksize" and "chunk_size" are this similar, "pod_name" and "model_name" are not.
 _TYPO = 0.85
 
 
 def config_file(environ: Mapping[str, str], named: Value | None) -> str | None:
-    """The file of settings that ``named`` is, as LMCache's users write it, or the environment."""
+    """The path of the settings file: ``named``, which LMCache's users set, or the environment's."""
     if named is not None:
         return str(named.value)
     return environ.get("KVTRANSFER_CONFIG_FILE") or environ.get("LMCACHE_CONFIG_FILE")
 
 
 def yaml_file(path: str, known: Iterable[str], tell: Tell) -> dict[str, Value]:
-    """The settings in the YAML file ``path``, ours or LMCache's.
+    """The settings in the YAML file ``path``, in our names or LMCache's.
 
-    ``tell`` is given a level of the log and a sentence about each that is left out.
+    Args:
+        path: the file.
+        known: the names of our settings.
+        tell: is called with a log level and a sentence for each setting that is ignored.
 
     Raises:
-        ConfigError: it can't be read, or is no mapping of names to values.
+        ConfigError: the file can't be read, or is not a mapping of names to values.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -50,7 +53,7 @@ def yaml_file(path: str, known: Iterable[str], tell: Tell) -> dict[str, Value]:
     except OSError as error:
         raise ConfigError(f"can't read the configuration file {path}: {error.strerror}") from None
     except (yaml.YAMLError, ValueError) as error:
-        # Only the place: the parser's words quote the file, which may hold a password.
+        # The parser's own message quotes the file, which may contain a password.
         mark = getattr(error, "problem_mark", None)
         place = f" in line {mark.line + 1}" if mark else ""
         raise ConfigError(f"{path} is not YAML{place}; put quotes around odd texts") from None
@@ -61,11 +64,11 @@ def yaml_file(path: str, known: Iterable[str], tell: Tell) -> dict[str, Value]:
 
 
 def environment(environ: Mapping[str, str], known: Iterable[str], tell: Tell) -> dict[str, Value]:
-    """The settings among ``LMCACHE_*`` and, winning over them, ``KVTRANSFER_*``.
+    """The settings in the variables ``LMCACHE_*`` and ``KVTRANSFER_*``; the latter win.
 
-    Their values are texts, None for ``none``; an empty variable sets nothing. A variable need not
-    be meant for us, so ``tell`` is given a level of the log and a sentence about an unknown one,
-    which is left out; it is returned only where it looks like a misspelt setting of ours.
+    The values are strings, None for ``none``; an empty variable sets nothing. Another program may
+    own a variable, so an unknown one is ignored, and ``tell`` is called with a log level and a
+    sentence about it. It is returned only if it looks like a misspelt setting of ours.
     """
     theirs = translated(_prefixed(environ, _THEIRS), known, tell)
     ours = _prefixed(environ, _OURS)
@@ -75,14 +78,14 @@ def environment(environ: Mapping[str, str], known: Iterable[str], tell: Tell) ->
         **{name: value for name, value in ours.items() if name not in {*known, *typos}},
     }
     for name, value in strange.items():
-        told = f"{unknown(value.source, name, known)}; the variable is left out"
+        told = f"{unknown(value.source, name, known)}; the variable is ignored"
         tell(logging.WARNING, told)
     both = theirs | ours
     return {name: value for name, value in both.items() if name in {*known, *typos}}
 
 
 def unknown(source: str, name: str, known: Iterable[str]) -> str:
-    """One sentence about a name that no setting has."""
+    """One sentence about the unknown setting ``name``, with the nearest known one."""
     nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}"
     return f"{source}: there is no setting {name!r}; {hint}"
@@ -102,15 +105,16 @@ def _may_be_setting(name: str, prefix: str) -> bool:
 
 
 def translated(values: Mapping[str, Value], known: Iterable[str], tell: Tell) -> dict[str, Value]:
-    """Under our names; what only LMCache has is left out, and told.
+    """``values`` in our names, without the settings that only LMCache has.
 
-    A feature that is lost is an error in the log, for a deployment may rest on it.
+    ``tell`` is called with a log level and a sentence about those. A feature that is missing here
+    is told as an error, because a deployment may depend on it.
     """
     ours, names = lmcache_names.in_our_words(values), set(known)
     for sentence in lmcache_names.lost_features(ours):
         tell(logging.ERROR, sentence)
     if knobs := lmcache_names.knobs(ours, names):
-        told = f"settings of LMCache without a meaning here: {', '.join(knobs)}"
+        told = f"settings of LMCache that have no effect here: {', '.join(knobs)}"
         tell(logging.WARNING, told)
     return lmcache_names.without_theirs(ours, names)
 

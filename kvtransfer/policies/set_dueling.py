@@ -3,9 +3,9 @@
 The idea is that of Qureshi et al., "Adaptive Insertion Policies for High Performance Caching", ISCA
 2007. The sample is taken as in miniature simulation (Waldspurger et al., "Cache Modeling and
 Optimization using Miniature Simulations", ATC 2017): each policy has a miniature cache with one of
-``stride`` slots, and the miniature is asked for one of ``stride`` keys. A key is always in the sample
-or never, so a miniature is hit about as often as the whole cache would be, for a fraction of the
-time and memory.
+``stride`` slots, and is asked for one of ``stride`` keys. A key is always in the sample or never, so
+a miniature is hit about as often as the whole cache would be, for a fraction of the time and
+memory.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CHEAP_STRIDE = 32
 _MOST_STEP = 4
 
 # Hits are averaged over a short and a long window. A rival takes the lead when it exceeds the
-# leader by a share of its own hits, and by so many average requests, which is noise.
+# leader by a share of its own hits, plus the noise: the chunks of some average requests.
 _SHORT_REQUESTS, _SHORT_SHARE, _SHORT_NOISE = 16, 0.10, 2.0
 _LONG_REQUESTS, _LONG_SHARE, _LONG_NOISE = 500, 0.01, 2.0
 # In a lull, the hits of the latest requests are below this share of the usual hits.
@@ -51,7 +51,7 @@ class SetDueling:
     Args:
         policies: the competitors, each for ``slots`` slots; the first leads at the beginning.
         slots: size of each miniature.
-        stride: one of so many keys is in the sample.
+        stride: one of ``stride`` keys is in the sample.
         in_lulls: position of the policy that leads as a lull begins.
     """
 

@@ -1,1 +1,1 @@
-"""Replays recorded requests through the index and the policies that serve."""
+"""Simulates host memory, disk and remote store on recorded requests."""

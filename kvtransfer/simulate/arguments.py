@@ -1,4 +1,4 @@
-"""What may stand on the command line of ``kvtransfer simulate``; anything else is one sentence."""
+"""Types of the command line options of ``kvtransfer simulate``, which refuse in one sentence."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from kvtransfer.simulate.grid import chunks_in
 
 
 def sizes(text: str) -> list[str]:
-    """Sizes of a tier, each in GiB or as a share."""
+    """Sizes of a tier, separated by commas, each in GiB or as a share of the trace's chunks."""
     given = list(dict.fromkeys(text.split(",")))
     for size in given:
         try:
             chunks_in(size, 1, 1)
         except ValueError:
             raise ArgumentTypeError(
-                f"{size!r} is no size; write GiB as in 64, or a share of all chunks as in 5%"
+                f"{size!r} is not a size; write GiB as in 64, or a share of all chunks as in 5%"
             ) from None
     return given
 
 
 def policies(text: str) -> list[str]:
-    """Names of policies, as they are written: :data:`kvtransfer.policies.OLD_NAMES` too."""
+    """Names of policies, separated by commas; old names are returned as they are."""
     given = list(dict.fromkeys(text.split(",")))
     for name in given:
         if name not in POLICIES and name not in OLD_NAMES:
-            raise ArgumentTypeError(f"{name!r} is no policy; known are {', '.join(POLICIES)}")
+            raise ArgumentTypeError(f"{name!r} is not a policy; known are {', '.join(POLICIES)}")
     return given
 
 
@@ -40,7 +40,7 @@ def count(text: str) -> int:
     except ValueError:
         number = 0
     if number < 1:
-        raise ArgumentTypeError(f"{text!r} is not above 0 and whole")
+        raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return number
 
 
@@ -48,26 +48,28 @@ def rate(text: str) -> float:
     """A number above 0."""
     number = _number(text)
     if not 0 < number < math.inf:
-        raise ArgumentTypeError(f"{text!r} is no number above 0")
+        raise ArgumentTypeError(f"{text!r} is not a number above 0")
     return number
 
 
 def chance(text: str) -> float:
-    """A number from 0 to 1."""
+    """A probability, from 0 to 1."""
     number = _number(text)
     if not 0 <= number <= 1:
-        raise ArgumentTypeError(f"{text!r} is no chance from 0 to 1")
+        raise ArgumentTypeError(f"{text!r} is not a probability from 0 to 1")
     return number
 
 
 def picture(text: str) -> Path:
-    """A file that can be written, PNG or SVG by its ending."""
+    """The path of a .png or .svg file that can be written."""
     path = Path(text)
     if path.suffix not in (".png", ".svg"):
-        raise ArgumentTypeError(f"{text!r} ends neither with .png nor with .svg")
+        raise ArgumentTypeError(f"{text!r} does not end with .png or .svg")
     place = path if path.exists() else path.parent
     if path.is_dir() or not path.parent.is_dir() or not os.access(place, os.W_OK):
-        raise ArgumentTypeError(f"{text!r} can't be written; name a file in a folder of yours")
+        raise ArgumentTypeError(
+            f"{text!r} can't be written; name a file in a folder that you can write to"
+        )
     return path
 
 

@@ -1,4 +1,4 @@
-"""``kvtransfer simulate TRACE``: how much memory is worth buying, by one's own requests."""
+"""``kvtransfer simulate TRACE``: hits and time saved on recorded requests, by size of each tier."""
 
 from __future__ import annotations
 
@@ -25,47 +25,79 @@ if TYPE_CHECKING:
 _FILE_WIDTH = 120
 
 _ADMIT = (
-    "write to disk and remote only what leaves host memory with at least this learned chance to be "
-    "asked for again, 0.05 say; default: all that is computed, at once"
+    "write back to disk and remote only evicted chunks whose learned reuse probability is at least "
+    "P, as in 0.05; default: write every chunk when it is computed"
 )
 
-HELP = "replay recorded requests over sizes of tiers and policies"
+HELP = "simulate sizes of tiers and eviction policies on recorded requests"
 
 EPILOG = """\
 TRACE is a .jsonl file of objects with input_length and hash_ids (Mooncake's traces) or tokens and
-hashes, or a .csv file with columns tokens and hashes (separated by spaces). A hash stands for a
-chunk and all before it. Sizes are GiB, or shares of the distinct chunks of the trace: 5%. Disk and
-remote evict by last use.
+hashes, or a .csv file with columns tokens and hashes (separated by spaces). A hash names a chunk
+together with all chunks before it. Sizes are in GiB, or shares of the trace's distinct chunks, as in
+5%. Disk and remote evict the least recently used chunk.
 
   kvtransfer simulate trace.jsonl --host 64,128,256 --disk 0,2000 --policy learned,lru --plot sizes.svg
 """
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """All that the command takes."""
+    """Add the arguments of the command to ``parser``."""
     sizes, count, rate = arguments.sizes, arguments.count, arguments.rate
     add = parser.add_argument
-    add("trace", type=Path, metavar="TRACE", help="recorded requests")
-    add("--host", type=sizes, default="1%,2%,5%,10%,20%", help="sizes; default: %(default)s")
-    add("--disk", type=sizes, default="0", help="sizes; default: none")
-    add("--remote", type=sizes, default="0", help="sizes; default: none")
-    add("--policy", type=arguments.policies, default="learned,lru,arc", help="default: %(default)s")
+    add("trace", type=Path, metavar="TRACE", help="file of recorded requests")
+    add(
+        "--host",
+        type=sizes,
+        default="1%,2%,5%,10%,20%",
+        help="sizes of host memory; default: %(default)s",
+    )
+    add("--disk", type=sizes, default="0", help="sizes of the disk tier; default: none")
+    add("--remote", type=sizes, default="0", help="sizes of the remote store; default: none")
+    add(
+        "--policy",
+        type=arguments.policies,
+        default="learned,lru,arc",
+        help="policies of host memory; default: %(default)s",
+    )
     add("--admit-chance", type=arguments.chance, metavar="P", help=_ADMIT)
-    add("--plot", type=arguments.picture, metavar="FILE", help="draw the curves: .png or .svg")
-    add("--chunk-tokens", type=count, default=512, help="of a hash; default: %(default)s")
-    add("--token-bytes", type=count, default=131072, help="of the cache; default: %(default)s")
-    add("--prefill-tokens-per-s", type=rate, default=10_000, help="default: %(default)s")
-    add("--host-gb-s", type=rate, default=20, help="loads from host memory; default: %(default)s")
-    add("--disk-gb-s", type=rate, default=4, help="loads from disk; default: %(default)s")
-    add("--remote-gb-s", type=rate, default=2, help="loads from Redis; default: %(default)s")
+    add("--plot", type=arguments.picture, metavar="FILE", help="write a plot: .png or .svg")
+    add(
+        "--chunk-tokens", type=count, default=512, help="tokens for each hash; default: %(default)s"
+    )
+    add(
+        "--token-bytes",
+        type=count,
+        default=131072,
+        help="KV cache bytes for each token; default: %(default)s",
+    )
+    add(
+        "--prefill-tokens-per-s",
+        type=rate,
+        default=10_000,
+        help="speed of computing; default: %(default)s",
+    )
+    add(
+        "--host-gb-s",
+        type=rate,
+        default=20,
+        help="load speed from host memory; default: %(default)s",
+    )
+    add("--disk-gb-s", type=rate, default=4, help="load speed from disk; default: %(default)s")
+    add(
+        "--remote-gb-s",
+        type=rate,
+        default=2,
+        help="load speed from the remote store; default: %(default)s",
+    )
 
 
 def simulate(options: Namespace) -> None:
-    """Print the table, and draw the picture where one is asked for.
+    """Print the table, and draw the plot if ``options`` name a file for it.
 
     Raises:
-        ConfigError: a size holds no chunk, or a library is missing.
-        TraceError: the file holds no trace.
+        ConfigError: a size is too small for a chunk, or a library is missing.
+        TraceError: the file is not a trace.
     """
     try:
         from rich.console import Console
@@ -93,14 +125,18 @@ def simulate(options: Namespace) -> None:
 
 
 def _current(policies: Sequence[str]) -> list[str]:
-    """The present names of ``policies``; a line on stderr tells each that was renamed."""
+    """The present names of ``policies``, with a line on stderr about each old one."""
     for name in OLD_NAMES.keys() & set(policies):
         print(f"kvtransfer: policy {name} is now called {OLD_NAMES[name]}", file=sys.stderr)
     return list(dict.fromkeys(OLD_NAMES.get(name, name) for name in policies))
 
 
 def _sizes(options: Namespace, requests: Sequence[Request], machine: Machine) -> list[Sizes]:
-    """Every combination, each of whose tiers holds a chunk, or is left out."""
+    """Every combination of the sizes in ``options``.
+
+    Raises:
+        ConfigError: a size above 0 is too small for a chunk.
+    """
     distinct = len({key for request in requests for key in request.keys})
     chunks: dict[str, list[int]] = {}
     for tier in TIERS:
@@ -109,8 +145,8 @@ def _sizes(options: Namespace, requests: Sequence[Request], machine: Machine) ->
             held = chunks_in(text, distinct, machine.chunk_bytes)
             if held == 0 and (tier == HOST or float(text.rstrip("%"))):
                 raise ConfigError(
-                    f"--{tier} {text} holds no chunk of {machine.chunk_bytes / 2**20:.4g} MiB; the "
-                    f"trace has {distinct} of them"
+                    f"--{tier} {text} is too small for one chunk of "
+                    f"{machine.chunk_bytes / 2**20:.4g} MiB; the trace has {distinct} chunks"
                 )
             chunks[tier].append(held)
     return grid(*chunks.values())

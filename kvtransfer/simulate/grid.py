@@ -1,4 +1,4 @@
-"""Sizes and policies to try, and what comes of each."""
+"""Replays a trace for every combination of sizes and policies."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Machine:
-    """What the model and the machine make of a chunk."""
+    """The size of a chunk and the speeds of the machine, to convert hits into time."""
 
     chunk_tokens: int
     token_bytes: int
     prefill_tokens_per_s: float
-    """Computed, not restored."""
+    """Tokens that the model computes each second."""
     tier_bytes_per_s: dict[str, float]
-    """Of loads, by tier."""
+    """Load speed of each tier."""
 
     @property
     def chunk_bytes(self) -> int:
-        """Of all layers."""
+        """Bytes of a chunk, in all layers."""
         return self.chunk_tokens * self.token_bytes
 
     def saved_s(self, hits: Counter[str], tokens: int) -> float:
-        """By restoring ``hits`` of a prompt instead of computing them; not less than nothing."""
+        """Seconds saved by loading ``hits``, chunks by tier, of a prompt of ``tokens``; never negative."""
         load_s = sum(n * self.chunk_bytes / self.tier_bytes_per_s[tier] for tier, n in hits.items())
         return max(0.0, self.saved_tokens(hits, tokens) / self.prefill_tokens_per_s - load_s)
 
     def saved_tokens(self, hits: Counter[str], tokens: int) -> int:
-        """The last chunk of a prompt may not be full."""
+        """Tokens in ``hits`` of a prompt of ``tokens``, whose last chunk may not be full."""
         return min(hits.total() * self.chunk_tokens, tokens)
 
 
 @dataclass
 class Outcome:
-    """What one configuration makes of all requests."""
+    """The totals of one configuration over all requests."""
 
     sizes: Sizes
     policy: str
@@ -53,20 +53,20 @@ class Outcome:
     chunks: int = 0
     tokens: int = 0
     hits: Counter[str] = field(default_factory=Counter)
-    """Chunks, by tier."""
+    """Chunks by tier."""
     written: Counter[str] = field(default_factory=Counter)
-    """Chunks, by tier."""
+    """Chunks by tier."""
     saved_tokens: int = 0
     saved_s: float = 0.0
     optimal_rate: float = 0.0
 
     @property
     def hit_rate(self) -> float:
-        """Chunks restored of those asked for."""
+        """The share of requested chunks that any tier served."""
         return self.hits.total() / self.chunks
 
     def rate_of(self, tier: str) -> float:
-        """Chunks that ``tier`` served of those asked for."""
+        """The share of requested chunks that ``tier`` served."""
         return self.hits[tier] / self.chunks
 
 
@@ -78,9 +78,15 @@ def replayed(
     advance: Callable[[], object] = lambda: None,
     admit_chance: float | None = None,
 ) -> Iterator[Outcome]:
-    """Every size under every policy; ``advance`` is called once a request.
+    """The outcome of every size under every policy.
 
-    ``admit_chance`` is that of :class:`kvtransfer.simulate.replay.Hierarchy`.
+    Args:
+        requests: the trace.
+        sizes: of the tiers, in chunks.
+        policies: names of eviction policies.
+        machine: what converts hits into time.
+        advance: is called after each request.
+        admit_chance: see :class:`kvtransfer.simulate.replay.Hierarchy`.
     """
 
     @cache
@@ -118,15 +124,20 @@ def _replay(
 
 
 def grid(host: Sequence[int], disk: Sequence[int], remote: Sequence[int]) -> list[Sizes]:
-    """Every combination."""
+    """Every combination of sizes, in chunks."""
     return [Sizes(h, d, r) for d in disk for r in remote for h in host]
 
 
 def chunks_in(text: str, distinct: int, chunk_bytes: int) -> int:
-    """``5%`` of the ``distinct`` chunks of a trace, or so many GiB.
+    """The chunks that a tier of the size ``text`` holds.
+
+    Args:
+        text: a share of the ``distinct`` chunks of a trace, as in ``5%``, or GiB.
+        distinct: number of different chunks.
+        chunk_bytes: size of one.
 
     Raises:
-        ValueError: neither, less than nothing, or without end.
+        ValueError: ``text`` is neither, is negative or not finite.
     """
     number = float(text.removesuffix("%"))
     if not 0 <= number < math.inf:

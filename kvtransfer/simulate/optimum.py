@@ -1,4 +1,4 @@
-"""The most that host memory of a size can yield, by knowing the future."""
+"""The offline optimum: the most chunks that a cache of a size can serve (Belady, 1966)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ if TYPE_CHECKING:
 
 
 def optimal_hits(requests: Sequence[Sequence[Hashable]], slots: int) -> int:
-    """Chunks hit by leading runs when what is needed again last always goes first (Belady).
+    """Chunks served when the cache always evicts the chunk whose next request is furthest away.
 
-    Of a request, later chunks go before earlier ones, so that no chunk outlives its prefix.
+    Only the leading chunks of a request that are all cached count as hits. Among chunks of one
+    request, later ones are evicted first, so that no chunk outlives its prefix.
+
+    Args:
+        requests: the keys of each request, in the order of their tokens.
+        slots: chunks that the cache holds.
     """
     next_uses = _next_uses(requests)
     held: dict[Hashable, tuple[int, int]] = {}
@@ -37,7 +42,7 @@ _NEVER = -1
 
 
 def _next_uses(requests: Sequence[Sequence[Hashable]]) -> list[list[int]]:
-    """For each chunk of each request, the next request that has it."""
+    """For each chunk of each request, the position of the next request that has it."""
     coming: dict[Hashable, int] = {}
     uses = []
     for number in range(len(requests) - 1, -1, -1):

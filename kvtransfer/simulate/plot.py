@@ -1,4 +1,4 @@
-"""Hit rate over host memory: a panel for each size of the tiers behind it, a line a policy."""
+"""Plots hit rate over host memory, with a panel for each size of the tiers behind it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _OPTIMUM = {"color": "0.6", "linestyle": "--", "label": "optimum"}
 _MOST_COLUMNS = 3
 _PANEL_INCHES = 3.4, 2.6
 _AROUND_INCHES = 1.8, 1.4
-"""Beside and above the panels: labels, title, legend, assumptions."""
+"""Room beside and above the panels for labels, title, legend and assumptions."""
 
 
 def draw(path: Path, outcomes: Sequence[Outcome], machine: Machine, trace: str) -> None:
-    """What came of ``trace`` into ``path``, PNG or SVG by its ending.
+    """Draw ``outcomes`` of the trace named ``trace`` into the .png or .svg file ``path``.
 
     Raises:
         ConfigError: the file can't be written.
@@ -73,13 +73,13 @@ def _draw_panel(panel: Any, outcomes: Sequence[Outcome], chunk_bytes: int) -> No
 
 
 def _explain(figure: Figure, panel: Any, outcome: Outcome, machine: Machine, trace: str) -> None:  # noqa: ANN401 - see above
-    figure.suptitle(f"What a cache of each size restores of {trace}", fontweight="bold")
-    figure.supylabel("chunks restored of those asked for", fontsize="medium")
+    figure.suptitle(f"Hit rate by cache size: {trace}", fontweight="bold")
+    figure.supylabel("share of requested chunks served", fontsize="medium")
     figure.supxlabel(
         "host memory, GiB\n"
         f"{outcome.requests:,} requests, one after another; {outcome.chunks:,} chunks of "
         f"{machine.chunk_tokens} tokens, {machine.chunk_bytes / 2**20:.4g} MiB each.\n"
-        "Disk and remote evict by last use. The optimum knows the future, with all tiers' room.",
+        "Disk and remote evict by LRU. The optimum is offline, with the room of all tiers together.",
         fontsize="small",
     )
     named = panel.get_legend_handles_labels()

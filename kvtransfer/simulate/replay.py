@@ -1,4 +1,4 @@
-"""One recorded request after another through the index and the policy that serve."""
+"""Replays requests, one after another, through the index and eviction policy of the real cache."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOST, DISK, REMOTE = TIERS = ("host", "disk", "remote")
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of each tier, in chunks; 0: there is none."""
+    """The size of each tier in chunks; 0: there is no such tier."""
 
     host: int
     disk: int = 0
@@ -25,20 +25,20 @@ class Sizes:
 
     @property
     def total(self) -> int:
-        """All tiers together."""
+        """The size of all tiers together."""
         return self.host + self.disk + self.remote
 
     def at_most(self, chunks: int) -> Sizes:
-        """With no more room in a tier than so many chunks take."""
+        """The sizes with none above ``chunks``."""
         return Sizes(*(min(size, chunks) for size in (self.host, self.disk, self.remote)))
 
 
 class Hierarchy:
-    """Host memory under ``policy``, disk and store behind it, which evict by last use.
+    """Host memory that evicts by ``policy``, with a disk and a remote store that evict by LRU.
 
-    What is found behind host memory gets there. What is computed is written to every tier at once;
-    with ``admit_chance`` only when it leaves host memory, and only if it is asked for again with
-    such a chance, as far as the policy knows.
+    A hit behind host memory is copied into it. A computed chunk is written to every tier
+    immediately. With ``admit_chance`` it is written to disk and remote only when host memory evicts
+    it, and only if its reuse probability, as the policy estimates it, is at least that.
     """
 
     def __init__(self, sizes: Sizes, policy: str, admit_chance: float | None = None) -> None:
@@ -51,7 +51,7 @@ class Hierarchy:
         """Chunks by tier."""
 
     def serve(self, keys: Sequence[str]) -> Counter[str]:
-        """Of the leading chunks of ``keys`` that are found, how many each tier serves."""
+        """Serve a request: the chunks of its cached prefix by the tier that serves them."""
         self._host.note_request(keys)
         found = list(takewhile(bool, map(self._tier_of, keys)))
         for tier, key in zip(found, keys, strict=False):
@@ -68,7 +68,7 @@ class Hierarchy:
         return next((tier for tier, index in self._behind.items() if key in index), "")
 
     def _bring(self, keys: Sequence[str], found: int) -> None:
-        """All of ``keys`` into host memory, as many as there is room for at once."""
+        """Bring ``keys``, of which ``found`` are cached, into host memory while there is room."""
         host = self._host
         held = {key: host.pin(key) for key in keys[:found] if key in host}
         taken = list(held.values())

@@ -1,4 +1,4 @@
-"""What came of each configuration, as a table for people."""
+"""The table of outcomes that ``kvtransfer simulate`` prints."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from kvtransfer.simulate.grid import Machine, Outcome
 
 LEGEND = """\
-hits: chunks restored of those asked for, by leading runs
-optimum: the most that all tiers' room together could serve, knowing the future
-a hit in one tier does not refresh the tiers behind it, which serve nothing for it: with more host
-memory a store that evicts by last use may lose sooner what host memory still serves
-saved: prompt tokens not computed, seconds of time to first token, no queueing"""
+hits: share of requested chunks that are served; only a cached prefix counts
+optimum hits: offline optimum (Belady) with the room of all tiers together
+saved: share of prompt tokens not computed; seconds of time to first token, without queueing
+A hit in host memory does not refresh the chunk in the tiers behind it. With more host memory, disk
+and remote may therefore evict chunks sooner that host memory still serves."""
 
 
 def table(outcomes: Sequence[Outcome], machine: Machine) -> Table:
-    """One row a configuration; tiers that none has are left out."""
+    """A row for each outcome, without columns for tiers of size 0."""
     tiers = [tier for tier in TIERS if any(getattr(o.sizes, tier) for o in outcomes)]
     split = "/".join(tiers)
     shown = Table("policy", box=None, pad_edge=False)
@@ -35,12 +35,12 @@ def table(outcomes: Sequence[Outcome], machine: Machine) -> Table:
 
 
 def gibibytes(chunks: int, chunk_bytes: int) -> float:
-    """Of so many chunks."""
+    """The size of ``chunks``, in GiB."""
     return chunks * chunk_bytes / 2**30
 
 
 def size(chunks: int, chunk_bytes: int) -> str:
-    """GiB of so many chunks, to be read."""
+    """The size of ``chunks`` in GiB, formatted."""
     value = gibibytes(chunks, chunk_bytes)
     return f"{value:,.0f}" if value >= 10 or value == 0 else f"{value:.2g}"
 

@@ -1,4 +1,4 @@
-"""Recorded requests: Mooncake's traces, and lists of token counts and chunk hashes."""
+"""Reads recorded requests: Mooncake's traces, and lists of token counts and chunk hashes."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """One prompt; equal keys are equal prefixes."""
+    """One prompt: the keys of its chunks, where equal keys mean equal prefixes, and its tokens."""
 
     keys: list[str]
     tokens: int
 
 
 class TraceError(ValueError):
-    """The file holds no trace that we know; one sentence, with the line."""
+    """The file is not a trace; the message is one sentence that names file and line."""
 
 
 class _LineError(Exception):
-    """What is wrong with a line, for the reader that knows the file."""
+    """What is wrong with a line; ``read_trace`` adds the file."""
 
     def __init__(self, line: int, text: str) -> None:
         super().__init__(line, text)
@@ -35,7 +35,7 @@ class _LineError(Exception):
 
 
 def read_trace(path: Path, chunk_tokens: int | None = None) -> list[Request]:
-    """The requests of ``path`` in their order, by the ending of its name.
+    """The requests in the file ``path``, in their order; its suffix tells the format.
 
     - ``.jsonl``: objects with ``hash_ids`` and ``input_length`` (Mooncake), or ``hashes`` and
       ``tokens``;
@@ -43,17 +43,17 @@ def read_trace(path: Path, chunk_tokens: int | None = None) -> list[Request]:
 
     Args:
         path: the file.
-        chunk_tokens: tokens that a hash stands for; where it is given, no request may have more
-            hashes than its tokens take.
+        chunk_tokens: tokens for each hash; if given, a request with more hashes than its tokens
+            fill is an error.
 
     Raises:
-        TraceError: it can't be read, or a line is something else.
+        TraceError: the file can't be read, or a line is not a request.
     """
     reader = {".jsonl": _objects, ".csv": _table}.get(path.suffix)
     if reader is None:
         raise TraceError(f"{path}: a trace is a .jsonl or a .csv file")
     try:
-        # A mark of the encoding at the start is no part of the text.
+        # utf-8-sig skips a byte order mark.
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             requests = [_request(*row, chunk_tokens) for row in reader(_texts(file))]
     except OSError as error:
@@ -61,7 +61,7 @@ def read_trace(path: Path, chunk_tokens: int | None = None) -> list[Request]:
     except _LineError as error:
         raise TraceError(f"{path}:{error.line}: {error.text}") from None
     if not any(request.keys for request in requests):
-        raise TraceError(f"{path}: there is no request with a hash in it")
+        raise TraceError(f"{path}: it has no request with a hash")
     return requests
 
 
@@ -75,7 +75,7 @@ def _texts(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _objects(lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, object]]]:
-    """The object of each line, with its number; empty lines are none."""
+    """The object in each line, with the line number; skips empty lines."""
     for number, line in enumerate(lines, 1):
         if line.strip():
             yield number, _object(number, line.strip())
@@ -88,12 +88,14 @@ def _object(number: int, line: str) -> Mapping[str, object]:
         where = f" in column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
         raise _LineError(number, f"this line is not JSON{where}") from None
     if not isinstance(row, dict):
-        raise _LineError(number, f"{cut(row)} is no object; write one a line, in braces")
+        raise _LineError(
+            number, f"{cut(row)} is not an object; write one object in braces on each line"
+        )
     return row
 
 
 def _table(lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, object]]]:
-    """The cells of each line by their column, with its number; empty lines are none."""
+    """The cells of each line by column name, with the line number; skips empty lines."""
     columns: list[str] = []
     for number, line in enumerate(lines, 1):
         cells = _cells(number, line)
@@ -116,14 +118,16 @@ def _request(number: int, row: Mapping[str, object], chunk_tokens: int | None) -
     hashes = row.get("hash_ids", row.get("hashes"))
     length = row.get("input_length", row.get("tokens"))
     if hashes is None or length is None:
-        text = "neither hash_ids and input_length nor hashes and tokens are in this line"
+        text = "this line has neither hash_ids and input_length nor hashes and tokens"
         raise _LineError(number, text)
     keys, tokens = _keys(number, hashes), _tokens(number, length)
     if len(set(keys)) < len(keys):
-        raise _LineError(number, "a hash comes twice in this line; hashes are of prefixes")
+        raise _LineError(
+            number, "a hash occurs twice in this line; each must name a different prefix"
+        )
     most = len(keys) if chunk_tokens is None else -(-tokens // chunk_tokens)
     if len(keys) > most:
-        text = f"{len(keys)} hashes are more than {tokens} tokens take in chunks of {chunk_tokens}"
+        text = f"{len(keys)} hashes are more than {tokens} tokens fill in chunks of {chunk_tokens}"
         raise _LineError(number, text)
     return Request(keys, tokens)
 
@@ -131,7 +135,7 @@ def _request(number: int, row: Mapping[str, object], chunk_tokens: int | None) -
 def _keys(number: int, hashes: object) -> list[str]:
     given = hashes.split() if isinstance(hashes, str) else hashes
     if not isinstance(given, list) or not {type(key) for key in given} <= {int, str}:
-        text = f"the hashes {cut(hashes)} are no list of whole numbers or texts"
+        text = f"the hashes {cut(hashes)} are not a list of whole numbers or strings"
         raise _LineError(number, text)
     return list(map(str, given))
 
@@ -142,5 +146,7 @@ def _tokens(number: int, length: object) -> int:
     except ValueError:
         tokens = None
     if type(tokens) is not int or tokens < 1:
-        raise _LineError(number, f"{cut(length)} is no count of tokens; write one above 0")
+        raise _LineError(
+            number, f"{cut(length)} is not a number of tokens; write a whole number above 0"
+        )
     return tokens

@@ -37,7 +37,7 @@ def test_a_folder_of_ours_may_have_a_comma():
 
 @pytest.mark.parametrize("text", ["true", "True", "1"])
 def test_a_disk_without_a_folder_is_refused(text, tmp_path):
-    message = "name the folder that shall hold chunks, as in /mnt/nvme"
+    message = "name the folder for chunks, as in /mnt/nvme"
     with pytest.raises(ConfigError, match=message):
         load(LMCACHE_LOCAL_DISK=text)
     with pytest.raises(ConfigError, match=rf"local_disk \(True\): {message}"):
@@ -53,7 +53,9 @@ def test_no_disk_and_no_serde_are_read_as_such(tmp_path):
 
 @pytest.mark.parametrize("policy", ["LFU", "fifo", "MRU"])
 def test_a_policy_of_theirs_is_refused_by_their_name(policy):
-    message = "there is no such policy here; leave it out, and the default learns what comes again"
+    message = (
+        "this policy is not implemented here; remove it for the default, learned, or write lru"
+    )
     with pytest.raises(ConfigError, match=rf"^LMCACHE_CACHE_POLICY \('{policy}'\): {message}"):
         load(LMCACHE_CACHE_POLICY=policy)
     assert load(LMCACHE_CACHE_POLICY="LRU").eviction_policy == "lru"
@@ -117,16 +119,16 @@ def test_a_lookup_url_is_a_knob(caplog):
 @pytest.mark.parametrize(
     ("feature", "instead"),
     [
-        ("enable_blending", "prefixes are"),
+        ("enable_blending", "only prefixes are"),
         ("enable_p2p", "set remote_url"),
-        ("enable_pd", "set remote_url, and kv_role"),
+        ("enable_pd", "set remote_url and kv_role"),
     ],
 )
 def test_a_lost_feature_is_said_louder_than_a_knob(feature, instead, caplog):
     load(**{f"LMCACHE_{feature.upper()}": "True", "LMCACHE_USE_LAYERWISE": "True"})
     lost, knob = caplog.records
     assert (lost.levelno, knob.levelno) == (logging.ERROR, logging.WARNING)
-    assert lost.getMessage().startswith(f"LMCACHE_{feature.upper()} has no effect: with it, ")
+    assert lost.getMessage().startswith(f"LMCACHE_{feature.upper()} has no effect: ")
     assert instead in lost.getMessage()
     assert feature not in knob.getMessage()
 

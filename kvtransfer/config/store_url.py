@@ -1,0 +1,49 @@
+"""The URL of the remote store, as a setting: its scheme is known, and LMCache's forms are read."""
+
+from __future__ import annotations
+
+from pydantic_core import PydanticCustomError
+
+_ALIASES = {"resp://": "redis://", "valkey://": "redis://", "valkeys://": "rediss://"}
+"""Schemes of LMCache and Valkey for the same servers."""
+_SCHEMES = (
+    "redis://", "rediss://", "unix://", "redis-sentinel://", "rediss-sentinel://",
+    "redis-cluster://", "rediss-cluster://", "embedded://", "disk://", "memory://",
+)  # fmt: skip
+
+
+def store_url(url: str) -> str:
+    """``url`` with the scheme that the stores know.
+
+    Raises:
+        ValueError: the scheme is unknown.
+        PydanticCustomError: the hosts are malformed.
+    """
+    scheme, _, rest = url.partition("://")
+    url = _ALIASES.get(f"{scheme}://", f"{scheme}://") + rest if rest else url
+    if not url.startswith(_SCHEMES):
+        raise ValueError(
+            "write redis://host:6379/0, rediss://host:6379/0, unix:///path/to/socket, "
+            "redis-sentinel://host:26379/service, redis-cluster://host:6379, embedded://, "
+            "disk:///path or memory://"
+        )
+    _check_hosts(url)
+    return url
+
+
+def _check_hosts(url: str) -> None:
+    """Refuse hosts in LMCache's form that would be malformed here."""
+    scheme, _, rest = url.partition("://")
+    hosts, _, service = rest.rpartition("@")[2].partition("/")
+    if scheme.endswith("-sentinel") and not service.partition("?")[0]:
+        raise PydanticCustomError(
+            "url",
+            "{scheme}://host:26379/mymaster, with the name of the master at its end",
+            {"scheme": scheme},
+        )
+    if scheme in ("redis", "rediss") and "," in hosts:
+        raise PydanticCustomError(
+            "url",
+            "of one host; write {scheme}-cluster://host1:6379,host2:6379 for a cluster",
+            {"scheme": scheme},
+        )
