@@ -26,7 +26,7 @@ class _Rest:
     """The chunks of a request that have no jobs yet."""
 
     state: RequestState
-    promise: Promise
+    reservation: Promise
     keys: Sequence[str]
     """Keys from the request's first chunk to the last one to load."""
     skip_tokens: int
@@ -54,13 +54,13 @@ class Loads:
         chunk_tokens = self._tiling.chunk_tokens
         first = span.first_token // chunk_tokens
         keys = state.keys[: -(-(span.first_token + span.tokens) // chunk_tokens)]
-        promise = self._planner.promise(keys[first:])
-        assert len(promise.slots) == len(keys) - first, "match promised what there is no room for"
-        self._note(state, promise, span)
+        reservation = self._planner.promise(keys[first:])
+        assert len(reservation.slots) == len(keys) - first, "a match exceeds what there is room for"
+        self._note(state, reservation, span)
         deadline_s = self._timing.deadline_s(span.tokens, span.first_token)
-        rest = _Rest(state, promise, keys, span.first_token, deadline_s)
+        rest = _Rest(state, reservation, keys, span.first_token, deadline_s)
         self._rests[state.request_id] = rest
-        if len(promise.slots) <= _AT_ONCE:
+        if len(reservation.slots) <= _AT_ONCE:
             self._planned += self._advance(rest, _AT_ONCE)
 
     def plan(self) -> list[Load]:
@@ -125,14 +125,16 @@ class Loads:
         taken, self._given_up = self._given_up, set()
         return taken
 
-    def _note(self, state: RequestState, promise: Promise, span: Span) -> None:
+    def _note(self, state: RequestState, reservation: Promise, span: Span) -> None:
         chunk_tokens = self._tiling.chunk_tokens
-        fetched_tokens = promise.fetches * chunk_tokens
-        if promise.slots[0] is None:
+        fetched_tokens = reservation.fetches * chunk_tokens
+        if reservation.slots[0] is None:
             fetched_tokens -= span.first_token % chunk_tokens
         fetched_tokens = min(fetched_tokens, span.tokens)
         state.host_tokens = span.tokens - fetched_tokens
-        if not promise.is_shared:  # the part of others tells nothing of how long the whole takes
+        if (
+            not reservation.is_shared
+        ):  # the part of others tells nothing of how long the whole takes
             state.load_timer = self._timing.begin_load(
                 state.host_tokens, fetched_tokens, span.first_token
             )
@@ -142,15 +144,17 @@ class Loads:
     def _advance(self, rest: _Rest, most: int) -> list[Load]:
         """Jobs for the next chunks of a request."""
         state = rest.state
-        first = rest.skip_tokens // self._tiling.chunk_tokens + rest.promise.begun
+        first = rest.skip_tokens // self._tiling.chunk_tokens + rest.reservation.begun
         keys = rest.keys[: first + most]
         targets = self._tiling.targets(keys, state.block_ids, rest.skip_tokens, first)
-        loads = self._planner.load_next(rest.promise, targets, self._timing.left_s(rest.deadline_s))
+        loads = self._planner.load_next(
+            rest.reservation, targets, self._timing.left_s(rest.deadline_s)
+        )
         for load in loads:
             state.loading.add(load.job)
             self._owners[load.job] = state
             self._busy_blocks.note_write(load.block_ids)
-        if not rest.promise.left:
+        if not rest.reservation.left:
             del self._rests[state.request_id]
         return loads
 
@@ -158,10 +162,12 @@ class Loads:
         rest = self._rests.pop(state.request_id, None)
         if rest is None:
             return
-        left_tokens = self._tiling.chunk_tokens * (rest.promise.fetches or rest.promise.left)
+        left_tokens = self._tiling.chunk_tokens * (
+            rest.reservation.fetches or rest.reservation.left
+        )
         if state.load_timer is not None:
             begun_tokens = state.load_timer.tokens - left_tokens
             state.load_timer = (
                 replace(state.load_timer, tokens=begun_tokens) if begun_tokens > 0 else None
             )
-        self._planner.let_go(rest.promise)
+        self._planner.let_go(rest.reservation)
