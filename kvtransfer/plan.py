@@ -21,13 +21,13 @@ class Load(NamedTuple):
     fetch: bool
     """The slot doesn't hold the chunk: get it from the store first."""
     block_ids: tuple[int, ...]
-    """The engine's blocks to fill, in token order; none: the chunk stays in the slot."""
+    """The manager's blocks to fill, in token order; none: the chunk stays in the slot."""
     first_token: int = 0
     """Token of the chunk with which the first block begins."""
     priority: int = 0
-    """Virtual finish time of a fetch (fair queueing): the lowest of those that wait goes first."""
+    """Of the fetches that wait, the one with the lowest number begins first."""
     start_within_s: float = math.inf
-    """A fetch that has not begun this long after its plan is given up."""
+    """A fetch that has not begun after this many seconds is given up."""
 
 
 class Save(NamedTuple):

@@ -55,9 +55,7 @@ class Loads:
         first = span.first_token // chunk_tokens
         keys = state.keys[: -(-(span.first_token + span.tokens) // chunk_tokens)]
         reservation = self._planner.reserve(keys[first:])
-        assert len(reservation.slots) == len(keys) - first, (
-            "match promised what there is no room for"
-        )
+        assert len(reservation.slots) == len(keys) - first, "a match exceeds what there is room for"
         self._note(state, reservation, span)
         deadline_s = self._timing.deadline_s(span.tokens, span.first_token)
         rest = _Rest(state, reservation, keys, span.first_token, deadline_s)

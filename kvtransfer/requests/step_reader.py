@@ -30,7 +30,8 @@ class StepReader:
     def read(self, step: StepInput) -> list[int]:
         """Take in the blocks and tokens of the step; returns its tokens by scheduled request."""
         self._take_blocks(step)
-        counts = [step.scheduled_tokens[request_id] for request_id in step.request_ids]
+        scheduled = step.scheduled_tokens
+        counts = [scheduled[request_id] for request_id in step.request_ids]
         if self._may_save:
             computed = map(add, step.computed_tokens, counts)
             for request_id, tokens in self._saves.due(step.request_ids, computed):
