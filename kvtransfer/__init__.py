@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from kvtransfer.chunks.paged import PagedCaches
     from kvtransfer.config import TransferConfig
     from kvtransfer.errors import ConfigError, KVTransferError, StoreError
-    from kvtransfer.transfer import KVTransfer, Transfer
+    from kvtransfer.handle import Transfer
+    from kvtransfer.transfer import KVTransfer
 
 __version__ = "0.2.0"
 
@@ -35,7 +36,7 @@ _HOMES = {
     "KVTransferError": "errors",
     "PagedCaches": "chunks.paged",
     "StoreError": "errors",
-    "Transfer": "transfer",
+    "Transfer": "handle",
     "TransferConfig": "config",
     "chunk_keys": "chunks.keys",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from kvtransfer.arguments import checked_blocks, checked_skip, checked_tokens
 from kvtransfer.chunks.keys import EntryKeys, chunk_keys, namespace
 from kvtransfer.chunks.tiling import Placement, Tiling
 from kvtransfer.errors import ConfigError
+from kvtransfer.handle import Transfer
 from kvtransfer.plan import Plan
 from kvtransfer.scheduling.lookup import Lookup
 from kvtransfer.scheduling.planner import Planner
@@ -17,7 +17,7 @@ from kvtransfer.stores.shelf import Shelf
 from kvtransfer.worker.executor import Executor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from kvtransfer.chunks.paged import PagedCaches
@@ -280,38 +280,3 @@ class KVTransfer:
         settled = self._planner.settle(self._executor.report())
         for job in (*settled.loaded, *settled.copied):
             self._open.pop(job).ended[job] = job not in settled.failed
-
-
-class Transfer:
-    """Chunks on their way; only the thread of their :class:`KVTransfer` may call it."""
-
-    def __init__(self, take_reports: Callable[[float], None], jobs: dict[int, int]) -> None:
-        self.ended: dict[int, bool] = {}
-        """Whether each job that has ended succeeded; only :class:`KVTransfer` writes it."""
-        self._take_reports = take_reports
-        self._jobs = jobs
-
-    def done(self) -> bool:
-        """Whether all of it has ended, successfully or not; returns at once."""
-        self._take_reports(0.0)
-        return len(self.ended) == len(self._jobs)
-
-    def wait(self, timeout_s: float | None = None) -> int:
-        """Wait for the end; blocks of a load are the caller's again, of a save may be written.
-
-        Args:
-            timeout_s: seconds to wait; None: until the end, which a store's timeouts bound.
-
-        Returns:
-            How many tokens of the transfer, from its first on, have arrived.
-
-        Raises:
-            TimeoutError: it has not ended after ``timeout_s``.
-        """
-        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        while not self.done():
-            if deadline_s is not None and time.monotonic() > deadline_s:
-                raise TimeoutError(f"transfer not done after {timeout_s} s")
-            self._take_reports(_POLL_S)
-        arrived = itertools.takewhile(lambda job: self.ended[job], self._jobs)
-        return sum(self._jobs[job] for job in arrived)
