@@ -18,7 +18,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from kvtransfer.rare_log import RareLog
-from kvtransfer.stores.guarded import open_guarded
+from kvtransfer.stores.open import open_tiers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Set
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kvtransfer.chunks.keys import Names
     from kvtransfer.chunks.layout import ChunkFormat
     from kvtransfer.config import TransferConfig
-    from kvtransfer.stores import Store
+    from kvtransfer.stores.interface import ChunkStore
     from kvtransfer.stores.shelf import Shelf
 
 
@@ -71,12 +71,12 @@ class Lookup:
             names: what chunks are called there.
             shelf: what ``memory://`` holds, shared with the executor.
         """
-        store = open_guarded(config, chunk, shelf=shelf)
+        store = open_tiers(config, chunk, shelf=shelf)
         return None if store is None else cls(store, names.shards, config.lookup_timeout_ms / 1000)
 
     def __init__(
         self,
-        store: Store,
+        store: ChunkStore,
         names: Callable[[str], Sequence[str]],
         timeout_s: float,
         clock: Callable[[], float] = time.monotonic,

@@ -19,8 +19,7 @@ from kvtransfer.device import open_device
 from kvtransfer.host_memory import slots, taking
 from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Report
-from kvtransfer.stores import Distant
-from kvtransfer.stores.guarded import FAR_FETCHES, open_guarded
+from kvtransfer.stores.open import open_tiers
 from kvtransfer.worker.copier import Copier
 from kvtransfer.worker.dropped_puts import DroppedPuts
 from kvtransfer.worker.host_pool import HostPool
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from kvtransfer.config import TransferConfig
     from kvtransfer.device import Device, Event
     from kvtransfer.plan import Load, Plan, Put, Save
-    from kvtransfer.stores import Store
+    from kvtransfer.stores.interface import ChunkStore
     from kvtransfer.stores.shelf import Shelf
 
 Job = TypeVar("Job")
@@ -67,7 +66,7 @@ class Tiers:
     copier: WakeableCopier
     pool: HostPool
     device: Device
-    store: Store | None
+    store: ChunkStore | None
     """Guarded: it must not raise."""
     name: Callable[[str], str]
     """Key of a chunk to the base key of this rank's shard."""
@@ -100,7 +99,7 @@ class Executor:
         with taking(config.max_local_cpu_size, HostPool.nbytes(caches.chunk, count)):
             pool = HostPool(device, caches.chunk, count)
         metrics = Metrics()
-        store = open_guarded(config, caches.chunk, metrics, shelf)
+        store = open_tiers(config, caches.chunk, metrics, shelf)
         copier = WakeableCopier(partial(Copier.open, caches, pool, device))
         block_bytes = caches.chunk.nbytes * caches.block_tokens // caches.chunk.tokens
         tiers = Tiers(copier, pool, device, store, partial(names.shard, rank), block_bytes)
@@ -204,8 +203,7 @@ class Executor:
             return False
         payload = self._tiers.pool.payload(load.slot)
         found = store.get_into(self._tiers.name(load.key), payload, tenant_of(load.key))
-        if isinstance(store, Distant) and store.is_far:
-            self._fetches.widen(FAR_FETCHES)
+        self._fetches.widen(store.parallelism)
         self.metrics.add("fetch_seconds", time.monotonic() - began_s)
         self.metrics.add("fetched_bytes", len(payload) if found else 0)
         return found
