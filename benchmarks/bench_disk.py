@@ -25,6 +25,7 @@ from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.disk.direct_io import aligned_memory
 from kvtransfer.stores.disk.names import path_of
 from kvtransfer.stores.disk.store import DiskStore
+from kvtransfer.stores.formatted import FormattedStore
 
 if TYPE_CHECKING:
     from benchmarks.measure import Row
@@ -49,7 +50,9 @@ class Chunks:
         self._root = folder / "chunks"
         self._plain = folder / "plain"
         self._plain.mkdir()
-        self.store = DiskStore(str(self._root), self._chunk, replace(PATIENT, connections=callers))
+        self.store = FormattedStore(
+            DiskStore(str(self._root), replace(PATIENT, connections=callers)), self._chunk
+        )
         self._pool = ThreadPoolExecutor(callers)
         self._memory = [aligned_memory(nbytes) for _ in range(self.count)]
         random = np.random.default_rng(0)
@@ -132,12 +135,12 @@ def measure(folder: Path, nbytes: int, callers: int, rounds: int) -> list[Row]:
 def measure_index(folder: Path, rounds: int) -> Row:
     """From nothing to an index of a full folder: names and sizes, no contents."""
     chunk = ChunkFormat("split", "uint8", (1, 2, 256, 1, 2), 256, 1024)
-    with closing(DiskStore(str(folder), chunk, PATIENT)) as store:
+    with closing(FormattedStore(DiskStore(str(folder), PATIENT), chunk)) as store:
         for i in range(INDEXED):
             assert store.put(base_key("m", 1, 0, f"{i * 2**113:032x}"), memoryview(bytes(1024)))
     seconds = []
     for _ in range(rounds):
-        with closing(DiskStore(str(folder), chunk, PATIENT)) as store:
+        with closing(FormattedStore(DiskStore(str(folder), PATIENT), chunk)) as store:
             seconds.append(measured(store.room.take_stock).wall_s)
             assert len(store.room) == INDEXED
     return seconds_row("disk", f"index/{INDEXED}", "kvtransfer", seconds)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from kvtransfer.errors import ConfigError, StoreError
 from kvtransfer.host_memory import slots
 from kvtransfer.stores import StoreSettings
+from kvtransfer.stores.schemes import scheme_of
 from kvtransfer.urls import masked
 
 if TYPE_CHECKING:
@@ -20,14 +21,13 @@ if TYPE_CHECKING:
     from kvtransfer.stores.redis.server import Server
 
 _LOG = logging.getLogger("kvtransfer")
-_REDIS = ("redis://", "rediss://", "unix://", "redis-", "rediss-")
 
 
 def tell_opening(config: TransferConfig, chunk: ChunkFormat, ranks: int) -> None:
     """Log it, from a thread of its own where a server is asked: nothing waits for its answer."""
     said = "; ".join([_chunks(config, chunk, ranks), *_tiers(config)])
     url = config.remote_url
-    if url is None or not url.startswith(_REDIS):
+    if url is None or not scheme_of(url).is_redis_server:
         _LOG.info("%s", said)
         return
     Thread(

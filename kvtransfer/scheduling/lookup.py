@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kvtransfer.scheduling.located import NOTHING, Located
 from kvtransfer.scheduling.questions import Question, Questions
-from kvtransfer.stores.guarded import open_guarded
+from kvtransfer.stores.open import open_tiers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,7 +50,7 @@ class Lookup:
             names: the keys of entries there.
             shelf: what ``memory://`` holds, shared with the executor.
         """
-        store = open_guarded(config, chunk, shelf=shelf)
+        store = open_tiers(config, chunk, shelf=shelf)
         return None if store is None else cls(store, names.shards, config.lookup_timeout_ms / 1000)
 
     def __init__(

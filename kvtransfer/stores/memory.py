@@ -1,67 +1,94 @@
-"""Chunks in a caller's memory: the store contract's simplest answer."""
+"""Entries in a caller's memory: the simplest store that keeps the contract."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
-from kvtransfer.stores.record import ChunkRecord, whole
+from kvtransfer.stores.interface import Store, StoredEntry
+from kvtransfer.stores.record import ChunkRecord
+from kvtransfer.stores.schemes import unknown_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from kvtransfer.chunks.layout import ChunkFormat
-    from kvtransfer.stores import StoreSettings
+    from kvtransfer.stores.record import ChunkFacts
+    from kvtransfer.stores.settings import StoreSettings
 
 
-class MemoryStore:
+class MemoryStore(Store):
     """Copies of the payloads it was given; nothing is ever evicted, so mind the room."""
 
+    @classmethod
+    def open(cls, url: str, settings: StoreSettings) -> MemoryStore:
+        """See :class:`Store`."""
+        cls.check(url, settings)
+        return cls(settings)
+
+    @classmethod
+    def check(cls, url: str, settings: StoreSettings) -> None:
+        """See :class:`Store`; ``memory://`` has no more parts."""
+        if url != "memory://":
+            raise unknown_store(url)
+
     def __init__(
-        self,
-        chunk: ChunkFormat,
-        settings: StoreSettings,
-        *,
-        clock: Callable[[], float] = time.monotonic,
+        self, settings: StoreSettings, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._chunk = chunk
         self._ttl_s = settings.ttl_s
         self._hit_ttl_s = settings.hit_ttl_s
         self._seals = settings.seals
         self._shelf = settings.shelf
         self._clock = clock
 
-    def contains(self, keys: Sequence[str]) -> list[bool]:
-        """See :class:`kvtransfer.stores.Store`."""
+    def contains(self, keys: Sequence[str], nbytes: int | None = None) -> list[bool]:
+        """See :class:`Store`."""
         with self._shelf.lock:
             return [self._has_both_halves(key) for key in keys]
 
-    def get_into(self, key: str, payload: memoryview, tenant: str = "") -> bool:
-        """See :class:`kvtransfer.stores.Store`."""
-        target = whole(payload, self._chunk)
+    def get_into(self, key: str, buffer: memoryview, tenant: str = "") -> ChunkRecord | None:
+        """See :class:`Store`."""
         with self._shelf.lock:
             record = self._record(key)
-            if record is not None:
+            if record is not None and record.identity.nbytes <= len(buffer):
+                target = buffer[: record.identity.nbytes]
                 target[:] = self._shelf.payloads[key]
                 if self._seals.open_whole(record, target, tenant):
                     self._live_on(key, self._hit_ttl_s)
-                    return True
+                    return record
             self._shelf.remove(key)
-        return False
+        return None
 
-    def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
-        """See :class:`kvtransfer.stores.Store`."""
-        source = whole(payload, self._chunk)
+    def put(self, key: str, payload: memoryview, facts: ChunkFacts, tenant: str = "") -> bool:
+        """See :class:`Store`."""
         with self._shelf.lock:
-            if not self._seals.know(self._record(key)):
-                with self._seals.sealed(key, self._chunk, source, tenant) as sealed:
+            record = self._record(key)
+            if record is None or not self._seals.keep(record, facts, len(payload)):
+                with self._seals.sealed(key, facts, payload, tenant) as sealed:
                     self._shelf.records[key] = sealed.record().to_fields()
                     self._shelf.payloads[key] = bytes(sealed.payload)
             self._live_on(key, self._ttl_s)
         return True
 
+    def entries(self) -> Iterator[StoredEntry]:
+        """See :class:`Store`."""
+        with self._shelf.lock:
+            records = [self._record(key) for key in list(self._shelf.records)]
+        for record in records:
+            if record is not None:
+                yield StoredEntry.of(record)
+
+    def stat(self, key: str) -> ChunkRecord | None:
+        """See :class:`Store`."""
+        with self._shelf.lock:
+            return self._record(key)
+
+    def remove(self, key: str) -> None:
+        """See :class:`Store`."""
+        with self._shelf.lock:
+            self._shelf.remove(key)
+
     def close(self) -> None:
-        """See :class:`kvtransfer.stores.Store`."""
+        """See :class:`Store`."""
 
     def _live_on(self, key: str, ttl_s: int | None) -> None:
         if ttl_s is not None:
@@ -72,10 +99,12 @@ class MemoryStore:
         return key in self._shelf.records and key in self._shelf.payloads
 
     def _record(self, key: str) -> ChunkRecord | None:
-        """Of a chunk of ours under ``key``, whose payload has the right length; None otherwise."""
-        if not self._has_both_halves(key) or len(self._shelf.payloads[key]) != self._chunk.nbytes:
+        """The record of ``key`` whose payload is as long as it says; None otherwise."""
+        if not self._has_both_halves(key):
             return None
-        return ChunkRecord.read(self._shelf.records[key], key, self._chunk)
+        record = ChunkRecord.read(self._shelf.records[key], key)
+        is_whole = record and record.identity.nbytes == len(self._shelf.payloads[key])
+        return record if is_whole else None
 
     def _expire(self, key: str) -> None:
         expiry_s = self._shelf.expiries_s.get(key)

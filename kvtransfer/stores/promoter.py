@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kvtransfer.metrics import Metrics
-    from kvtransfer.stores import Store
+    from kvtransfer.stores.interface import ChunkStore
 
 # A chunk each; when all are taken a promotion is dropped rather than waited for.
 _BUFFERS = 4
@@ -27,7 +27,7 @@ class _Promotion:
     key: str
     payload: memoryview
     tenant: str
-    stores: Sequence[Store]
+    stores: Sequence[ChunkStore]
 
 
 class Promoter:
@@ -43,7 +43,9 @@ class Promoter:
             self._write, self._drop, _BUFFERS + 1, "kvtransfer-promote"
         )
 
-    def offer(self, key: str, payload: memoryview, tenant: str, stores: Sequence[Store]) -> None:
+    def offer(
+        self, key: str, payload: memoryview, tenant: str, stores: Sequence[ChunkStore]
+    ) -> None:
         """Put ``payload``, flat bytes and read only during the call, into ``stores`` later."""
         try:
             buffer = self._buffers.get_nowait()

@@ -6,18 +6,32 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kvtransfer.chunks.keys import parse_base_key
+from kvtransfer.chunks.keys import BaseKey, base_key, parse_base_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kvtransfer.chunks.layout import ChunkFormat
 
-CODEC = "naive"
-"""How payloads are written: as they are."""
-
 _TEXTS = ("model_name", "format", "chunk_hash", "layout", "dtype", "seal")
 _INTEGERS = ("world_size", "worker_id", "tokens", "nbytes", "created")
+
+
+@dataclass(frozen=True)
+class ChunkFacts:
+    """What a payload means, however long its stored form is."""
+
+    format: str
+    """Name of the codec that wrote the payload."""
+    layout: str
+    dtype: str
+    shape: tuple[int, ...]
+    tokens: int
+
+    @classmethod
+    def of(cls, chunk: ChunkFormat, codec: str) -> ChunkFacts:
+        """Describe payloads that ``codec`` makes of chunks."""
+        return cls(codec, chunk.layout, chunk.dtype, chunk.shape, chunk.tokens)
 
 
 @dataclass(frozen=True)
@@ -45,25 +59,39 @@ class Identity:
 
     @classmethod
     def of(
-        cls, key: str, chunk: ChunkFormat, *, created: int, seal: str, nonce: bytes = b""
+        cls,
+        key: str,
+        facts: ChunkFacts,
+        *,
+        nbytes: int,
+        created: int,
+        seal: str,
+        nonce: bytes = b"",
     ) -> Identity:
-        """Of a payload of ``chunk`` that is put under the base key ``key``."""
-        owner = parse_base_key(key)
+        """Identify a payload of ``nbytes`` as stored that is put under the base key ``key``."""
         return cls(
-            model_name=owner.model_name,
-            format=CODEC,
-            world_size=owner.world_size,
-            worker_id=owner.worker_id,
-            chunk_hash=owner.chunk_hash,
-            layout=chunk.layout,
-            dtype=chunk.dtype,
-            shape=chunk.shape,
-            tokens=chunk.tokens,
-            nbytes=chunk.nbytes,
+            **vars(parse_base_key(key)),
+            **vars(facts),
+            nbytes=nbytes,
             created=created,
             seal=seal,
             nonce=nonce,
         )
+
+    @property
+    def facts(self) -> ChunkFacts:
+        """What the payload means."""
+        return ChunkFacts(self.format, self.layout, self.dtype, self.shape, self.tokens)
+
+    @property
+    def owner(self) -> BaseKey:
+        """The parts of the base key."""
+        return BaseKey(self.model_name, self.world_size, self.worker_id, self.chunk_hash)
+
+    @property
+    def key(self) -> str:
+        """The base key."""
+        return base_key(self.model_name, self.world_size, self.worker_id, self.chunk_hash)
 
     def to_fields(self) -> dict[str, str]:
         """Field names and values as a store keeps them."""
@@ -77,11 +105,6 @@ class Identity:
     def to_bytes(self) -> bytes:
         """Canonical JSON: what a tag covers beside the payload."""
         return json.dumps(self.to_fields(), sort_keys=True, separators=(",", ":")).encode()
-
-    def matches(self, key: str, chunk: ChunkFormat) -> bool:
-        """Whether this is the identity of ``key`` in the format of ``chunk``."""
-        ours = Identity.of(key, chunk, created=self.created, seal=self.seal, nonce=self.nonce)
-        return self == ours
 
 
 @dataclass(frozen=True)
@@ -101,6 +124,7 @@ class ChunkRecord:
         if not all(isinstance(text, str) for text in fields.values()):
             return None
         try:
+            "".join(fields.values()).encode()  # lone surrogates are no text
             identity = Identity(
                 model_name=fields["model_name"],
                 format=fields["format"],
@@ -118,18 +142,26 @@ class ChunkRecord:
         return record if record.to_fields() == fields else None
 
     @classmethod
-    def read(cls, fields: Mapping[str, str], key: str, chunk: ChunkFormat) -> ChunkRecord | None:
-        """The record of ``key`` in the format of ``chunk``; None for any other, or none at all."""
+    def read(cls, fields: Mapping[str, str], key: str) -> ChunkRecord | None:
+        """Return the record of ``key`` that ``fields`` are; None for any other, or none at all."""
         record = cls.from_fields(fields)
-        return record if record is not None and record.identity.matches(key, chunk) else None
+        return record if record is not None and record.names(key) else None
+
+    def names(self, key: str) -> bool:
+        """Whether this is the record of ``key``."""
+        return self.identity.owner == parse_base_key(key)
+
+    def says(self, facts: ChunkFacts, nbytes: int) -> bool:
+        """Whether the payload means ``facts`` and has ``nbytes`` as stored."""
+        return self.identity.facts == facts and self.identity.nbytes == nbytes
 
     def to_fields(self) -> dict[str, str]:
         """Field names and values as a store keeps them."""
         return {**self.identity.to_fields(), "tag": self.tag.hex()}
 
 
-def whole(payload: memoryview, chunk: ChunkFormat) -> memoryview:
-    """``payload`` as flat bytes.
+def as_chunk_bytes(payload: memoryview, chunk: ChunkFormat) -> memoryview:
+    """Return ``payload`` as flat bytes.
 
     Raises:
         ValueError: it isn't exactly one chunk long.

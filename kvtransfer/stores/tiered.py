@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from kvtransfer.stores import Distant
 from kvtransfer.stores.promoter import Promoter
-from kvtransfer.stores.record import whole
+from kvtransfer.stores.record import as_chunk_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kvtransfer.chunks.layout import ChunkFormat
     from kvtransfer.metrics import Metrics
-    from kvtransfer.stores import Store
+    from kvtransfer.stores.interface import ChunkStore
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Tier:
 
     name: str
     """``{name}_fetched_tokens`` counts what it served."""
-    store: Store
+    store: ChunkStore
     """Guarded: it must not raise."""
 
 
@@ -38,6 +37,15 @@ class TieredStore:
         self._promoter: Promoter | None = None
         """Made with the first promotion: a scheduler's side never has one."""
         self._lock = Lock()
+
+    @property
+    def parallelism(self) -> int:
+        """See :class:`kvtransfer.stores.interface.Store`; what the farthest tier wants."""
+        return max(tier.store.parallelism for tier in self._tiers)
+
+    def open_breakers(self) -> int:
+        """Count the breakers that are open in all tiers."""
+        return sum(tier.store.open_breakers() for tier in self._tiers)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -55,11 +63,11 @@ class TieredStore:
         return [found.get(key) for key in keys]
 
     def contains(self, keys: Sequence[str]) -> list[bool]:
-        """See :class:`kvtransfer.stores.Store`; whether any tier has it."""
+        """See :class:`kvtransfer.stores.interface.ChunkStore`; whether any tier has it."""
         return [tier is not None for tier in self.locate(keys)]
 
     def get_into(self, key: str, payload: memoryview, tenant: str = "") -> bool:
-        """See :class:`kvtransfer.stores.Store`; from the fastest tier that has it."""
+        """See :class:`kvtransfer.stores.interface.ChunkStore`; from the fastest tier that has it."""
         for depth, tier in enumerate(self._tiers):
             if tier.store.get_into(key, payload, tenant):
                 self._metrics.add(f"{tier.name}_fetched_tokens", self._chunk.tokens)
@@ -68,17 +76,12 @@ class TieredStore:
         return False
 
     def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
-        """See :class:`kvtransfer.stores.Store`; into each tier, True when any took it."""
+        """See :class:`kvtransfer.stores.interface.ChunkStore`; into each tier, True when any took it."""
         taken = [tier.store.put(key, payload, tenant) for tier in self._tiers]
         return any(taken)
 
-    @property
-    def is_far(self) -> bool:
-        """See :class:`kvtransfer.stores.Distant`; whether any tier is."""
-        return any(isinstance(tier.store, Distant) and tier.store.is_far for tier in self._tiers)
-
     def close(self) -> None:
-        """See :class:`kvtransfer.stores.Store`; promotions that wait are dropped."""
+        """See :class:`kvtransfer.stores.interface.ChunkStore`; promotions that wait are dropped."""
         if self._promoter is not None:
             self._promoter.close()
         for tier in self._tiers:
@@ -88,7 +91,7 @@ class TieredStore:
         """Into the ``depth`` tiers that are faster than the one which served."""
         if depth > 0:
             faster = [tier.store for tier in self._tiers[:depth]]
-            self._begun().offer(key, whole(payload, self._chunk), tenant, faster)
+            self._begun().offer(key, as_chunk_bytes(payload, self._chunk), tenant, faster)
 
     def _begun(self) -> Promoter:
         with self._lock:

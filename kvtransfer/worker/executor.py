@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from kvtransfer.device import open_device
 from kvtransfer.host_memory import slots, taking
 from kvtransfer.metrics import Metrics
-from kvtransfer.stores.guarded import open_guarded
+from kvtransfer.stores.open import open_tiers
 from kvtransfer.worker.copier import Copier
 from kvtransfer.worker.fetches import Fetches
 from kvtransfer.worker.host_pool import HostPool
@@ -73,7 +73,7 @@ class Executor:
             copier=WakeableCopier(partial(Copier.open, caches, pool, device)),
             pool=pool,
             device=device,
-            store=open_guarded(config, caches.chunk, metrics, shelf),
+            store=open_tiers(config, caches.chunk, metrics, shelf),
             name=partial(names.shard, rank),
             block_bytes=caches.chunk.nbytes * caches.block_tokens // caches.chunk.tokens,
         )

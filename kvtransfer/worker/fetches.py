@@ -7,8 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kvtransfer.chunks.keys import tenant_of
-from kvtransfer.stores import Distant
-from kvtransfer.stores.guarded import FAR_FETCHES
 from kvtransfer.worker.priority_pool import PriorityPool
 
 if TYPE_CHECKING:
@@ -58,8 +56,7 @@ class Fetches:
             return False
         payload = self._tiers.pool.payload(load.slot)
         found = store.get_into(self._tiers.name(load.key), payload, tenant_of(load.key))
-        if isinstance(store, Distant) and store.is_far:
-            self._threads.widen(FAR_FETCHES)
+        self._threads.widen(store.parallelism)
         self._metrics.add("fetch_seconds", time.monotonic() - began_s)
         self._metrics.add("fetched_bytes", len(payload) if found else 0)
         return found

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kvtransfer.device import Device
-    from kvtransfer.stores import Store
+    from kvtransfer.stores.interface import ChunkStore
     from kvtransfer.worker.host_pool import HostPool
     from kvtransfer.worker.wakeable import WakeableCopier
 
@@ -21,7 +21,7 @@ class Tiers:
     copier: WakeableCopier
     pool: HostPool
     device: Device
-    store: Store | None
+    store: ChunkStore | None
     """Must be guarded, so that it raises nothing; None where chunks stay in host memory."""
     name: Callable[[str], str]
     """Turns a chunk's key into the base key of this rank's shard in the store."""

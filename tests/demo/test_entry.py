@@ -4,9 +4,8 @@ from redis import Redis
 from demo.entry import read_entry
 from kvtransfer.chunks.keys import base_key
 from kvtransfer.chunks.layout import ChunkFormat
-from kvtransfer.stores import StoreSettings
+from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.embedded.server import EmbeddedServer
-from kvtransfer.stores.redis.store import RedisStore
 
 CHUNK = ChunkFormat("split", "float32", (2, 2, 16, 1, 4), tokens=16, nbytes=1024)
 
@@ -23,7 +22,7 @@ def test_an_empty_server_shows_nothing(server):
 
 def test_an_entry_is_what_the_store_has_put(server):
     keys = [base_key("model", 1, 0, digit * 32) for digit in "ba"]
-    store = RedisStore(server.url, CHUNK, StoreSettings())
+    store = open_store(server.url, CHUNK, StoreSettings())
     for key in keys:
         store.put(key, memoryview(bytes(CHUNK.nbytes)))
     store.close()

@@ -192,7 +192,9 @@ LANES = {"staged": staged, "direct": direct, "pages": pages}
 
 
 class SimStore:
-    """A store whose client touches the slots; see :class:`kvtransfer.stores.Store`."""
+    """A store whose client touches the slots; see :class:`kvtransfer.stores.ChunkStore`."""
+
+    parallelism = 1
 
     def __init__(self, engine):
         self._engine = engine
@@ -230,6 +232,9 @@ class Later:
         future = Future()
         self.waiting.append(lambda: future.set_result(function()))
         return future
+
+    def widen(self, threads):
+        """There is no number of threads here."""
 
     def write_behind(self, write, drop, limit, name):
         return Queue(self.waiting, write)

@@ -18,6 +18,7 @@ from kvtransfer.chunks.keys import base_key
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.embedded.server import EmbeddedServer
+from kvtransfer.stores.formatted import FormattedStore
 from kvtransfer.stores.guarded import GuardedStore
 from kvtransfer.stores.redis.store import RedisStore
 from tests.faults.proxy import Proxy
@@ -58,15 +59,6 @@ class Wrong(AssertionError):
     """A promise was broken."""
 
 
-class TimedStore(RedisStore):
-    """A store whose calls each have as long as the arena says when they begin."""
-
-    allowed_s: Callable[[], float]
-
-    def _deadline_s(self) -> float:
-        return time.monotonic() + self.allowed_s()
-
-
 class Arena:
     """Keys are numbers here; a new one for each purpose, as payloads follow from them."""
 
@@ -87,9 +79,9 @@ class Arena:
 
     def open_store(self) -> GuardedStore:
         """One more, through the proxy."""
-        store = TimedStore(self.url, CHUNK, StoreSettings(timeout_s=DEADLINE_S))
-        store.allowed_s = lambda: self.allowed_s
-        return GuardedStore(store, self.url, clock=lambda: self.now_s)
+        entries = RedisStore(self.url, StoreSettings(timeout_s=DEADLINE_S))
+        entries._servers.begin = lambda: time.monotonic() + self.allowed_s
+        return GuardedStore(FormattedStore(entries, CHUNK), self.url, clock=lambda: self.now_s)
 
     @contextmanager
     def allowing(self, seconds: float) -> Iterator[None]:

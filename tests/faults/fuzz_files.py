@@ -21,6 +21,7 @@ from kvtransfer.chunks.keys import base_key
 from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.disk.names import new_temporary, path_of
 from kvtransfer.stores.disk.store import DiskStore
+from kvtransfer.stores.formatted import FormattedStore
 from kvtransfer.testing import CHUNK, PAYLOAD, get
 from tests.faults.hostile_files import KINDS, remove
 from tests.stores.disk.another_user import IS_ANOTHER, NOBODY, ROOT, become_nobody
@@ -70,7 +71,7 @@ class Field:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.store = DiskStore(str(root), CHUNK, StoreSettings(timeout_s=HANG_S))
+        self.store = FormattedStore(DiskStore(str(root), StoreSettings(timeout_s=HANG_S)), CHUNK)
         self._must(self.store.put(OURS, memoryview(PAYLOAD)), "a first chunk was not taken")
         self._good = (root / path_of(OURS)).read_bytes()
 
@@ -98,9 +99,9 @@ class Field:
         elif call == "lookup":
             self.store.contains([OURS, key])
         elif call == "list":
-            self.store.room.take_stock()
+            self.store.store.room.take_stock()
         elif chance.random() < 0.1:
-            self.store.room.free(2 * len(self._good))
+            self.store.store.room.free(2 * len(self._good))
 
     def _serves_others(self) -> None:
         self._must(self.store.put(OURS, memoryview(PAYLOAD)), "another chunk is not taken")
@@ -132,7 +133,9 @@ def fuzz(root: Path, cases: int, seed: int) -> None:
 
 def share(root: Path, until: int) -> None:
     """As another user, until the process ``until`` is gone: put a chunk, have it, again."""
-    with closing(DiskStore(str(root), CHUNK, StoreSettings(timeout_s=HANG_S))) as store:
+    with closing(
+        FormattedStore(DiskStore(str(root), StoreSettings(timeout_s=HANG_S)), CHUNK)
+    ) as store:
         become_nobody()
         while os.getppid() == until:
             key = base_key("org/another-user", 1, 0, f"{random.randrange(100):032x}")

@@ -32,6 +32,7 @@ from kvtransfer.stores.tiered import Tier, TieredStore
 from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD
 from tests.faults import replies
 from tests.faults.lying_server import LyingServer
+from tests.stores.redis.wire.values import read_value_into
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,7 +113,7 @@ def _check_parser(chance: random.Random) -> None:
     target = bytearray(10)
     reads: tuple[Callable[[], object], ...] = (
         parser.read_reply,
-        partial(parser.read_value_into, memoryview(target)),
+        partial(read_value_into, parser, memoryview(target)),
         partial(parser.read_counts, chance.randrange(1, 5)),
     )
     if isinstance(parser, AskingParser):  # redis-py asks for replies alone

@@ -11,7 +11,7 @@ from kvtransfer.chunks.keys import EntryKeys
 from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.config import TransferConfig
 from kvtransfer.plan import Load, Plan, Report, Save
-from kvtransfer.stores.redis.store import RedisStore
+from kvtransfer.stores.redis.one_server import OneServer
 from kvtransfer.worker.executor import Executor
 from tests.faults.arena import DEADLINE_S, PATIENCE_S, SLACK_S
 from tests.faults.known import LINE, SERVER
@@ -88,7 +88,7 @@ def test_a_load_ends_well_or_as_failed_and_in_time(arena, fault, monkeypatch):
         it.save(other := f"{arena.fresh():032x}", BACK)
         return it.load(other, AGAIN)
 
-    monkeypatch.setattr(RedisStore, "_deadline_s", deadline_s)
+    monkeypatch.setattr(OneServer, "begin", deadline_s)
     key = f"{arena.fresh():032x}"
     with engine(arena) as it:
         expected = it.blocks(OUT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kvtransfer.stores import open_store
+from kvtransfer.stores.open import open_entries
 
 
 class RedisBacking:
@@ -12,6 +13,9 @@ class RedisBacking:
 
     def open(self, chunk, settings):
         return open_store(self.url, chunk, settings)
+
+    def entries(self, settings):
+        return open_entries(self.url, settings)
 
     def payload(self, key):
         return self.client.get(f"{key}_bytes")

@@ -12,6 +12,7 @@ import redis
 
 from kvtransfer.errors import PartError, StoreError
 from kvtransfer.stores import StoreSettings, open_store
+from kvtransfer.stores.formatted import FormattedStore
 from kvtransfer.stores.guarded import GuardedStore
 from kvtransfer.stores.memory import MemoryStore
 from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD, FlakyStore, SlowStore, get
@@ -63,13 +64,13 @@ def test_a_store_that_is_down_is_left_alone_and_found_again(clock):
 
 
 def test_a_part_that_is_down_leaves_the_rest_in_use(clock, caplog):
-    class Half(MemoryStore):
+    class Half(FormattedStore):
         def get_into(self, key, payload, tenant=""):
             if key == KEY:
                 raise PartError("half://: this part is down")
             return super().get_into(key, payload, tenant)
 
-    store = GuardedStore(Half(CHUNK, StoreSettings()), "half://", clock=clock)
+    store = GuardedStore(Half(MemoryStore(StoreSettings()), CHUNK), "half://", clock=clock)
     store.put(OTHER_KEY, memoryview(PAYLOAD))
     with caplog.at_level(logging.WARNING, "kvtransfer"):
         assert [get(store, KEY) for _ in range(10)] == [None] * 10
@@ -91,7 +92,7 @@ def test_logs_once_a_minute_with_address_and_cause_but_no_secret(clock, caplog):
 
 
 def test_a_fault_of_ours_is_a_miss_that_leaves_the_store_in_use(clock, caplog):
-    class Faulty(MemoryStore):
+    class Faulty(FormattedStore):
         def get_into(self, key, payload, tenant=""):
             if key == KEY:
                 raise RecursionError("one\r\nforged line \x1b[31m")
@@ -100,7 +101,9 @@ def test_a_fault_of_ours_is_a_miss_that_leaves_the_store_in_use(clock, caplog):
         def contains(self, keys):
             raise TypeError("'int' object is not iterable")
 
-    store = GuardedStore(Faulty(CHUNK, StoreSettings()), "faulty://u:t0ps3cret@h", clock=clock)
+    store = GuardedStore(
+        Faulty(MemoryStore(StoreSettings()), CHUNK), "faulty://u:t0ps3cret@h", clock=clock
+    )
     store.put(OTHER_KEY, memoryview(PAYLOAD))
     with caplog.at_level(logging.WARNING, "kvtransfer"):
         for second in range(130):
@@ -118,11 +121,11 @@ def test_a_fault_of_ours_is_a_miss_that_leaves_the_store_in_use(clock, caplog):
 
 
 def test_what_a_server_says_is_one_line_of_the_log(clock, caplog):
-    class Rude(MemoryStore):
+    class Rude(FormattedStore):
         def contains(self, keys):
             raise StoreError("rude://h: ERR \n2026-01-01 CRITICAL forged \x1b[31m" + "x" * 10_000)
 
-    store = GuardedStore(Rude(CHUNK, StoreSettings()), "rude://h", clock=clock)
+    store = GuardedStore(Rude(MemoryStore(StoreSettings()), CHUNK), "rude://h", clock=clock)
     with caplog.at_level(logging.WARNING, "kvtransfer"):
         store.contains([KEY])
     (record,) = caplog.records

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from kvtransfer.stores.formatted import FormattedStore
 from kvtransfer.stores.memory import MemoryStore
 from kvtransfer.stores.shelf import Shelf
-from kvtransfer.testing import StoreContract
+from kvtransfer.testing import EntryContract, StoreContract
 from tests.stores.seals.seal_contract import SealContract
 
 
@@ -16,8 +17,11 @@ class MemoryBacking:
         self.now_s = 1000.0
 
     def open(self, chunk, settings):
+        return FormattedStore(self.entries(settings), chunk)
+
+    def entries(self, settings):
         shared = replace(settings, shelf=self.shelf)
-        return MemoryStore(chunk, shared, clock=lambda: self.now_s)
+        return MemoryStore(shared, clock=lambda: self.now_s)
 
     def payload(self, key):
         return self.shelf.payloads.get(key)
@@ -46,6 +50,10 @@ def backing():
 
 
 class TestMemoryStore(StoreContract):
+    pass
+
+
+class TestEntriesInMemory(EntryContract):
     pass
 
 

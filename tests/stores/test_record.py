@@ -10,7 +10,7 @@ from kvtransfer.chunks.keys import base_key
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.stores.disk.chunk_file import _MAGIC, decode_fields
 from kvtransfer.stores.disk.direct_io import BLOCK_BYTES
-from kvtransfer.stores.record import CODEC, ChunkRecord, Identity, whole
+from kvtransfer.stores.record import ChunkFacts, ChunkRecord, Identity, as_chunk_bytes
 
 small = st.integers(0, 2**40)
 identities = st.builds(
@@ -34,10 +34,11 @@ names = sorted([field.name for field in fields(Identity)] + ["tag"])
 
 CHUNK = ChunkFormat("split", "float16", (2, 3), 3, 12)
 KEY = base_key("a/b@c d", 4, 3, "0" * 32)
+FACTS = ChunkFacts.of(CHUNK, "naive")
 
 
 def put_record():
-    identity = Identity.of(KEY, CHUNK, created=1_700_000_000, seal="xxh3")
+    identity = Identity.of(KEY, FACTS, nbytes=12, created=1_700_000_000, seal="xxh3")
     return ChunkRecord(identity, b"12345678")
 
 
@@ -71,19 +72,20 @@ def test_numbers_are_read_as_strictly_as_they_are_written(record, name, form):
 
 def test_a_record_is_that_of_its_key_and_format_only():
     fields = put_record().to_fields()
-    assert ChunkRecord.read(fields, KEY, CHUNK) == put_record()
+    assert ChunkRecord.read(fields, KEY) == put_record()
+    assert put_record().says(FACTS, 12)
+    assert not put_record().says(FACTS, 11)
     for other in ("x@4@3@0", "a/b%40c%20d@5@3@0", "a/b%40c%20d@4@2@0", "a/b%40c%20d@4@3@1"):
-        assert ChunkRecord.read(fields, other[:-1] + other[-1] * 32, CHUNK) is None
+        assert ChunkRecord.read(fields, other[:-1] + other[-1] * 32) is None
     for change in (
         {"layout": "content"},
         {"dtype": "bfloat16"},
         {"shape": (3, 2)},
         {"tokens": 2},
-        {"nbytes": 11},
     ):
-        assert ChunkRecord.read(fields, KEY, replace(CHUNK, **change)) is None
-    assert ChunkRecord.read({**fields, "format": "zip"}, KEY, CHUNK) is None
-    assert fields["format"] == CODEC
+        assert not put_record().says(replace(FACTS, **change), 12)
+    assert not put_record().says(replace(FACTS, format="zip"), 12)
+    assert fields["format"] == "naive"
 
 
 @given(identities, identities)
@@ -98,14 +100,14 @@ def test_a_record_of_the_first_format_is_none():
         "shape": "2,3", "xxh3": "0" * 16, "world_size": "4", "worker_id": "3", "tokens": "3",
         "nbytes": "12", "created": "1700000000",
     }  # fmt: skip
-    assert ChunkRecord.read(old, KEY, CHUNK) is None
+    assert ChunkRecord.read(old, KEY) is None
 
 
 def test_a_payload_is_flat_bytes_of_one_chunk():
     words = memoryview(bytearray(b"twelve bytes")).cast("H")
-    assert whole(words, CHUNK) == memoryview(b"twelve bytes")
+    assert as_chunk_bytes(words, CHUNK) == memoryview(b"twelve bytes")
     with pytest.raises(ValueError, match="10 bytes; a chunk here has 12"):
-        whole(words[:5], CHUNK)
+        as_chunk_bytes(words[:5], CHUNK)
 
 
 anything = st.recursive(

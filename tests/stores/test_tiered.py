@@ -16,8 +16,10 @@ from kvtransfer.config import TransferConfig
 from kvtransfer.errors import ConfigError
 from kvtransfer.metrics import Metrics
 from kvtransfer.stores import StoreSettings
-from kvtransfer.stores.guarded import GuardedStore, open_guarded
+from kvtransfer.stores.formatted import FormattedStore
+from kvtransfer.stores.guarded import GuardedStore
 from kvtransfer.stores.memory import MemoryStore
+from kvtransfer.stores.open import open_tiers
 from kvtransfer.stores.tiered import Tier, TieredStore
 from kvtransfer.testing import (
     ABSENT_KEY,
@@ -35,11 +37,11 @@ from tests.stores.disk.disk_writer import key_of
 LIMIT_S = 30.0
 
 
-class Watched(MemoryStore):
+class Watched(FormattedStore):
     """Notes what it is asked; its puts wait for ``open``."""
 
     def __init__(self):
-        super().__init__(CHUNK, StoreSettings())
+        super().__init__(MemoryStore(StoreSettings()), CHUNK)
         self.asked = []
         self.tenants = []
         self.open = Event()
@@ -195,7 +197,7 @@ def test_closing_drops_what_waits_and_closes_each_tier(tiers, disk, remote):
 @pytest.mark.parametrize("broken", ["disk", "remote"])
 def test_a_tier_that_is_down_costs_only_what_it_held(broken, metrics):
     well = Watched()
-    flaky = FlakyStore(MemoryStore(CHUNK, StoreSettings()), itertools.repeat(True))
+    flaky = FlakyStore(FormattedStore(MemoryStore(StoreSettings()), CHUNK), itertools.repeat(True))
     down = GuardedStore(flaky, "flaky://")
     stores = {name: down if name == broken else well for name in ("disk", "remote")}
     with closing(tiered(metrics, **stores)) as store:
@@ -223,20 +225,20 @@ def configured(**settings):
     config = TransferConfig.of(chunk_size=CHUNK.tokens, **settings)
     metrics = Metrics()
     with (
-        closing(open_guarded(config, CHUNK)) as lookup,
-        closing(open_guarded(config, CHUNK, metrics)) as executor,
+        closing(open_tiers(config, CHUNK)) as lookup,
+        closing(open_tiers(config, CHUNK, metrics)) as executor,
     ):
         yield executor, lookup, metrics
 
 
 def test_nothing_configured_is_no_store():
-    assert open_guarded(TransferConfig.of(), CHUNK) is None
+    assert open_tiers(TransferConfig.of(), CHUNK) is None
 
 
 def test_a_folder_without_a_size_is_refused(tmp_path):
     config = TransferConfig.of(local_storage=str(tmp_path))
     with pytest.raises(ConfigError, match="raise max_local_storage_size"):
-        open_guarded(config, CHUNK)
+        open_tiers(config, CHUNK)
 
 
 def test_both_sides_see_the_disk(tmp_path):

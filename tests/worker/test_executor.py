@@ -73,7 +73,7 @@ class Bench:
 class Gate:
     """A store that lets calls through while ``open`` is set."""
 
-    is_far = False
+    parallelism = 1
 
     def __init__(self, store):
         self._store = store
@@ -309,7 +309,7 @@ def test_fetches_go_by_priority():
 
 def test_a_store_that_turns_out_to_be_far_away_is_asked_for_more_at_once():
     with bench(fetches=1) as it:
-        it.gate.is_far = True
+        it.gate.parallelism = 16
         it.until("loaded", it.load(A, 0, fetch=True))
         both = Barrier(2, timeout=FOREVER_S)
         it.gate.get_into = lambda *_: both.wait() >= 0

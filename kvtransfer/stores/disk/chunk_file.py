@@ -1,6 +1,6 @@
-"""One chunk as a file: its payload, and in a last block of its own the record of it.
+"""One entry as a file: its payload, padded to whole sectors, and in a last sector its record.
 
-The payload goes between the file and the caller's memory, but for the tail that fills no block.
+The payload goes between the file and the caller's memory, but for the tail that fills no sector.
 Where it is long, threads move it in pieces while the caller computes its checksum.
 """
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
 
-    from kvtransfer.chunks.layout import ChunkFormat
     from kvtransfer.stores.seals.in_use import Seals
     from kvtransfer.stores.seals.seal import Sealed
 
@@ -32,15 +31,16 @@ _WRITTEN_AT_ONCE_BYTES = 4 << 20
 _LEAST_LANES = 4
 
 
-class ChunkFiles:
-    """Reads and writes files of chunks of one format; safe to call from several threads."""
+def file_bytes(payload_bytes: int) -> int:
+    """Return the length of the file of an entry whose payload has ``payload_bytes`` as stored."""
+    return padded(payload_bytes) + BLOCK_BYTES
 
-    def __init__(self, chunk: ChunkFormat, seals: Seals, callers: int) -> None:
-        self.nbytes = padded(chunk.nbytes) + BLOCK_BYTES
-        """Of every file."""
-        self._chunk = chunk
+
+class ChunkFiles:
+    """Reads and writes files of entries; safe to call from several threads."""
+
+    def __init__(self, seals: Seals, callers: int) -> None:
         self._seals = seals
-        self._body_bytes = chunk.nbytes // BLOCK_BYTES * BLOCK_BYTES
         self._io = DirectIO()
         self._lanes = ThreadPoolExecutor(max(callers, _LEAST_LANES), "kvtransfer-disk")
 
@@ -50,77 +50,112 @@ class ChunkFiles:
         Raises:
             OSError: it couldn't be done, or not by ``deadline_s`` of ``time.monotonic``.
         """
-        body = sealed.payload[: self._body_bytes]
+        body = sealed.payload[: _whole_sectors(len(sealed.payload))]
         if len(body) <= _WRITTEN_AT_ONCE_BYTES:
-            self._io.write(fd, [body, self._last_blocks(sealed)], 0, deadline_s)
+            self._io.write(fd, [body, _last_sectors(sealed)], 0, deadline_s)
             return
         # A small write at the end would cost as much as a large one where a disk is far away.
-        half_bytes = len(body) // 2 // BLOCK_BYTES * BLOCK_BYTES
+        half_bytes = _whole_sectors(len(body) // 2)
         first, second = body[:half_bytes], body[half_bytes:]
         with _all_done([self._lanes.submit(self._io.write, fd, [first], 0, deadline_s)]):
-            last = self._last_blocks(sealed)
+            last = _last_sectors(sealed)
             self._io.write(fd, [second, last], half_bytes, deadline_s)
 
-    def read(self, fd: int, key: str, payload: memoryview, tenant: str, deadline_s: float) -> bool:
-        """Fill ``payload``; whether it is what was written as ``key`` in this format.
+    def read(
+        self,
+        fd: int,
+        found_bytes: int,
+        key: str,
+        buffer: memoryview,
+        tenant: str,
+        deadline_s: float,
+    ) -> ChunkRecord | None:
+        """Fill the front of ``buffer`` with what was written as ``key``.
+
+        None: the file, of ``found_bytes``, is not that, or holds more than ``buffer`` does.
 
         Raises:
             OSError: it couldn't be done, or not by ``deadline_s`` of ``time.monotonic``.
         """
-        last = aligned_memory(self.nbytes - self._body_bytes)
-        *first, (at_bytes, piece) = self._pieces(payload)
+        if not _may_hold_entry(found_bytes, len(buffer)):
+            return None
+        # All whole sectors that there is room for go straight to the caller.
+        body_bytes = min(found_bytes - BLOCK_BYTES, _whole_sectors(len(buffer)))
+        last = aligned_memory(found_bytes - body_bytes)
+        *first, (at_bytes, piece) = _pieces(buffer[:body_bytes])
         reads = [
             self._lanes.submit(self._io.read, fd, [early], early_at_bytes, deadline_s)
             for early_at_bytes, early in first
         ]
         with _all_done(reads):
             self._io.read(fd, [piece, last], at_bytes, deadline_s)
-            record = ChunkRecord.read(decode_fields(last[-BLOCK_BYTES:]), key, self._chunk)
-            if record is None:
-                return False
+            record = ChunkRecord.read(decode_fields(last[-BLOCK_BYTES:]), key)
+            if record is None or not _fits(record, found_bytes, len(buffer)):
+                return None
+            payload = buffer[: record.identity.nbytes]
             opening = self._seals.opening(record, tenant)
             for read, (_, early) in zip(reads, first, strict=True):
                 read.result()
                 opening.update(early)
-        opening.update(piece)
-        rest = payload[self._body_bytes :]
+        rest = payload[body_bytes:]
         rest[:] = last[: len(rest)]
+        opening.update(payload[at_bytes:body_bytes])
         opening.update(rest)
-        return opening.is_genuine()
+        return record if opening.is_genuine() else None
 
-    def holds(self, fd: int, key: str, deadline_s: float) -> bool:
-        """Whether ``fd`` has the record of ``key`` in this format, under a seal that we can open.
+    def record(self, fd: int, found_bytes: int, deadline_s: float) -> ChunkRecord | None:
+        """Return the record in ``fd``, a file of ``found_bytes``, that its length agrees with.
 
-        The payload isn't looked at.
+        The payload isn't looked at, and the record may be that of any key.
 
         Raises:
             OSError: as for ``read``.
         """
-        block = aligned_memory(BLOCK_BYTES)
-        self._io.read(fd, [block], self.nbytes - BLOCK_BYTES, deadline_s)
-        return self._seals.know(ChunkRecord.read(decode_fields(block), key, self._chunk))
+        if found_bytes < BLOCK_BYTES:
+            return None
+        sector = aligned_memory(BLOCK_BYTES)
+        self._io.read(fd, [sector], found_bytes - BLOCK_BYTES, deadline_s)
+        record = ChunkRecord.from_fields(decode_fields(sector))
+        is_whole = record and file_bytes(record.identity.nbytes) == found_bytes
+        return record if is_whole else None
 
     def close(self) -> None:
         """End the threads."""
         self._lanes.shutdown()
 
-    def _pieces(self, payload: memoryview) -> Iterator[tuple[int, memoryview]]:
-        """Where each begins; whole blocks, at least one piece, even where it is empty."""
-        for start in range(0, max(self._body_bytes, 1), _PIECE_BYTES):
-            yield start, payload[start : min(start + _PIECE_BYTES, self._body_bytes)]
 
-    def _last_blocks(self, sealed: Sealed) -> memoryview:
-        rest = sealed.payload[self._body_bytes :]
-        blocks = aligned_memory(self.nbytes - self._body_bytes)
-        blocks[: len(rest)] = rest
-        padding = len(blocks) - BLOCK_BYTES - len(rest)
-        blocks[len(rest) :] = bytes(padding) + encode_record(sealed.record())
-        return blocks
+def _whole_sectors(nbytes: int) -> int:
+    return nbytes // BLOCK_BYTES * BLOCK_BYTES
+
+
+def _may_hold_entry(found_bytes: int, buffer_bytes: int) -> bool:
+    """Whether a file of this length may hold an entry whose payload fits in the buffer."""
+    return found_bytes % BLOCK_BYTES == 0 and BLOCK_BYTES <= found_bytes <= file_bytes(buffer_bytes)
+
+
+def _fits(record: ChunkRecord, found_bytes: int, buffer_bytes: int) -> bool:
+    nbytes = record.identity.nbytes
+    return 0 <= nbytes <= buffer_bytes and file_bytes(nbytes) == found_bytes
+
+
+def _pieces(body: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Cut ``body``, each piece with where it begins; at least one piece, even where it is empty."""
+    for start in range(0, max(len(body), 1), _PIECE_BYTES):
+        yield start, body[start : start + _PIECE_BYTES]
+
+
+def _last_sectors(sealed: Sealed) -> memoryview:
+    rest = sealed.payload[_whole_sectors(len(sealed.payload)) :]
+    sectors = aligned_memory(padded(len(rest)) + BLOCK_BYTES)
+    sectors[: len(rest)] = rest
+    padding = len(sectors) - BLOCK_BYTES - len(rest)
+    sectors[len(rest) :] = bytes(padding) + encode_record(sealed.record())
+    return sectors
 
 
 @contextmanager
 def _all_done(transfers: Sequence[Future[None]]) -> Iterator[None]:
-    """Whatever happens inside, none of ``transfers`` touches the payload afterwards."""
+    """Wait, whatever happens inside, until no transfer touches the payload any more."""
     try:
         yield
     finally:
@@ -130,7 +165,7 @@ def _all_done(transfers: Sequence[Future[None]]) -> Iterator[None]:
 
 
 def encode_record(record: ChunkRecord) -> bytes:
-    """One block of text, so that ``tail -c 4096`` shows what a file is.
+    """Write ``record`` as one sector of text, so that ``tail -c 4096`` shows what a file is.
 
     Raises:
         StoreError: the names in it are too long.
@@ -141,9 +176,9 @@ def encode_record(record: ChunkRecord) -> bytes:
     return text.ljust(BLOCK_BYTES, b"\0")
 
 
-def decode_fields(block: bytes | memoryview) -> dict[str, str]:
-    """The fields of the record in ``block``; none where there is something else."""
-    text = bytes(block)
+def decode_fields(sector: bytes | memoryview) -> dict[str, str]:
+    """Read the fields of the record in ``sector``; none where there is something else."""
+    text = bytes(sector)
     if not text.startswith(_MAGIC):
         return {}
     try:

@@ -33,11 +33,6 @@ class DirectIO:
     def __init__(self) -> None:
         self._is_possible = bool(_DIRECT)
 
-    @property
-    def is_possible(self) -> bool:
-        """Whether no file has refused it so far."""
-        return self._is_possible
-
     def read(self, fd: int, parts: Sequence[memoryview], at_bytes: int, deadline_s: float) -> None:
         """Fill ``parts``, one after the other, from ``at_bytes`` of the file on.
 

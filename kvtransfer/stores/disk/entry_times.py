@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kvtransfer.stores import StoreSettings
+    from kvtransfer.stores.settings import StoreSettings
 
 
 class EntryTimes:

@@ -1,9 +1,9 @@
-"""Chunks as files in a folder, on a disk of this machine or a mounted one.
+"""Entries as files in a folder, on a disk of this machine or a mounted one.
 
-The folder is the truth: what isn't there under its name, in its size, is a miss, whatever this
-process believes. An entry appears by rename and is verified by each read, so processes share the
-folder without a word between them. Whatever else lies where an entry should be costs that entry
-alone; an error of the folder itself is the store's.
+The folder is the truth: what isn't there under its name is a miss, whatever this process believes.
+An entry appears by rename and each read verifies it, so processes share the folder without talking
+to each other. Anything else that lies where an entry should be costs that entry alone; an error of
+the folder itself is the store's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from kvtransfer.errors import ConfigError, StoreError
-from kvtransfer.stores.disk.chunk_file import ChunkFiles
+from kvtransfer.stores.disk.chunk_file import ChunkFiles, file_bytes
 from kvtransfer.stores.disk.claim import ForeignFolderError
 from kvtransfer.stores.disk.direct_io import ShortFileError
 from kvtransfer.stores.disk.entry_times import EntryTimes
@@ -24,114 +24,152 @@ from kvtransfer.stores.disk.names import path_of
 from kvtransfer.stores.disk.room import DiskRoom
 from kvtransfer.stores.disk.url import read_disk_url
 from kvtransfer.stores.disk.write_gate import WriteGate
-from kvtransfer.stores.record import whole
+from kvtransfer.stores.interface import Store, StoredEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from kvtransfer.chunks.layout import ChunkFormat
-    from kvtransfer.stores import StoreSettings
     from kvtransfer.stores.disk.folder import OpenFolder
+    from kvtransfer.stores.record import ChunkFacts, ChunkRecord
     from kvtransfer.stores.seals.seal import Sealed
+    from kvtransfer.stores.settings import StoreSettings
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class DiskStore:
-    """Payloads of one format under ``root``, which is made when it is first needed.
+class DiskStore(Store):
+    """Entries under ``root``, which is made when it is first needed.
 
     Args:
         root: the folder.
-        chunk: what every payload is.
         settings: ``ttl_s`` counts from when an entry was last put.
-        limit_bytes: all files together, whoever put them; None: until the disk is full.
+        limit_bytes: all files together, whichever process put them; None: until the disk is full.
         clock: seconds since 1970.
 
     Raises:
-        ConfigError: the limit leaves no room for a chunk, or the folder holds what isn't ours.
+        ConfigError: the folder holds what isn't ours.
     """
+
+    @classmethod
+    def open(cls, url: str, settings: StoreSettings) -> DiskStore:
+        """See :class:`Store`; at ``disk:///path``, which ``?max_gib=100`` limits."""
+        path, limit_bytes = read_disk_url(url)
+        return cls(path, settings, limit_bytes=limit_bytes)
+
+    @classmethod
+    def check(cls, url: str, settings: StoreSettings) -> None:
+        """See :class:`Store`."""
+        read_disk_url(url)
 
     def __init__(
         self,
         root: str,
-        chunk: ChunkFormat,
         settings: StoreSettings,
         *,
         limit_bytes: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._chunk = chunk
         self._settings = settings
         self._times = EntryTimes(settings, clock)
-        self._files = ChunkFiles(chunk, settings.seals, settings.connections)
+        self._files = ChunkFiles(settings.seals, settings.connections)
         self._folder = DiskFolder(root)
         self.address = f"disk://{self._folder.root}"
         """For logs."""
         self._gate = WriteGate(self.address)
+        self._limit_bytes = limit_bytes
+        self._clock = clock
         self.room = DiskRoom(self._folder, limit_bytes, clock)
         """What is known of the folder, and what goes next."""
-        if limit_bytes is not None and limit_bytes < self._files.nbytes:
-            raise ConfigError(
-                f"{self.address} may hold {limit_bytes} bytes, but a chunk takes "
-                f"{self._files.nbytes}; raise max_local_storage_size"
-            )
         try:
             self._folder.refuse_foreign()
         except ForeignFolderError as error:
             raise ConfigError(str(error)) from None
 
-    @classmethod
-    def open(cls, url: str, chunk: ChunkFormat, settings: StoreSettings) -> DiskStore:
-        """At ``disk:///path``; ``?max_gib=100`` limits it.
+    @property
+    def gauges(self) -> Mapping[str, Callable[[], int]]:
+        """See :class:`Store`."""
+        return {"disk_used_bytes": self.room.used_bytes}
 
-        Raises:
-            ConfigError: the URL is malformed, or leaves no room for a chunk.
-        """
-        path, limit_bytes = read_disk_url(url)
-        return cls(path, chunk, settings, limit_bytes=limit_bytes)
+    def require_room(self, nbytes: int) -> None:
+        """See :class:`Store`."""
+        if self._limit_bytes is not None and self._limit_bytes < file_bytes(nbytes):
+            raise ConfigError(
+                f"{self.address} may hold {self._limit_bytes} bytes, but a chunk takes "
+                f"{file_bytes(nbytes)}; raise max_local_storage_size"
+            )
 
-    def contains(self, keys: Sequence[str]) -> list[bool]:
-        """See :class:`kvtransfer.stores.Store`."""
-        deadline_s = time.monotonic() + self._settings.timeout_s
+    def contains(self, keys: Sequence[str], nbytes: int | None = None) -> list[bool]:
+        """See :class:`Store`; without ``nbytes`` a file of any length counts."""
+        deadline_s = self._deadline_s()
+        wanted_bytes = None if nbytes is None else file_bytes(nbytes)
         with self._answering(), self._folder.opened() as folder:
             if folder is None:
                 return [False] * len(keys)
-            return [self._has(folder, path_of(key), deadline_s) for key in keys]
+            return [self._has(folder, path_of(key), wanted_bytes, deadline_s) for key in keys]
 
-    def get_into(self, key: str, payload: memoryview, tenant: str = "") -> bool:
-        """See :class:`kvtransfer.stores.Store`."""
-        target = whole(payload, self._chunk)
-        deadline_s = time.monotonic() + self._settings.timeout_s
+    def get_into(self, key: str, buffer: memoryview, tenant: str = "") -> ChunkRecord | None:
+        """See :class:`Store`."""
+        deadline_s = self._deadline_s()
         path = path_of(key)
+        record = None
         self.room.take_stock_now_and_then()
         with self._answering(), self._folder.opened() as folder:
-            if folder is None or not self._get(folder, key, target, tenant, deadline_s):
-                self.room.gone(path)
-                return False
-        self.room.used(path, self._files.nbytes)
-        return True
+            if folder is not None:
+                record = self._get(folder, key, buffer, tenant, deadline_s)
+        if record is None:
+            self.room.gone(path)
+            return None
+        self.room.used(path, file_bytes(record.identity.nbytes))
+        return record
 
-    def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
-        """See :class:`kvtransfer.stores.Store`; False where the disk takes nothing."""
-        source = whole(payload, self._chunk)
+    def put(self, key: str, payload: memoryview, facts: ChunkFacts, tenant: str = "") -> bool:
+        """See :class:`Store`; False where the disk takes nothing."""
         if not self._gate.allows():
             return False
-        deadline_s = time.monotonic() + self._settings.timeout_s
+        deadline_s = self._deadline_s()
         try:
             with self._folder.made() as folder:
-                is_taken = self._put(folder, key, source, tenant, deadline_s)
+                is_taken = self._put(folder, key, payload, facts, tenant, deadline_s)
         except OSError as error:
             self._gate.failed(str(error))
             return False
         self._gate.succeeded()
         return is_taken
 
+    def entries(self) -> Iterator[StoredEntry]:
+        """See :class:`Store`; reads the record of each file."""
+        with self._answering(), self._folder.opened() as folder:
+            if folder is None:
+                return
+            for entry in folder.entries(self._clock()):
+                record = self._record(folder, entry.path)
+                if record is not None and path_of(record.identity.key) == entry.path:
+                    yield StoredEntry.of(record)
+
+    def stat(self, key: str) -> ChunkRecord | None:
+        """See :class:`Store`."""
+        with self._answering(), self._folder.opened() as folder:
+            record = None if folder is None else self._record(folder, path_of(key))
+        return record if record and record.names(key) else None
+
+    def remove(self, key: str) -> None:
+        """See :class:`Store`."""
+        with self._answering(), self._folder.opened() as folder:
+            if folder is not None:
+                self._remove(folder, path_of(key))
+
     def close(self) -> None:
-        """See :class:`kvtransfer.stores.Store`."""
+        """See :class:`Store`."""
         self._files.close()
         self.room.close()
 
-    def _has(self, folder: OpenFolder, path: str, deadline_s: float) -> bool:
+    def _deadline_s(self) -> float:
+        """Of a call that begins now, by ``time.monotonic``."""
+        return time.monotonic() + self._settings.timeout_s
+
+    def _has(
+        self, folder: OpenFolder, path: str, wanted_bytes: int | None, deadline_s: float
+    ) -> bool:
         if time.monotonic() > deadline_s:
             raise TimeoutError("no answer in time")
         found = folder.stat(path)
@@ -140,37 +178,53 @@ class DiskStore:
         if self._times.are_over(found):
             self._remove(folder, path)
             return False
-        return found.st_size == self._files.nbytes
+        return wanted_bytes is None or found.st_size == wanted_bytes
 
     def _get(
-        self, folder: OpenFolder, key: str, target: memoryview, tenant: str, deadline_s: float
-    ) -> bool:
+        self, folder: OpenFolder, key: str, buffer: memoryview, tenant: str, deadline_s: float
+    ) -> ChunkRecord | None:
         path = path_of(key)
         with folder.file(path) as fd:
-            if fd is not None and self._read(fd, key, target, tenant, deadline_s):
+            if fd is not None and (record := self._read(fd, key, buffer, tenant, deadline_s)):
                 self._times.note_use(fd)
-                return True
+                return record
         self._remove(folder, path)
-        return False
+        return None
 
-    def _read(self, fd: int, key: str, target: memoryview, tenant: str, deadline_s: float) -> bool:
+    def _read(
+        self, fd: int, key: str, buffer: memoryview, tenant: str, deadline_s: float
+    ) -> ChunkRecord | None:
         found = os.fstat(fd)
-        if found.st_size != self._files.nbytes or self._times.are_over(found):
-            return False
-        try:
-            return self._files.read(fd, key, target, tenant, deadline_s)
-        except OSError as error:
-            if isinstance(error, ShortFileError) or is_of_one_path(error):
-                return False
-            raise
+        if self._times.are_over(found):
+            return None
+        record = None
+        with _damage_is_nothing():
+            record = self._files.read(fd, found.st_size, key, buffer, tenant, deadline_s)
+        return record
+
+    def _record(self, folder: OpenFolder, path: str) -> ChunkRecord | None:
+        """The record at ``path``, unless its entry is over."""
+        record = None
+        with folder.file(path) as fd, _damage_is_nothing():
+            if fd is not None and not self._times.are_over(found := os.fstat(fd)):
+                record = self._files.record(fd, found.st_size, self._deadline_s())
+        return record
 
     def _put(
-        self, folder: OpenFolder, key: str, source: memoryview, tenant: str, deadline_s: float
+        self,
+        folder: OpenFolder,
+        key: str,
+        payload: memoryview,
+        facts: ChunkFacts,
+        tenant: str,
+        deadline_s: float,
     ) -> bool:
         """Whether it is there now; an error that only its place has is told and costs it alone."""
         try:
-            if not self._renew(folder, key, deadline_s):
-                self._add(folder, key, source, tenant, deadline_s)
+            if not self._renew(folder, key, facts, len(payload), deadline_s):
+                self.room.make(file_bytes(len(payload)))
+                with self._settings.seals.sealed(key, facts, payload, tenant) as sealed:
+                    self._add(folder, path_of(key), sealed, deadline_s)
         except OSError as error:
             if not is_of_one_path(error):
                 raise
@@ -178,30 +232,31 @@ class DiskStore:
             return False
         return True
 
-    def _add(
-        self, folder: OpenFolder, key: str, source: memoryview, tenant: str, deadline_s: float
-    ) -> None:
-        path = path_of(key)
-        self.room.make(self._files.nbytes)
-        with self._settings.seals.sealed(key, self._chunk, source, tenant) as sealed:
-            try:
-                self._write(folder, path, sealed, deadline_s)
-            except OSError as error:
-                if error.errno not in _NO_ROOM or not self.room.free(2 * self._files.nbytes):
-                    raise
-                self._write(folder, path, sealed, deadline_s)
-        self.room.added(path, self._files.nbytes)
+    def _add(self, folder: OpenFolder, path: str, sealed: Sealed, deadline_s: float) -> None:
+        nbytes = file_bytes(len(sealed.payload))
+        try:
+            self._write(folder, path, sealed, deadline_s)
+        except OSError as error:
+            if error.errno not in _NO_ROOM or not self.room.free(2 * nbytes):
+                raise
+            self._write(folder, path, sealed, deadline_s)
+        self.room.added(path, nbytes)
 
-    def _renew(self, folder: OpenFolder, key: str, deadline_s: float) -> bool:
+    def _renew(
+        self, folder: OpenFolder, key: str, facts: ChunkFacts, nbytes: int, deadline_s: float
+    ) -> bool:
         """Whether the entry is there already; it is as if it was put now."""
         path = path_of(key)
         with folder.file(path) as fd, suppress(ShortFileError):
-            if fd is None or os.fstat(fd).st_size != self._files.nbytes:
+            if fd is None or (found_bytes := os.fstat(fd).st_size) != file_bytes(nbytes):
                 return False
-            if not self._files.holds(fd, key, deadline_s):
+            record = self._files.record(fd, found_bytes, deadline_s)
+            if record is None or not record.names(key):
+                return False
+            if not self._settings.seals.keep(record, facts, nbytes):
                 return False
             self._times.renew(fd)
-            self.room.used(path, self._files.nbytes)
+            self.room.used(path, found_bytes)
             return True
         return False
 
@@ -222,3 +277,13 @@ class DiskStore:
             yield
         except OSError as error:
             raise StoreError(f"{self.address}: {error.strerror or error}") from None
+
+
+@contextmanager
+def _damage_is_nothing() -> Iterator[None]:
+    """Swallow what one damaged or foreign file brings about."""
+    try:
+        yield
+    except OSError as error:
+        if not isinstance(error, ShortFileError) and not is_of_one_path(error):
+            raise

@@ -7,7 +7,7 @@ import time
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from kvtransfer.stores.breaker import Breaker
+from kvtransfer.stores.circuit_breaker import BreakerSettings, CircuitBreaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ class WriteGate:
     def __init__(self, address: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._address = address
         self._clock = clock
-        self._breaker = Breaker(failures_to_open=1)
+        self._breaker = CircuitBreaker(BreakerSettings(failures_to_open=1))
         self._lock = Lock()
         self._logged_s: float | None = None
 

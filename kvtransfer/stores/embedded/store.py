@@ -23,8 +23,7 @@ from kvtransfer.stores.embedded.server import EmbeddedServer, server_binary
 from kvtransfer.stores.redis.store import RedisStore
 
 if TYPE_CHECKING:
-    from kvtransfer.chunks.layout import ChunkFormat
-    from kvtransfer.stores import StoreSettings
+    from kvtransfer.stores.settings import StoreSettings
 
 _DEFAULT_GIB = 5.0
 _START_S = 10.0
@@ -39,16 +38,22 @@ class EmbeddedStore(RedisStore):
         ConfigError: the URL is malformed, or the server isn't installed or doesn't come up.
     """
 
-    def __init__(self, url: str, chunk: ChunkFormat, settings: StoreSettings) -> None:
+    @classmethod
+    def check(cls, url: str, settings: StoreSettings) -> None:
+        """See :class:`kvtransfer.stores.interface.Store`."""
+        read_embedded_url(url)
+        server_binary()
+
+    def __init__(self, url: str, settings: StoreSettings) -> None:
         self._shared = SharedServer(read_embedded_url(url))
         try:
-            super().__init__(self._shared.url, chunk, settings)
+            super().__init__(self._shared.url, settings)
         except BaseException:
             self._shared.close()
             raise
 
     def close(self) -> None:
-        """See :class:`kvtransfer.stores.Store`; ends the server if this one has started it."""
+        """See :class:`kvtransfer.stores.interface.Store`; ends the server if this one has started it."""
         super().close()
         self._shared.close()
 

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from redis.exceptions import TimeoutError
+
+from kvtransfer.stores.redis.credentials import hidden
+
+if TYPE_CHECKING:
+    from kvtransfer.stores.redis.url import RedisUrl
 
 _NO_PASSWORD = (
     "it wants a password and was given none; write one into the URL (redis://:PASSWORD@host), or "
@@ -38,3 +44,8 @@ def cause_of(error: Exception, shown_url: str) -> str:
     # A plain server waits for the end of what it takes for a command.
     is_silent = isinstance(error, TimeoutError) and shown_url.startswith("rediss")
     return f"{type(error).__name__}: {text}{_PLAIN_PORT if is_silent else ''}"
+
+
+def told(error: Exception, url: RedisUrl) -> str:
+    """``error`` as a message may show it: with the address of the store, and without secrets."""
+    return f"{url.shown}: {hidden(cause_of(error, url.shown), url.secrets())}"

@@ -16,7 +16,7 @@ from kvtransfer.stores.redis.credentials import PasswordFile
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kvtransfer.stores import StoreSettings
+    from kvtransfer.stores.settings import StoreSettings
 
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 

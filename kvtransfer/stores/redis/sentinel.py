@@ -5,28 +5,25 @@ from __future__ import annotations
 import time
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from redis.exceptions import ConnectionError, ReadOnlyError, RedisError, TimeoutError
 from redis.sentinel import MasterNotFoundError, Sentinel
 
-from kvtransfer.stores.redis.latest import Latest
 from kvtransfer.stores.redis.topology import checked_masters
+from kvtransfer.stores.redis.topology_cache import TopologyCache
 from kvtransfer.stores.redis.wire.asking import asking
-from kvtransfer.stores.redis.wire.node import Node
+from kvtransfer.stores.redis.wire.pool import ConnectionPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from kvtransfer.stores.redis.url import Host, RedisUrl
-    from kvtransfer.stores.redis.wire.connection import Wire
+    from kvtransfer.stores.redis.wire.batch import Batch
 
-T = TypeVar("T")
 _MASTERS = "SENTINEL MASTERS"
 
 
-class Master:
-    """Stands for the :class:`Node` that Sentinel names; asks again when that one fails."""
+class SentinelPool:
+    """Connections to the master that Sentinel names; asks again when that one fails."""
 
     def __init__(self, url: RedisUrl) -> None:
         self._url = url
@@ -34,15 +31,19 @@ class Master:
         for client in self._sentinel.sentinels:
             read = asking(client).response_callbacks[_MASTERS]
             client.set_response_callback(_MASTERS, checked_masters(read))
-        self._host: Latest[Host] = Latest(self._ask)
+        self._host: TopologyCache[Host] = TopologyCache(self._ask)
         self._lock = Lock()
-        self._nodes: dict[Host, Node] = {}
+        self._pools: dict[Host, ConnectionPool] = {}
 
-    def exchange(self, talk: Callable[[Wire], T], deadline_s: float) -> T:
-        """See :class:`Node`; once more with another master, if there is one by now."""
+    def execute(self, batch: Batch, deadline_s: float) -> list[object]:
+        """See :class:`ConnectionPool`; once more with another master, if there is one by now.
+
+        Raises:
+            ReadOnlyError: the server is no master any more, and no other one is known.
+        """
         host = self._host.get(deadline_s)
         try:
-            return self._node(host).exchange(talk, deadline_s)
+            return _by_a_master(self._pool(host).execute(batch, deadline_s))
         except (ConnectionError, TimeoutError, ReadOnlyError):
             if time.monotonic() >= deadline_s:
                 self._host.renew()  # for the next one
@@ -50,19 +51,19 @@ class Master:
             now = self._host.renewed(deadline_s)
             if now == host:
                 raise
-            return self._node(now).exchange(talk, deadline_s)
+            return self._pool(now).execute(batch, deadline_s)
 
     @property
     def is_far(self) -> bool:
-        """See :class:`Node`."""
-        return any(node.is_far for node in list(self._nodes.values()))
+        """See :class:`ConnectionPool`."""
+        return any(pool.is_far for pool in list(self._pools.values()))
 
     def close(self) -> None:
-        """See :class:`Node`."""
+        """See :class:`ConnectionPool`."""
         self._host.close()
         self._sentinel.close()
-        for node in self._nodes.values():
-            node.close()
+        for pool in self._pools.values():
+            pool.close()
 
     def _ask(self) -> Host:
         try:
@@ -84,9 +85,16 @@ class Master:
             return f": {error}"
         return ""
 
-    def _node(self, host: Host) -> Node:
+    def _pool(self, host: Host) -> ConnectionPool:
         with self._lock:
-            if host not in self._nodes:
+            if host not in self._pools:
                 opened = partial(self._url.open_connection, host)
-                self._nodes[host] = Node(opened, self._url.connections)
-            return self._nodes[host]
+                self._pools[host] = ConnectionPool(opened, self._url.connections)
+            return self._pools[host]
+
+
+def _by_a_master(replies: list[object]) -> list[object]:
+    for reply in replies:
+        if isinstance(reply, ReadOnlyError):
+            raise reply
+    return replies

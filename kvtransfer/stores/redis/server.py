@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from kvtransfer.errors import StoreError
+from kvtransfer.stores.redis.commands import refuse_errors
 from kvtransfer.stores.redis.credentials import hidden
-from kvtransfer.stores.redis.sentinel import Master
+from kvtransfer.stores.redis.one_server import pool_of
 from kvtransfer.stores.redis.url import read_url
-from kvtransfer.stores.redis.wire.connection import command
-from kvtransfer.stores.redis.wire.node import Node
+from kvtransfer.stores.redis.wire.batch import Batch, command
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from kvtransfer.stores import StoreSettings
-    from kvtransfer.stores.redis.url import RedisUrl
-    from kvtransfer.stores.redis.wire.connection import Wire
+    from kvtransfer.stores.settings import StoreSettings
 
+    Execute = Callable[[Batch], list[object]]
+
+_INFO = Batch([command(b"INFO", b"server"), command(b"INFO", b"memory")])
+_PING = Batch([command(b"PING")])
 _PINGS = 3
 
 
@@ -64,36 +65,29 @@ def ask_server(url: str, settings: StoreSettings) -> Server:
         StoreError: it does not answer; the text holds no secret.
     """
     read = read_url(url, settings)
-    node = _node(read)
+    pool = pool_of(read)
+
+    def execute(batch: Batch) -> list[object]:
+        return pool.execute(batch, time.monotonic() + read.timeout_s)
+
     try:
-        info = node.exchange(_info, time.monotonic() + read.timeout_s)
-        answers_s = [node.exchange(_ping, time.monotonic() + read.timeout_s) for _ in range(_PINGS)]
+        info = _info(execute(_INFO))
+        answers_s = [_answer_s(execute) for _ in range(_PINGS)]
     except RedisError as error:
         cause = hidden(f"{type(error).__name__}: {error}", read.secrets())
         raise StoreError(cause) from None
     finally:
-        node.close()
+        pool.close()
     return Server(read.shown, info, min(answers_s), any(read.secrets()))
 
 
-def _node(url: RedisUrl) -> Node | Master:
-    if url.topology == "sentinel":
-        return Master(url)
-    return Node(partial(url.open_connection, url.hosts[0] if url.hosts else None), 1)
-
-
-def _info(wire: Wire) -> dict[str, str]:
-    wire.send([command(b"INFO", b"server"), command(b"INFO", b"memory")])
-    replies = [wire.parser.read_reply() for _ in range(2)]
+def _info(replies: list[object]) -> dict[str, str]:
     texts = [reply.decode(errors="replace") for reply in replies if isinstance(reply, bytes)]
     pairs = (line.partition(":") for text in texts for line in text.splitlines())
     return {name: value for name, colon, value in pairs if colon}
 
 
-def _ping(wire: Wire) -> float:
+def _answer_s(execute: Execute) -> float:
     began_s = time.monotonic()
-    wire.send([command(b"PING")])
-    reply = wire.parser.read_reply()
-    if isinstance(reply, ResponseError):
-        raise reply
+    refuse_errors(execute(_PING))
     return time.monotonic() - began_s

@@ -1,149 +1,181 @@
-"""Chunks in Redis or Valkey.
+"""Entries in Redis or Valkey, on one server at a time or in a cluster.
 
 An entry is two values: under the base key a hash with the fields of its record, under the base
-key + ``_bytes`` its payload. A writer puts both in one MULTI, so on a single node both halves are
-of one moment. Eviction still takes them apart; a lone one is a miss. A reader needs no MULTI: the
-record's checksum tells whether the payload is the one that was put with it.
+key + ``_bytes`` its payload. Eviction takes them apart; a lone one is a miss. A reader needs no
+MULTI: the record's tag tells whether the payload is the one that was put with it.
 """
 
 from __future__ import annotations
 
-import time
-from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, Self
 
-from redis.exceptions import AskError, OutOfMemoryError, RedisError
-
-from kvtransfer.errors import PartError, StoreError
-from kvtransfer.stores.record import ChunkRecord, whole
-from kvtransfer.stores.redis import talk
-from kvtransfer.stores.redis.causes import cause_of
-from kvtransfer.stores.redis.credentials import hidden
-from kvtransfer.stores.redis.sentinel import Master
-from kvtransfer.stores.redis.talk import Found
+from kvtransfer.stores.interface import FAR_FETCHES, Store, StoredEntry
+from kvtransfer.stores.record import ChunkRecord
+from kvtransfer.stores.redis.cluster import Cluster
+from kvtransfer.stores.redis.one_server import OneServer
 from kvtransfer.stores.redis.url import read_url
-from kvtransfer.stores.redis.wire.limits import OversizedReplyError
-from kvtransfer.stores.redis.wire.node import Node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from kvtransfer.chunks.layout import ChunkFormat
-    from kvtransfer.stores import StoreSettings
-    from kvtransfer.stores.redis.url import RedisUrl
-    from kvtransfer.stores.redis.wire.connection import Wire
-
-T = TypeVar("T")
+    from kvtransfer.stores.circuit_breaker import BreakerSettings
+    from kvtransfer.stores.record import ChunkFacts
+    from kvtransfer.stores.redis.commands import Found
+    from kvtransfer.stores.settings import StoreSettings
 
 
-class RedisStore:
-    """Payloads of one format in the database that ``url`` names, all on one server at a time.
+class Servers(Protocol):
+    """Where the two halves of entries lie; both kinds raise :class:`StoreError` when they fail."""
 
-    ``url`` is ``redis://``, ``rediss://`` (TLS), ``unix://`` or ``redis-sentinel://`` with user,
-    password, database and ``?`` options as redis-py's ``from_url`` reads them; an option there
-    wins over ``settings``.
+    @property
+    def is_far(self) -> bool:
+        """Whether a server is, as far as calls so far have shown."""
+        ...
+
+    @property
+    def breaker_settings(self) -> BreakerSettings:
+        """See :class:`Store`."""
+        ...
+
+    def open_breakers(self) -> int:
+        """See :class:`Store`."""
+        ...
+
+    def begin(self) -> float:
+        """Return the deadline of a call that begins now, by ``time.monotonic``."""
+        ...
+
+    def contain(self, keys: Sequence[str], deadline_s: float) -> list[bool]:
+        """Say for each key whether both halves are there."""
+        ...
+
+    def probe(self, key: str, ttl_s: int | None, deadline_s: float) -> Found:
+        """Look at both halves without reading the payload; their time to live begins anew."""
+        ...
+
+    def read(self, key: str, buffer: memoryview, ttl_s: int | None, deadline_s: float) -> Found:
+        """Look at both halves and read the payload into ``buffer``; as for ``probe``."""
+        ...
+
+    def write(
+        self,
+        key: str,
+        payload: memoryview,
+        fields: Mapping[str, str],
+        ttl_s: int | None,
+        deadline_s: float,
+    ) -> None:
+        """Write both halves, whatever was there; the record commits the payload."""
+        ...
+
+    def remove(self, key: str, deadline_s: float) -> None:
+        """Remove both halves."""
+        ...
+
+    def records(self) -> Iterator[tuple[bytes, Mapping[str, str]]]:
+        """List all hashes, each with its name and fields; those that are too large are left out."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+class RedisStore(Store):
+    """Entries on the servers that a URL names.
 
     Raises:
         ConfigError: the URL is malformed or has an option that redis-py doesn't know.
     """
 
-    def __init__(self, url: str, chunk: ChunkFormat, settings: StoreSettings) -> None:
-        self._url = read_url(url, settings)
-        self._chunk = chunk
+    @classmethod
+    def open(cls, url: str, settings: StoreSettings) -> Self:
+        """See :class:`Store`.
+
+        ``url`` is ``redis://``, ``rediss://`` (TLS), ``unix://``, ``redis-sentinel://`` or
+        ``redis-cluster://`` with user, password, database and ``?`` options as redis-py's
+        ``from_url`` reads them; an option there wins over ``settings``.
+        """
+        return cls(url, settings)
+
+    @classmethod
+    def check(cls, url: str, settings: StoreSettings) -> None:
+        """See :class:`Store`."""
+        read_url(url, settings)
+
+    def __init__(self, url: str, settings: StoreSettings) -> None:
+        read = read_url(url, settings)
+        self._servers: Servers = Cluster(read) if read.topology == "cluster" else OneServer(read)
         self._ttl_s = settings.ttl_s
         self._hit_ttl_s = settings.hit_ttl_s
         self._seals = settings.seals
-        self._node = _node(self._url)
-
-    def contains(self, keys: Sequence[str]) -> list[bool]:
-        """See :class:`kvtransfer.stores.Store`."""
-        if not keys:
-            return []
-        counts = self._exchange(partial(talk.count_halves, keys), self._deadline_s())
-        return [count == 2 for count in counts]
-
-    def get_into(self, key: str, payload: memoryview, tenant: str = "") -> bool:
-        """See :class:`kvtransfer.stores.Store`."""
-        target = whole(payload, self._chunk)
-        deadline_s = self._deadline_s()
-        read = partial(talk.read_entry, key, target, self._hit_ttl_s)
-        found = self._found(read, deadline_s)
-        record = self._record(key, found)
-        if found.filled and record is not None and self._seals.open_whole(record, target, tenant):
-            return True
-        if not found.is_nothing:
-            # No writer half way, for those put both halves at once. Should one have mended the
-            # entry since, both good halves go: a miss, put again next time.
-            self._exchange(partial(talk.remove_entry, key), deadline_s)
-        return False
-
-    def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
-        """See :class:`kvtransfer.stores.Store`."""
-        source = whole(payload, self._chunk)
-        deadline_s = self._deadline_s()
-        found = self._found(partial(talk.probe_entry, key, self._ttl_s), deadline_s)
-        if found.payload_bytes == len(source) and self._seals.know(self._record(key, found)):
-            return True
-        with self._seals.sealed(key, self._chunk, source, tenant) as sealed:
-            fields = sealed.record().to_fields()
-            write = partial(talk.write_entry, key, sealed.payload, fields, self._ttl_s)
-            self._exchange(write, deadline_s)
-        return True
 
     @property
-    def is_far(self) -> bool:
-        """See :class:`kvtransfer.stores.Distant`."""
-        return self._node.is_far
+    def parallelism(self) -> int:
+        """See :class:`Store`."""
+        return FAR_FETCHES if self._servers.is_far else 1
+
+    @property
+    def breaker_settings(self) -> BreakerSettings:
+        """See :class:`Store`."""
+        return self._servers.breaker_settings
+
+    def open_breakers(self) -> int:
+        """See :class:`Store`."""
+        return self._servers.open_breakers()
+
+    def contains(self, keys: Sequence[str], nbytes: int | None = None) -> list[bool]:
+        """See :class:`Store`."""
+        return self._servers.contain(keys, self._servers.begin()) if keys else []
+
+    def get_into(self, key: str, buffer: memoryview, tenant: str = "") -> ChunkRecord | None:
+        """See :class:`Store`."""
+        deadline_s = self._servers.begin()
+        found = self._servers.read(key, buffer, self._hit_ttl_s, deadline_s)
+        record = _record(key, found)
+        if record is not None and found.is_filled:
+            payload = buffer[: record.identity.nbytes]
+            if self._seals.open_whole(record, payload, tenant):
+                return record
+        if not found.is_nothing:
+            # On one server no writer is half way, for those put both halves at once; in a cluster
+            # one may be, whose record then stays alone. Either way it is a miss until put again.
+            self._servers.remove(key, deadline_s)
+        return None
+
+    def put(self, key: str, payload: memoryview, facts: ChunkFacts, tenant: str = "") -> bool:
+        """See :class:`Store`."""
+        deadline_s = self._servers.begin()
+        record = _record(key, self._servers.probe(key, self._ttl_s, deadline_s))
+        if self._seals.keep(record, facts, len(payload)):
+            return True
+        with self._seals.sealed(key, facts, payload, tenant) as sealed:
+            fields = sealed.record().to_fields()
+            self._servers.write(key, sealed.payload, fields, self._ttl_s, deadline_s)
+        return True
+
+    def entries(self) -> Iterator[StoredEntry]:
+        """See :class:`Store`; it is not asked whether their payloads are there, too."""
+        for name, fields in self._servers.records():
+            record = ChunkRecord.from_fields(fields)
+            if record is not None and record.identity.key.encode() == name:
+                yield StoredEntry.of(record)
+
+    def stat(self, key: str) -> ChunkRecord | None:
+        """See :class:`Store`."""
+        return _record(key, self._servers.probe(key, None, self._servers.begin()))
+
+    def remove(self, key: str) -> None:
+        """See :class:`Store`."""
+        self._servers.remove(key, self._servers.begin())
 
     def close(self) -> None:
-        """See :class:`kvtransfer.stores.Store`."""
-        self._node.close()
-
-    def _record(self, key: str, found: Found) -> ChunkRecord | None:
-        """Of a chunk of ours under ``key``; None for anything else."""
-        return ChunkRecord.read(found.fields or {}, key, self._chunk)
-
-    def _deadline_s(self) -> float:
-        """Of a call that begins now, by ``time.monotonic``."""
-        return time.monotonic() + self._url.timeout_s
-
-    def _found(self, probe: Callable[[Wire], Found], deadline_s: float) -> Found:
-        """What ``probe`` finds of an entry; one that can't be ours, for its size, is damage."""
-        try:
-            return self._exchange(probe, deadline_s)
-        except _OversizedError:
-            return Found(fields=None, payload_bytes=None)
-
-    def _exchange(self, talk: Callable[[Wire], T], deadline_s: float) -> T:
-        """``talk`` with the server.
-
-        Raises:
-            StoreError: whatever the cause; its text holds no secret.
-        """
-        try:
-            return self._node.exchange(talk, deadline_s)
-        except AskError:
-            raise StoreError(
-                f"{self._url.shown}: a cluster's node; write redis-cluster://"
-            ) from None
-        except RedisError as error:
-            cause = hidden(cause_of(error, self._url.shown), self._url.secrets())
-            raise _kind(error)(f"{self._url.shown}: {cause}") from None
+        """See :class:`Store`."""
+        self._servers.close()
 
 
-def _kind(error: RedisError) -> type[StoreError]:
-    if isinstance(error, OversizedReplyError):
-        return _OversizedError
-    # What is full takes nothing, but what it holds can still be had.
-    return PartError if isinstance(error, OutOfMemoryError) else StoreError
-
-
-class _OversizedError(StoreError):
-    """A reply was longer than what it is about can be."""
-
-
-def _node(url: RedisUrl) -> Node | Master:
-    if url.topology == "sentinel":
-        return Master(url)
-    host = url.hosts[0] if url.hosts else None
-    return Node(partial(url.open_connection, host), url.connections)
+def _record(key: str, found: Found) -> ChunkRecord | None:
+    """The record of ``key`` whose payload is as long as it says; None for anything else."""
+    record = ChunkRecord.read(found.fields or {}, key)
+    is_whole = record is not None and record.identity.nbytes == found.payload_bytes
+    return record if is_whole else None

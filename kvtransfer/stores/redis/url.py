@@ -18,8 +18,8 @@ from kvtransfer.stores.redis.wire.connection import (
 from kvtransfer.urls import masked
 
 if TYPE_CHECKING:
-    from kvtransfer.stores import StoreSettings
     from kvtransfer.stores.redis.wire.connection import Wire
+    from kvtransfer.stores.settings import StoreSettings
 
 Host = tuple[str, int]
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers import AEADDecryptionContext
     from pydantic import SecretBytes
 
-    from kvtransfer.chunks.layout import ChunkFormat
+    from kvtransfer.stores.record import ChunkFacts
+
 
 _KEY_BYTES = 32
 _NAME_BYTES = 8
@@ -52,11 +53,16 @@ class CipherSeal:
 
     @contextmanager
     def sealed(
-        self, key: str, chunk: ChunkFormat, payload: memoryview, tenant: str
+        self, key: str, facts: ChunkFacts, payload: memoryview, tenant: str
     ) -> Iterator[Sealed]:
         """See :class:`kvtransfer.stores.seals.seal.Seal`."""
         identity = Identity.of(
-            key, chunk, created=int(time.time()), seal=self.name, nonce=os.urandom(_NONCE_BYTES)
+            key,
+            facts,
+            nbytes=len(payload),
+            created=int(time.time()),
+            seal=self.name,
+            nonce=os.urandom(_NONCE_BYTES),
         )
         with self._buffer(len(payload)) as buffer:
             mode = modes.GCM(identity.nonce)

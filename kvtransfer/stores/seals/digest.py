@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from pydantic import SecretBytes
 
-    from kvtransfer.chunks.layout import ChunkFormat
+    from kvtransfer.stores.record import ChunkFacts
+
 
 # BLAKE3 derives independent keys from one secret by such texts.
 _TAG_CONTEXT = "kvtransfer 2026 integrity tag"
@@ -48,12 +49,14 @@ class DigestSeal:
 
     @contextmanager
     def sealed(
-        self, key: str, chunk: ChunkFormat, payload: memoryview, tenant: str
+        self, key: str, facts: ChunkFacts, payload: memoryview, tenant: str
     ) -> Iterator[Sealed]:
         """See :class:`kvtransfer.stores.seals.seal.Seal`."""
 
         def record() -> ChunkRecord:
-            identity = Identity.of(key, chunk, created=int(time.time()), seal=self.name)
+            identity = Identity.of(
+                key, facts, nbytes=len(payload), created=int(time.time()), seal=self.name
+            )
             hasher = self._new()
             hasher.update(payload)
             return ChunkRecord(identity, _tag(hasher, identity))

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
     from pydantic import SecretBytes
 
-    from kvtransfer.chunks.layout import ChunkFormat
     from kvtransfer.config import TransferConfig
-    from kvtransfer.stores.record import ChunkRecord
+    from kvtransfer.stores.record import ChunkFacts, ChunkRecord
     from kvtransfer.stores.seals.seal import Opening, Seal, Sealed
 
 
@@ -55,14 +54,19 @@ class Seals:
         return cls(seals or [checksum()], metrics)
 
     def sealed(
-        self, key: str, chunk: ChunkFormat, payload: memoryview, tenant: str
+        self, key: str, facts: ChunkFacts, payload: memoryview, tenant: str
     ) -> AbstractContextManager[Sealed]:
         """See :class:`kvtransfer.stores.seals.seal.Seal`; by the first seal."""
-        return self._first.sealed(key, chunk, payload, tenant)
+        return self._first.sealed(key, facts, payload, tenant)
 
-    def know(self, record: ChunkRecord | None) -> bool:
-        """Whether there is a record whose seal is one of ours, by its own account."""
-        return record is not None and record.identity.seal in self._by_name
+    def keep(self, record: ChunkRecord | None, facts: ChunkFacts, nbytes: int) -> bool:
+        """Whether an entry with ``record`` may stay where ``nbytes`` that mean ``facts`` are put.
+
+        It may where it says the same, under one of our seals by its own account.
+        """
+        if record is None or record.identity.seal not in self._by_name:
+            return False
+        return record.says(facts, nbytes)
 
     def opening(self, record: ChunkRecord, tenant: str) -> Opening:
         """See :class:`kvtransfer.stores.seals.seal.Seal`; what has another seal is never genuine."""

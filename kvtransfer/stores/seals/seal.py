@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from kvtransfer.chunks.layout import ChunkFormat
-    from kvtransfer.stores.record import ChunkRecord
+    from kvtransfer.stores.record import ChunkFacts, ChunkRecord
 
 
 @dataclass(frozen=True)
@@ -61,14 +60,14 @@ class Seal(Protocol):
         ...
 
     def sealed(
-        self, key: str, chunk: ChunkFormat, payload: memoryview, tenant: str
+        self, key: str, facts: ChunkFacts, payload: memoryview, tenant: str
     ) -> AbstractContextManager[Sealed]:
         """``payload`` as it is to be stored as ``key``; the result is good inside the context.
 
         Args:
             key: the base key.
-            chunk: what the payload is.
-            payload: flat bytes of one chunk, read only.
+            facts: what the payload means.
+            payload: flat bytes as the codec made them, read only.
             tenant: whose key encrypts it, see :func:`kvtransfer.chunks.keys.tenant_of_salt`.
         """
         ...

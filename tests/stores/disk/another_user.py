@@ -14,6 +14,7 @@ from pathlib import Path
 
 from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.disk.store import DiskStore
+from kvtransfer.stores.formatted import FormattedStore
 from kvtransfer.testing import CHUNK, PAYLOAD, get
 
 NOBODY = 65534
@@ -37,7 +38,7 @@ def keys_of_another_user(folder, what, *keys):
 
 
 def main(folder, what, *keys):
-    with closing(DiskStore(folder, CHUNK, StoreSettings())) as store:
+    with closing(FormattedStore(DiskStore(folder, StoreSettings()), CHUNK)) as store:
         become_nobody()
         for key in keys:
             if what == "put":

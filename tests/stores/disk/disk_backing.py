@@ -8,6 +8,7 @@ import os
 from kvtransfer.stores.disk.chunk_file import _MAGIC
 from kvtransfer.stores.disk.direct_io import BLOCK_BYTES, padded
 from kvtransfer.stores.disk.store import DiskStore
+from kvtransfer.stores.formatted import FormattedStore
 from kvtransfer.testing import CHUNK
 
 
@@ -18,9 +19,11 @@ class DiskBacking:
         self._limit_bytes = limit_bytes
 
     def open(self, chunk, settings):
+        return FormattedStore(self.entries(settings), chunk)
+
+    def entries(self, settings):
         return DiskStore(
             str(self.root),
-            chunk,
             settings,
             limit_bytes=self._limit_bytes,
             clock=lambda: self.now_s,

@@ -22,6 +22,7 @@ from kvtransfer.chunks.keys import base_key
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.disk.store import DiskStore
+from kvtransfer.stores.formatted import FormattedStore
 
 CHUNK = ChunkFormat("split", "uint8", (3, 2, 7, 11, 131), tokens=7, nbytes=60522)
 
@@ -35,7 +36,7 @@ def payload_of(key: str) -> bytes:
 
 
 def write_until_killed(folder: str, writer: int) -> None:
-    store = DiskStore(folder, CHUNK, StoreSettings())
+    store = FormattedStore(DiskStore(folder, StoreSettings()), CHUNK)
     for number in count():
         key = key_of((writer, number))
         store.put(key, memoryview(payload_of(key)))
@@ -57,7 +58,9 @@ def kills(folder: str, times: int) -> int:
 def share(folder: str, seed: int, limit_bytes: int, rounds: int) -> int:
     chance, hits = random.Random(seed), 0
     target = bytearray(CHUNK.nbytes)
-    with closing(DiskStore(folder, CHUNK, StoreSettings(), limit_bytes=limit_bytes)) as store:
+    with closing(
+        FormattedStore(DiskStore(folder, StoreSettings(), limit_bytes=limit_bytes), CHUNK)
+    ) as store:
         for _ in range(rounds):
             key = key_of(chance.randrange(40))
             if store.get_into(key, memoryview(target)):

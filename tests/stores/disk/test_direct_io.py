@@ -14,6 +14,7 @@ from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.disk.direct_io import BLOCK_BYTES, aligned_memory
 from kvtransfer.stores.disk.store import DiskStore
+from kvtransfer.stores.formatted import FormattedStore
 from kvtransfer.testing import KEY
 from tests.stores.disk.disk_backing import DiskBacking
 
@@ -52,7 +53,9 @@ def modes(monkeypatch):
 @pytest.mark.parametrize("nbytes", SIZES)
 def test_what_is_put_from_a_slot_comes_back_into_one(tmp_path, modes, nbytes):
     payload, target = filled(nbytes), slot(nbytes)
-    with closing(DiskStore(str(tmp_path), chunk_of(nbytes), StoreSettings())) as store:
+    with closing(
+        FormattedStore(DiskStore(str(tmp_path), StoreSettings()), chunk_of(nbytes))
+    ) as store:
         assert store.put(KEY, payload)
         assert store.get_into(KEY, target)
     assert target == payload
@@ -62,7 +65,9 @@ def test_what_is_put_from_a_slot_comes_back_into_one(tmp_path, modes, nbytes):
 def test_memory_that_is_not_aligned_is_as_good(tmp_path, modes):
     nbytes = 9 * MIB + 17
     payload, target = filled(nbytes, offset=3), slot(nbytes, offset=5)
-    with closing(DiskStore(str(tmp_path), chunk_of(nbytes), StoreSettings())) as store:
+    with closing(
+        FormattedStore(DiskStore(str(tmp_path), StoreSettings()), chunk_of(nbytes))
+    ) as store:
         assert store.put(KEY, payload)
         assert store.get_into(KEY, target)
     assert target == payload
@@ -111,7 +116,9 @@ def test_a_device_with_larger_blocks_gets_the_page_cache(tmp_path, monkeypatch):
 
 def assert_kept(folder):
     payload, target = filled(3 * BLOCK_BYTES), slot(3 * BLOCK_BYTES)
-    with closing(DiskStore(str(folder), chunk_of(len(payload)), StoreSettings())) as store:
+    with closing(
+        FormattedStore(DiskStore(str(folder), StoreSettings()), chunk_of(len(payload)))
+    ) as store:
         assert store.put(KEY, payload)
         assert store.get_into(KEY, target)
     assert target == payload

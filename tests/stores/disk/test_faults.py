@@ -14,6 +14,7 @@ import pytest
 from kvtransfer.errors import StoreError
 from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.disk.store import DiskStore
+from kvtransfer.stores.formatted import FormattedStore
 from kvtransfer.stores.guarded import GuardedStore
 from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD, get
 from tests.stores.disk.disk_writer import key_of
@@ -30,8 +31,8 @@ def folder(tmp_path):
 
 @pytest.fixture
 def store(folder):
-    inner = DiskStore(str(folder), CHUNK, StoreSettings())
-    with closing(GuardedStore(inner, inner.address)) as opened:
+    inner = FormattedStore(DiskStore(str(folder), StoreSettings()), CHUNK)
+    with closing(GuardedStore(inner, inner.store.address)) as opened:
         yield opened
 
 
@@ -110,7 +111,7 @@ def test_a_file_in_place_of_the_folder_is_misses_and_two_lines(folder, store, li
 
 
 def test_a_write_that_fails_is_tried_again_after_a_rest(folder, lines, monkeypatch):
-    store = DiskStore(str(folder), CHUNK, StoreSettings())
+    store = FormattedStore(DiskStore(str(folder), StoreSettings()), CHUNK)
     calls = []
 
     def broken(*_):
@@ -123,7 +124,7 @@ def test_a_write_that_fails_is_tried_again_after_a_rest(folder, lines, monkeypat
         assert len(calls) == 1
         patch.undo()
         now_s = time.monotonic()
-        store._gate._clock = lambda: now_s + 1
+        store.store._gate._clock = lambda: now_s + 1
         assert put(store, KEY)
     assert len(lines()) == 1
 
@@ -156,7 +157,7 @@ def test_a_sick_sector_is_a_miss_and_a_line(folder, store, lines, monkeypatch):
 
 
 def test_a_late_disk_is_a_failure(folder, monkeypatch):
-    with closing(DiskStore(str(folder), CHUNK, StoreSettings())) as store:
+    with closing(FormattedStore(DiskStore(str(folder), StoreSettings()), CHUNK)) as store:
         assert put(store, KEY)
         later_s = iter(range(0, 10**6, 10))
         monkeypatch.setattr(time, "monotonic", lambda: float(next(later_s)))

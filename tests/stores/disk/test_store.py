@@ -14,7 +14,8 @@ from kvtransfer.errors import ConfigError
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.disk.claim import MARKER
 from kvtransfer.stores.disk.store import DiskStore
-from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD, StoreContract, get
+from kvtransfer.stores.formatted import FormattedStore
+from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD, EntryContract, StoreContract, get
 from tests.stores.disk import disk_writer
 from tests.stores.disk.disk_backing import DiskBacking
 from tests.stores.seals.seal_contract import SealContract
@@ -28,6 +29,10 @@ def backing(tmp_path):
 
 
 class TestDiskStore(StoreContract):
+    pass
+
+
+class TestEntriesOnDisk(EntryContract):
     pass
 
 
@@ -63,14 +68,14 @@ def said(writer):
 @pytest.mark.parametrize("settings", [StoreSettings(), StoreSettings(ttl_s=1000)])
 def test_a_restart_finds_everything(tmp_path, settings):
     keys = [disk_writer.key_of(i) for i in range(30)]
-    with closing(DiskStore(str(tmp_path), CHUNK, settings)) as store:
+    with closing(FormattedStore(DiskStore(str(tmp_path), settings), CHUNK)) as store:
         assert all(store.put(key, memoryview(PAYLOAD)) for key in keys)
-        put_bytes = store.room.nbytes
-    with closing(DiskStore(str(tmp_path), CHUNK, settings)) as store:
+        put_bytes = store.store.room.nbytes
+    with closing(FormattedStore(DiskStore(str(tmp_path), settings), CHUNK)) as store:
         assert all(store.contains(keys))
         assert {get(store, key) for key in keys} == {PAYLOAD}
-        store.room.take_stock()
-        assert (len(store.room), store.room.nbytes) == (30, put_bytes)
+        store.store.room.take_stock()
+        assert (len(store.store.room), store.store.room.nbytes) == (30, put_bytes)
 
 
 def test_no_kill_leaves_a_torn_chunk(tmp_path):
@@ -79,12 +84,14 @@ def test_no_kill_leaves_a_torn_chunk(tmp_path):
     names = [path.stem for path in files(tmp_path) if path.suffix == ".kv"]
     assert len(names) > 100
     target = bytearray(disk_writer.CHUNK.nbytes)
-    with closing(DiskStore(str(tmp_path), disk_writer.CHUNK, StoreSettings())) as store:
+    with closing(
+        FormattedStore(DiskStore(str(tmp_path), StoreSettings()), disk_writer.CHUNK)
+    ) as store:
         for name in names:
             key = base_key("org/model", 1, 0, name)
             assert store.get_into(key, memoryview(target)), "torn, though only a miss"
             assert target == disk_writer.payload_of(key)
-        store.room.take_stock()
+        store.store.room.take_stock()
     assert not list(tmp_path.rglob("*.part"))
 
 
@@ -114,9 +121,9 @@ def test_the_least_recently_used_goes_first_whoever_used_it(tmp_path):
         backing.elapse(10)
         store.put(names[5], memoryview(PAYLOAD))
         assert store.contains(names) == [True, True, False, True, True, True]
-        assert store.room.evicted == 1
+        assert store.store.room.evicted == 1
     with closing(backing.open(CHUNK, StoreSettings())) as restarted:
-        restarted.room.take_stock()
+        restarted.store.room.take_stock()
         restarted.put(names[2], memoryview(PAYLOAD))
         assert restarted.contains(names) == [True, True, True, False, True, True]
 
@@ -132,7 +139,7 @@ def test_an_entry_that_another_process_evicts_is_no_hit(tmp_path):
         for i in range(5):
             assert store.put(disk_writer.key_of(i), memoryview(PAYLOAD))
         assert len(files(tmp_path)) == 2
-        assert store.room.nbytes == 2 * 12_288
+        assert store.store.room.nbytes == 2 * 12_288
 
 
 def test_a_flip_anywhere_is_a_miss_or_harms_nothing(tmp_path):
@@ -174,12 +181,12 @@ def test_a_chunk_under_another_ones_name_is_a_miss(tmp_path):
 def test_a_long_or_odd_model_name_fits_a_file_system(tmp_path):
     names = ["a" * 400, "a" * 399 + "b", "../../up", "日本語" * 40, ".tmp", "x/y", "x%2Fy", "x@y"]
     keys = [base_key(name, 1, 0, "0" * 32) for name in names]
-    with closing(DiskStore(str(tmp_path / "in"), CHUNK, StoreSettings())) as store:
+    with closing(FormattedStore(DiskStore(str(tmp_path / "in"), StoreSettings()), CHUNK)) as store:
         for i, key in enumerate(keys):
             assert store.put(key, memoryview(bytes([i]) * CHUNK.nbytes))
         assert [get(store, key)[0] for key in keys] == list(range(len(keys)))
-        store.room.take_stock()
-        assert len(store.room) == len(keys)
+        store.store.room.take_stock()
+        assert len(store.store.room) == len(keys)
     assert files(tmp_path) == files(tmp_path / "in")
 
 
@@ -199,4 +206,4 @@ def test_a_url_names_folder_and_limit(tmp_path):
         assert store.put(KEY, memoryview(PAYLOAD))
     assert files(tmp_path / "with blank")
     with pytest.raises(ConfigError, match="a chunk takes 12288; raise max_local_storage_size"):
-        open_store(f"disk://{tmp_path}?max_gib=1e-6", CHUNK, StoreSettings())
+        open_store(f"disk://{tmp_path}/small?max_gib=1e-6", CHUNK, StoreSettings())

@@ -15,7 +15,7 @@ import redis
 
 from kvtransfer.errors import ConfigError, StoreError
 from kvtransfer.stores import StoreSettings, open_store
-from kvtransfer.testing import CHUNK, KEY, PAYLOAD, StoreContract, get
+from kvtransfer.testing import CHUNK, KEY, PAYLOAD, EntryContract, StoreContract, get
 from tests.stores.backing import RedisBacking
 from tests.stores.seals.seal_contract import SealContract
 
@@ -45,6 +45,10 @@ def side_door(folder):
 
 
 class TestEmbeddedStore(StoreContract):
+    pass
+
+
+class TestEntriesInTheEmbeddedServer(EntryContract):
     pass
 
 

@@ -8,7 +8,7 @@ import pytest
 from kvtransfer.config import TransferConfig
 from kvtransfer.errors import ConfigError, StoreError
 from kvtransfer.stores import StoreSettings, open_store
-from kvtransfer.stores.guarded import open_guarded
+from kvtransfer.stores.open import open_tiers
 from kvtransfer.stores.redis.url import read_url
 from kvtransfer.testing import CHUNK, KEY, PAYLOAD, get
 from tests.stores.redis import cluster as clusters
@@ -71,7 +71,7 @@ def test_from_the_environment(address, password_file):
     ):
         config = TransferConfig.load(environ=environ)
         assert "t0p" not in repr(config)
-        with closing(open_guarded(config, CHUNK)) as store:
+        with closing(open_tiers(config, CHUNK)) as store:
             assert put_and_get(store) == PAYLOAD
 
 

@@ -10,7 +10,7 @@ from kvtransfer.config import TransferConfig
 from kvtransfer.errors import ConfigError, StoreError
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.embedded.address import free_port
-from kvtransfer.stores.guarded import open_guarded
+from kvtransfer.stores.open import open_tiers
 from kvtransfer.testing import CHUNK, KEY, PAYLOAD, StoreContract, get
 from tests.stores.backing import RedisBacking
 from tests.stores.redis import sentinel as sentinels
@@ -93,7 +93,7 @@ def test_a_planned_failover_goes_unnoticed(stack):
 def test_a_killed_master_is_followed_by_its_replica(tmp_path):
     with (
         sentinels.running(redis_binary(), tmp_path) as stack,
-        closing(open_guarded(config_of(stack), CHUNK)) as store,
+        closing(open_tiers(config_of(stack), CHUNK)) as store,
     ):
         store.put(KEY, memoryview(PAYLOAD))
         with stack.master.client() as client:

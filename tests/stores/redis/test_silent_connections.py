@@ -15,8 +15,8 @@ import redis
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.guarded import GuardedStore
 from kvtransfer.stores.redis.url import read_url
-from kvtransfer.stores.redis.wire.connection import command
-from kvtransfer.stores.redis.wire.node import Node
+from kvtransfer.stores.redis.wire.batch import Batch, command
+from kvtransfer.stores.redis.wire.pool import ConnectionPool
 from kvtransfer.testing import CHUNK, KEY, PAYLOAD, get
 from tests.faults.proxy import Proxy
 
@@ -36,11 +36,17 @@ def url(server, proxy):
     return server.url.replace(f":{server.port}/", f":{proxy.port}/")
 
 
-def ping(wire, barrier=None):
-    if barrier is not None:
-        barrier.wait(LONG_S)  # all have a connection of their own
-    wire.send([command(b"PING")])
-    return wire.parser.read_reply()
+class Together(Batch):
+    """Is answered while all that wait at a barrier hold a connection of their own."""
+
+    barrier = None
+
+    def read_replies(self, parser):
+        self.barrier.wait(LONG_S)
+        return super().read_replies(parser)
+
+
+PING = Batch([command(b"PING")])
 
 
 def soon(seconds):
@@ -49,23 +55,20 @@ def soon(seconds):
 
 def with_idle_connections(url):
     read = read_url(url, StoreSettings())
-    node = Node(partial(read.open_connection, read.hosts[0]), CONNECTIONS)
-    barrier = Barrier(CONNECTIONS)
+    pool = ConnectionPool(partial(read.open_connection, read.hosts[0]), CONNECTIONS)
+    together = type("Together", (Together,), {"barrier": Barrier(CONNECTIONS)})(PING.commands)
     with ThreadPoolExecutor(CONNECTIONS) as threads:
-        talks = [
-            threads.submit(node.exchange, partial(ping, barrier=barrier), soon(LONG_S))
-            for _ in range(CONNECTIONS)
-        ]
-        assert [talk.result() for talk in talks] == [b"PONG"] * CONNECTIONS
-    return node
+        talks = [threads.submit(pool.execute, together, soon(LONG_S)) for _ in range(CONNECTIONS)]
+        assert [talk.result() for talk in talks] == [[b"PONG"]] * CONNECTIONS
+    return pool
 
 
 def test_one_time_out_is_enough_to_trust_no_idle_connection(url, proxy):
-    with closing(with_idle_connections(url)) as node:
+    with closing(with_idle_connections(url)) as pool:
         proxy.forget_lines()
         with pytest.raises(redis.TimeoutError):
-            node.exchange(ping, soon(SHORT_S))
-        assert node.exchange(ping, soon(LONG_S)) == b"PONG"
+            pool.execute(PING, soon(SHORT_S))
+        assert pool.execute(PING, soon(LONG_S)) == [b"PONG"]
 
 
 def test_a_store_serves_again_after_one_miss(url, proxy):
@@ -80,14 +83,13 @@ def test_a_store_serves_again_after_one_miss(url, proxy):
 
 
 def test_the_system_keeps_connections_alive(url):
-    def options(wire):
-        kept = wire._sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-        idle_s = wire._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
-        return kept, idle_s
-
     read = read_url(url, StoreSettings())
-    with closing(Node(partial(read.open_connection, read.hosts[0]), 1)) as node:
-        assert node.exchange(options, soon(LONG_S)) == (1, 30)
+    connection = read.open_connection(read.hosts[0])
+    connection.execute(PING, soon(LONG_S))
+    kept = connection._sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    idle_s = connection._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+    assert (kept, idle_s) == (1, 30)
+    connection.disconnect()
 
 
 def test_whoever_wants_no_keepalive_says_so(url):

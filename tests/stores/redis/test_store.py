@@ -16,7 +16,7 @@ from kvtransfer.errors import ConfigError, StoreError
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.embedded.server import EmbeddedServer
 from kvtransfer.stores.redis.store import RedisStore
-from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD, StoreContract, get
+from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD, EntryContract, StoreContract, get
 from tests.stores.backing import RedisBacking
 from tests.stores.seals.seal_contract import SealContract
 
@@ -30,6 +30,10 @@ def backing(server):
 
 
 class TestRedisStore(StoreContract):
+    pass
+
+
+class TestEntriesInRedis(EntryContract):
     pass
 
 
@@ -238,6 +242,6 @@ def password_of(server):
 )
 def test_a_malformed_url_is_refused_at_once(url):
     with pytest.raises(ConfigError, match="malformed") as e:
-        RedisStore(url, CHUNK, QUICK)
+        RedisStore(url, QUICK)
     text = "".join(traceback.format_exception(e.value))
     assert not {"t0p", "s3cret"} & set(text.replace("/", " ").replace(":", " ").split())

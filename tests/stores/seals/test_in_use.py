@@ -12,11 +12,15 @@ from kvtransfer.config import TransferConfig
 from kvtransfer.errors import ConfigError
 from kvtransfer.metrics import Metrics
 from kvtransfer.stores import StoreSettings
-from kvtransfer.stores.guarded import open_guarded
+from kvtransfer.stores.open import open_tiers
+from kvtransfer.stores.record import ChunkFacts
 from kvtransfer.stores.seals.in_use import Seals
 
 KEY = base_key("org/model", 1, 0, "a" * 32)
 SETTINGS = ["integrity_key_file", "encryption_key_file"]
+
+
+FACTS = ChunkFacts("naive", "opaque:test", "uint8", (1,), 1)
 
 
 def chunk_of(nbytes):
@@ -42,7 +46,7 @@ def seals(request, path):
 def test_a_payload_is_opened_in_place_whatever_its_pieces(seals, nbytes, piece_bytes):
     payload = os.urandom(nbytes)
     for tenant in ("", "b" * 32):
-        with seals.sealed(KEY, chunk_of(nbytes), memoryview(payload), tenant) as sealed:
+        with seals.sealed(KEY, FACTS, memoryview(payload), tenant) as sealed:
             record, target = sealed.record(), memoryview(bytearray(sealed.payload))
         opening = seals.opening(record, tenant)
         for start in range(0, nbytes, piece_bytes):
@@ -55,8 +59,8 @@ def test_a_payload_is_opened_in_place_whatever_its_pieces(seals, nbytes, piece_b
 def test_two_puts_at_once_have_memory_of_their_own(seals):
     first, second = os.urandom(100), os.urandom(100)
     with (
-        seals.sealed(KEY, chunk_of(100), memoryview(first), "") as one,
-        seals.sealed(KEY, chunk_of(100), memoryview(second), "") as other,
+        seals.sealed(KEY, FACTS, memoryview(first), "") as one,
+        seals.sealed(KEY, FACTS, memoryview(second), "") as other,
     ):
         for sealed, payload in ((one, first), (other, second)):
             target = memoryview(bytearray(sealed.payload))
@@ -68,7 +72,7 @@ def test_nonces_are_not_used_twice(path):
     seals = Seals.open(TransferConfig.of(encryption_key_file=path), Metrics())
     nonces = set()
     for _ in range(100):
-        with seals.sealed(KEY, chunk_of(4), memoryview(b"same"), "") as sealed:
+        with seals.sealed(KEY, FACTS, memoryview(b"same"), "") as sealed:
             nonces.add(sealed.record().identity.nonce)
     assert len(nonces) == 100
     assert {len(nonce) for nonce in nonces} == {12}
@@ -79,7 +83,7 @@ def test_a_seal_of_a_key_has_a_name_that_tells_nothing_of_it(path, setting):
     seals = [Seals.open(TransferConfig.of(**{setting: path}), Metrics()) for _ in range(2)]
     names = set()
     for each in seals:
-        with each.sealed(KEY, chunk_of(4), memoryview(b"same"), "") as sealed:
+        with each.sealed(KEY, FACTS, memoryview(b"same"), "") as sealed:
             names.add(sealed.record().identity.seal)
     (name,) = names  # the same in every process
     with open(path, encoding="utf-8") as file:
@@ -91,7 +95,7 @@ def test_a_seal_of_a_key_has_a_name_that_tells_nothing_of_it(path, setting):
 def test_keys_show_nowhere(path, setting):
     config = TransferConfig.of(**{setting: path})
     seals = Seals.open(config, Metrics())
-    seals.sealed(KEY, chunk_of(4), memoryview(b"same"), "")
+    seals.sealed(KEY, FACTS, memoryview(b"same"), "")
     with open(path, encoding="utf-8") as file:
         secret = file.read()
     for shown in (config, seals, StoreSettings(seals=seals), vars(seals), *vars(seals).values()):
@@ -126,4 +130,4 @@ def test_a_missing_library_is_named(path, monkeypatch, setting, module, extra):
 def test_a_bad_file_ends_the_start(tmp_path, setting):
     config = TransferConfig.of(remote_url="memory://", **{setting: str(tmp_path / "none")})
     with pytest.raises(ConfigError, match=f"{setting}: can't read {tmp_path}/none: No such file"):
-        open_guarded(config, chunk_of(4))
+        open_tiers(config, chunk_of(4))

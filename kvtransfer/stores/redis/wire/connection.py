@@ -9,20 +9,22 @@ Only the bytes below the parser are ours: a :class:`Window` on the socket. Priva
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from redis._parsers.resp3 import _RESP3Parser
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError, InvalidResponse, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from kvtransfer.stores.redis.wire.batch import sent
 from kvtransfer.stores.redis.wire.limits import ABOUT_ENTRIES, OversizedReplyError
 from kvtransfer.stores.redis.wire.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator, Sequence
 
-T = TypeVar("T")
+    from kvtransfer.stores.redis.wire.batch import Batch, Command
 
 # From here on most of a call is waiting.
 _FAR_S = 0.01
@@ -94,12 +96,12 @@ class WireParser(_RESP3Parser):
             raise InvalidResponse("expected numbers only")
         return counts
 
-    def read_value_into(self, target: memoryview) -> bool | RedisError:
-        """Read one reply: a string of the length of ``target`` fills it.
+    def begin_value(self, nbytes: int) -> bool | RedisError:
+        """Read what comes before a string of ``nbytes``, or all of another reply.
 
         Returns:
-            True; False for a null; the server's error; ``WrongLengthError`` for a value of another
-            length, which is read away. ``target`` is undefined but for True.
+            True: the string comes next, for ``window.read_into``. False for a null; the server's
+            error; ``WrongLengthError`` for a value of another length, which is read away.
         """
         self._skip_pushes()
         self.window.allow(self.limits.total_bytes)
@@ -113,14 +115,12 @@ class WireParser(_RESP3Parser):
             length = int(line[1:])
         except ValueError as error:
             raise InvalidResponse(f"a value of {line[1:]!r} bytes") from error
-        if length == len(target):
-            self.window.read_into(target)
-        elif length >= 0:
+        if length == nbytes:
+            return True
+        if length >= 0:
             self.window.skip(length)
         self.window.purge()
-        if length in (len(target), -1):
-            return length >= 0
-        return WrongLengthError(f"a value of {length} bytes instead of {len(target)}")
+        return length != -1 and WrongLengthError(f"a value of {length} bytes instead of {nbytes}")
 
     def _skip_pushes(self) -> None:
         """Read away what answers no question."""
@@ -193,13 +193,9 @@ class Wire:
         except (ConnectionError, OSError):
             return False
 
-    def send_commands(self, commands: Sequence[bytes]) -> None:
-        """Send ``commands``, each packed already, in one piece."""
-        self.send([b"".join(commands)])
-
-    def send(self, request: Sequence[bytes | memoryview]) -> None:
-        """Send what is packed already, from where it lies."""
-        for part in request:
+    def send(self, commands: Sequence[Command], prefix: bytes = b"") -> None:
+        """Send what is packed already, payloads from where they lie."""
+        for part in sent(commands, prefix):
             self._parser.window.share_deadline()
             self.send_packed_command([part], check_health=False)  # type: ignore[attr-defined]
 
@@ -208,21 +204,44 @@ class Wire:
         super().set_parser(self.parser_class)  # type: ignore[misc]
         self._parser.EXCEPTION_CLASSES = parser_class.EXCEPTION_CLASSES  # type: ignore[attr-defined]
 
-    def exchange(self, talk: Callable[[Wire], T], deadline_s: float) -> T:
-        """Connect if need be, let ``talk`` send and read, and be done by ``deadline_s``.
+    def execute(self, batch: Batch, deadline_s: float) -> list[object]:
+        """Connect if need be, send ``batch`` and read what it is answered by ``deadline_s``.
+
+        Returns:
+            A reply to each command, and for a value one more for each of its slices: True where it
+            was filled. Errors are returned like other replies.
 
         Raises:
-            RedisError: the talk was cut short. The connection is closed, for what may still arrive
-                on it would be taken for the reply to another request.
+            RedisError: the replies were cut short. The connection is closed, for what may still
+                arrive on it would be taken for the reply to another batch.
         """
+        with self._bounded(deadline_s):
+            if batch.value is None:
+                self.send(batch.commands, batch.prefix)
+                return batch.read_replies(self._parser)
+            reading = batch.value.reading(is_far=self.is_far)
+            self.send([*batch.commands, *reading.first], batch.prefix)
+            replies = batch.read_replies(self._parser)
+            for part in reading.parts(replies[batch.value.length_at]):
+                batch.skip_prefix(self._parser)
+                replies.append(reply := self._parser.begin_value(len(part)))
+                if reply is True:  # here rather than in the parser: a frame less for each piece
+                    self._parser.window.read_into(part)
+                    self._parser.window.purge()
+                if ask := reading.next_ask():
+                    self.send(ask, batch.prefix)
+            return replies
+
+    @contextmanager
+    def _bounded(self, deadline_s: float) -> Iterator[None]:
+        """Connected, and with a deadline for all that is sent and read; closed on any failure."""
         connection: Any = self
         self.deadline_s = deadline_s
         try:
             self._greet()
-            window = self._parser.window
-            window.begin(deadline_s)
-            result = talk(self)
-            window.end()
+            self._parser.window.begin(deadline_s)
+            yield
+            self._parser.window.end()
         except TimeoutError as error:
             connection.disconnect()
             raise RedisTimeoutError("no answer in time") from error
@@ -232,7 +251,6 @@ class Wire:
         except BaseException:
             connection.disconnect()
             raise
-        return result
 
     def _greet(self) -> None:
         connection: Any = self
@@ -252,9 +270,3 @@ class WireSSLConnection(Wire, SSLConnection):
 
 class WireUnixConnection(Wire, UnixDomainSocketConnection):
     """Unix socket."""
-
-
-def command(*arguments: bytes) -> bytes:
-    """``arguments`` as the protocol writes them."""
-    parts = [b"$%d\r\n%b\r\n" % (len(argument), argument) for argument in arguments]
-    return b"*%d\r\n%b" % (len(arguments), b"".join(parts))

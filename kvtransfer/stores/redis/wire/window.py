@@ -19,6 +19,7 @@ _WINDOW_BYTES = 16 << 10
 _DRAIN_BYTES = 16 << 20
 # No line that means anything is longer.
 _LINE_BYTES = 64 << 10
+_CLOSED = "Connection closed by server."
 
 
 class Window:
@@ -87,7 +88,11 @@ class Window:
         self._taken += len(rest)
         filled = len(rest)
         while filled < len(target):
-            filled += self._wait(target[filled:])
+            self.share_deadline()
+            received = self._sock.recv_into(target[filled:])
+            if received == 0:
+                raise ConnectionError(_CLOSED)
+            filled += received
         if self.readline():
             raise ConnectionError("a value is not followed by a line end")
 
@@ -109,12 +114,13 @@ class Window:
         """Read ``length`` bytes and a line end away."""
         if length > _DRAIN_BYTES:
             raise ConnectionError(f"unexpected value of {length} bytes")
-        scratch = memoryview(bytearray(_WINDOW_BYTES))
         while length > 0:
-            step = min(length, _WINDOW_BYTES)
-            rest = min(step, len(self._arrived) - self._taken)
-            self._taken += rest
-            length -= rest or self._wait(scratch[:step])
+            if self._taken == len(self._arrived):
+                self.purge()
+                self._receive()
+            step = min(length, len(self._arrived) - self._taken)
+            self._taken += step
+            length -= step
         self.readline()
 
     def peek(self) -> int:
@@ -164,12 +170,5 @@ class Window:
     def _receive_now(self) -> None:
         more = self._sock.recv(_WINDOW_BYTES)
         if not more:
-            raise ConnectionError("Connection closed by server.")
+            raise ConnectionError(_CLOSED)
         self._arrived += more
-
-    def _wait(self, target: memoryview) -> int:
-        self.share_deadline()
-        received = self._sock.recv_into(target)
-        if received == 0:
-            raise ConnectionError("Connection closed by server.")
-        return received

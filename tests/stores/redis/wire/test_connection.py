@@ -14,14 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis._parsers.encoders import Encoder
 
+from kvtransfer.stores.redis.wire.batch import Batch, command
 from kvtransfer.stores.redis.wire.connection import (
     Window,
-    Wire,
     WireConnection,
     WireParser,
     WrongLengthError,
-    command,
 )
+from kvtransfer.stores.redis.wire.sliced import SlicedValue
+from tests.stores.redis.wire.values import read_value_into
 
 PAYLOAD = bytes(range(256)) * 300
 
@@ -96,10 +97,10 @@ def test_each_reply_is_taken_for_what_it_is_however_it_arrives(replies, sizes):
         for _, expected in replies:
             if expected is redis.exceptions.BusyLoadingError:  # redis-py raises what ends a talk
                 with pytest.raises(expected):
-                    parser.read_value_into(memoryview(bytearray(10)))
+                    read_value_into(parser, memoryview(bytearray(10)))
                 return
             target = bytearray(10)
-            answer = parser.read_value_into(memoryview(target))
+            answer = read_value_into(parser, memoryview(target))
             if isinstance(expected, bool):
                 assert answer is expected
                 assert not expected or target in (b"0123456789", b"x" * 10)
@@ -134,7 +135,7 @@ GARBLED = [
 def test_a_garbled_reply_is_an_error_of_the_server(reply):
     for read in (
         lambda parser: parser.read_reply(),
-        lambda parser: parser.read_value_into(memoryview(bytearray(10))),
+        lambda parser: read_value_into(parser, memoryview(bytearray(10))),
         lambda parser: parser.read_counts(1),
     ):
         with Far(reply) as sock, pytest.raises(redis.RedisError):
@@ -155,12 +156,12 @@ def test_an_error_among_the_counts_is_raised():
 
 def test_a_value_without_its_end_closes_the_talk():
     with Far(b"$3\r\nabcXX\r\n") as sock, pytest.raises(redis.ConnectionError, match="line end"):
-        parser_on(sock).read_value_into(memoryview(bytearray(3)))
+        read_value_into(parser_on(sock), memoryview(bytearray(3)))
 
 
 def test_a_huge_value_is_not_read_away():
     with Far(b"$999999999\r\n") as sock, pytest.raises(redis.ConnectionError, match="999999999"):
-        parser_on(sock).read_value_into(memoryview(bytearray(3)))
+        read_value_into(parser_on(sock), memoryview(bytearray(3)))
 
 
 def test_a_deadline_bounds_a_dribble_as_a_whole():
@@ -177,19 +178,16 @@ def test_a_deadline_bounds_a_dribble_as_a_whole():
 
 
 def test_no_copy_of_a_payload_is_made(server):
-    payload, target = memoryview(bytearray(8 << 20)), memoryview(bytearray(8 << 20))
+    payload, target = memoryview(bytearray(2 << 20)), memoryview(bytearray(2 << 20))
     connection = connect(server)
+    written = (b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n" % len(payload), payload, b"\r\n")
+    there_and_back = Batch([written, command(b"STRLEN", b"k")], SlicedValue(b"k", target, 1))
 
-    def there_and_back(wire: Wire):
-        wire.send([b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n" % len(payload), payload, b"\r\n"])
-        assert wire.parser.read_reply() == b"OK"
-        wire.send([command(b"GET", b"k")])
-        return wire.parser.read_value_into(target)
-
-    connection.exchange(there_and_back, time.monotonic() + 5)
+    connection.execute(there_and_back, time.monotonic() + 5)
     tracemalloc.start()
     try:
-        assert connection.exchange(there_and_back, time.monotonic() + 5) is True
+        replies = connection.execute(there_and_back, time.monotonic() + 5)
+        assert replies == [b"OK", len(payload), True]
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

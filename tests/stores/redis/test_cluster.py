@@ -18,10 +18,10 @@ from kvtransfer.errors import ConfigError, PartError, StoreError
 from kvtransfer.metrics import Metrics
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.embedded.address import free_port
-from kvtransfer.stores.guarded import open_guarded
-from kvtransfer.stores.redis.slots import Slots
+from kvtransfer.stores.open import open_tiers
+from kvtransfer.stores.redis.cluster_nodes import ClusterNodes
 from kvtransfer.stores.redis.wire import connection
-from kvtransfer.testing import CHUNK, KEY, PAYLOAD, StoreContract, get
+from kvtransfer.testing import CHUNK, KEY, PAYLOAD, EntryContract, StoreContract, get
 from tests.stores.backing import RedisBacking
 from tests.stores.redis import cluster as clusters
 from tests.stores.redis.servers import BINARIES, PASSWORD, Server, redis_binary, until
@@ -50,6 +50,10 @@ def backing(cluster):
 
 
 class TestRedisClusterStore(StoreContract):
+    pass
+
+
+class TestEntriesInACluster(EntryContract):
     pass
 
 
@@ -93,7 +97,7 @@ def test_a_cluster_is_far_away_where_a_node_is(backing, monkeypatch, far_s):
     monkeypatch.setattr(connection, "_FAR_S", far_s)
     with closing(backing.open(CHUNK, StoreSettings())) as store:
         store.contains(["a"])
-        assert store.is_far is (far_s == 0)
+        assert (store.parallelism > 1) is (far_s == 0)
 
 
 def test_both_halves_get_the_time_to_live(backing):
@@ -151,21 +155,21 @@ def test_a_slot_moves_while_it_is_read_and_written(cluster, keys, ttl_s):
 def redirections():
     """Names of the redirections that are followed meanwhile."""
     seen = set()
-    follow = Slots.follow
+    follow = ClusterNodes.follow
 
     def noted(self, moved, place):
         seen.add(type(moved).__name__)
         return follow(self, moved, place)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Slots, "follow", noted)
+        patch.setattr(ClusterNodes, "follow", noted)
         yield seen
 
 
 def test_a_dead_masters_keys_are_misses_until_its_replica_follows(tmp_path):
     with (
         clusters.running(redis_binary(), tmp_path) as cluster,
-        closing(open_guarded(config_of(cluster), CHUNK)) as store,
+        closing(open_tiers(config_of(cluster), CHUNK)) as store,
     ):
         lost, elsewhere = keys_at(cluster, 0, 3), keys_at(cluster, 1, 3)
         put_all(store, [*lost, *elsewhere])
@@ -191,7 +195,7 @@ def test_without_a_replica_the_others_go_on(tmp_path):
     metrics = Metrics()
     with (
         clusters.running(redis_binary(), tmp_path) as cluster,
-        closing(open_guarded(config_of(cluster), CHUNK, metrics)) as store,
+        closing(open_tiers(config_of(cluster), CHUNK, metrics)) as store,
     ):
         lost, elsewhere = keys_at(cluster, 2, 3), keys_at(cluster, 1, 3)
         put_all(store, [*lost, *elsewhere])

@@ -3,13 +3,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtransfer.stores.breaker import Breaker
+from kvtransfer.stores.circuit_breaker import CircuitBreaker
 
 FIRST_S, LONGEST_S, IN_A_ROW = 0.5, 30.0, 3
 
 
 def down(now_s=0.0):
-    breaker = Breaker()
+    breaker = CircuitBreaker()
     for _ in range(IN_A_ROW):
         assert breaker.allows(now_s)
         breaker.failed(now_s)
@@ -17,7 +17,7 @@ def down(now_s=0.0):
 
 
 def test_two_failures_are_not_enough():
-    breaker = Breaker()
+    breaker = CircuitBreaker()
     breaker.failed(0.0)
     breaker.failed(0.0)
     assert breaker.allows(0.0)
@@ -25,7 +25,7 @@ def test_two_failures_are_not_enough():
 
 
 def test_failures_count_in_a_row_only():
-    breaker = Breaker()
+    breaker = CircuitBreaker()
     for _ in range(10):
         breaker.failed(0.0)
         breaker.failed(0.0)
@@ -33,13 +33,13 @@ def test_failures_count_in_a_row_only():
     assert breaker.allows(0.0)
 
 
-def test_rests_double_up_to_the_longest():
-    breaker, now_s, rests_s = down(), 0.0, []
+def test_cooldowns_double_up_to_the_longest():
+    breaker, now_s, cooldowns_s = down(), 0.0, []
     for expected_s in (0.5, 1, 2, 4, 8, 16, 30, 30):
         assert not breaker.allows(now_s + expected_s - 0.01)
         assert breaker.allows(now_s + expected_s)
         now_s += expected_s
-        rests_s.append(expected_s)
+        cooldowns_s.append(expected_s)
         breaker.failed(now_s)
     assert not breaker.allows(now_s + LONGEST_S - 0.01)
 
@@ -51,7 +51,7 @@ def test_one_probe_goes_through_and_its_success_closes():
     assert [breaker.allows(FIRST_S) for _ in range(3)] == [True] * 3
 
 
-def test_a_success_begins_the_rests_anew():
+def test_a_success_begins_the_cooldowns_anew():
     breaker = down()
     for now_s in (1.0, 3.0, 10.0):
         assert breaker.allows(now_s)
@@ -82,7 +82,7 @@ steps = st.tuples(st.floats(0, 40), st.sampled_from(["ask", "succeed", "fail"]))
 
 @given(st.lists(steps, max_size=200))
 def test_any_history(history):
-    breaker, now_s, in_a_row, last_probe_s = Breaker(), 0.0, 0, None
+    breaker, now_s, in_a_row, last_probe_s = CircuitBreaker(), 0.0, 0, None
     for wait_s, event in history:
         now_s += wait_s
         if event == "succeed":

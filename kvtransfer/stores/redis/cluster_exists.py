@@ -1,4 +1,4 @@
-"""Which names are in a cluster: one batch for each node, all nodes at once."""
+"""Asks a cluster which names it holds: one batch for each node, all nodes at once."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import AskError, RedisError, TimeoutError
 
-from kvtransfer.stores.redis.halves import replies_to
-from kvtransfer.stores.redis.wire.connection import command
+from kvtransfer.stores.redis.commands import exists
+from kvtransfer.stores.redis.wire.batch import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Executor
 
-    from kvtransfer.stores.redis.slots import Place, Slots
+    from kvtransfer.stores.redis.cluster_nodes import ClusterNodes, NodeAddress
 
 _REDIRECTIONS = 3
 
 
 def present(
-    slots: Slots, threads: Executor, names: Sequence[bytes], deadline_s: float
+    nodes: ClusterNodes, threads: Executor, names: Sequence[bytes], deadline_s: float
 ) -> set[bytes]:
     """Those of ``names`` that are there; a node that fails has none.
 
     Raises:
         RedisError: no node that was asked has answered.
     """
-    ask = partial(_present_at, slots, deadline_s, _REDIRECTIONS)
-    asked = [threads.submit(ask, *each) for each in slots.by_place(names, deadline_s).items()]
+    ask = partial(_present_at, nodes, deadline_s, _REDIRECTIONS)
+    asked = [threads.submit(ask, *each) for each in nodes.by_address(names, deadline_s).items()]
     answered, _ = wait(asked, timeout=max(deadline_s - time.monotonic(), 0))
     answers = [each.result() for each in answered]
     there = [answer for answer in answers if isinstance(answer, set)]
@@ -41,23 +41,26 @@ def present(
 
 
 def _present_at(
-    slots: Slots, deadline_s: float, redirections: int, place: Place, names: Sequence[bytes]
+    nodes: ClusterNodes,
+    deadline_s: float,
+    redirections: int,
+    address: NodeAddress,
+    names: Sequence[bytes],
 ) -> set[bytes] | RedisError:
-    talk = partial(replies_to, [command(b"EXISTS", name) for name in names])
     try:
-        replies = slots.exchange_at(place, talk, deadline_s)
+        replies = nodes.execute_at(address, Batch(exists(names)), deadline_s)
     except RedisError as error:
         return error
     there: set[bytes] = set()
-    moved: dict[Place, list[bytes]] = {}
+    moved: dict[NodeAddress, list[bytes]] = {}
     for name, reply in zip(names, replies, strict=True):
         if isinstance(reply, AskError):
-            moved.setdefault(slots.follow(reply, place), []).append(name)
+            moved.setdefault(nodes.follow(reply, address), []).append(name)
         elif isinstance(reply, RedisError):
             return reply
         elif reply == 1:
             there.add(name)
-    for new_place, some in moved.items() if redirections else ():
-        answer = _present_at(slots, deadline_s, redirections - 1, new_place, some)
+    for new_address, some in moved.items() if redirections else ():
+        answer = _present_at(nodes, deadline_s, redirections - 1, new_address, some)
         there |= answer if isinstance(answer, set) else set()
     return there

@@ -19,7 +19,7 @@ _NOT_AGAIN_WITHIN_S = 0.25
 _CLOSE_S = 5.0
 
 
-class Latest(Generic[T]):
+class TopologyCache(Generic[T]):
     """``ask`` is asked in a thread of its own, once at a time; who waits for it has a deadline.
 
     So however long servers take to say who is where, no call takes longer than it may.

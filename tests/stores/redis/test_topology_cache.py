@@ -7,7 +7,7 @@ from threading import Event
 import pytest
 import redis
 
-from kvtransfer.stores.redis.latest import Latest
+from kvtransfer.stores.redis.topology_cache import TopologyCache
 
 
 def soon():
@@ -16,7 +16,7 @@ def soon():
 
 def test_the_first_answer_is_waited_for_and_kept():
     asked = []
-    with closing(Latest(lambda: asked.append(1) or len(asked))) as latest:
+    with closing(TopologyCache(lambda: asked.append(1) or len(asked))) as latest:
         assert [latest.get(soon()) for _ in range(3)] == [1, 1, 1]
         assert latest.renewed(soon()) == 2
         assert latest.get(soon()) == 2
@@ -24,7 +24,7 @@ def test_the_first_answer_is_waited_for_and_kept():
 
 def test_nobody_waits_beyond_the_deadline():
     gate = Event()
-    with closing(Latest(lambda: gate.wait(10))) as latest:
+    with closing(TopologyCache(lambda: gate.wait(10))) as latest:
         began_s = time.monotonic()
         with pytest.raises(redis.TimeoutError, match="where the servers are"):
             latest.get(time.monotonic() + 0.05)
@@ -42,7 +42,7 @@ def test_an_error_goes_to_who_waits_and_what_was_known_stays():
             raise answer
         return answer
 
-    with closing(Latest(ask)) as latest:
+    with closing(TopologyCache(ask)) as latest:
         assert latest.get(soon()) == 1
         with pytest.raises(redis.ConnectionError, match="nobody"):
             latest.renewed(soon())
@@ -54,13 +54,16 @@ def test_an_error_that_is_a_timeout_stays_what_it_is():
     def ask():
         raise redis.TimeoutError("Timeout connecting to server")
 
-    with closing(Latest(ask)) as latest, pytest.raises(redis.TimeoutError, match="connecting"):
+    with (
+        closing(TopologyCache(ask)) as latest,
+        pytest.raises(redis.TimeoutError, match="connecting"),
+    ):
         latest.get(soon())
 
 
 def test_it_is_not_asked_again_and_again():
     asked = []
-    with closing(Latest(lambda: asked.append(1))) as latest:
+    with closing(TopologyCache(lambda: asked.append(1))) as latest:
         latest.get(soon())
         for _ in range(100):
             latest.renew()

@@ -1,4 +1,4 @@
-"""Which node of a cluster holds a name: the slot map is redis-py's, the redirections are ours."""
+"""The nodes of a cluster: the map of hash slots is redis-py's, the redirections are ours."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from redis.cluster import ClusterNode, NodesManager
 from redis.crc import key_slot
 from redis.exceptions import (
+    AskError,
     ConnectionError,
     MovedError,
     RedisClusterException,
@@ -18,27 +19,25 @@ from redis.exceptions import (
     TimeoutError,
 )
 
-from kvtransfer.stores.redis.halves import AskingLine, redirection
-from kvtransfer.stores.redis.latest import Latest
+from kvtransfer.stores.redis.listing import listed
 from kvtransfer.stores.redis.topology import read_slots
+from kvtransfer.stores.redis.topology_cache import TopologyCache
 from kvtransfer.stores.redis.wire.asking import asking
-from kvtransfer.stores.redis.wire.node import GuardedNode, Node
+from kvtransfer.stores.redis.wire.batch import AskingBatch
+from kvtransfer.stores.redis.wire.pool import ConnectionPool, GuardedPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from redis import Redis
-    from redis.exceptions import AskError
 
-    from kvtransfer.stores.redis.sliced import Line
     from kvtransfer.stores.redis.url import Host, RedisUrl
-
-    Talk = Callable[[Line], list[object]]
+    from kvtransfer.stores.redis.wire.batch import Batch
 
 _REDIRECTIONS = 5
 
 
-class Place(NamedTuple):
+class NodeAddress(NamedTuple):
     """Where to ask for a name."""
 
     host: str
@@ -57,94 +56,108 @@ class _Nodes(NodesManager):
         return node
 
 
-class Slots:
-    """The nodes of a cluster, each asked for the names in its slots."""
+class ClusterNodes:
+    """The nodes of a cluster, each asked for the names in its hash slots."""
 
     def __init__(self, url: RedisUrl) -> None:
         self._url = url
         self._manager: NodesManager | None = None
-        self._map: Latest[NodesManager] = Latest(self._ask)
+        self._map: TopologyCache[NodesManager] = TopologyCache(self._ask)
         self._lock = Lock()
-        self._nodes: dict[Host, GuardedNode] = {}
+        self._pools: dict[Host, GuardedPool] = {}
 
     def wait(self, deadline_s: float) -> None:
         """Until it is known which nodes there are."""
         self._map.get(deadline_s)
 
-    def by_place(self, names: Iterable[bytes], deadline_s: float) -> dict[Place, list[bytes]]:
+    def by_address(
+        self, names: Iterable[bytes], deadline_s: float
+    ) -> dict[NodeAddress, list[bytes]]:
         """``names`` by where they are; without those whose slots nobody serves."""
         manager = self._map.get(deadline_s)
-        places: dict[Place, list[bytes]] = {}
+        addresses: dict[NodeAddress, list[bytes]] = {}
         for name in names:
             with suppress(ConnectionError):
-                places.setdefault(self._place(manager, name), []).append(name)
-        return places
+                addresses.setdefault(self._address(manager, name), []).append(name)
+        return addresses
 
-    def exchange(self, name: bytes, talk: Talk, deadline_s: float) -> list[object]:
-        """``talk`` with the node that holds ``name``, wherever that has moved."""
-        place = self._place(self._map.get(deadline_s), name)
+    def execute(self, name: bytes, batch: Batch, deadline_s: float) -> list[object]:
+        """Have ``batch`` done by the node that holds ``name``, wherever that has moved."""
+        address = self._address(self._map.get(deadline_s), name)
         for _ in range(_REDIRECTIONS):
-            replies = self.exchange_at(place, talk, deadline_s)
-            moved = redirection(replies)
+            replies = self.execute_at(address, batch, deadline_s)
+            moved = _redirection(replies)
             if moved is None:
                 return replies
-            place = self.follow(moved, place)
+            address = self.follow(moved, address)
         raise ConnectionError(f"redirected {_REDIRECTIONS} times")
 
-    def exchange_at(self, place: Place, talk: Talk, deadline_s: float) -> list[object]:
-        """``talk`` with the node at ``place``; a redirection is among the replies."""
-        said = (lambda wire: talk(AskingLine(wire))) if place.asking else talk
+    def execute_at(self, address: NodeAddress, batch: Batch, deadline_s: float) -> list[object]:
+        """Have ``batch`` done by the node at ``address``; a redirection is among the replies."""
+        sent = AskingBatch(batch.commands, batch.value) if address.asking else batch
         try:
-            return self._node(place).exchange(said, deadline_s)
+            return self._pool(address).execute(sent, deadline_s)
         except (ConnectionError, TimeoutError):
             self._map.renew()
             raise
 
-    def follow(self, moved: AskError, place: Place) -> Place:
-        """Where we were sent from ``place``."""
-        host = moved.host or place.host
+    def records(self, begin: Callable[[], float]) -> Iterator[tuple[bytes, Mapping[str, str]]]:
+        """List the hashes on all nodes that serve hash slots; ``begin`` gives each call's deadline."""
+        manager = self._map.get(begin())
+        for node in manager.get_nodes_by_server_type("primary"):
+            address = NodeAddress(node.host, node.port)
+            yield from listed(partial(self._execute_in_time, address, begin))
+
+    def _execute_in_time(
+        self, address: NodeAddress, begin: Callable[[], float], batch: Batch
+    ) -> list[object]:
+        return self.execute_at(address, batch, begin())
+
+    def follow(self, moved: AskError, address: NodeAddress) -> NodeAddress:
+        """Where we were sent from ``address``."""
+        host = moved.host or address.host
         if not isinstance(moved, MovedError):
-            return Place(host, moved.port, asking=True)
+            return NodeAddress(host, moved.port, asking=True)
         self._map.renew()  # where one slot has moved, others have too
         if moved.host and self._manager is not None:
             with suppress(KeyError):  # nobody serves the slot, as another answer says by now
                 self._manager.move_slot(moved)
-        return Place(host, moved.port)
+        return NodeAddress(host, moved.port)
 
     @property
     def are_far(self) -> bool:
         """Whether any node is far away."""
         with self._lock:
-            return any(node.is_far for node in self._nodes.values())
+            return any(pool.is_far for pool in self._pools.values())
 
-    def nodes_left_alone(self) -> int:
-        """Those that failed several times in a row."""
+    def open_breakers(self) -> int:
+        """Count the nodes that failed several times in a row."""
         with self._lock:
-            return sum(node.is_left_alone for node in self._nodes.values())
+            return sum(pool.is_open for pool in self._pools.values())
 
     def close(self) -> None:
         """Close every connection."""
         self._map.close()
         if self._manager is not None:
             self._manager.close()
-        for node in self._nodes.values():
-            node.close()
+        for pool in self._pools.values():
+            pool.close()
 
-    def _place(self, manager: NodesManager, name: bytes) -> Place:
+    def _address(self, manager: NodesManager, name: bytes) -> NodeAddress:
         try:
             node = manager.get_node_from_slot(key_slot(name))
         except SlotNotCoveredError:
             self._map.renew()
             raise ConnectionError("nobody serves its slot") from None
-        return Place(node.host, node.port)
+        return NodeAddress(node.host, node.port)
 
-    def _node(self, place: Place) -> GuardedNode:
-        host = (place.host, place.port)
+    def _pool(self, address: NodeAddress) -> GuardedPool:
+        host = (address.host, address.port)
         with self._lock:
-            if host not in self._nodes:
+            if host not in self._pools:
                 opened = partial(self._url.open_connection, host)
-                self._nodes[host] = GuardedNode(Node(opened, self._url.connections))
-            return self._nodes[host]
+                self._pools[host] = GuardedPool(ConnectionPool(opened, self._url.connections))
+            return self._pools[host]
 
     def _ask(self) -> NodesManager:
         try:
@@ -169,3 +182,8 @@ class Slots:
         known = [(node.host, node.port) for node in manager.nodes_cache.values()]
         manager.initialize(additional_startup_nodes_info=known)
         return manager
+
+
+def _redirection(replies: Sequence[object]) -> AskError | None:
+    """The first among ``replies``; MOVED is one too."""
+    return next((reply for reply in replies if isinstance(reply, AskError)), None)

@@ -1,0 +1,190 @@
+"""What every store beyond host memory can do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+
+from kvtransfer.stores.circuit_breaker import BreakerSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from kvtransfer.stores.record import ChunkFacts, ChunkRecord
+    from kvtransfer.stores.settings import StoreSettings
+
+FAR_FETCHES = 16
+"""Fetches that pay at once from a store that is far away: most of each is waiting."""
+
+
+class StoredEntry(NamedTuple):
+    """One entry as a listing shows it."""
+
+    key: str
+    """Its base key."""
+    nbytes: int
+    """Bytes of the payload as stored."""
+    created_s: int
+    """Seconds since 1970 at which it was put, by the clock of its writer."""
+
+    @classmethod
+    def of(cls, record: ChunkRecord) -> StoredEntry:
+        """List the entry of ``record``."""
+        return cls(record.identity.key, record.identity.nbytes, record.identity.created)
+
+
+class ChunkStore(Protocol):
+    """Holds chunks of one format by base key; safe to call from several threads.
+
+    Every method but ``close`` raises :class:`StoreError` when the store itself can't answer, and
+    ``ValueError`` for a payload that isn't ``ChunkFormat.nbytes`` long.
+    """
+
+    @property
+    def parallelism(self) -> int:
+        """See :class:`Store`."""
+        ...
+
+    def open_breakers(self) -> int:
+        """See :class:`Store`."""
+        ...
+
+    def contains(self, keys: Sequence[str]) -> list[bool]:
+        """Say for each key, in order, whether its entry is there (not verified)."""
+        ...
+
+    def get_into(self, key: str, payload: memoryview, tenant: str = "") -> bool:
+        """Fill the whole of ``payload`` with the verified chunk of ``key``.
+
+        False is a miss: no entry, half of one, another format, a wrong length, or a tag that
+        isn't what our seals make of this key, record and payload. The store removes what it found
+        of such an entry, and the content of ``payload`` is undefined.
+
+        Args:
+            key: the base key.
+            payload: room for one chunk, written only during the call.
+            tenant: for whom it was put; it matters where payloads are encrypted.
+        """
+        ...
+
+    def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
+        """Hold ``payload``, read only during the call, as ``key``; arguments as for ``get_into``.
+
+        True means that the store holds the key now. An entry that is already there in the same
+        format, under a seal that we can open, is kept (equal keys mean equal bytes) and lives on
+        for another ``ttl_s``.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what the store holds open; no other call may be running or follow."""
+        ...
+
+
+class Store(Protocol):
+    """Holds entries, each a payload and its record, by base key; safe to call from several threads.
+
+    A store knows nothing of what payloads mean: it takes them in any length, and gives back what a
+    record says. Every method but ``close`` raises :class:`StoreError` when the store can't answer.
+    """
+
+    @classmethod
+    def open(cls, url: str, settings: StoreSettings) -> Self:
+        """Return the store at ``url``; it connects when it is first used.
+
+        Raises:
+            ConfigError: the URL is malformed, or needs what isn't installed here.
+        """
+        ...
+
+    @classmethod
+    def check(cls, url: str, settings: StoreSettings) -> None:
+        """Refuse what ``open`` would refuse, as far as that shows without opening anything.
+
+        Raises:
+            ConfigError: as for ``open``.
+        """
+
+    @property
+    def parallelism(self) -> int:
+        """Fetches that pay at once, as far as calls so far have shown; readers may use more."""
+        return 1
+
+    @property
+    def breaker_settings(self) -> BreakerSettings:
+        """When callers should stop asking this store, and when they should try again."""
+        return BreakerSettings()
+
+    @property
+    def gauges(self) -> Mapping[str, Callable[[], int]]:
+        """Metrics that show the state of this store, by name."""
+        return {}
+
+    def open_breakers(self) -> int:
+        """Count the parts of the store, nodes say, that it doesn't ask for now."""
+        return 0
+
+    def require_room(self, nbytes: int) -> None:
+        """Check that the store can ever hold a payload of ``nbytes``.
+
+        Raises:
+            ConfigError: its limit is below that; the message names both.
+        """
+
+    def contains(self, keys: Sequence[str], nbytes: int | None = None) -> list[bool]:
+        """Say for each key, in order, whether both halves of its entry are there (not verified).
+
+        Args:
+            keys: base keys.
+            nbytes: the length that payloads have as stored, None where that varies. A store that
+                sees another length without asking for it counts the entry as missing.
+        """
+        ...
+
+    def get_into(self, key: str, buffer: memoryview, tenant: str = "") -> ChunkRecord | None:
+        """Fill the front of ``buffer`` with the verified payload of ``key`` as it is stored.
+
+        The record's ``nbytes`` says how much of ``buffer`` was filled; the rest is undefined. None
+        is a miss: no entry, half of one, a payload that is longer than ``buffer`` or not as long
+        as its record says, or a tag that isn't what our seals make of this key, record and
+        payload. The store removes what it found of such an entry.
+
+        Args:
+            key: the base key.
+            buffer: flat bytes, written only during the call.
+            tenant: for whom it was put; it matters where payloads are encrypted.
+        """
+        ...
+
+    def put(self, key: str, payload: memoryview, facts: ChunkFacts, tenant: str = "") -> bool:
+        """Hold ``payload`` as ``key`` with a record that says ``facts``.
+
+        True means that the store holds the key now. An entry with the same facts and length that
+        is already there, under a seal that we can open, is kept (equal keys mean equal bytes) and
+        lives on for another ``ttl_s``.
+
+        Args:
+            key: the base key.
+            payload: flat bytes as they are to be stored, read only during the call.
+            facts: what the payload means.
+            tenant: see ``get_into``.
+        """
+        ...
+
+    def entries(self) -> Iterator[StoredEntry]:
+        """List the entries whose record can be read, in no order, without verifying payloads.
+
+        What others put or remove meanwhile may or may not be listed.
+        """
+        ...
+
+    def stat(self, key: str) -> ChunkRecord | None:
+        """Return the record of ``key``, None where there is no entry of the length that it says."""
+        ...
+
+    def remove(self, key: str) -> None:
+        """Remove what there is of ``key``; nothing being there is fine."""
+        ...
+
+    def close(self) -> None:
+        """Give back what the store holds open; no other call may be running or follow."""
+        ...

@@ -1,0 +1,106 @@
+"""Opens the stores that a configuration or a URL names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from kvtransfer.metrics import Metrics
+from kvtransfer.stores.circuit_breaker import CircuitBreaker
+from kvtransfer.stores.formatted import FormattedStore
+from kvtransfer.stores.guarded import GuardedStore
+from kvtransfer.stores.interface import FAR_FETCHES
+from kvtransfer.stores.schemes import scheme_of
+from kvtransfer.stores.seals.in_use import Seals
+from kvtransfer.stores.settings import StoreSettings
+from kvtransfer.stores.shelf import Shelf
+from kvtransfer.stores.tiered import Tier, TieredStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kvtransfer.chunks.layout import ChunkFormat
+    from kvtransfer.config import TransferConfig
+    from kvtransfer.stores.interface import Store
+
+
+def open_store(url: str, chunk: ChunkFormat, settings: StoreSettings) -> FormattedStore:
+    """Open the store at ``url`` for chunks of one format; it connects when it is first used.
+
+    Raises:
+        ConfigError: the URL names no store that we know, is malformed, or needs what isn't here.
+    """
+    return FormattedStore(open_entries(url, settings), chunk)
+
+
+def open_entries(url: str, settings: StoreSettings) -> Store:
+    """Open the store at ``url`` for entries of any format, to browse them say.
+
+    Raises:
+        ConfigError: as for ``open_store``.
+    """
+    return scheme_of(url).store_class().open(url, settings)
+
+
+def open_tiers(
+    config: TransferConfig,
+    chunk: ChunkFormat,
+    metrics: Metrics | None = None,
+    shelf: Shelf | None = None,
+) -> TieredStore | None:
+    """Open the stores that ``config`` names, None where it names none.
+
+    Args:
+        config: the folder, the URL, and what bounds them.
+        chunk: what every payload is.
+        metrics: counts which tier served and what was refused, and shows open breakers.
+        shelf: what ``memory://`` holds; those that have one see the same entries.
+
+    Raises:
+        ConfigError: the URL is malformed, the folder has no size, or a key file can't be used.
+    """
+    metrics = metrics or Metrics()
+    settings = replace(settings_of(config, metrics), shelf=shelf or Shelf())
+    tiers = [
+        Tier(name, _guarded(store, address, chunk, metrics))
+        for name, address, store in _stores(config, settings)
+    ]
+    return TieredStore(tiers, chunk, metrics) if tiers else None
+
+
+def settings_of(config: TransferConfig, metrics: Metrics) -> StoreSettings:
+    """Read from ``config`` how stores are used; ``metrics`` count what seals refuse.
+
+    Raises:
+        ConfigError: a key file can't be used.
+    """
+    return StoreSettings(
+        ttl_s=config.ttl_s,
+        refresh_ttl=config.refresh_ttl,
+        timeout_s=config.remote_timeout_ms / 1000,
+        # All fetch at once, and one puts.
+        connections=max(config.remote_connections, FAR_FETCHES) + 1,
+        password_file=config.remote_password_file,
+        seals=Seals.open(config, metrics),
+    )
+
+
+def _stores(config: TransferConfig, settings: StoreSettings) -> Iterator[tuple[str, str, Store]]:
+    """Name, address and store of each tier, the fastest first."""
+    if config.local_storage is not None:
+        from kvtransfer.stores.disk.store import DiskStore
+
+        limit_bytes = int(config.max_local_storage_size * 2**30)
+        disk = DiskStore(config.local_storage, settings, limit_bytes=limit_bytes)
+        yield "disk", disk.address, disk
+    if config.remote_url is not None:
+        yield "remote", config.remote_url, open_entries(config.remote_url, settings)
+
+
+def _guarded(store: Store, address: str, chunk: ChunkFormat, metrics: Metrics) -> GuardedStore:
+    for name, value in store.gauges.items():
+        metrics.watch(name, value)
+    breaker = CircuitBreaker(store.breaker_settings)
+    guarded = GuardedStore(FormattedStore(store, chunk), address, breaker=breaker)
+    metrics.watch("open_breakers", guarded.open_breakers)
+    return guarded

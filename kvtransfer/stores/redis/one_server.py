@@ -1,0 +1,159 @@
+"""Entries on one server at a time, both halves beside each other.
+
+A writer puts them in one MULTI, so they are of one moment.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from redis.exceptions import AskError, OutOfMemoryError, RedisError
+
+from kvtransfer.errors import PartError, StoreError
+from kvtransfer.stores.circuit_breaker import BreakerSettings
+from kvtransfer.stores.redis import commands
+from kvtransfer.stores.redis.causes import told
+from kvtransfer.stores.redis.commands import DAMAGE, Found, payload_name, record_name
+from kvtransfer.stores.redis.listing import listed
+from kvtransfer.stores.redis.sentinel import SentinelPool
+from kvtransfer.stores.redis.wire.batch import Batch, CountBatch
+from kvtransfer.stores.redis.wire.limits import OversizedReplyError
+from kvtransfer.stores.redis.wire.pool import FAILOVER, ConnectionPool
+from kvtransfer.stores.redis.wire.sliced import SlicedValue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from kvtransfer.stores.redis.url import RedisUrl
+    from kvtransfer.stores.redis.wire.batch import Command
+
+
+def pool_of(url: RedisUrl) -> ConnectionPool | SentinelPool:
+    """Connections to the server that ``url`` names, or to the master that its Sentinels do."""
+    if url.topology == "sentinel":
+        return SentinelPool(url)
+    host = url.hosts[0] if url.hosts else None
+    return ConnectionPool(partial(url.open_connection, host), url.connections)
+
+
+class OneServer:
+    """See :class:`kvtransfer.stores.redis.store.Servers`."""
+
+    def __init__(self, url: RedisUrl) -> None:
+        self._url = url
+        self._pool = pool_of(url)
+
+    @property
+    def is_far(self) -> bool:
+        """See :class:`Servers`."""
+        return self._pool.is_far
+
+    @property
+    def breaker_settings(self) -> BreakerSettings:
+        """See :class:`Servers`; a replica takes over from a master within seconds."""
+        return FAILOVER if self._url.topology == "sentinel" else BreakerSettings()
+
+    def open_breakers(self) -> int:
+        """See :class:`Servers`; a server has no parts."""
+        return 0
+
+    def begin(self) -> float:
+        """See :class:`Servers`."""
+        return time.monotonic() + self._url.timeout_s
+
+    def contain(self, keys: Sequence[str], deadline_s: float) -> list[bool]:
+        """See :class:`Servers`."""
+        counts = self._execute(CountBatch(commands.exists_both(keys)), deadline_s)
+        return [count == 2 for count in counts]
+
+    def probe(self, key: str, ttl_s: int | None, deadline_s: float) -> Found:
+        """See :class:`Servers`."""
+        with self._failing():
+            try:
+                fields, length, *expired = self._pool.execute(Batch(_probe(key, ttl_s)), deadline_s)
+            except OversizedReplyError:
+                return DAMAGE
+            commands.all_checked(expired)
+            return Found(commands.fields_of(fields), commands.length_of(length))
+
+    def read(self, key: str, buffer: memoryview, ttl_s: int | None, deadline_s: float) -> Found:
+        """See :class:`Servers`."""
+        head = _probe(key, ttl_s)
+        batch = Batch(head, SlicedValue(payload_name(key), buffer, length_at=1))
+        with self._failing():
+            try:
+                fields, length, *rest = self._pool.execute(batch, deadline_s)
+            except OversizedReplyError:
+                return DAMAGE
+            commands.all_checked(rest[: len(head) - 2])
+            is_filled = all(reply is True for reply in rest[len(head) - 2 :])
+            return Found(commands.fields_of(fields), commands.length_of(length), is_filled)
+
+    def write(
+        self,
+        key: str,
+        payload: memoryview,
+        fields: Mapping[str, str],
+        ttl_s: int | None,
+        deadline_s: float,
+    ) -> None:
+        """See :class:`Servers`."""
+        record, name = record_name(key), payload_name(key)
+        written = [
+            commands.unlink(record),
+            commands.set_payload(name, payload),
+            commands.set_fields(record, fields),
+            *commands.expire(record, ttl_s),
+            *commands.expire(name, ttl_s),
+        ]
+        replies = self._execute(Batch(commands.in_one(written)), deadline_s)
+        with self._failing():
+            commands.refuse_errors(replies)
+
+    def remove(self, key: str, deadline_s: float) -> None:
+        """See :class:`Servers`."""
+        both = commands.unlink(record_name(key), payload_name(key))
+        replies = self._execute(Batch([both]), deadline_s)
+        with self._failing():
+            commands.refuse_errors(replies)
+
+    def records(self) -> Iterator[tuple[bytes, Mapping[str, str]]]:
+        """See :class:`Servers`."""
+        with self._failing():
+            yield from listed(lambda batch: self._pool.execute(batch, self.begin()))
+
+    def close(self) -> None:
+        """See :class:`Servers`."""
+        self._pool.close()
+
+    def _execute(self, batch: Batch, deadline_s: float) -> list[object]:
+        with self._failing():
+            return self._pool.execute(batch, deadline_s)
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Raise :class:`StoreError` for what redis-py raises; its text holds no secret."""
+        try:
+            yield
+        except AskError:
+            raise StoreError(
+                f"{self._url.shown}: a cluster's node; write redis-cluster://"
+            ) from None
+        except RedisError as error:
+            # What is full takes nothing, but what it holds can still be had.
+            kind = PartError if isinstance(error, OutOfMemoryError) else StoreError
+            raise kind(told(error, self._url)) from None
+
+
+def _probe(key: str, ttl_s: int | None) -> list[Command]:
+    """HGETALL, STRLEN, then what renews both halves."""
+    record, name = record_name(key), payload_name(key)
+    return [
+        *commands.fields(record),
+        *commands.length(name),
+        *commands.expire(record, ttl_s),
+        *commands.expire(name, ttl_s),
+    ]

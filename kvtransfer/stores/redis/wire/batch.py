@@ -1,0 +1,90 @@
+"""What a connection executes at once: commands, packed by hand, and how their replies are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from kvtransfer.stores.redis.wire.connection import WireParser
+    from kvtransfer.stores.redis.wire.sliced import SlicedValue
+
+Part = bytes | memoryview
+Command = bytes | tuple[Part, ...]
+"""One command as the protocol writes it; in parts where a payload is sent from where it lies."""
+
+
+def command(*arguments: bytes) -> bytes:
+    """Write ``arguments`` as the protocol has them."""
+    parts = [b"$%d\r\n%b\r\n" % (len(argument), argument) for argument in arguments]
+    return b"*%d\r\n%b" % (len(arguments), b"".join(parts))
+
+
+_ASKING = command(b"ASKING")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Commands that are sent together and then answered in order."""
+
+    commands: Sequence[Command]
+    value: SlicedValue | None = None
+    """A long value, read after the replies to ``commands``."""
+
+    @property
+    def prefix(self) -> bytes:
+        """What is sent before each command, and answered apart."""
+        return b""
+
+    def read_replies(self, parser: WireParser) -> list[object]:
+        """Read one reply to each command; an error is a reply, too."""
+        return [parser.read_reply() for _ in self.commands]
+
+    def skip_prefix(self, parser: WireParser) -> None:
+        """Read the reply to one prefix away."""
+
+
+class CountBatch(Batch):
+    """Commands that are answered by small numbers, read all at once."""
+
+    def read_replies(self, parser: WireParser) -> list[object]:
+        """Read one number for each command.
+
+        Raises:
+            RedisError: the first reply that isn't one.
+        """
+        return [*parser.read_counts(len(self.commands))]
+
+
+class AskingBatch(Batch):
+    """Commands for a node that a slot is just moving to, which wants ASKING before each."""
+
+    @property
+    def prefix(self) -> bytes:
+        """See :class:`Batch`."""
+        return _ASKING
+
+    def read_replies(self, parser: WireParser) -> list[object]:
+        """See :class:`Batch`."""
+        return [parser.read_reply() for _ in self.commands for _ in (0, 1)][1::2]
+
+    def skip_prefix(self, parser: WireParser) -> None:
+        """See :class:`Batch`."""
+        parser.read_reply()
+
+
+def sent(commands: Sequence[Command], prefix: bytes) -> Iterator[Part]:
+    """Join ``commands`` into few pieces to send: all that lies between two payloads is one."""
+    small: list[bytes] = []
+    for each in commands:
+        small.append(prefix)
+        for part in (each,) if isinstance(each, bytes) else each:
+            if isinstance(part, bytes):
+                small.append(part)
+                continue
+            yield b"".join(small)
+            yield part
+            small = []
+    yield b"".join(small)

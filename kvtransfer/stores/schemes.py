@@ -1,0 +1,74 @@
+"""The table of stores: a new store is one row here and one module.
+
+A store's class is a :class:`kvtransfer.stores.interface.Store`; its ``open`` takes its URL, its
+``check`` refuses a malformed one early. Modules are imported when a URL names them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from kvtransfer.errors import ConfigError
+from kvtransfer.urls import masked
+
+if TYPE_CHECKING:
+    from kvtransfer.stores.interface import Store
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """One kind of store URL."""
+
+    name: str
+    """What stands before ``://``."""
+    module: str
+    """The module of the store's class, below ``kvtransfer.stores``."""
+    class_name: str
+    example: str
+    """A URL as messages show it; empty where another row's says enough."""
+    is_redis_server: bool = False
+    """Whether the URL names a server that an operator runs and that answers Redis commands."""
+
+    def store_class(self) -> type[Store]:
+        """Import the class of the store."""
+        module = import_module(f"kvtransfer.stores.{self.module}")
+        return cast("type[Store]", getattr(module, self.class_name))
+
+
+def _redis(name: str, example: str = "") -> Scheme:
+    return Scheme(name, "redis.store", "RedisStore", example, is_redis_server=True)
+
+
+_TABLE = (
+    _redis("redis", "redis://host:6379/0"),
+    _redis("rediss", "rediss://host:6379/0"),
+    _redis("unix", "unix:///path/to/socket"),
+    _redis("redis-sentinel", "redis-sentinel://host:26379/service"),
+    _redis("rediss-sentinel"),
+    _redis("redis-cluster", "redis-cluster://host:6379"),
+    _redis("rediss-cluster"),
+    Scheme("embedded", "embedded.store", "EmbeddedStore", "embedded://"),
+    Scheme("disk", "disk.store", "DiskStore", "disk:///path"),
+    Scheme("memory", "memory", "MemoryStore", "memory://"),
+)
+SCHEMES = {scheme.name: scheme for scheme in _TABLE}
+
+
+def scheme_of(url: str) -> Scheme:
+    """Find the row of ``url``.
+
+    Raises:
+        ConfigError: no store has such URLs; the message shows those that there are.
+    """
+    name, separator, _ = url.partition("://")
+    if not separator or name not in SCHEMES:
+        raise unknown_store(url)
+    return SCHEMES[name]
+
+
+def unknown_store(url: str) -> ConfigError:
+    """Make the error for a ``url`` that names no store."""
+    *examples, last = [scheme.example for scheme in _TABLE if scheme.example]
+    return ConfigError(f"no store at {masked(url)!r}: write {', '.join(examples)} or {last}")
