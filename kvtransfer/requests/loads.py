@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from kvtransfer.requests.filled_blocks import FilledBlocks
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from kvtransfer.plan import Load
     from kvtransfer.requests.basis import Basis
@@ -45,6 +47,7 @@ class Loads:
         self._busy_blocks = busy_blocks
         self._rests: dict[str, _Rest] = {}
         self._owners: dict[int, RequestState] = {}
+        self._filled = FilledBlocks()
         self._planned: list[Load] = []
         self._given_up: set[str] = set()
         """Requests that are received although no report says so."""
@@ -79,6 +82,7 @@ class Loads:
         """A load has ended; returns its request if that has nothing left to load."""
         state = self._owners.pop(job)
         state.loading.discard(job)
+        self._filled.end(job, failed=failed)
         if state.loading and not failed:
             return None
         if failed:
@@ -90,7 +94,19 @@ class Loads:
         if state.load_timer is not None:
             self._timing.end_load(state.load_timer, failed=not state.loads)
             state.load_timer = None
+        self._filled.forget(state.request_id)
         return state
+
+    def void(self, state: RequestState) -> None:
+        """What has arrived for the request is not what its model computes: it must not begin so."""
+        job = self._filled.void(state.request_id)
+        if job is not None:
+            state.loading.add(job)
+            self._owners[job] = state
+
+    def take_voided(self) -> Mapping[int, tuple[int, ...]]:
+        """Blocks that the next step reports as failed, by job."""
+        return self._filled.take_voided()
 
     def owner(self, job: int) -> RequestState | None:
         """The request that the load ``job`` is for; None: it is for no request."""
@@ -150,6 +166,7 @@ class Loads:
         loads = self._planner.load_next(
             rest.reservation, placements, self._timing.left_s(rest.deadline_s)
         )
+        self._filled.begin(state.request_id, loads)
         for load in loads:
             state.loading.add(load.job)
             self._owners[load.job] = state
