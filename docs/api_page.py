@@ -66,7 +66,6 @@ PARTS = (
             "kvtransfer.kernels.reference.gather_blocks",
             "kvtransfer.kernels.reference.scatter_blocks",
             "kvtransfer.kernels.paged_copy.PagedCopy",
-            "kvtransfer.kernels.paged_copy.BlockRun",
             "kvtransfer.kernels.host_copy.HostCopy",
         ),
     ),
