@@ -14,14 +14,14 @@ from vllm.distributed.parallel_state import get_tensor_model_parallel_rank
 
 from kvtransfer.config import TransferConfig
 from kvtransfer.connector.opening import tell_opening
-from kvtransfer.connector.vllm import model_facts, same_process
+from kvtransfer.connector.vllm import config_check, model_facts, same_process
 from kvtransfer.connector.vllm.keys.adapters import Adapters
 from kvtransfer.connector.vllm.keys.loaded_adapters import LoadedAdapters
 from kvtransfer.connector.vllm.messages import PlanMessage, ReportMessage
 from kvtransfer.connector.vllm.opened_scheduler import open_scheduler
 from kvtransfer.connector.vllm.reuse_verdict import refuse_layers
 from kvtransfer.connector.vllm.stats import TransferPromMetrics, TransferStats
-from kvtransfer.connector.vllm.step_input import leading_tokens, read_step
+from kvtransfer.connector.vllm.step_input import hit_sources, leading_tokens, read_step
 from kvtransfer.connector.vllm.vllm_version import warn_of_newer
 from kvtransfer.connector.vllm.weights.cache_resets import note_resets
 from kvtransfer.connector.vllm.weights.held import HeldWeights
@@ -76,7 +76,7 @@ class KVTransferConnector(KVConnectorBase_V1):
         self._invalid_blocks: set[int] = set()
         if role == KVConnectorRole.SCHEDULER:
             warn_of_newer(vllm.__version__)
-            model_facts.warn_of_failing_requests(vllm_config)
+            config_check.warn_of_failing_requests(vllm_config)
             tell_opening(self._config, self._facts.chunk, self._facts.ranks)
             self._adapters = Adapters.open(vllm_config, self._facts.ranks)
             self._scheduler = open_scheduler(self._config, vllm_config, self._facts, self._adapters)
@@ -113,7 +113,7 @@ class KVTransferConnector(KVConnectorBase_V1):
     def get_external_cache_hit_sources(
         self, request: Request, num_external_tokens: int
     ) -> dict[CacheHitSource, int]:
-        return model_facts.hit_sources(self._scheduler.host_tokens(request), num_external_tokens)
+        return hit_sources(self._scheduler.host_tokens(request), num_external_tokens)
 
     def build_connector_meta(self, scheduler_output: SchedulerOutput) -> PlanMessage:
         weights = self._scheduler.expect_weights()

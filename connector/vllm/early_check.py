@@ -48,7 +48,7 @@ def refuse(vllm_config: VllmConfig, extra: dict[str, Any]) -> None:
         ConfigError: the message says what and why.
     """
     from kvtransfer.config import TransferConfig
-    from kvtransfer.connector.vllm import model_facts
+    from kvtransfer.connector.vllm import config_check
     from kvtransfer.host_memory import require_installed
     from kvtransfer.stores.check import check_stores
 
@@ -56,9 +56,9 @@ def refuse(vllm_config: VllmConfig, extra: dict[str, Any]) -> None:
     config = TransferConfig.load(extra, tell=lambda _, said: _LOG.debug(said))
     check_stores(config)
     require_installed(config.max_local_cpu_size)
-    model_facts.refuse_config(vllm_config)
+    config_check.refuse_config(vllm_config)
     if vllm_config.cache_config.user_specified_block_size:  # vLLM may still choose another one
-        model_facts.refuse_block_size(vllm_config, config)
+        config_check.refuse_block_size(vllm_config, config)
 
 
 def settings(transfer: KVTransferConfig | None, name: str) -> Iterator[dict[str, Any]]:
