@@ -56,7 +56,7 @@ class Served:
 
 
 class Deployment:
-    """``servers``, asked in turn whoever asks: a plain round robin, blind to who has what."""
+    """Sends each request to the next of ``servers``: a round robin, blind to what each has cached."""
 
     def __init__(self, servers: Sequence[VllmServe]) -> None:
         self._servers = servers

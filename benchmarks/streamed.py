@@ -44,7 +44,7 @@ class Reply:
         self._news.set()
 
     async def reaches(self, tokens: int) -> None:
-        """Wait until it has so many."""
+        """Wait until the answer has at least ``tokens`` tokens."""
         while len(self.token_ids) < tokens:
             self._news.clear()
             await self._news.wait()

@@ -168,7 +168,7 @@ class VllmServe:
 
 
 def free_port() -> int:
-    """One on loopback that nobody listens on."""
+    """Find a port on loopback that no process listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -84,6 +84,6 @@ def warnings(server: Server) -> Iterator[str]:
         )
     if not server.has_password and not server.shown.startswith("unix://"):
         yield (
-            "it asks for no password: whoever reaches it reads and changes what is cached; set "
+            "it asks for no password: anyone who reaches it can read and change what is cached; set "
             "requirepass, or users, and write redis://:PASSWORD@..."
         )

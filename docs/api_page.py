@@ -52,6 +52,7 @@ PARTS = (
             "kvtransfer.PagedCaches",
             "kvtransfer.chunks.layout.ChunkFormat",
             "kvtransfer.chunk_keys",
+            "kvtransfer.chunks.keys.namespace",
         ),
     ),
     Part(
