@@ -64,26 +64,21 @@ class KVTransferConnector(KVConnectorBase_V1):
         self, vllm_config: VllmConfig, role: KVConnectorRole, kv_cache_config: KVCacheConfig
     ) -> None:
         super().__init__(vllm_config, role, kv_cache_config)
-        extra = vllm_config.kv_transfer_config.kv_connector_extra_config
-        # Only the scheduler's process warns of odd settings: there is one, and many workers.
-        is_first = role == KVConnectorRole.SCHEDULER
-        self._config = TransferConfig.load(
-            extra,
-            tell=lambda level, said: _LOG.log(
-                level if is_first else logging.DEBUG, said, stacklevel=2
-            ),
-        )
+        self._config = _settings(vllm_config, role)
         self._facts = model_facts.describe(vllm_config, kv_cache_config, self._config)
         self._invalid_blocks: set[int] = set()
         if role == KVConnectorRole.SCHEDULER:
-            warn_of_newer(vllm.__version__)
-            config_check.warn_of_failing_requests(vllm_config)
-            tell_opening(self._config, self._facts.chunk, self._facts.ranks)
-            self._adapters = Adapters.open(vllm_config, self._facts.ranks)
-            self._scheduler = open_scheduler(self._config, vllm_config, self._facts, self._adapters)
+            self._open_scheduler(vllm_config)
             self._meet_neighbour()
 
     # --- scheduler
+
+    def _open_scheduler(self, vllm_config: VllmConfig) -> None:
+        warn_of_newer(vllm.__version__)
+        config_check.warn_of_failing_requests(vllm_config)
+        tell_opening(self._config, self._facts.chunk, self._facts.ranks)
+        self._adapters = Adapters.open(vllm_config, self._facts.ranks)
+        self._scheduler = open_scheduler(self._config, vllm_config, self._facts, self._adapters)
 
     @property
     def requires_kv_delivery(self) -> bool:
@@ -248,3 +243,14 @@ class KVTransferConnector(KVConnectorBase_V1):
             if hasattr(self, side):
                 getattr(self, side).close()
                 delattr(self, side)
+
+
+def _settings(vllm_config: VllmConfig, role: KVConnectorRole) -> TransferConfig:
+    """Read the settings; only the scheduler's process, of which there is one, warns of odd ones."""
+    warns = role == KVConnectorRole.SCHEDULER
+
+    def tell(level: int, said: str) -> None:
+        _LOG.log(level if warns else logging.DEBUG, said, stacklevel=2)
+
+    extra = vllm_config.kv_transfer_config.kv_connector_extra_config
+    return TransferConfig.load(extra, tell=tell)
