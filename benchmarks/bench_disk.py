@@ -1,7 +1,7 @@
-"""Chunks to and from a disk, beside plain direct I/O of files as large, and listing a full folder.
+"""Measures puts and gets of the disk store, beside plain direct I/O, and the listing of a full folder.
 
-``python -m benchmarks.bench_disk [--folder DIR] [--json FILE] [--rounds N]``: ``get/8MiB/4`` is four
-callers at once, as an executor has. ``direct`` makes one call a file, from and to aligned memory.
+``python -m benchmarks.bench_disk [--folder DIR] [--json FILE] [--rounds N]``: ``get/8MiB/4`` has
+four callers at once, as an executor has. ``direct`` makes one call a file, with aligned memory.
 """
 
 from __future__ import annotations

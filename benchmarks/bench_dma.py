@@ -1,4 +1,4 @@
-"""Chunks between paged blocks and host memory, by every lane, beside one plain large copy.
+"""Measures every lane between paged blocks and host memory, beside one large plain copy.
 
 ``python -m benchmarks.bench_dma [--device cuda] [--json FILE] [--rounds N]``. The ceiling is the
 same number of bytes in one ``copy_`` from contiguous device memory into the same host memory.

@@ -1,7 +1,7 @@
-"""Large values to and from Redis, beside redis-py and the raw loopback socket.
+"""Measures large values to and from Redis, beside redis-py and a raw loopback socket.
 
 ``python -m benchmarks.bench_redis [--json FILE] [--servers NAME ...] [--mib N ...] [--rounds N]``.
-In turns, on one connection each, in one run:
+It measures alternately, on one connection each, in one run:
 
 - ``kvtransfer``: the store as vLLM's chunks use it, record, checksum and verification included;
 - ``redis-py-hiredis``, ``redis-py``: the value alone, with and without the C parser;

@@ -1,4 +1,4 @@
-"""Two vLLM servers behind a round robin, and what a load sees of them."""
+"""Sends a load to two vLLM servers behind a round robin, and records what it sees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loads on a deployment: who asks what, and when. The same for the same seed."""
+"""Makes loads for a deployment: which requests come when. Equal seeds make equal loads."""
 
 from __future__ import annotations
 

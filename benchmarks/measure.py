@@ -1,4 +1,4 @@
-"""What all benchmarks share: interleaved rounds, rows of one schema, a table for people."""
+"""Measures in interleaved rounds, and writes rows of one schema as JSON and as a table."""
 
 from __future__ import annotations
 

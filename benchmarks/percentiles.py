@@ -1,4 +1,4 @@
-"""Rows of a tail: what one in a hundred has to wait."""
+"""Makes rows of the median and the 99th percentile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who moves values to and from a Redis server in ``bench_redis``."""
+"""Moves values to and from a Redis server with each client that ``bench_redis`` compares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The servers that ``bench_redis`` asks, each on a free port, in memory, with a password."""
+"""Starts the servers of ``bench_redis``, each on a free port, in memory, with a password."""
 
 from __future__ import annotations
 

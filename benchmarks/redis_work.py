@@ -1,4 +1,4 @@
-"""One repetition of what ``bench_redis`` measures, and what the server spent on it."""
+"""Runs one repetition of ``bench_redis``, and measures what the server spent on it."""
 
 from __future__ import annotations
 

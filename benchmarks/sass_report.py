@@ -1,8 +1,8 @@
-"""The machine code of the copy kernel for GPUs that needn't be there: access widths, registers.
+"""Reports the copy kernel's access widths and registers, from its machine code for several GPUs.
 
-``python -m benchmarks.sass_report [--json FILE]``. Needs Triton, which brings the assembler along,
-and no driver. The last row of the table is a control: compiled without the alignment that the
-launcher proves, the same kernel moves half as much at once.
+``python -m benchmarks.sass_report [--json FILE]``. It needs Triton, which includes the
+assembler, but neither a GPU nor a driver. The last row of the table is a control: compiled without
+the alignment that the launcher proves, the same kernel moves half as much at once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A stand-in for vLLM's scheduler and workers: it calls ours as vLLM does, and times each call."""
+"""Stands in for vLLM's scheduler and workers: calls ours as vLLM does, and times each call."""
 
 from __future__ import annotations
 

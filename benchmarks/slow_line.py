@@ -1,4 +1,4 @@
-"""A line to a server on this machine that is as slow as it is told to be."""
+"""Forwards a connection to a server on this machine, with a given rate and delay."""
 
 from __future__ import annotations
 

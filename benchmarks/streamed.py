@@ -1,4 +1,4 @@
-"""Answers over HTTP, token by token, each with the time it came."""
+"""Reads answers over HTTP token by token, and notes when each token came."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``vllm serve`` as it is deployed, on a port of its own, with its counters."""
+"""Starts ``vllm serve`` as it is deployed, on a free port, and reads its counters."""
 
 from __future__ import annotations
 

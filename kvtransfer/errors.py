@@ -1,4 +1,4 @@
-"""The exceptions that this package raises on purpose."""
+"""Defines the exceptions that this package raises on purpose."""
 
 from kvtransfer.printable import printable
 

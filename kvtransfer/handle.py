@@ -1,4 +1,4 @@
-"""The handle that a caller gets for chunks on their way."""
+"""Gives a caller a handle for chunks that are on their way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The jobs that one side plans and the other carries out, and what that reports back.
+"""Defines the jobs that one side plans and the other carries out, and the report that it returns.
 
 Plain data. A job moves one chunk; its number is never used twice. Every rank carries out the same
 plan on its own shard, so reports are summed over ranks.

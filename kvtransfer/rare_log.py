@@ -1,4 +1,4 @@
-"""A rate limit for one kind of warning: at most one line a minute."""
+"""Limits one kind of warning to one line a minute."""
 
 from __future__ import annotations
 

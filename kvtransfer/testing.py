@@ -1,4 +1,4 @@
-"""For tests of this package, and of stores written elsewhere: a contract, and faults on demand."""
+"""Tests stores, ours and those written elsewhere, against a contract; causes faults on demand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where one path overtakes another on this card, measured."""
+"""Measures from which size on one copy path is faster than another on this card."""
 
 from __future__ import annotations
 

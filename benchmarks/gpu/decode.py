@@ -1,4 +1,4 @@
-"""The latency of decode steps while chunks come and go: a CUDA graph of an 8B model's products."""
+"""Measures decode steps during copies: a CUDA graph of an 8B model's matrix products."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copies that come too early would show here: the model is slow, and they have to wait for it."""
+"""Checks that copies wait for the model, with a model so slow that early copies would show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows as plain text, for a machine that has nothing installed for this."""
+"""Formats rows as plain text, for a machine without rich."""
 
 from __future__ import annotations
 

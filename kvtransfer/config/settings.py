@@ -1,4 +1,4 @@
-"""Every setting, with its default, meaning and limits."""
+"""Defines every setting, with its default, meaning and limits."""
 
 from __future__ import annotations
 

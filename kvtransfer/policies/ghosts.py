@@ -1,4 +1,4 @@
-"""Ghost entries: the runs of chunks that have no slot, to learn from it when they are requested."""
+"""Remembers runs of evicted chunks as ghosts, to learn when they are requested again."""
 
 from __future__ import annotations
 

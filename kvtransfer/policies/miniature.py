@@ -1,4 +1,4 @@
-"""A miniature of the cache, without bytes, that shows how often a policy would be hit."""
+"""Simulates a small cache without bytes, to see how often a policy would be hit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run of chunks, the unit that the default policy keeps statistics for and evicts from."""
+"""Describes a run of chunks, for which the default policy keeps statistics and from which it evicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Eviction queues of runs, by kind and age, and the orders in which runs can leave them."""
+"""Keeps eviction queues of runs by kind and age, and the orders in which runs leave them."""
 
 from __future__ import annotations
 

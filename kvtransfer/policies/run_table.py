@@ -1,4 +1,4 @@
-"""Which run each chunk is in, and how a request changes that."""
+"""Tracks which run each chunk is in, and how a request changes that."""
 
 from __future__ import annotations
 

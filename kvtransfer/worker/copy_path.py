@@ -1,4 +1,4 @@
-"""Chooses the way a copy goes, from its size and from how its bytes lie in memory."""
+"""Chooses the lane of a copy, from its size and from how its bytes lie in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ways between blocks and a slot; an event orders every hand-over of memory on the way."""
+"""Copies between blocks and a slot in several ways; events order every hand-over of memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an executor moves chunks between, and how much of it at once."""
+"""Names what an executor moves chunks between, and limits how many at once."""
 
 from __future__ import annotations
 
