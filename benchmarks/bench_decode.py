@@ -98,7 +98,7 @@ def measure(context: int, contexts: int, rounds: int, detail: Callable[[str], No
 
 
 class Plain:
-    """Without kvtransfer, and with vLLM's own prefix cache."""
+    """Serves without kvtransfer, with vLLM's own prefix cache."""
 
     def __init__(self, server: VllmServe, context_tokens: int) -> None:
         self._server = server
@@ -135,7 +135,7 @@ class Plain:
 
 
 class Transferring(Plain):
-    """With kvtransfer, on the store behind ``redis``."""
+    """Serves with kvtransfer, on the store behind ``redis``."""
 
     def __init__(self, server: VllmServe, context_tokens: int, redis: Redis) -> None:
         super().__init__(server, context_tokens)

@@ -79,7 +79,7 @@ class Chunks:
         self._each(self._write_plain, range(self.count))
 
     def read_plain(self) -> None:
-        """The store's own files."""
+        """Read the store's own files."""
         self._each(self._read_plain, [self._root / path_of(k) for k in self._keys], self._slots)
 
     def close(self) -> None:
@@ -133,7 +133,7 @@ def measure(folder: Path, nbytes: int, callers: int, rounds: int) -> list[Row]:
 
 
 def measure_index(folder: Path, rounds: int) -> Row:
-    """From nothing to an index of a full folder: names and sizes, no contents."""
+    """Time the listing of a full folder into an empty index: names and sizes, no contents."""
     chunk = ChunkFormat("split", "uint8", (1, 2, 256, 1, 2), 256, 1024)
     with closing(FormattedStore(DiskStore(str(folder), PATIENT), chunk)) as store:
         for i in range(INDEXED):

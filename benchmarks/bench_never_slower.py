@@ -180,7 +180,7 @@ def _answer(engine: EngineProcess, prompt: Prompt) -> Answer:
 
 
 def rows(line: str, context_tokens: int, times: Times) -> Iterator[Row]:
-    """What ``times`` behind ``line`` come to."""
+    """Yield the rows of ``times`` that were measured behind ``line``."""
     case, nbytes = f"{context_tokens}/{line}", context_tokens * BYTES_PER_TOKEN
     for name in ("cold", "load", "learning"):
         yield seconds_row("never_slower", case, name, getattr(times, name))
@@ -196,7 +196,7 @@ def rows(line: str, context_tokens: int, times: Times) -> Iterator[Row]:
 
 
 def line_s(pace: Pace, nbytes: int) -> float:
-    """What the line must cost a load at least."""
+    """Compute the least time that the line adds to a load."""
     wire_s = 0.0 if pace.bytes_per_s is None else nbytes / pace.bytes_per_s
     return wire_s + 2 * pace.delay_s
 

@@ -59,11 +59,11 @@ class Restoring:
         self._load([load._replace(block_ids=()) for load in self._fill])
 
     def copy(self) -> None:
-        """From the slots."""
+        """Copy all chunks from the slots into blocks."""
         self._load([load._replace(fetch=False) for load in self._fill])
 
     def restore(self) -> None:
-        """From the store into blocks."""
+        """Restore all chunks from the store into blocks."""
         self._load(self._fill)
 
     def check(self) -> None:

@@ -95,7 +95,7 @@ def transfers(server: Server, value_bytes: int, rounds: int) -> list[Row]:
 
 
 def lookups(server: Server, rounds: int) -> list[Row]:
-    """Which of many chunks are there."""
+    """Measure lookups of many chunks at once."""
     keys = [base_key("bench", 1, 0, f"{i:032x}") for i in range(LOOKUP_CHUNKS)]
     clients = {
         "kvtransfer": Ours(server.url, 1),

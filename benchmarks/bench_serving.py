@@ -184,7 +184,9 @@ def _options() -> argparse.Namespace:
         "--rounds", type=int, default=1, help="how often each deployment is started"
     )
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of requests")
-    parser.add_argument("--rate", type=float, default=1.0, help="of arrivals")
+    parser.add_argument(
+        "--rate", type=float, default=1.0, help="factor on the rate of arrivals (default: 1)"
+    )
     parser.add_argument("--only", nargs="+", choices=DEPLOYMENTS, default=list(DEPLOYMENTS))
     options = parser.parse_args()
     if options.rounds < 1:

@@ -48,7 +48,7 @@ class Author:
         return max(1, round(median * self.random.lognormvariate(0.0, self.shape.spread)))
 
     def text(self):
-        """A new prompt."""
+        """Make a new prompt."""
         return self.system + self.fresh(self.around(self.shape.prompt_chunks))
 
 

@@ -40,13 +40,13 @@ class Counts:
 
     @property
     def hit_rate(self) -> float:
-        """The share that was not computed, wherever it came from."""
+        """The share of prompt tokens that were not computed."""
         return (self.local_tokens + self.restored_tokens) / self.prompt_tokens
 
 
 @dataclass(frozen=True)
 class Served:
-    """What came of a load."""
+    """Holds the outcome of a load."""
 
     ttft_s: list[float]
     requests_per_s: float

@@ -45,7 +45,7 @@ class Shape:
     heads_first: bool = False
 
     def constants(self) -> dict[str, object]:
-        """What the kernel is compiled for."""
+        """The compile-time arguments of the kernel."""
         if self.name.startswith("MLA"):
             cache = torch.empty(2, 1, self.block_tokens, self.dim, dtype=self.dtype)
             return PagedCopy(PagedCaches.content([cache], self.block_tokens).planes).constants
@@ -70,7 +70,7 @@ SHAPES = [
 
 @dataclass(frozen=True)
 class Code:
-    """What came out for one shape, direction and architecture."""
+    """Describes the code for one shape, direction and architecture."""
 
     shape: str
     direction: str
@@ -155,7 +155,7 @@ def report() -> list[Code]:
 
 
 def print_table(codes: list[Code]) -> None:
-    """A line a row, those of one shape together."""
+    """Print the rows, those of one shape together."""
     title = f"copy_blocks by Triton {triton.__version__}, {WARPS} warps"
     columns = (
         "sm",

@@ -21,7 +21,7 @@ _LONGEST_LINE_BYTES = 1 << 20
 
 @dataclass
 class Reply:
-    """What has come so far."""
+    """Holds what has come of an answer so far."""
 
     sent_s: float = field(default_factory=time.perf_counter)
     token_ids: list[int] = field(default_factory=list)
@@ -32,7 +32,7 @@ class Reply:
 
     @property
     def ttft_s(self) -> float:
-        """From sending to the first token."""
+        """Seconds from sending the request to its first token."""
         return self.token_s[0] - self.sent_s
 
     def add(self, choice: dict[str, Any]) -> None:
@@ -51,7 +51,7 @@ class Reply:
 
 
 def session() -> aiohttp.ClientSession:
-    """For any number of requests at once, however long they take."""
+    """Open a session for any number of requests at once, without a timeout."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),
         timeout=aiohttp.ClientTimeout(total=None),

@@ -48,7 +48,7 @@ class ArcLists:
         self.add(run, -chunks)
 
     def evict(self, run: Run, chunks: int) -> None:
-        """The same for chunks that were evicted and become ghost entries."""
+        """Count ``chunks`` of the run that were evicted and become ghost entries."""
         self.remove(run, chunks)
         self._evictions[run.is_frequent] += chunks
         run.evicted_at = self._evictions[run.is_frequent]

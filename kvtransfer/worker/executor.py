@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class Executor:
-    """Obeys plans, for one thread at a time.
+    """Carries out plans; only one thread at a time may call it.
 
     Only ``wait``, ``finish_copies``, ``save_all``, ``suspend`` and ``close`` block.
     """
