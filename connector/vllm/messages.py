@@ -31,7 +31,7 @@ class AdapterStep:
     in_use: frozenset[int] = frozenset()
     """The ids of the running requests' adapters, which must stay loaded."""
     bound: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """By load or save job: the adapter's id, and how often it had changed when the job was planned.
+    """The adapter's id of each load or save job, and how often it had changed at planning.
 
     The job is refused if the adapter has changed again."""
 
