@@ -27,7 +27,7 @@ from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.guarded import GuardedStore
 from kvtransfer.stores.redis.topology import checked_masters, read_slots
 from kvtransfer.stores.redis.wire.asking import AskingParser
-from kvtransfer.stores.redis.wire.connection import WireParser
+from kvtransfer.stores.redis.wire.parser import ReplyParser
 from kvtransfer.stores.tiered import Tier, TieredStore
 from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD
 from tests.faults import replies
@@ -105,7 +105,7 @@ def check(number: int, seed: int) -> None:
 
 def _check_parser(chance: random.Random) -> None:
     sock = Socket(replies.stream(chance), chance)
-    parser = chance.choice((WireParser, AskingParser))(65536)
+    parser = chance.choice((ReplyParser, AskingParser))(65536)
     encoder = Encoder("utf-8", "strict", decode_responses=False)
     parser.on_connect(
         SimpleNamespace(_sock=sock, socket_timeout=2.0, deadline_s=None, encoder=encoder)

@@ -34,7 +34,7 @@ _NODES_AT_ONCE = 16
 
 
 class Cluster:
-    """See :class:`kvtransfer.stores.redis.store.Servers`."""
+    """See :class:`kvtransfer.stores.redis.servers.Servers`."""
 
     def __init__(self, url: RedisUrl) -> None:
         self._url = url

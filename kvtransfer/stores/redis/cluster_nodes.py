@@ -24,7 +24,8 @@ from kvtransfer.stores.redis.topology import read_slots
 from kvtransfer.stores.redis.topology_cache import TopologyCache
 from kvtransfer.stores.redis.wire.asking import asking
 from kvtransfer.stores.redis.wire.batch import AskingBatch
-from kvtransfer.stores.redis.wire.pool import ConnectionPool, GuardedPool
+from kvtransfer.stores.redis.wire.guarded_pool import GuardedPool
+from kvtransfer.stores.redis.wire.pool import ConnectionPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

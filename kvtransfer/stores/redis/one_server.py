@@ -20,8 +20,9 @@ from kvtransfer.stores.redis.commands import DAMAGE, Found, payload_name, record
 from kvtransfer.stores.redis.listing import listed
 from kvtransfer.stores.redis.sentinel import SentinelPool
 from kvtransfer.stores.redis.wire.batch import Batch, CountBatch
+from kvtransfer.stores.redis.wire.guarded_pool import FAILOVER
 from kvtransfer.stores.redis.wire.limits import OversizedReplyError
-from kvtransfer.stores.redis.wire.pool import FAILOVER, ConnectionPool
+from kvtransfer.stores.redis.wire.pool import ConnectionPool
 from kvtransfer.stores.redis.wire.sliced import SlicedValue
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def pool_of(url: RedisUrl) -> ConnectionPool | SentinelPool:
 
 
 class OneServer:
-    """See :class:`kvtransfer.stores.redis.store.Servers`."""
+    """See :class:`kvtransfer.stores.redis.servers.Servers`."""
 
     def __init__(self, url: RedisUrl) -> None:
         self._url = url

@@ -11,19 +11,19 @@ from redis.exceptions import RedisError
 from kvtransfer.errors import ConfigError
 from kvtransfer.stores.redis import options as url_options
 from kvtransfer.stores.redis.wire.connection import (
-    WireConnection,
-    WireSSLConnection,
-    WireUnixConnection,
+    TCPConnection,
+    TLSConnection,
+    UnixConnection,
 )
 from kvtransfer.urls import masked
 
 if TYPE_CHECKING:
-    from kvtransfer.stores.redis.wire.connection import Wire
+    from kvtransfer.stores.redis.wire.connection import StoreConnection
     from kvtransfer.stores.settings import StoreSettings
 
 Host = tuple[str, int]
 
-_CONNECTIONS = {"redis": WireConnection, "rediss": WireSSLConnection, "unix": WireUnixConnection}
+_CONNECTIONS = {"redis": TCPConnection, "rediss": TLSConnection, "unix": UnixConnection}
 _DEFAULT_PORTS = {"cluster": 6379, "sentinel": 26379}
 _FORMS = {
     "": "redis://user:password@host:6379/0",
@@ -54,10 +54,10 @@ class RedisUrl:
     asking_options: dict[str, Any] = field(repr=False)
     """Of a redis-py client that asks where the servers are."""
 
-    def open_connection(self, host: Host | None) -> Wire:
+    def open_connection(self, host: Host | None) -> StoreConnection:
         """A connection to ``host``, or to the unix socket, that isn't connected yet."""
         place = {} if host is None else {"host": host[0], "port": host[1]}
-        connection: Wire = self.connection_class(**place, **self.options)
+        connection: StoreConnection = self.connection_class(**place, **self.options)
         return connection
 
     def secrets(self) -> list[str | None]:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 from redis.connection import Connection, SSLConnection
 from redis.exceptions import ConnectionError, InvalidResponse
 
-from kvtransfer.stores.redis.wire.connection import Wire, WireParser
+from kvtransfer.stores.redis.wire.connection import StoreConnection
 from kvtransfer.stores.redis.wire.limits import ABOUT_SERVERS, OversizedReplyError
+from kvtransfer.stores.redis.wire.parser import ReplyParser
 
 if TYPE_CHECKING:
     from redis import Redis
 
 
-class AskingParser(WireParser):
+class AskingParser(ReplyParser):
     """For replies about servers, which may be longer."""
 
     limits = ABOUT_SERVERS
@@ -28,7 +29,7 @@ class AskingParser(WireParser):
             raise ConnectionError(str(error)) from error
 
 
-class Asking(Wire):
+class Asking(StoreConnection):
     """Mixed into connections of redis-py's clients, which know no deadline of a reply as a whole."""
 
     parser_class = AskingParser
@@ -37,7 +38,7 @@ class Asking(Wire):
         """See redis-py; the reply has the connection's timeout from here on."""
         super().send_packed_command(*arguments, **options)  # type: ignore[misc]
         if self._socket_timeout is not None:
-            self._parser.window.begin(time.monotonic() + self._socket_timeout)
+            self._parser.read_buffer.begin(time.monotonic() + self._socket_timeout)
 
 
 class AskingConnection(Asking, Connection):

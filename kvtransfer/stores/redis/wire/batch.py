@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from kvtransfer.stores.redis.wire.connection import WireParser
+    from kvtransfer.stores.redis.wire.parser import ReplyParser
     from kvtransfer.stores.redis.wire.sliced import SlicedValue
 
 Part = bytes | memoryview
@@ -38,18 +38,18 @@ class Batch:
         """What is sent before each command, and answered apart."""
         return b""
 
-    def read_replies(self, parser: WireParser) -> list[object]:
+    def read_replies(self, parser: ReplyParser) -> list[object]:
         """Read one reply to each command; an error is a reply, too."""
         return [parser.read_reply() for _ in self.commands]
 
-    def skip_prefix(self, parser: WireParser) -> None:
+    def skip_prefix(self, parser: ReplyParser) -> None:
         """Read the reply to one prefix away."""
 
 
 class CountBatch(Batch):
     """Commands that are answered by small numbers, read all at once."""
 
-    def read_replies(self, parser: WireParser) -> list[object]:
+    def read_replies(self, parser: ReplyParser) -> list[object]:
         """Read one number for each command.
 
         Raises:
@@ -66,11 +66,11 @@ class AskingBatch(Batch):
         """See :class:`Batch`."""
         return _ASKING
 
-    def read_replies(self, parser: WireParser) -> list[object]:
+    def read_replies(self, parser: ReplyParser) -> list[object]:
         """See :class:`Batch`."""
         return [parser.read_reply() for _ in self.commands for _ in (0, 1)][1::2]
 
-    def skip_prefix(self, parser: WireParser) -> None:
+    def skip_prefix(self, parser: ReplyParser) -> None:
         """See :class:`Batch`."""
         parser.read_reply()
 

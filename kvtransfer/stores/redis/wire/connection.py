@@ -1,7 +1,7 @@
 """Replies straight into the caller's memory, on connections that redis-py opens and owns.
 
 redis-py connects, authenticates, encrypts, retries and pools; its parser reads every small reply.
-Only the bytes below the parser are ours: a :class:`Window` on the socket. Private names of redis-py
+Only the bytes below the parser are ours: a :class:`ReadBuffer` on the socket. Private names of redis-py
 8 are used here and nowhere else;
 ``tests/stores/redis/wire/test_connection.py`` fails when a release moves them.
 """
@@ -12,14 +12,12 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from redis._parsers.resp3 import _RESP3Parser
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
-from redis.exceptions import ConnectionError, InvalidResponse, RedisError
+from redis.exceptions import ConnectionError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from kvtransfer.stores.redis.wire.batch import sent
-from kvtransfer.stores.redis.wire.limits import ABOUT_ENTRIES, OversizedReplyError
-from kvtransfer.stores.redis.wire.window import Window
+from kvtransfer.stores.redis.wire.parser import ReplyParser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,114 +26,13 @@ if TYPE_CHECKING:
 
 # From here on most of a call is waiting.
 _FAR_S = 0.01
-# In a row: we never ask for any.
-_MOST_PUSHES = 64
 
 
-class WrongLengthError(RedisError):
-    """A value had another length than the memory it was to fill."""
-
-
-class WireParser(_RESP3Parser):
-    """redis-py's own parser, RESP2 and RESP3, on a :class:`Window`, and within limits."""
-
-    limits = ABOUT_ENTRIES
-    window: Window
-    """Of the connection that is open."""
-    _elements = 0
-    _depth = 0
-
-    def on_connect(self, connection: Any) -> None:  # noqa: ANN401 - any kind of redis-py's
-        """See redis-py."""
-        self._sock = connection._sock
-        self._buffer = self.window = Window(connection._sock, connection.socket_timeout)
-        if connection.deadline_s is not None:
-            self.window.begin(connection.deadline_s)
-        self.encoder = connection.encoder
-
-    def read_response(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
-        """See redis-py, whose errors are of all kinds where a reply was garbled."""
-        self.window.allow(self.limits.total_bytes)
-        self._elements = self._depth = 0
-        try:
-            return super().read_response(*arguments, **options)
-        except (RedisError, OSError):
-            raise
-        except Exception as error:
-            raise InvalidResponse("a reply makes no sense") from error
-
-    def _read_response(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
-        """The next value, which may be a part of another one."""
-        self._elements += 1
-        if self._elements > self.limits.elements or self._depth > self.limits.depth:
-            raise OversizedReplyError("a reply has too many parts")
-        self._depth += 1
-        value = super()._read_response(*arguments, **options)
-        self._depth -= 1
-        return value
-
-    def read_reply(self) -> object:
-        """Read one small reply, text as bytes; an error is returned, not raised."""
-        return self.read_response(disable_decoding=True)
-
-    def read_counts(self, count: int) -> list[int]:
-        """Read ``count`` replies, which have to be integers.
-
-        Raises:
-            RedisError: the first that isn't one.
-        """
-        digits = self.window.read_digits(count)
-        if digits is not None:
-            return [digit - ord("0") for digit in digits]
-        replies = [self.read_reply() for _ in range(count)]
-        for reply in replies:
-            if isinstance(reply, RedisError):
-                raise reply
-        counts = [reply for reply in replies if isinstance(reply, int)]
-        if len(counts) < count:
-            raise InvalidResponse("expected numbers only")
-        return counts
-
-    def begin_value(self, nbytes: int) -> bool | RedisError:
-        """Read what comes before a string of ``nbytes``, or all of another reply.
-
-        Returns:
-            True: the string comes next, for ``window.read_into``. False for a null; the server's
-            error; ``WrongLengthError`` for a value of another length, which is read away.
-        """
-        self._skip_pushes()
-        self.window.allow(self.limits.total_bytes)
-        if self.window.peek() != ord("$"):
-            reply = self.read_response(disable_decoding=True)
-            if reply is None or isinstance(reply, RedisError):
-                return reply or False
-            raise ConnectionError(f"expected a value, got {type(reply).__name__}")
-        line = self.window.readline()
-        try:
-            length = int(line[1:])
-        except ValueError as error:
-            raise InvalidResponse(f"a value of {line[1:]!r} bytes") from error
-        if length == nbytes:
-            return True
-        if length >= 0:
-            self.window.skip(length)
-        self.window.purge()
-        return length != -1 and WrongLengthError(f"a value of {length} bytes instead of {nbytes}")
-
-    def _skip_pushes(self) -> None:
-        """Read away what answers no question."""
-        for _ in range(_MOST_PUSHES):
-            if self.window.peek() != ord(">"):
-                return
-            self.read_response(push_request=True)
-        raise OversizedReplyError("pushes instead of a reply")
-
-
-class Wire:
+class StoreConnection:
     """Mixed into redis-py's connections."""
 
-    parser_class: type[WireParser] = WireParser
-    _parser: WireParser
+    parser_class: type[ReplyParser] = ReplyParser
+    _parser: ReplyParser
     _socket_timeout: float | None
     deadline_s: float | None = None
     """When connecting has to be done, by ``time.monotonic``."""
@@ -143,7 +40,7 @@ class Wire:
     """Whether the server is, by what it took to connect and greet."""
 
     @property
-    def parser(self) -> WireParser:
+    def parser(self) -> ReplyParser:
         """Takes the replies."""
         return self._parser
 
@@ -189,14 +86,14 @@ class Wire:
     def is_usable(self) -> bool:
         """Whether it is open, as far as one can see, and nothing stale has arrived."""
         try:
-            return self.is_connected and not self._parser.window.can_read()  # type: ignore[attr-defined]
+            return self.is_connected and not self._parser.read_buffer.can_read()  # type: ignore[attr-defined]
         except (ConnectionError, OSError):
             return False
 
     def send(self, commands: Sequence[Command], prefix: bytes = b"") -> None:
         """Send what is packed already, payloads from where they lie."""
         for part in sent(commands, prefix):
-            self._parser.window.share_deadline()
+            self._parser.read_buffer.share_deadline()
             self.send_packed_command([part], check_health=False)  # type: ignore[attr-defined]
 
     def set_parser(self, parser_class: type) -> None:
@@ -226,8 +123,8 @@ class Wire:
                 batch.skip_prefix(self._parser)
                 replies.append(reply := self._parser.begin_value(len(part)))
                 if reply is True:  # here rather than in the parser: a frame less for each piece
-                    self._parser.window.read_into(part)
-                    self._parser.window.purge()
+                    self._parser.read_buffer.read_into(part)
+                    self._parser.read_buffer.purge()
                 if ask := reading.next_ask():
                     self.send(ask, batch.prefix)
             return replies
@@ -239,9 +136,9 @@ class Wire:
         self.deadline_s = deadline_s
         try:
             self._greet()
-            self._parser.window.begin(deadline_s)
+            self._parser.read_buffer.begin(deadline_s)
             yield
-            self._parser.window.end()
+            self._parser.read_buffer.end()
         except TimeoutError as error:
             connection.disconnect()
             raise RedisTimeoutError("no answer in time") from error
@@ -260,13 +157,13 @@ class Wire:
             self.is_far = time.monotonic() - began_s > _FAR_S
 
 
-class WireConnection(Wire, Connection):
+class TCPConnection(StoreConnection, Connection):
     """TCP."""
 
 
-class WireSSLConnection(Wire, SSLConnection):
+class TLSConnection(StoreConnection, SSLConnection):
     """TLS."""
 
 
-class WireUnixConnection(Wire, UnixDomainSocketConnection):
+class UnixConnection(StoreConnection, UnixDomainSocketConnection):
     """Unix socket."""

@@ -8,19 +8,13 @@ from contextlib import contextmanager, suppress
 from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING
 
-from redis.exceptions import ConnectionError, RedisError, TimeoutError
-
-from kvtransfer.stores.circuit_breaker import BreakerSettings, CircuitBreaker
+from redis.exceptions import ConnectionError, TimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from kvtransfer.stores.redis.wire.batch import Batch
-    from kvtransfer.stores.redis.wire.connection import Wire
-
-# A replica takes over within seconds, and to notice that shouldn't take much longer.
-FAILOVER = BreakerSettings(longest_cooldown_s=1.0)
-"""For servers that have a replica."""
+    from kvtransfer.stores.redis.wire.connection import StoreConnection
 
 
 class ConnectionPool:
@@ -32,10 +26,10 @@ class ConnectionPool:
     the same deadline. What a fork inherits is not used.
     """
 
-    def __init__(self, open_connection: Callable[[], Wire], connections: int) -> None:
+    def __init__(self, open_connection: Callable[[], StoreConnection], connections: int) -> None:
         self._open_connection = open_connection
         self._free = BoundedSemaphore(connections)
-        self._idle: list[Wire] = []
+        self._idle: list[StoreConnection] = []
         self._lock = Lock()
         self._pid = os.getpid()
         self.is_far = False
@@ -72,79 +66,22 @@ class ConnectionPool:
         finally:
             self._free.release()
 
-    def _done(self, connection: Wire, replies: list[object]) -> list[object]:
+    def _done(self, connection: StoreConnection, replies: list[object]) -> list[object]:
         """Keep ``connection``, which has brought ``replies``."""
         self.is_far = connection.is_far
         with self._lock:
             self._idle.append(connection)
         return replies
 
-    def _take_idle(self) -> Wire | None:
+    def _take_idle(self) -> StoreConnection | None:
         while (idle := self._pop()) is not None:
             if idle.is_usable():
                 return idle
             idle.disconnect()
         return None
 
-    def _pop(self) -> Wire | None:
+    def _pop(self) -> StoreConnection | None:
         with self._lock:
             if self._pid != os.getpid():
                 self._pid, self._idle = os.getpid(), []
             return self._idle.pop() if self._idle else None
-
-
-class NodeDownError(ConnectionError):
-    """A node that failed several times in a row is not asked until its cooldown is over."""
-
-
-class GuardedPool:
-    """``pool`` behind a circuit breaker of its own."""
-
-    def __init__(self, pool: ConnectionPool) -> None:
-        self._pool = pool
-        self._breaker = CircuitBreaker(FAILOVER)
-        self._lock = Lock()
-
-    def execute(self, batch: Batch, deadline_s: float) -> list[object]:
-        """See :class:`ConnectionPool`.
-
-        Raises:
-            NodeDownError: at once, while the breaker is open.
-        """
-        with self._counted():
-            return self._pool.execute(batch, deadline_s)
-
-    @property
-    def is_far(self) -> bool:
-        """See :class:`ConnectionPool`."""
-        return self._pool.is_far
-
-    @property
-    def is_open(self) -> bool:
-        """Whether its breaker is open."""
-        return self._breaker.is_open
-
-    def close(self) -> None:
-        """See :class:`ConnectionPool`."""
-        self._pool.close()
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        """Tell the breaker how a call ends; an error that the server itself says is an answer."""
-        with self._lock:
-            if not self._breaker.allows(time.monotonic()):
-                raise NodeDownError("left alone after failures in a row")
-        try:
-            yield
-        except (ConnectionError, TimeoutError):
-            with self._lock:
-                self._breaker.failed(time.monotonic())
-            raise
-        except RedisError:
-            self._succeeded()
-            raise
-        self._succeeded()
-
-    def _succeeded(self) -> None:
-        with self._lock:
-            self._breaker.succeeded()

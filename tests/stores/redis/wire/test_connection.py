@@ -15,12 +15,9 @@ from hypothesis import strategies as st
 from redis._parsers.encoders import Encoder
 
 from kvtransfer.stores.redis.wire.batch import Batch, command
-from kvtransfer.stores.redis.wire.connection import (
-    Window,
-    WireConnection,
-    WireParser,
-    WrongLengthError,
-)
+from kvtransfer.stores.redis.wire.connection import TCPConnection
+from kvtransfer.stores.redis.wire.parser import ReplyParser, WrongLengthError
+from kvtransfer.stores.redis.wire.read_buffer import ReadBuffer
 from kvtransfer.stores.redis.wire.sliced import SlicedValue
 from tests.stores.redis.wire.values import read_value_into
 
@@ -53,7 +50,7 @@ class Far:
 
 
 def parser_on(sock):
-    parser = WireParser(socket_read_size=65536)
+    parser = ReplyParser(socket_read_size=65536)
     sock.settimeout(2.0)
     encoder = Encoder("utf-8", "strict", decode_responses=False)
     parser.on_connect(
@@ -167,13 +164,13 @@ def test_a_huge_value_is_not_read_away():
 def test_a_deadline_bounds_a_dribble_as_a_whole():
     near, far = socket.socketpair()
     with near, far:
-        window = Window(near, 5.0)
-        window.begin(time.monotonic() + 0.2)
+        read_buffer = ReadBuffer(near, 5.0)
+        read_buffer.begin(time.monotonic() + 0.2)
         far.sendall(b"$5\r\nab")
-        assert window.readline() == b"$5"
+        assert read_buffer.readline() == b"$5"
         with pytest.raises(TimeoutError):
-            window.read_into(memoryview(bytearray(5)))
-        window.end()
+            read_buffer.read_into(memoryview(bytearray(5)))
+        read_buffer.end()
         assert near.gettimeout() == 5.0
 
 
@@ -197,14 +194,14 @@ def test_no_copy_of_a_payload_is_made(server):
 
 
 def connect(server, **options):
-    pool = redis.ConnectionPool.from_url(server.url, connection_class=WireConnection, **options)
+    pool = redis.ConnectionPool.from_url(server.url, connection_class=TCPConnection, **options)
     return pool.get_connection()
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_redis_py_talks_over_it_as_ever(server, protocol):
     pool = redis.ConnectionPool.from_url(
-        server.url, connection_class=WireConnection, protocol=protocol
+        server.url, connection_class=TCPConnection, protocol=protocol
     )
     with redis.Redis(connection_pool=pool) as client:
         client.set("k", PAYLOAD)
@@ -221,11 +218,11 @@ def test_redis_py_talks_over_it_as_ever(server, protocol):
 
 
 def test_what_we_use_of_redis_py_is_where_it_was():
-    connection = WireConnection()
-    assert isinstance(connection._parser, WireParser)
+    connection = TCPConnection()
+    assert isinstance(connection._parser, ReplyParser)
     assert connection._parser._buffer is None
     assert not connection.is_connected
-    assert set(dir(redis._parsers.socket.SocketBuffer)) <= set(dir(Window)) | {
+    assert set(dir(redis._parsers.socket.SocketBuffer)) <= set(dir(ReadBuffer)) | {
         "_read_from_socket",
         "unread_bytes",
     }
@@ -243,4 +240,4 @@ def test_an_idle_tls_connection_is_seen_to_be_clean():
             def recv(self, _):
                 raise ssl.SSLWantReadError
 
-        assert not Window(WantsRead(), 1.0).can_read(0)
+        assert not ReadBuffer(WantsRead(), 1.0).can_read(0)

@@ -1,4 +1,4 @@
-"""A small window on a socket, which hands large values on without keeping them."""
+"""A small read_buffer on a socket, which hands large values on without keeping them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import socket
 
 # Large enough for a batch of small replies, small enough to copy its rest without a thought.
-_WINDOW_BYTES = 16 << 10
+_RECEIVED_BYTES = 16 << 10
 # A value of another length than expected is read away up to here; beyond, reconnecting is cheaper.
 _DRAIN_BYTES = 16 << 20
 # No line that means anything is longer.
@@ -22,8 +22,8 @@ _LINE_BYTES = 64 << 10
 _CLOSED = "Connection closed by server."
 
 
-class Window:
-    """What has arrived and not been taken, at most ``_WINDOW_BYTES`` beyond what was asked for.
+class ReadBuffer:
+    """What has arrived and not been taken, at most ``_RECEIVED_BYTES`` beyond what was asked for.
 
     Takes the place of redis-py's ``SocketBuffer``. Between ``begin`` and ``end`` all waits together
     are bounded, however slowly the bytes come.
@@ -168,7 +168,7 @@ class Window:
         self._receive_now()
 
     def _receive_now(self) -> None:
-        more = self._sock.recv(_WINDOW_BYTES)
+        more = self._sock.recv(_RECEIVED_BYTES)
         if not more:
             raise ConnectionError(_CLOSED)
         self._arrived += more
