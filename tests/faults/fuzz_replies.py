@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 HANG_S = 120.0
 _OVER_THE_WIRE = 100
-"""One case in so many runs a whole store on a real connection; the rest, a parser alone."""
+"""One case in this number runs a store on a real connection; the others run a parser alone."""
 _WAITS = 200_000
 """Times that a parser may ask for more before we say that it would never end."""
 _MASTERS = Sentinel([("127.0.0.1", 1)]).sentinels[0].response_callbacks["SENTINEL MASTERS"]

@@ -6,28 +6,20 @@ fills no sector. Threads move a long payload in pieces while the caller computes
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from kvtransfer.stores.disk.direct_io import SECTOR_BYTES, DirectIO, aligned_memory, padded
+from kvtransfer.stores.disk.direct_io import SECTOR_BYTES, aligned_memory, padded
+from kvtransfer.stores.disk.parallel_io import ParallelIO
 from kvtransfer.stores.disk.record_sector import decode_fields, encode_record
 from kvtransfer.stores.record import ChunkRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from concurrent.futures import Future
-
     from kvtransfer.stores.seals.in_use import Seals
     from kvtransfer.stores.seals.seal import Sealed
 
-# Only the last piece is verified after all reading has ended.
-_PIECE_BYTES = 1 << 20
 # A shorter payload is written by the caller alone: handing half of it to another thread takes as
 # long as the hashing that would be hidden.
 _WRITTEN_AT_ONCE_BYTES = 4 << 20
-# A single caller keeps a disk busy only with several pieces at once.
-_LEAST_THREADS = 4
 
 
 def file_bytes(payload_bytes: int) -> int:
@@ -43,8 +35,7 @@ class ChunkFiles:
 
     def __init__(self, seals: Seals, callers: int) -> None:
         self._seals = seals
-        self._io = DirectIO()
-        self._threads = ThreadPoolExecutor(max(callers, _LEAST_THREADS), "kvtransfer-disk")
+        self._io = ParallelIO(callers)
 
     def write(self, fd: int, sealed: Sealed, deadline_s: float) -> None:
         """Write the payload and the record of ``sealed`` into the empty file ``fd``.
@@ -60,7 +51,7 @@ class ChunkFiles:
         # Two writes, not three: on a distant disk a small write takes as long as a large one.
         half_bytes = _full_sectors(len(body) // 2)
         first, second = body[:half_bytes], body[half_bytes:]
-        with _all_done([self._threads.submit(self._io.write, fd, [first], 0, deadline_s)]):
+        with self._io.writing(fd, first, 0, deadline_s):
             last = _last_sectors(sealed)
             self._io.write(fd, [second, last], half_bytes, deadline_s)
 
@@ -95,24 +86,16 @@ class ChunkFiles:
         # All full sectors that fit in the buffer are read straight into it.
         body_bytes = min(found_bytes - SECTOR_BYTES, _full_sectors(len(buffer)))
         last = aligned_memory(found_bytes - body_bytes)
-        *first, (at_bytes, piece) = _pieces(buffer[:body_bytes])
-        reads = [
-            self._threads.submit(self._io.read, fd, [early], early_at_bytes, deadline_s)
-            for early_at_bytes, early in first
-        ]
-        with _all_done(reads):
-            self._io.read(fd, [piece, last], at_bytes, deadline_s)
+        with self._io.reading(fd, buffer[:body_bytes], last, deadline_s) as pieces:
             record = ChunkRecord.read(decode_fields(last[-SECTOR_BYTES:]), key)
             if record is None or not _fits(record, found_bytes, len(buffer)):
                 return None
             payload = buffer[: record.identity.nbytes]
             opening = self._seals.opening(record, tenant)
-            for read, (_, early) in zip(reads, first, strict=True):
-                read.result()
-                opening.update(early)
+            for at_bytes, piece in pieces:
+                opening.update(payload[at_bytes : at_bytes + len(piece)])
         rest = payload[body_bytes:]
         rest[:] = last[: len(rest)]
-        opening.update(payload[at_bytes:body_bytes])
         opening.update(rest)
         return record if opening.is_genuine() else None
 
@@ -135,7 +118,7 @@ class ChunkFiles:
 
     def close(self) -> None:
         """End the threads."""
-        self._threads.shutdown()
+        self._io.close()
 
 
 def _full_sectors(nbytes: int) -> int:
@@ -154,12 +137,6 @@ def _fits(record: ChunkRecord, found_bytes: int, buffer_bytes: int) -> bool:
     return 0 <= nbytes <= buffer_bytes and file_bytes(nbytes) == found_bytes
 
 
-def _pieces(body: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield the pieces of ``body`` and their offsets; an empty ``body`` is one empty piece."""
-    for start in range(0, max(len(body), 1), _PIECE_BYTES):
-        yield start, body[start : start + _PIECE_BYTES]
-
-
 def _last_sectors(sealed: Sealed) -> memoryview:
     rest = sealed.payload[_full_sectors(len(sealed.payload)) :]
     sectors = aligned_memory(padded(len(rest)) + SECTOR_BYTES)
@@ -167,14 +144,3 @@ def _last_sectors(sealed: Sealed) -> memoryview:
     padding = len(sectors) - SECTOR_BYTES - len(rest)
     sectors[len(rest) :] = bytes(padding) + encode_record(sealed.record())
     return sectors
-
-
-@contextmanager
-def _all_done(transfers: Sequence[Future[None]]) -> Iterator[None]:
-    """Wait until no transfer touches the payload any more, even if the body raises."""
-    try:
-        yield
-    finally:
-        wait(transfers)
-    for transfer in transfers:
-        transfer.result()

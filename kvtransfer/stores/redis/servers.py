@@ -12,11 +12,15 @@ if TYPE_CHECKING:
 
 
 class Servers(Protocol):
-    """Where the two halves of entries lie; both kinds raise :class:`StoreError` when they fail."""
+    """One server, or the nodes of a cluster; safe to use from several threads.
+
+    Each method but ``close`` raises :class:`StoreError` when servers don't answer. Deadlines are by
+    ``time.monotonic``; ``ttl_s`` is in seconds, None for no expiry.
+    """
 
     @property
     def is_far(self) -> bool:
-        """Whether a server is, as far as calls so far have shown."""
+        """Whether a server is far away, as far as calls so far have shown."""
         ...
 
     @property
@@ -37,11 +41,11 @@ class Servers(Protocol):
         ...
 
     def probe(self, key: str, ttl_s: int | None, deadline_s: float) -> Found:
-        """Look at both halves without reading the payload; their time to live begins anew."""
+        """Look at both halves without reading the payload, and let both live for ``ttl_s``."""
         ...
 
     def read(self, key: str, buffer: memoryview, ttl_s: int | None, deadline_s: float) -> Found:
-        """Look at both halves and read the payload into ``buffer``; as for ``probe``."""
+        """Probe as above, and read the payload into the front of ``buffer``, if it fits."""
         ...
 
     def write(
@@ -52,7 +56,7 @@ class Servers(Protocol):
         ttl_s: int | None,
         deadline_s: float,
     ) -> None:
-        """Write both halves, whatever was there; the record commits the payload."""
+        """Write both halves over what was there; the record commits the payload."""
         ...
 
     def remove(self, key: str, deadline_s: float) -> None:
@@ -60,7 +64,7 @@ class Servers(Protocol):
         ...
 
     def records(self) -> Iterator[tuple[bytes, Mapping[str, str]]]:
-        """List all hashes, each with its name and fields; those that are too large are left out."""
+        """Yield name and fields of each hash that is as small as a record."""
         ...
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
-"""Entries in Redis or Valkey, on one server at a time or in a cluster.
+"""Keeps entries in Redis or Valkey, on one server at a time or in a cluster.
 
-An entry is two values: under the base key a hash with the fields of its record, under the base
-key + ``_bytes`` its payload. Eviction takes them apart; a lone one is a miss. A reader needs no
-MULTI: the record's tag tells whether the payload is the one that was put with it.
+An entry is two values: under the base key a hash with the fields of its record, and under the base
+key + ``_bytes`` its payload. The server may evict one of them alone; the other is then a miss. A
+reader needs no MULTI: the record's tag shows whether the payload was put with it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class RedisStore(Store):
-    """Entries on the servers that a URL names.
+    """Keeps entries on the servers that a URL names.
 
     Raises:
         ConfigError: the URL is malformed or has an option that redis-py doesn't know.
@@ -82,8 +82,8 @@ class RedisStore(Store):
             if self._seals.open_whole(record, payload, tenant):
                 return record
         if not found.is_nothing:
-            # On one server no writer is half way, for those put both halves at once; in a cluster
-            # one may be, whose record then stays alone. Either way it is a miss until put again.
+            # On one server, writers put both halves at once. In a cluster a writer may be between
+            # its two, and its record then stays alone: a miss until the entry is put again.
             self._servers.remove(key, deadline_s)
         return None
 
@@ -99,7 +99,7 @@ class RedisStore(Store):
         return True
 
     def entries(self) -> Iterator[StoredEntry]:
-        """See :class:`Store`; it is not asked whether their payloads are there, too."""
+        """See :class:`Store`; reads records without looking for their payloads."""
         for name, fields in self._servers.records():
             record = ChunkRecord.from_fields(fields)
             if record is not None and record.identity.key.encode() == name:
@@ -119,7 +119,7 @@ class RedisStore(Store):
 
 
 def _record(key: str, found: Found) -> ChunkRecord | None:
-    """The record of ``key`` whose payload is as long as it says; None for anything else."""
+    """Return the record of ``key``, if the payload is as long as it says; None otherwise."""
     record = ChunkRecord.read(found.fields or {}, key)
-    is_whole = record is not None and record.identity.nbytes == found.payload_bytes
-    return record if is_whole else None
+    fits = record is not None and record.identity.nbytes == found.payload_bytes
+    return record if fits else None

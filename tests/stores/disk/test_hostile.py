@@ -1,4 +1,4 @@
-"""What somebody may put into the store's folder: each costs the entry in whose place it lies."""
+"""Foreign things in the store's folder: each costs the entry in whose place it lies."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ PLANTED = {
 
 
 def serves_others(store):
-    """Neither reads nor writes are left alone because of what was planted."""
+    """What was planted opens no circuit breaker, for reads or for writes."""
     assert get(store, OTHER_KEY) == PAYLOAD
     assert put(store, key_of(os.urandom(8)))
     assert (store.failures, store.refused) == (0, 0)
@@ -159,7 +159,7 @@ def test_a_folder_of_somebody_else_is_refused_and_left_as_it_is(backing):
     assert [path.name for path in backing.root.iterdir()] == ["thesis.tex"]
 
 
-def test_a_folder_that_somebody_fills_before_its_first_use_is_left_alone(backing):
+def test_a_folder_that_somebody_fills_before_its_first_use_is_left_as_it_is(backing):
     with closing(backing.open(CHUNK, StoreSettings())) as store:
         planted = backing.path(KEY)
         planted.parent.mkdir(parents=True)

@@ -105,7 +105,7 @@ def test_processes_share_a_folder(tmp_path):
     assert held_bytes < limit_bytes * (1 + 3 / 16) + 3 * 70_000
 
 
-def test_the_least_recently_used_goes_first_whoever_used_it(tmp_path):
+def test_the_least_recently_used_goes_first_whichever_process_used_it(tmp_path):
     names = [disk_writer.key_of(i) for i in range(6)]
     backing = DiskBacking(tmp_path, limit_bytes=5 * 12_288)
     with (

@@ -1,9 +1,8 @@
-"""Replies straight into the caller's memory, on connections that redis-py opens and owns.
+"""Executes batches on connections that redis-py opens, each within one deadline.
 
-redis-py connects, authenticates, encrypts, retries and pools; its parser reads every small reply.
-Only the bytes below the parser are ours: a :class:`ReadBuffer` on the socket. Private names of redis-py
-8 are used here and nowhere else;
-``tests/stores/redis/wire/test_connection.py`` fails when a release moves them.
+redis-py connects, authenticates and encrypts. Payloads are read straight into the caller's memory;
+redis-py's parser reads all other replies. Private names of redis-py 8 are used in this file and in
+``parser.py`` alone; ``tests/stores/redis/wire/test_connection.py`` fails when a release moves them.
 """
 
 from __future__ import annotations
@@ -23,13 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from kvtransfer.stores.redis.wire.batch import Batch, Command
+    from kvtransfer.stores.redis.wire.sliced import SlicedValue
 
-# From here on most of a call is waiting.
+# A server that takes longer to connect is far away: most of a call is waiting.
 _FAR_S = 0.01
 
 
 class StoreConnection:
-    """Mixed into redis-py's connections."""
+    """Mixed into redis-py's connections; one thread at a time uses one."""
 
     parser_class: type[ReplyParser] = ReplyParser
     _parser: ReplyParser
@@ -37,18 +37,22 @@ class StoreConnection:
     deadline_s: float | None = None
     """When connecting has to be done, by ``time.monotonic``."""
     is_far: bool = False
-    """Whether the server is, by what it took to connect and greet."""
+    """Whether the server is far away, by the time that connecting and greeting took."""
 
     @property
     def parser(self) -> ReplyParser:
-        """Takes the replies."""
+        """The parser that reads this connection's replies."""
         return self._parser
 
-    # redis-py asks for both before each wait: for an address, for TLS, for each answer to its
-    # greetings. So what is left is shared by all of them.
+    # redis-py reads both timeouts before each wait: for an address, for TLS, for each reply to its
+    # greetings. All of these waits share the time until the deadline.
     @property
     def socket_timeout(self) -> float | None:
-        """What is left until the deadline; without one, redis-py's own timeout."""
+        """The seconds until the deadline; without a deadline, redis-py's own timeout.
+
+        Raises:
+            TimeoutError: the deadline has passed.
+        """
         if self.deadline_s is None:
             return self._socket_timeout
         left_s = self.deadline_s - time.monotonic()
@@ -62,7 +66,7 @@ class StoreConnection:
 
     @property
     def socket_connect_timeout(self) -> float | None:
-        """As ``socket_timeout``."""
+        """The same as ``socket_timeout``."""
         return self.socket_timeout
 
     @socket_connect_timeout.setter
@@ -70,7 +74,7 @@ class StoreConnection:
         self._socket_timeout = timeout_s
 
     def connect(self) -> None:
-        """See redis-py, whose errors are of all kinds where an address or a greeting is garbled."""
+        """See redis-py; a garbled address or greeting raises ConnectionError, like other failures."""
         try:
             super().connect()  # type: ignore[misc]
         except (RedisError, OSError):
@@ -80,58 +84,62 @@ class StoreConnection:
             raise ConnectionError(f"can't connect: {error}") from error
 
     def disconnect(self, *args: object, **kwargs: object) -> None:
-        """Close it; it connects again in its next exchange."""
+        """Close the connection; the next batch connects again."""
         super().disconnect(*args, **kwargs)  # type: ignore[misc]
 
     def is_usable(self) -> bool:
-        """Whether it is open, as far as one can see, and nothing stale has arrived."""
+        """Whether it seems to be open, and no stale reply has arrived."""
         try:
             return self.is_connected and not self._parser.read_buffer.can_read()  # type: ignore[attr-defined]
         except (ConnectionError, OSError):
             return False
 
     def send(self, commands: Sequence[Command], prefix: bytes = b"") -> None:
-        """Send what is packed already, payloads from where they lie."""
+        """Send packed commands, and payloads without a copy."""
         for part in sent(commands, prefix):
             self._parser.read_buffer.share_deadline()
             self.send_packed_command([part], check_health=False)  # type: ignore[attr-defined]
 
     def set_parser(self, parser_class: type) -> None:
-        """Always ours; a cluster's exception classes come with ``parser_class``."""
+        """Set our parser, with the exception classes of ``parser_class``, which a cluster extends."""
         super().set_parser(self.parser_class)  # type: ignore[misc]
         self._parser.EXCEPTION_CLASSES = parser_class.EXCEPTION_CLASSES  # type: ignore[attr-defined]
 
     def execute(self, batch: Batch, deadline_s: float) -> list[object]:
-        """Connect if need be, send ``batch`` and read what it is answered by ``deadline_s``.
+        """Connect if need be, send ``batch`` and read its replies until ``deadline_s``.
 
         Returns:
-            A reply to each command, and for a value one more for each of its slices: True where it
-            was filled. Errors are returned like other replies.
+            One reply to each command, then one for each slice of the batch's value: True where the
+            slice was filled. Errors of the server are returned like other replies.
 
         Raises:
-            RedisError: the replies were cut short. The connection is closed, for what may still
-                arrive on it would be taken for the reply to another batch.
+            RedisError: the replies didn't all arrive. The connection is then closed, as a late reply
+                would be taken for the reply to another batch.
         """
         with self._bounded(deadline_s):
             if batch.value is None:
                 self.send(batch.commands, batch.prefix)
                 return batch.read_replies(self._parser)
-            reading = batch.value.reading(is_far=self.is_far)
-            self.send([*batch.commands, *reading.first], batch.prefix)
-            replies = batch.read_replies(self._parser)
-            for part in reading.parts(replies[batch.value.length_at]):
-                batch.skip_prefix(self._parser)
-                replies.append(reply := self._parser.begin_value(len(part)))
-                if reply is True:  # here rather than in the parser: a frame less for each piece
-                    self._parser.read_buffer.read_into(part)
-                    self._parser.read_buffer.purge()
-                if ask := reading.next_ask():
-                    self.send(ask, batch.prefix)
-            return replies
+            return self._execute_and_read(batch, batch.value)
+
+    def _execute_and_read(self, batch: Batch, value: SlicedValue) -> list[object]:
+        """Execute ``batch`` and read ``value``, asking for slices while others arrive."""
+        reading = value.reading(is_far=self.is_far)
+        self.send([*batch.commands, *reading.first], batch.prefix)
+        replies = batch.read_replies(self._parser)
+        for part in reading.parts(replies[value.length_at]):
+            batch.skip_prefix(self._parser)
+            replies.append(reply := self._parser.begin_value(len(part)))
+            if reply is True:  # here rather than in the parser: a frame less for each piece
+                self._parser.read_buffer.read_into(part)
+                self._parser.read_buffer.purge()
+            if ask := reading.next_ask():
+                self.send(ask, batch.prefix)
+        return replies
 
     @contextmanager
     def _bounded(self, deadline_s: float) -> Iterator[None]:
-        """Connected, and with a deadline for all that is sent and read; closed on any failure."""
+        """Connect, bound all sending and reading of the body, and close the connection on a failure."""
         connection: Any = self
         self.deadline_s = deadline_s
         try:
@@ -158,12 +166,12 @@ class StoreConnection:
 
 
 class TCPConnection(StoreConnection, Connection):
-    """TCP."""
+    """A connection over TCP."""
 
 
 class TLSConnection(StoreConnection, SSLConnection):
-    """TLS."""
+    """A connection over TLS."""
 
 
 class UnixConnection(StoreConnection, UnixDomainSocketConnection):
-    """Unix socket."""
+    """A connection over a unix socket."""

@@ -17,17 +17,16 @@ if TYPE_CHECKING:
     from kvtransfer.stores.redis.wire.batch import Batch
     from kvtransfer.stores.redis.wire.pool import ConnectionPool
 
-# A replica takes over within seconds, and to notice that shouldn't take much longer.
 FAILOVER = BreakerSettings(longest_cooldown_s=1.0)
-"""For servers that have a replica."""
+"""Settings for a server with a replica, which takes over within seconds."""
 
 
 class NodeDownError(ConnectionError):
-    """A node that failed several times in a row is not asked until its cooldown is over."""
+    """A node isn't asked, as its circuit breaker is open."""
 
 
 class GuardedPool:
-    """``pool`` behind a circuit breaker of its own."""
+    """Executes batches on ``pool`` while its circuit breaker allows it; safe to use from threads."""
 
     def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
@@ -59,10 +58,10 @@ class GuardedPool:
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
-        """Tell the breaker how a call ends; an error that the server itself says is an answer."""
+        """Tell the breaker how a call ends; an error that the server answers is no failure."""
         with self._lock:
             if not self._breaker.allows(time.monotonic()):
-                raise NodeDownError("left alone after failures in a row")
+                raise NodeDownError("not asked after failures in a row")
         try:
             yield
         except (ConnectionError, TimeoutError):

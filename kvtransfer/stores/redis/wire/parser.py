@@ -14,20 +14,20 @@ from redis.exceptions import ConnectionError, InvalidResponse, RedisError
 from kvtransfer.stores.redis.wire.limits import ABOUT_ENTRIES, OversizedReplyError
 from kvtransfer.stores.redis.wire.read_buffer import ReadBuffer
 
-# In a row: we never ask for any.
+# Pushes in a row; we never ask for any.
 _MOST_PUSHES = 64
 
 
 class WrongLengthError(RedisError):
-    """A value had another length than the memory it was to fill."""
+    """A value is longer or shorter than the memory that it should fill."""
 
 
 class ReplyParser(_RESP3Parser):
-    """redis-py's own parser, RESP2 and RESP3, on a :class:`ReadBuffer`, and within limits."""
+    """redis-py's own parser, for RESP2 and RESP3, on a :class:`ReadBuffer` and within ``limits``."""
 
     limits = ABOUT_ENTRIES
     read_buffer: ReadBuffer
-    """Of the connection that is open."""
+    """The buffer of the open connection."""
     _elements = 0
     _depth = 0
 
@@ -40,7 +40,11 @@ class ReplyParser(_RESP3Parser):
         self.encoder = connection.encoder
 
     def read_response(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
-        """See redis-py, whose errors are of all kinds where a reply was garbled."""
+        """See redis-py; a garbled reply raises InvalidResponse.
+
+        Raises:
+            OversizedReplyError: the reply exceeds ``limits``.
+        """
         self.read_buffer.allow(self.limits.total_bytes)
         self._elements = self._depth = 0
         try:
@@ -51,7 +55,7 @@ class ReplyParser(_RESP3Parser):
             raise InvalidResponse("a reply makes no sense") from error
 
     def _read_response(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
-        """The next value, which may be a part of another one."""
+        """Read the next value, which may be a part of another one."""
         self._elements += 1
         if self._elements > self.limits.elements or self._depth > self.limits.depth:
             raise OversizedReplyError("a reply has too many parts")
@@ -68,7 +72,7 @@ class ReplyParser(_RESP3Parser):
         """Read ``count`` replies, which have to be integers.
 
         Raises:
-            RedisError: the first that isn't one.
+            RedisError: a reply isn't an integer.
         """
         digits = self.read_buffer.read_digits(count)
         if digits is not None:
@@ -86,8 +90,11 @@ class ReplyParser(_RESP3Parser):
         """Read what comes before a string of ``nbytes``, or all of another reply.
 
         Returns:
-            True: the string comes next, for ``read_buffer.read_into``. False for a null; the server's
-            error; ``WrongLengthError`` for a value of another length, which is read away.
+            True where the string comes next, for ``read_buffer.read_into``; False for a null; the
+            server's error; ``WrongLengthError`` for a value of another length, which was dropped.
+
+        Raises:
+            RedisError: the reply makes no sense, or exceeds the limits.
         """
         self._skip_pushes()
         self.read_buffer.allow(self.limits.total_bytes)
@@ -96,11 +103,7 @@ class ReplyParser(_RESP3Parser):
             if reply is None or isinstance(reply, RedisError):
                 return reply or False
             raise ConnectionError(f"expected a value, got {type(reply).__name__}")
-        line = self.read_buffer.readline()
-        try:
-            length = int(line[1:])
-        except ValueError as error:
-            raise InvalidResponse(f"a value of {line[1:]!r} bytes") from error
+        length = _length(self.read_buffer.readline())
         if length == nbytes:
             return True
         if length >= 0:
@@ -109,9 +112,17 @@ class ReplyParser(_RESP3Parser):
         return length != -1 and WrongLengthError(f"a value of {length} bytes instead of {nbytes}")
 
     def _skip_pushes(self) -> None:
-        """Read away what answers no question."""
+        """Read and drop pushes, which answer no command."""
         for _ in range(_MOST_PUSHES):
             if self.read_buffer.peek() != ord(">"):
                 return
             self.read_response(push_request=True)
         raise OversizedReplyError("pushes instead of a reply")
+
+
+def _length(line: bytes) -> int:
+    """Read the length in ``line``, the first of a string."""
+    try:
+        return int(line[1:])
+    except ValueError as error:
+        raise InvalidResponse(f"a value of {line[1:]!r} bytes") from error

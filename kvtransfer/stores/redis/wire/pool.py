@@ -1,4 +1,4 @@
-"""The connections to one server."""
+"""Pools the connections to one server."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 class ConnectionPool:
     """Executes at most ``connections`` batches at once, each over a connection of its own.
 
-    A firewall may forget idle connections without telling either end, all at about the same time.
-    So after a failure the idle ones are closed: the next batch, a breaker's probe say, connects.
-    ``open_connection`` makes one that isn't connected yet; it connects for its first batch, within
-    the same deadline. What a fork inherits is not used.
+    ``open_connection`` makes a connection; it connects for its first batch, within that batch's
+    deadline. After a failure the idle connections are closed, because a firewall may have dropped
+    all of them without telling either end. A forked process doesn't use those it inherits. Safe to
+    use from several threads.
     """
 
     def __init__(self, open_connection: Callable[[], StoreConnection], connections: int) -> None:
@@ -33,29 +33,29 @@ class ConnectionPool:
         self._lock = Lock()
         self._pid = os.getpid()
         self.is_far = False
-        """Whether its server is, by the last batch."""
+        """Whether the server is far away, by the connection of the last batch."""
 
     def execute(self, batch: Batch, deadline_s: float) -> list[object]:
-        """Return the replies to ``batch``; sent again where an idle connection turns out dead.
+        """Return the replies to ``batch``, which is sent again where an idle connection was dead.
 
         Raises:
-            RedisError: no answer by ``deadline_s``, or one that makes no sense.
+            RedisError: no reply by ``deadline_s`` of ``time.monotonic``, or one that makes no sense.
         """
         with self._place(deadline_s):
             if (idle := self._take_idle()) is not None:
-                with suppress(ConnectionError):  # the server may have gone and come back meanwhile
+                with suppress(ConnectionError):  # the server may have been restarted
                     return self._done(idle, idle.execute(batch, deadline_s))
             connection = self._open_connection()
             return self._done(connection, connection.execute(batch, deadline_s))
 
     def close(self) -> None:
-        """Close what is idle."""
+        """Close the idle connections."""
         while (idle := self._pop()) is not None:
             idle.disconnect()
 
     @contextmanager
     def _place(self, deadline_s: float) -> Iterator[None]:
-        """One of the ``connections`` places; idle connections are closed after a failure."""
+        """Hold one of the places for connections; close the idle ones after a failure."""
         if not self._free.acquire(timeout=max(deadline_s - time.monotonic(), 0)):
             raise TimeoutError("no connection free in time")
         try:
@@ -67,7 +67,7 @@ class ConnectionPool:
             self._free.release()
 
     def _done(self, connection: StoreConnection, replies: list[object]) -> list[object]:
-        """Keep ``connection``, which has brought ``replies``."""
+        """Keep ``connection`` for the next batch, and return ``replies``."""
         self.is_far = connection.is_far
         with self._lock:
             self._idle.append(connection)
