@@ -141,8 +141,8 @@ def measure_index(folder: Path, rounds: int) -> Row:
     seconds = []
     for _ in range(rounds):
         with closing(FormattedStore(DiskStore(str(folder), PATIENT), chunk)) as store:
-            seconds.append(measured(store.room.take_stock).wall_s)
-            assert len(store.room) == INDEXED
+            seconds.append(measured(store.store.eviction.rescan).wall_s)
+            assert len(store.store.eviction) == INDEXED
     return seconds_row("disk", f"index/{INDEXED}", "kvtransfer", seconds)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from kvtransfer.chunks.layout import ChunkFormat
     from kvtransfer.config import TransferConfig
-    from kvtransfer.stores.redis.server import Server
+    from kvtransfer.stores.redis.server_info import Server
 
 _LOG = logging.getLogger("kvtransfer")
 
@@ -62,7 +62,7 @@ def _tiers(config: TransferConfig) -> Iterator[str]:
 
 
 def _tell_with_server(said: str, config: TransferConfig, url: str) -> None:
-    from kvtransfer.stores.redis.server import ask_server
+    from kvtransfer.stores.redis.server_info import ask_server
 
     settings = StoreSettings(
         timeout_s=config.remote_timeout_ms / 1000, password_file=config.remote_password_file

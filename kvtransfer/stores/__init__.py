@@ -1,4 +1,4 @@
-"""Places beyond host memory that hold chunks, behind one interface."""
+"""Stores hold chunks beyond host memory, behind one interface."""
 
 from kvtransfer.stores.interface import ChunkStore, Store, StoredEntry
 from kvtransfer.stores.open import open_store

@@ -1,4 +1,4 @@
-"""Refuses stores of a configuration that can't be opened, without opening any."""
+"""Refuses a configuration whose stores can't be opened, without opening any."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def check_stores(config: TransferConfig) -> None:
-    """Check the folder, the key files and the URL; connects to nothing and makes no folder.
+    """Check the folder, the key files and the URL without connecting or making a folder.
 
     Raises:
-        ConfigError: a URL is malformed or needs what isn't here, the folder has no size, or a key
-            file can't be used.
+        ConfigError: the URL is malformed or needs a missing library, the folder has no size, or a
+            key file can't be used.
     """
     if config.local_storage is not None and not config.max_local_storage_size:
         raise ConfigError(

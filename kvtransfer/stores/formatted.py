@@ -1,4 +1,4 @@
-"""The one place that knows what the payloads of a store mean: chunks of one format, by one codec."""
+"""Keeps chunks of one format in a store of entries; payloads have a meaning only here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class FormattedStore:
-    """A :class:`ChunkStore` of ``chunk`` on the entries of ``store``, which it owns.
+    """A :class:`ChunkStore` of the format ``chunk`` on ``store``, which it owns and closes.
 
     Raises:
         ConfigError: the store can't hold even one chunk.
@@ -24,7 +24,7 @@ class FormattedStore:
 
     def __init__(self, store: Store, chunk: ChunkFormat, codec: Codec = NAIVE) -> None:
         self.store = store
-        """The entries, of whatever format."""
+        """The store of entries, which may have any format."""
         self._chunk = chunk
         self._codec = codec
         self._facts = ChunkFacts.of(chunk, codec.name)
@@ -45,7 +45,7 @@ class FormattedStore:
         return self.store.contains(keys, self._stored_bytes)
 
     def get_into(self, key: str, payload: memoryview, tenant: str = "") -> bool:
-        """See :class:`kvtransfer.stores.interface.ChunkStore`; another format is removed."""
+        """See :class:`kvtransfer.stores.interface.ChunkStore`; removes an entry of another format."""
         target = as_chunk_bytes(payload, self._chunk)
         record = self.store.get_into(key, target, tenant)
         if record is None:

@@ -1,4 +1,4 @@
-"""Turns the failures of a store into misses."""
+"""Turns the failures of a store into misses, behind a circuit breaker."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _LOG = logging.getLogger("kvtransfer")
 
 
 class GuardedStore:
-    """``store`` with each failure turned into a miss, counted, and logged once a minute.
+    """Makes each failure of ``store`` a miss, counts it, and logs one a minute.
 
-    After a few failures in a row it answers misses at once and lets a probe through from time to
-    time (see :class:`CircuitBreaker`). An exception that isn't a :class:`StoreError` is a fault of ours:
-    it is a miss too, with its traceback in the log, but one entry may have brought it about, so
-    the breaker doesn't count it. Owns ``store``: closing this closes it.
+    While its :class:`CircuitBreaker` is open, calls are misses at once. An exception that isn't a
+    :class:`StoreError` is a fault of ours: a miss too, with its traceback in the log. The breaker
+    doesn't count it, because one entry may have caused it. Owns ``store`` and closes it. Safe to
+    call from several threads. ``clock`` returns seconds.
     """
 
     failures: int
     """Calls that the store did not answer."""
     faults: int
-    """Those of them that ended in a fault of ours."""
+    """Failures that were faults of ours."""
     refused: int
-    """Calls that were answered as misses without asking the store."""
+    """Calls that were misses without asking the store, as the breaker was open."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class GuardedStore:
         self._log = RareLog(clock)
         self._unexpected = RareLog(clock)
         self._unanswered = 0
-        """Calls since it last served."""
+        """Calls that were not answered since the store last answered one."""
 
     @property
     def parallelism(self) -> int:
@@ -64,7 +64,7 @@ class GuardedStore:
         return self._store.parallelism
 
     def open_breakers(self) -> int:
-        """Count the breakers that are open: its own, and those of the store's parts."""
+        """Count the breakers that are open: this one, and those of the store's parts."""
         return self._breaker.is_open + self._store.open_breakers()
 
     def contains(self, keys: Sequence[str]) -> list[bool]:
@@ -104,10 +104,10 @@ class GuardedStore:
 
     @contextmanager
     def _noting_failures(self) -> Iterator[None]:
-        """Swallow whatever the call raises, and tell the breaker how it ended."""
+        """Swallow what the body raises, and tell the breaker how it ended."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - whatever it is, a cache may not end a thread
+        except Exception as error:  # noqa: BLE001 - a cache may not end a thread
             self._note(error)
         else:
             self._serves()

@@ -1,4 +1,4 @@
-"""What every store beyond host memory can do."""
+"""Defines what every store beyond host memory can do."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from kvtransfer.stores.settings import StoreSettings
 
 FAR_FETCHES = 16
-"""Fetches that pay at once from a store that is far away: most of each is waiting."""
+"""Fetches to have under way at once from a store that is far away: most of each is waiting."""
 
 
 class StoredEntry(NamedTuple):
-    """One entry as a listing shows it."""
+    """One entry in a listing."""
 
     key: str
-    """Its base key."""
+    """The base key."""
     nbytes: int
     """Bytes of the payload as stored."""
     created_s: int
@@ -28,7 +28,7 @@ class StoredEntry(NamedTuple):
 
     @classmethod
     def of(cls, record: ChunkRecord) -> StoredEntry:
-        """List the entry of ``record``."""
+        """Make the line of a listing for the entry of ``record``."""
         return cls(record.identity.key, record.identity.nbytes, record.identity.created)
 
 
@@ -49,42 +49,43 @@ class ChunkStore(Protocol):
         ...
 
     def contains(self, keys: Sequence[str]) -> list[bool]:
-        """Say for each key, in order, whether its entry is there (not verified)."""
+        """Say for each key, in order, whether its entry is there; payloads aren't verified."""
         ...
 
     def get_into(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         """Fill the whole of ``payload`` with the verified chunk of ``key``.
 
-        False is a miss: no entry, half of one, another format, a wrong length, or a tag that
-        isn't what our seals make of this key, record and payload. The store removes what it found
-        of such an entry, and the content of ``payload`` is undefined.
+        False is a miss: no entry, half of one, another format, a wrong length, or a tag that our
+        seals don't compute from this key, record and payload. The store removes what it found of
+        such an entry, and the content of ``payload`` is undefined.
 
         Args:
             key: the base key.
             payload: room for one chunk, written only during the call.
-            tenant: for whom it was put; it matters where payloads are encrypted.
+            tenant: for whom the chunk was put; it matters where payloads are encrypted.
         """
         ...
 
     def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
-        """Hold ``payload``, read only during the call, as ``key``; arguments as for ``get_into``.
+        """Hold ``payload``, which is read only during the call, as the chunk of ``key``.
 
         True means that the store holds the key now. An entry that is already there in the same
         format, under a seal that we can open, is kept (equal keys mean equal bytes) and lives on
-        for another ``ttl_s``.
+        for another ``ttl_s``. Arguments are as for ``get_into``.
         """
         ...
 
     def close(self) -> None:
-        """Give back what the store holds open; no other call may be running or follow."""
+        """Close what the store holds open; no other call may be running or follow."""
         ...
 
 
 class Store(Protocol):
     """Holds entries, each a payload and its record, by base key; safe to call from several threads.
 
-    A store knows nothing of what payloads mean: it takes them in any length, and gives back what a
-    record says. Every method but ``close`` raises :class:`StoreError` when the store can't answer.
+    A store doesn't know what payloads mean: it takes them in any length, and returns as many bytes
+    as the record says. Every method but ``close`` raises :class:`StoreError` when the store can't
+    answer.
     """
 
     @classmethod
@@ -92,13 +93,13 @@ class Store(Protocol):
         """Return the store at ``url``; it connects when it is first used.
 
         Raises:
-            ConfigError: the URL is malformed, or needs what isn't installed here.
+            ConfigError: the URL is malformed, or needs a library that isn't installed here.
         """
         ...
 
     @classmethod
     def check(cls, url: str, settings: StoreSettings) -> None:
-        """Refuse what ``open`` would refuse, as far as that shows without opening anything.
+        """Refuse a URL that ``open`` would refuse, as far as that shows without opening anything.
 
         Raises:
             ConfigError: as for ``open``.
@@ -106,7 +107,7 @@ class Store(Protocol):
 
     @property
     def parallelism(self) -> int:
-        """Fetches that pay at once, as far as calls so far have shown; readers may use more."""
+        """Fetches to have under way at once, as far as calls so far have shown; more are allowed."""
         return 1
 
     @property
@@ -120,23 +121,23 @@ class Store(Protocol):
         return {}
 
     def open_breakers(self) -> int:
-        """Count the parts of the store, nodes say, that it doesn't ask for now."""
+        """Count the parts of the store, such as nodes, whose circuit breaker is open."""
         return 0
 
     def require_room(self, nbytes: int) -> None:
         """Check that the store can ever hold a payload of ``nbytes``.
 
         Raises:
-            ConfigError: its limit is below that; the message names both.
+            ConfigError: its limit is lower; the message names both.
         """
 
     def contains(self, keys: Sequence[str], nbytes: int | None = None) -> list[bool]:
-        """Say for each key, in order, whether both halves of its entry are there (not verified).
+        """Say for each key, in order, whether both halves of its entry are there, unverified.
 
         Args:
             keys: base keys.
-            nbytes: the length that payloads have as stored, None where that varies. A store that
-                sees another length without asking for it counts the entry as missing.
+            nbytes: the length of payloads as stored, None where it varies. A store that learns the
+                length at no extra cost counts an entry of another length as missing.
         """
         ...
 
@@ -145,13 +146,13 @@ class Store(Protocol):
 
         The record's ``nbytes`` says how much of ``buffer`` was filled; the rest is undefined. None
         is a miss: no entry, half of one, a payload that is longer than ``buffer`` or not as long
-        as its record says, or a tag that isn't what our seals make of this key, record and
+        as its record says, or a tag that our seals don't compute from this key, record and
         payload. The store removes what it found of such an entry.
 
         Args:
             key: the base key.
             buffer: flat bytes, written only during the call.
-            tenant: for whom it was put; it matters where payloads are encrypted.
+            tenant: for whom the entry was put; it matters where payloads are encrypted.
         """
         ...
 
@@ -173,18 +174,18 @@ class Store(Protocol):
     def entries(self) -> Iterator[StoredEntry]:
         """List the entries whose record can be read, in no order, without verifying payloads.
 
-        What others put or remove meanwhile may or may not be listed.
+        Entries that are put or removed meanwhile may or may not be listed.
         """
         ...
 
     def stat(self, key: str) -> ChunkRecord | None:
-        """Return the record of ``key``, None where there is no entry of the length that it says."""
+        """Return the record of ``key``; None where no entry is as long as its record says."""
         ...
 
     def remove(self, key: str) -> None:
-        """Remove what there is of ``key``; nothing being there is fine."""
+        """Remove the entry of ``key``, or the half that is there, if any."""
         ...
 
     def close(self) -> None:
-        """Give back what the store holds open; no other call may be running or follow."""
+        """Close what the store holds open; no other call may be running or follow."""
         ...

@@ -1,4 +1,4 @@
-"""Entries in a caller's memory: the simplest store that keeps the contract."""
+"""Keeps entries in the memory of this process: the simplest store that keeps the contract."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class MemoryStore(Store):
-    """Copies of the payloads it was given; nothing is ever evicted, so mind the room."""
+    """Holds copies of payloads on a :class:`Shelf`, and evicts none: memory grows with each put."""
 
     @classmethod
     def open(cls, url: str, settings: StoreSettings) -> MemoryStore:
@@ -27,7 +27,7 @@ class MemoryStore(Store):
 
     @classmethod
     def check(cls, url: str, settings: StoreSettings) -> None:
-        """See :class:`Store`; ``memory://`` has no more parts."""
+        """See :class:`Store`; ``memory://`` takes no more parts."""
         if url != "memory://":
             raise unknown_store(url)
 
@@ -99,12 +99,12 @@ class MemoryStore(Store):
         return key in self._shelf.records and key in self._shelf.payloads
 
     def _record(self, key: str) -> ChunkRecord | None:
-        """The record of ``key`` whose payload is as long as it says; None otherwise."""
+        """Return the record of ``key``, if its payload is as long as it says; None otherwise."""
         if not self._has_both_halves(key):
             return None
         record = ChunkRecord.read(self._shelf.records[key], key)
-        is_whole = record and record.identity.nbytes == len(self._shelf.payloads[key])
-        return record if is_whole else None
+        fits = record and record.identity.nbytes == len(self._shelf.payloads[key])
+        return record if fits else None
 
     def _expire(self, key: str) -> None:
         expiry_s = self._shelf.expiries_s.get(key)

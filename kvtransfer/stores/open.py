@@ -28,13 +28,14 @@ def open_store(url: str, chunk: ChunkFormat, settings: StoreSettings) -> Formatt
     """Open the store at ``url`` for chunks of one format; it connects when it is first used.
 
     Raises:
-        ConfigError: the URL names no store that we know, is malformed, or needs what isn't here.
+        ConfigError: the URL names no known store, is malformed, or needs a library that isn't
+            installed here.
     """
     return FormattedStore(open_entries(url, settings), chunk)
 
 
 def open_entries(url: str, settings: StoreSettings) -> Store:
-    """Open the store at ``url`` for entries of any format, to browse them say.
+    """Open the store at ``url`` for entries of any format, for example to list them.
 
     Raises:
         ConfigError: as for ``open_store``.
@@ -48,13 +49,13 @@ def open_tiers(
     metrics: Metrics | None = None,
     shelf: Shelf | None = None,
 ) -> TieredStore | None:
-    """Open the stores that ``config`` names, None where it names none.
+    """Open the stores that ``config`` names; None where it names none.
 
     Args:
-        config: the folder, the URL, and what bounds them.
-        chunk: what every payload is.
-        metrics: counts which tier served and what was refused, and shows open breakers.
-        shelf: what ``memory://`` holds; those that have one see the same entries.
+        config: the folder, the URL, and their limits.
+        chunk: the format of every payload.
+        metrics: count what each tier served and what was refused, and show open breakers.
+        shelf: what ``memory://`` holds; stores on one shelf see the same entries.
 
     Raises:
         ConfigError: the URL is malformed, the folder has no size, or a key file can't be used.
@@ -69,7 +70,7 @@ def open_tiers(
 
 
 def settings_of(config: TransferConfig, metrics: Metrics) -> StoreSettings:
-    """Read from ``config`` how stores are used; ``metrics`` count what seals refuse.
+    """Read the settings of stores from ``config``; ``metrics`` count what seals refuse.
 
     Raises:
         ConfigError: a key file can't be used.
@@ -78,7 +79,7 @@ def settings_of(config: TransferConfig, metrics: Metrics) -> StoreSettings:
         ttl_s=config.ttl_s,
         refresh_ttl=config.refresh_ttl,
         timeout_s=config.remote_timeout_ms / 1000,
-        # All fetch at once, and one puts.
+        # All fetching threads at once, and the one that puts.
         connections=max(config.remote_connections, FAR_FETCHES) + 1,
         password_file=config.remote_password_file,
         seals=Seals.open(config, metrics),
@@ -86,7 +87,7 @@ def settings_of(config: TransferConfig, metrics: Metrics) -> StoreSettings:
 
 
 def _stores(config: TransferConfig, settings: StoreSettings) -> Iterator[tuple[str, str, Store]]:
-    """Name, address and store of each tier, the fastest first."""
+    """Yield the name, address and store of each tier, fastest first."""
     if config.local_storage is not None:
         from kvtransfer.stores.disk.store import DiskStore
 

@@ -1,4 +1,4 @@
-"""Chunks that a slow store served, written to faster ones while nobody waits."""
+"""Writes chunks that a slow store served to faster ones, on a thread, so that no load waits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kvtransfer.metrics import Metrics
     from kvtransfer.stores.interface import ChunkStore
 
-# A chunk each; when all are taken a promotion is dropped rather than waited for.
+# Of one chunk each; while all are taken, promotions are dropped.
 _BUFFERS = 4
 
 
@@ -31,7 +31,10 @@ class _Promotion:
 
 
 class Promoter:
-    """Copies a chunk and puts it on a thread of its own; the caller pays for the copy alone."""
+    """Puts copies of chunks into stores on a thread; the caller takes the time of the copy alone.
+
+    ``chunk_bytes`` is the length of a chunk. Safe to call from several threads.
+    """
 
     def __init__(self, chunk_bytes: int, metrics: Metrics) -> None:
         self._chunk_bytes = chunk_bytes
@@ -46,23 +49,30 @@ class Promoter:
     def offer(
         self, key: str, payload: memoryview, tenant: str, stores: Sequence[ChunkStore]
     ) -> None:
-        """Put ``payload``, flat bytes and read only during the call, into ``stores`` later."""
+        """Copy ``payload``, and put the copy into ``stores`` later.
+
+        Args:
+            key: the base key.
+            payload: one chunk as flat bytes, read only during the call.
+            tenant: for whom the chunk was put.
+            stores: guarded stores, which must not raise.
+        """
         try:
             buffer = self._buffers.get_nowait()
         except Empty:
             self._want_buffers()
             self._metrics.add("promotion_dropped_chunks")
             return
-        # Unlike a memoryview's, numpy's copy lets other threads run.
+        # numpy's copy lets other threads run; a memoryview's doesn't.
         np.copyto(np.frombuffer(buffer, np.uint8), np.frombuffer(payload, np.uint8))
         self._writes.offer(_Promotion(key, buffer, tenant, stores))
 
     def close(self) -> None:
-        """Drop what waits, and end after the write under way."""
+        """Drop the promotions that wait, and end the thread after the write under way."""
         self._writes.close(drain_s=0.0)
 
     def _want_buffers(self) -> None:
-        # The thread makes them, for new memory is slow to touch; and only where one is needed.
+        # The thread makes them, as new memory is slow to touch, and only once one is needed.
         with self._lock:
             wanted, self._has_buffers = not self._has_buffers, True
         if wanted:

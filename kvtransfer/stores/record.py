@@ -1,4 +1,4 @@
-"""The metadata half of an entry: what its payload is, and the tag that binds the two together."""
+"""Defines the record of an entry: what its payload is, and the tag that binds the two."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _INTEGERS = ("world_size", "worker_id", "tokens", "nbytes", "created")
 
 @dataclass(frozen=True)
 class ChunkFacts:
-    """What a payload means, however long its stored form is."""
+    """What a payload means, apart from the length of its stored form."""
 
     format: str
     """Name of the codec that wrote the payload."""
@@ -36,7 +36,7 @@ class ChunkFacts:
 
 @dataclass(frozen=True)
 class Identity:
-    """Everything in a record but the tag, which covers all of it."""
+    """Everything in a record but the tag, which covers it."""
 
     model_name: str
     format: str
@@ -53,7 +53,7 @@ class Identity:
     created: int
     """Seconds since 1970 at which the payload was put."""
     seal: str
-    """Name of the seal that computed the tag; where it uses a key, of that key too."""
+    """Name of the seal that computed the tag, and of its key where it uses one."""
     nonce: bytes
     """Used once with the key that encrypted the payload; empty where nothing is encrypted."""
 
@@ -68,7 +68,7 @@ class Identity:
         seal: str,
         nonce: bytes = b"",
     ) -> Identity:
-        """Identify a payload of ``nbytes`` as stored that is put under the base key ``key``."""
+        """Identify a payload that is put under the base key ``key``, ``nbytes`` long as stored."""
         return cls(
             **vars(parse_base_key(key)),
             **vars(facts),
@@ -94,7 +94,7 @@ class Identity:
         return base_key(self.model_name, self.world_size, self.worker_id, self.chunk_hash)
 
     def to_fields(self) -> dict[str, str]:
-        """Field names and values as a store keeps them."""
+        """Return the fields as a store keeps them."""
         return {
             **{name: getattr(self, name) for name in _TEXTS},
             **{name: str(getattr(self, name)) for name in _INTEGERS},
@@ -103,13 +103,13 @@ class Identity:
         }
 
     def to_bytes(self) -> bytes:
-        """Canonical JSON: what a tag covers beside the payload."""
+        """Return canonical JSON, which a tag covers together with the payload."""
         return json.dumps(self.to_fields(), sort_keys=True, separators=(",", ":")).encode()
 
 
 @dataclass(frozen=True)
 class ChunkRecord:
-    """The commit record of an entry; a payload without one doesn't count."""
+    """The record of an entry, which commits its payload."""
 
     identity: Identity
     tag: bytes
@@ -117,14 +117,14 @@ class ChunkRecord:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, str]) -> ChunkRecord | None:
-        """The inverse of :meth:`to_fields`; None unless ``fields`` is exactly what that writes.
+        """Invert :meth:`to_fields`; None unless ``fields`` are exactly what that returns.
 
-        They come from a store, so anything may be in their place.
+        ``fields`` come from a store, so they may be anything.
         """
         if not all(isinstance(text, str) for text in fields.values()):
             return None
         try:
-            "".join(fields.values()).encode()  # lone surrogates are no text
+            "".join(fields.values()).encode()  # raises for lone surrogates
             identity = Identity(
                 model_name=fields["model_name"],
                 format=fields["format"],
@@ -143,7 +143,7 @@ class ChunkRecord:
 
     @classmethod
     def read(cls, fields: Mapping[str, str], key: str) -> ChunkRecord | None:
-        """Return the record of ``key`` that ``fields`` are; None for any other, or none at all."""
+        """Return the record in ``fields`` if it is one of ``key``; None otherwise."""
         record = cls.from_fields(fields)
         return record if record is not None and record.names(key) else None
 
@@ -156,7 +156,7 @@ class ChunkRecord:
         return self.identity.facts == facts and self.identity.nbytes == nbytes
 
     def to_fields(self) -> dict[str, str]:
-        """Field names and values as a store keeps them."""
+        """Return the fields as a store keeps them."""
         return {**self.identity.to_fields(), "tag": self.tag.hex()}
 
 
@@ -164,7 +164,7 @@ def as_chunk_bytes(payload: memoryview, chunk: ChunkFormat) -> memoryview:
     """Return ``payload`` as flat bytes.
 
     Raises:
-        ValueError: it isn't exactly one chunk long.
+        ValueError: ``payload`` isn't exactly one chunk long.
     """
     if payload.nbytes != chunk.nbytes:
         raise ValueError(f"payload of {payload.nbytes} bytes; a chunk here has {chunk.nbytes}")

@@ -1,7 +1,7 @@
-"""The table of stores: a new store is one row here and one module.
+"""Lists the kinds of stores by the scheme of their URLs; a new store is one row and one module.
 
-A store's class is a :class:`kvtransfer.stores.interface.Store`; its ``open`` takes its URL, its
-``check`` refuses a malformed one early. Modules are imported when a URL names them.
+A store's class is a :class:`kvtransfer.stores.interface.Store`. Its ``open`` takes the URL, and its
+``check`` refuses a malformed one early. A module is imported when a URL names its scheme.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ class Scheme:
     """One kind of store URL."""
 
     name: str
-    """What stands before ``://``."""
+    """The scheme, which stands before ``://``."""
     module: str
     """The module of the store's class, below ``kvtransfer.stores``."""
     class_name: str
     example: str
-    """A URL as messages show it; empty where another row's says enough."""
+    """A URL for messages; empty where another row's example is enough."""
     is_redis_server: bool = False
-    """Whether the URL names a server that an operator runs and that answers Redis commands."""
+    """Whether the URL names a Redis server that an operator runs."""
 
     def store_class(self) -> type[Store]:
         """Import the class of the store."""
@@ -60,7 +60,7 @@ def scheme_of(url: str) -> Scheme:
     """Find the row of ``url``.
 
     Raises:
-        ConfigError: no store has such URLs; the message shows those that there are.
+        ConfigError: the URL names no known store; the message shows examples of all.
     """
     name, separator, _ = url.partition("://")
     if not separator or name not in SCHEMES:

@@ -1,4 +1,4 @@
-"""How to use a store, whichever it is."""
+"""Defines the settings that all stores share."""
 
 from __future__ import annotations
 
@@ -11,26 +11,30 @@ from kvtransfer.stores.shelf import Shelf
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """Settings that all stores understand; each uses those that concern it."""
+    """Settings of any store; each store uses those that apply to it.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
 
     ttl_s: int | None = None
-    """Seconds that an entry lives after it was last put; None: until the store evicts it."""
+    """Seconds that an entry lives after its last put; None: until the store evicts it."""
     refresh_ttl: bool = False
-    """A hit, too, gives an entry another ``ttl_s``."""
+    """Whether a hit gives an entry another ``ttl_s``, as a put does."""
     timeout_s: float = 2.0
-    """Longest that a call takes, waiting for a connection and connecting included."""
+    """Longest time of a call, including waiting for a connection and connecting."""
     connections: int = 4
-    """Calls that may be under way at once; in a cluster, at each node."""
+    """Most calls under way at once; in a cluster, at each node."""
     password_file: str | None = None
-    """The file with the password that the URL doesn't have; read for each connection."""
+    """File with the password, where the URL has none; it is read for each connection."""
     seals: Seals = field(default_factory=Seals.unkeyed)
-    """What binds payloads to their records."""
+    """The seals that bind payloads to their records."""
     shelf: Shelf = field(default_factory=Shelf)
-    """What ``memory://`` holds."""
+    """The entries of ``memory://``."""
 
     @property
     def hit_ttl_s(self) -> int | None:
-        """Seconds that an entry lives after a hit; None: as long as it would have without."""
+        """Seconds that an entry lives after a hit; None where a hit changes nothing."""
         return self.ttl_s if self.refresh_ttl else None
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Several stores as one, the fastest first: what a slow one served, the faster ones get too."""
+"""Makes several stores one: asks the fastest first, and promotes what a slower one served."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tier:
-    """One of the stores."""
+    """One of the stores, and its name."""
 
     name: str
-    """``{name}_fetched_tokens`` counts what it served."""
+    """The metric ``{name}_fetched_tokens`` counts what it served."""
     store: ChunkStore
-    """Guarded: it must not raise."""
+    """A guarded store, which must not raise."""
 
 
 class TieredStore:
-    """``tiers``, which it owns, fastest first."""
+    """A :class:`ChunkStore` of ``tiers``, fastest first, which it owns and closes."""
 
     def __init__(self, tiers: Sequence[Tier], chunk: ChunkFormat, metrics: Metrics) -> None:
         self._tiers = tiers
         self._chunk = chunk
         self._metrics = metrics
         self._promoter: Promoter | None = None
-        """Made with the first promotion: a scheduler's side never has one."""
+        """Made for the first promotion; on the scheduler's side there is none."""
         self._lock = Lock()
 
     @property
     def parallelism(self) -> int:
-        """See :class:`kvtransfer.stores.interface.Store`; what the farthest tier wants."""
+        """See :class:`kvtransfer.stores.interface.Store`; the highest of all tiers."""
         return max(tier.store.parallelism for tier in self._tiers)
 
     def open_breakers(self) -> int:
@@ -53,7 +53,7 @@ class TieredStore:
         return tuple(tier.name for tier in self._tiers)
 
     def locate(self, keys: Sequence[str]) -> list[str | None]:
-        """For each key, in order, the name of the fastest tier that has it; None: no tier has."""
+        """Return for each key, in order, the name of the fastest tier that holds it, or None."""
         found: dict[str, str] = {}
         for tier in self._tiers:
             missing = [key for key in dict.fromkeys(keys) if key not in found]
@@ -63,11 +63,11 @@ class TieredStore:
         return [found.get(key) for key in keys]
 
     def contains(self, keys: Sequence[str]) -> list[bool]:
-        """See :class:`kvtransfer.stores.interface.ChunkStore`; whether any tier has it."""
+        """See :class:`kvtransfer.stores.interface.ChunkStore`; whether any tier holds it."""
         return [tier is not None for tier in self.locate(keys)]
 
     def get_into(self, key: str, payload: memoryview, tenant: str = "") -> bool:
-        """See :class:`kvtransfer.stores.interface.ChunkStore`; from the fastest tier that has it."""
+        """See :class:`kvtransfer.stores.interface.ChunkStore`; from the fastest tier that holds it."""
         for depth, tier in enumerate(self._tiers):
             if tier.store.get_into(key, payload, tenant):
                 self._metrics.add(f"{tier.name}_fetched_tokens", self._chunk.tokens)
@@ -76,19 +76,19 @@ class TieredStore:
         return False
 
     def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
-        """See :class:`kvtransfer.stores.interface.ChunkStore`; into each tier, True when any took it."""
+        """See :class:`kvtransfer.stores.interface.ChunkStore`; into all tiers; True if any took it."""
         taken = [tier.store.put(key, payload, tenant) for tier in self._tiers]
         return any(taken)
 
     def close(self) -> None:
-        """See :class:`kvtransfer.stores.interface.ChunkStore`; promotions that wait are dropped."""
+        """See :class:`kvtransfer.stores.interface.ChunkStore`; drops promotions that wait."""
         if self._promoter is not None:
             self._promoter.close()
         for tier in self._tiers:
             tier.store.close()
 
     def _promote(self, key: str, payload: memoryview, tenant: str, depth: int) -> None:
-        """Into the ``depth`` tiers that are faster than the one which served."""
+        """Put the chunk into the first ``depth`` tiers, which are faster than the one that served."""
         if depth > 0:
             faster = [tier.store for tier in self._tiers[:depth]]
             self._begun().offer(key, as_chunk_bytes(payload, self._chunk), tenant, faster)

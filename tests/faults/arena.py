@@ -65,14 +65,14 @@ class Arena:
     def __init__(self) -> None:
         self.password = "s3cret"
         self.number = 0
-        """Of the entry that is there when a fault comes about."""
+        """The key of the entry that is there when a fault begins."""
         self._numbers = itertools.count()
         self.server = EmbeddedServer(_MEMORY_BYTES, password=self.password)
         self.control = redis.Redis.from_url(self.server.url)
         self.proxy = Proxy(self.server.port)
         self.now_s = 0.0
         self.allowed_s = DEADLINE_S
-        """Of a call that begins now."""
+        """Seconds that a call may take if it begins now."""
         self.store = self.open_store()
         self.slowest_s = 0.0
         self._hand = local()
@@ -85,7 +85,7 @@ class Arena:
 
     @contextmanager
     def allowing(self, seconds: float) -> Iterator[None]:
-        """Calls that begin meanwhile have so long."""
+        """Give calls that begin in the body ``seconds``."""
         before_s, self.allowed_s = self.allowed_s, seconds
         try:
             yield
@@ -94,7 +94,7 @@ class Arena:
 
     @property
     def url(self) -> str:
-        """Of the server, through the proxy."""
+        """The URL of the server, through the proxy."""
         return f"redis://:{self.password}@127.0.0.1:{self.proxy.port}/0"
 
     def get(self, number: int) -> bool:

@@ -99,9 +99,9 @@ class Field:
         elif call == "lookup":
             self.store.contains([OURS, key])
         elif call == "list":
-            self.store.store.room.take_stock()
+            self.store.store.eviction.rescan()
         elif chance.random() < 0.1:
-            self.store.store.room.free(2 * len(self._good))
+            self.store.store.eviction.evict(2 * len(self._good))
 
     def _serves_others(self) -> None:
         self._must(self.store.put(OURS, memoryview(PAYLOAD)), "another chunk is not taken")

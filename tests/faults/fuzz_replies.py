@@ -27,7 +27,7 @@ from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.guarded import GuardedStore
 from kvtransfer.stores.redis.topology import checked_masters, read_slots
 from kvtransfer.stores.redis.wire.asking import AskingParser
-from kvtransfer.stores.redis.wire.connection import WireParser
+from kvtransfer.stores.redis.wire.parser import ReplyParser
 from kvtransfer.stores.tiered import Tier, TieredStore
 from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD
 from tests.faults import replies
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 HANG_S = 120.0
 _OVER_THE_WIRE = 100
-"""One case in so many runs a whole store on a real connection; the rest, a parser alone."""
+"""One case in this number runs a store on a real connection; the others run a parser alone."""
 _WAITS = 200_000
 """Times that a parser may ask for more before we say that it would never end."""
 _MASTERS = Sentinel([("127.0.0.1", 1)]).sentinels[0].response_callbacks["SENTINEL MASTERS"]
@@ -105,7 +105,7 @@ def check(number: int, seed: int) -> None:
 
 def _check_parser(chance: random.Random) -> None:
     sock = Socket(replies.stream(chance), chance)
-    parser = chance.choice((WireParser, AskingParser))(65536)
+    parser = chance.choice((ReplyParser, AskingParser))(65536)
     encoder = Encoder("utf-8", "strict", decode_responses=False)
     parser.on_connect(
         SimpleNamespace(_sock=sock, socket_timeout=2.0, deadline_s=None, encoder=encoder)

@@ -9,8 +9,8 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from kvtransfer.stores.disk.chunk_file import _MAGIC
-from kvtransfer.stores.disk.direct_io import BLOCK_BYTES
+from kvtransfer.stores.disk.direct_io import SECTOR_BYTES
+from kvtransfer.stores.disk.record_sector import _MAGIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ def link(path: Path, chance: Chance, good: bytes) -> None:
 
 
 def garbage(path: Path, chance: Chance, good: bytes) -> None:
-    length = chance.choice((0, 1, 100, BLOCK_BYTES, len(good), len(good) + 1, 3 * len(good)))
+    length = chance.choice((0, 1, 100, SECTOR_BYTES, len(good), len(good) + 1, 3 * len(good)))
     path.write_bytes(chance.randbytes(length))
 
 
@@ -58,18 +58,18 @@ def flipped(path: Path, chance: Chance, good: bytes) -> None:
 
 
 def other_record(path: Path, chance: Chance, good: bytes) -> None:
-    path.write_bytes(good[:-BLOCK_BYTES] + _block(_record_text(chance, good), chance))
+    path.write_bytes(good[:-SECTOR_BYTES] + _block(_record_text(chance, good), chance))
 
 
 def _block(text: bytes, chance: Chance) -> bytes:
     whole = _MAGIC + text
     if chance.random() < 0.05:
         whole = chance.randbytes(3) + whole
-    return whole[:BLOCK_BYTES].ljust(BLOCK_BYTES, b"\0")
+    return whole[:SECTOR_BYTES].ljust(SECTOR_BYTES, b"\0")
 
 
 def _record_text(chance: Chance, good: bytes) -> bytes:
-    text = good[-BLOCK_BYTES:].removeprefix(_MAGIC).rstrip(b"\0")
+    text = good[-SECTOR_BYTES:].removeprefix(_MAGIC).rstrip(b"\0")
     return chance.choice((_nested, _twice, _changed, _changed, _changed, _bytes))(chance, text)
 
 

@@ -21,12 +21,12 @@ Rule = "Callable[[Line, str, bytes], None]"
 
 
 class Broken(OSError):
-    """The line is to be given up."""
+    """The connection is to be given up."""
 
 
 @dataclass
 class Trip:
-    """What happens once so many more bytes have passed one way."""
+    """What happens once ``left_bytes`` more have passed one way."""
 
     way: str
     left_bytes: int
@@ -128,7 +128,7 @@ class Line:
         self._client = client
         self._server = socket.socket()
         self.healed = Event()
-        """Of the rule that what passes is treated by."""
+        """Set when the rule that this connection obeys ends."""
         self.thread = Thread(target=self._run, name="proxy-line", daemon=True)
 
     def send(self, way: str, data: bytes) -> None:

@@ -79,7 +79,7 @@ def outcome(arena: Arena, storm: Storm) -> str:
 
 
 def summary(seed: int, path: Path) -> dict[str, object]:
-    """Of all lines of ``seed``."""
+    """Summarize all lines of ``seed``."""
     found = lines(seed, path)
     took_s = sorted(line["slowest_s"] for line in found)
     return {

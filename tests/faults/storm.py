@@ -33,7 +33,7 @@ class Storm:
     after_bytes: int
     hold_s: float
     calls: tuple[tuple[Call, ...], ...]
-    """Of each thread."""
+    """The calls of each thread."""
 
     @classmethod
     def drawn(cls, chance: random.Random) -> Storm:

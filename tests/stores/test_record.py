@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from kvtransfer.chunks.keys import base_key
 from kvtransfer.chunks.layout import ChunkFormat
-from kvtransfer.stores.disk.chunk_file import _MAGIC, decode_fields
-from kvtransfer.stores.disk.direct_io import BLOCK_BYTES
+from kvtransfer.stores.disk.direct_io import SECTOR_BYTES
+from kvtransfer.stores.disk.record_sector import _MAGIC, decode_fields
 from kvtransfer.stores.record import ChunkFacts, ChunkRecord, Identity, as_chunk_bytes
 
 small = st.integers(0, 2**40)
@@ -141,4 +141,4 @@ def test_a_record_with_anything_else_in_it_is_none(record, other):
     ],
 )
 def test_a_block_with_something_else_has_no_fields(text):
-    assert decode_fields((_MAGIC + text).ljust(BLOCK_BYTES, b"\0")) == {}
+    assert decode_fields((_MAGIC + text).ljust(SECTOR_BYTES, b"\0")) == {}

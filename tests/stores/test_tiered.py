@@ -206,7 +206,7 @@ def test_a_tier_that_is_down_costs_only_what_it_held(broken, metrics):
             assert store.contains([KEY, ABSENT_KEY]) == [True, False]
             assert get(store, KEY) == PAYLOAD
             assert get(store, ABSENT_KEY) is None
-    assert flaky.calls < 10  # its own breaker: it is left alone, the other is not
+    assert flaky.calls < 10  # its own circuit breaker is open, the other's is not
     assert get(well, KEY) == PAYLOAD
 
 

@@ -1,1 +1,1 @@
-"""Chunks as files in a folder."""
+"""Keeps entries as files in a folder."""

@@ -1,4 +1,4 @@
-"""Whether a folder is a disk store's: only one that carries our marker is ever changed."""
+"""Tells a disk store's folder by its marker: nothing is changed in a folder without one."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _TEXT = (
     b"kvtransfer keeps chunks of KV cache in this folder, and deletes those used longest ago.\n"
     b"It touches no file whose name isn't exactly one that it gives.\n"
 )
-# A new file system has the first; earlier versions made the second.
+# A new file system has lost+found; earlier versions of the store made .tmp.
 _HARMLESS = ("lost+found", ".tmp")
 
 
 class ForeignFolderError(OSError):
-    """A folder without our marker that holds something else than chunks."""
+    """A folder without our marker holds something other than chunks."""
 
 
 def is_ours(root: int) -> bool:
@@ -34,7 +34,7 @@ def claim(root: int, name: str) -> None:
     """Mark the open folder ``root``, called ``name``, unless it is marked already.
 
     Raises:
-        ForeignFolderError: it holds something that isn't ours.
+        ForeignFolderError: the folder holds something that isn't ours.
         OSError: nothing can be written there.
     """
     if is_ours(root):
@@ -50,10 +50,10 @@ def claim(root: int, name: str) -> None:
 
 
 def refuse_foreign(root: int, name: str) -> None:
-    """Leave alone what somebody else keeps in ``root``.
+    """Check that the open folder ``root``, called ``name``, is marked or holds nothing foreign.
 
     Raises:
-        ForeignFolderError: it isn't marked and holds something that isn't ours.
+        ForeignFolderError: the folder isn't marked and holds something that isn't ours.
     """
     if is_ours(root):
         return

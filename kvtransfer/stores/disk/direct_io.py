@@ -1,7 +1,7 @@
-"""Files around the page cache: no copy in the kernel, no memory taken from anybody else.
+"""Reads and writes files past the page cache, which saves a copy and leaves its memory to others.
 
-Direct I/O wants addresses, lengths and offsets that are multiples of a block, and not every file
-system has it. Whatever doesn't fit goes through the page cache instead, the same bytes, slower.
+Direct I/O needs addresses, lengths and offsets that are multiples of a sector, and some file
+systems don't have it. Everything else goes through the page cache: the same bytes, slower.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-BLOCK_BYTES = 4096
-"""Enough for every device we know of; slots of host memory begin on such addresses too."""
+SECTOR_BYTES = 4096
+"""A multiple of the sector of every device we know; slots of host memory are aligned to it too."""
 
-_DIRECT = getattr(os, "O_DIRECT", 0)  # not everywhere
+_DIRECT = getattr(os, "O_DIRECT", 0)  # some systems have none
 
 
 class ShortFileError(OSError):
-    """A file ended before all that was asked for, or took less than it was given."""
+    """A file ended before the end of a read, or the disk took less than was written."""
 
 
 class DirectIO:
@@ -34,20 +34,20 @@ class DirectIO:
         self._is_possible = bool(_DIRECT)
 
     def read(self, fd: int, parts: Sequence[memoryview], at_bytes: int, deadline_s: float) -> None:
-        """Fill ``parts``, one after the other, from ``at_bytes`` of the file on.
+        """Fill ``parts`` one after the other with the file's bytes from offset ``at_bytes`` on.
 
         Raises:
-            TimeoutError: ``deadline_s`` of ``time.monotonic`` has passed.
-            ShortFileError: the file ends before.
+            TimeoutError: ``deadline_s`` of ``time.monotonic`` has passed; nothing was read.
+            ShortFileError: the file ends before ``parts`` are full.
         """
         self._move(os.preadv, fd, parts, at_bytes, deadline_s)
 
     def write(self, fd: int, parts: Sequence[memoryview], at_bytes: int, deadline_s: float) -> None:
-        """Write ``parts``, one after the other, from ``at_bytes`` of the file on.
+        """Write ``parts`` one after the other from offset ``at_bytes`` of the file on.
 
         Raises:
-            TimeoutError: ``deadline_s`` of ``time.monotonic`` has passed.
-            ShortFileError: there was no room for all.
+            TimeoutError: ``deadline_s`` of ``time.monotonic`` has passed; nothing was written.
+            ShortFileError: the disk had no room for all of them.
         """
         self._move(os.pwritev, fd, parts, at_bytes, deadline_s)
 
@@ -67,7 +67,9 @@ class DirectIO:
         except OSError as error:
             if error.errno != errno.EINVAL or not is_direct:
                 raise
-            self._is_possible = False  # blocks larger than ours, or a file system that can't
+            self._is_possible = (
+                False  # the device has larger sectors, or the file system no direct I/O
+            )
             self._set_direct(fd, False)
             moved = call(fd, parts, at_bytes)
         if moved < sum(map(len, parts)):
@@ -83,18 +85,18 @@ class DirectIO:
 
 
 def is_aligned(view: memoryview) -> bool:
-    """Whether direct I/O may use ``view``."""
+    """Whether direct I/O may use ``view``: its address and length are multiples of a sector."""
     address = np.frombuffer(view, np.uint8).ctypes.data if view.nbytes else 0
-    return address % BLOCK_BYTES == 0 and view.nbytes % BLOCK_BYTES == 0
+    return address % SECTOR_BYTES == 0 and view.nbytes % SECTOR_BYTES == 0
 
 
 def aligned_memory(nbytes: int) -> memoryview:
-    """``nbytes`` that begin on a block, not zeroed."""
-    memory = np.empty(nbytes + BLOCK_BYTES, np.uint8)
-    start = -memory.ctypes.data % BLOCK_BYTES
+    """Allocate ``nbytes`` that begin at a multiple of a sector; they are not zeroed."""
+    memory = np.empty(nbytes + SECTOR_BYTES, np.uint8)
+    start = -memory.ctypes.data % SECTOR_BYTES
     return memory.data[start : start + nbytes]
 
 
 def padded(nbytes: int) -> int:
-    """``nbytes`` up to the end of their last block."""
-    return -(-nbytes // BLOCK_BYTES) * BLOCK_BYTES
+    """Round ``nbytes`` up to full sectors."""
+    return -(-nbytes // SECTOR_BYTES) * SECTOR_BYTES

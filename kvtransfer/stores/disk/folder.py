@@ -1,4 +1,4 @@
-"""The folder of a disk store, and what is done in it: by exact names, and through no link."""
+"""Opens the folder of a disk store and its files, by exact names and through no link."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kvtransfer.stores.disk.listing import Entry
 
-# A FIFO that nobody writes into would hold a reader for ever.
+# Without O_NONBLOCK, opening a FIFO without a writer would block for ever.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _OF_ONE_PATH = frozenset(
     getattr(errno, name)
@@ -30,22 +30,25 @@ _SHARED = stat.S_ISGID | stat.S_IWGRP
 
 
 def is_of_one_path(error: OSError) -> bool:
-    """Whether ``error`` is about one file or folder in the store's, not about all of it."""
+    """Whether ``error`` concerns one path in the store's folder rather than all of the folder."""
     return error.errno in _OF_ONE_PATH
 
 
-class DiskFolder:
-    """``root/owner/ha/hash.kv``: a model can be removed by hand, and no folder grows large."""
+class ChunkFolder:
+    """The folder ``root`` of a store, with files ``owner/ha/hash.kv``; ``opened`` or ``made`` for a call.
+
+    A model has a folder of its own, which can be removed by hand, and no folder grows large.
+    """
 
     def __init__(self, root: str) -> None:
         self.root = os.path.abspath(root)
 
     @contextmanager
     def opened(self) -> Iterator[OpenFolder | None]:
-        """The folder, None where there is none yet.
+        """Open the folder for the body; None where there is none yet.
 
         Raises:
-            OSError: there is something else, or it may not be used.
+            OSError: something other than a folder is there, or we may not use it.
         """
         fd = None
         with suppress(FileNotFoundError):
@@ -58,10 +61,10 @@ class DiskFolder:
 
     @contextmanager
     def made(self) -> Iterator[OpenFolder]:
-        """The folder, made and marked as ours where that is still to be done.
+        """Open the folder for the body; make and mark it first if need be.
 
         Raises:
-            OSError: it can't be.
+            OSError: the folder can't be made, marked or opened.
         """
         with suppress(FileExistsError):
             os.makedirs(self.root, 0o700)
@@ -70,10 +73,10 @@ class DiskFolder:
             yield OpenFolder(fd, self.root)
 
     def refuse_foreign(self) -> None:
-        """What can't be looked at now is no news yet.
+        """Check that the folder holds nothing foreign, as far as it can be read now.
 
         Raises:
-            ForeignFolderError: somebody else keeps things there.
+            ForeignFolderError: the folder isn't ours and holds other files.
         """
         unknown = (FileNotFoundError, NotADirectoryError, PermissionError)
         with suppress(*unknown), entered(self.root) as fd:
@@ -81,14 +84,17 @@ class DiskFolder:
 
 
 class OpenFolder:
-    """The folder behind ``fd``, which is borrowed; ``path`` leads from there to a chunk."""
+    """The folder behind the descriptor ``fd``, which its owner closes, and called ``name``.
+
+    Each ``path`` leads from there to a chunk.
+    """
 
     def __init__(self, fd: int, name: str) -> None:
         self._fd = fd
         self._name = name
 
     def stat(self, path: str) -> os.stat_result | None:
-        """Of a file that we may read at ``path``; None: there is none, or something else."""
+        """Return the status of the file at ``path``; None unless it is a regular file we may read."""
         try:
             found = os.stat(path, dir_fd=self._fd, follow_symlinks=False)
         except OSError as error:
@@ -99,7 +105,7 @@ class OpenFolder:
 
     @contextmanager
     def file(self, path: str) -> Iterator[int | None]:
-        """The file at ``path``, open for reading; None where ``stat`` says None."""
+        """Open the file at ``path`` for reading in the body; None where ``stat`` returns None."""
         fd = self._open(path)
         try:
             yield fd
@@ -109,7 +115,7 @@ class OpenFolder:
 
     @contextmanager
     def new_file(self, path: str) -> Iterator[Temporary]:
-        """A file that can become the entry at ``path``; otherwise it is gone in the end."""
+        """Make a file that the body may publish at ``path``; without that it is deleted at the end."""
         owner, fan, name = path.split("/")
         with self._made(self._fd, owner) as owner_fd, self._made(owner_fd, fan) as fan_fd:
             mode = 0o660 if self._is_shared() else 0o600
@@ -117,10 +123,10 @@ class OpenFolder:
                 yield temporary
 
     def remove(self, path: str) -> None:
-        """Delete the file at ``path``, whatever kind it is, if this folder is ours.
+        """Delete the file at ``path``, of whatever kind, if this folder is ours.
 
         Raises:
-            OSError: it can't be, or is gone.
+            OSError: the file can't be deleted, or is gone.
         """
         claim(self._fd, self._name)
         owner, fan, name = path.split("/")
@@ -149,7 +155,7 @@ class OpenFolder:
         return os.access(path, os.R_OK, dir_fd=self._fd, effective_ids=True)
 
     def _is_shared(self) -> bool:
-        """A folder whose group may write and passes itself on is meant for all of the group."""
+        """Whether the group may write and new files get the group: all of it shares the folder."""
         return os.fstat(self._fd).st_mode & _SHARED == _SHARED
 
     @contextmanager

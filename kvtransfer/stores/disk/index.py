@@ -1,4 +1,4 @@
-"""What lies in a folder, least recently used first: what goes when room is needed."""
+"""Indexes the entries of a folder, least recently used first, to choose which are evicted."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ if TYPE_CHECKING:
 
 
 class DiskIndex:
-    """Pure; several threads must take turns."""
+    """The entries that this process knows of, and their length. Pure; callers hold a lock."""
 
     def __init__(self) -> None:
         self.nbytes = 0
-        """Of all entries together."""
+        """Bytes of all entries together."""
         self._entries: dict[str, Entry] = {}
-        """By path, the one used longest ago first."""
+        """Entries by path, least recently used first."""
         self._kept: dict[str, Entry] = {}
-        """Those that may not be deleted, until the next listing."""
+        """Entries that may not be deleted, until the next listing."""
         self._changed: set[str] | None = None
-        """Paths of which we know better than the listing under way."""
+        """Paths that were added or removed since the listing under way began; None without one."""
 
     def __len__(self) -> int:
         return len(self._entries) + len(self._kept)
 
     def add(self, entry: Entry) -> None:
-        """``entry`` was used last, whether or not it was known."""
+        """Add ``entry``, or renew it, as the most recently used."""
         self.remove(entry.path)
         self._entries[entry.path] = entry
         self.nbytes += entry.nbytes
 
     def keep(self, entry: Entry) -> None:
-        """``entry`` is there and counts, but can't be deleted."""
+        """Count ``entry``, which can't be deleted, without offering it for eviction."""
         self.remove(entry.path)
         self._kept[entry.path] = entry
         self.nbytes += entry.nbytes
 
     def remove(self, path: str) -> None:
-        """The entry at ``path`` is gone; it need not have been known."""
+        """Forget the entry at ``path``, if it is known."""
         if self._changed is not None:
             self._changed.add(path)
         known = self._entries.pop(path, None) or self._kept.pop(path, None)
         self.nbytes -= known.nbytes if known else 0
 
     def oldest(self) -> Entry | None:
-        """The one used longest ago, of those that may be deleted as far as we know."""
+        """Return the least recently used entry that may be deleted, as far as we know."""
         return next(iter(self._entries.values()), None)
 
     def begin_listing(self) -> None:
-        """From now on somebody lists the folder, one at a time."""
+        """Note changes from now on: a listing of the folder begins. One runs at a time."""
         self._changed = set()
 
     def end_listing(self, listed: Iterable[Entry] | None) -> None:
-        """``listed`` is all there is, but for what has come or gone meanwhile; None: it failed."""
+        """Take ``listed`` for all entries, apart from changes since it began; None: it failed."""
         changed, self._changed = self._changed or set(), None
         if listed is None:
             return

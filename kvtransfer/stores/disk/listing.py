@@ -1,4 +1,4 @@
-"""What lies in a disk store's folder, found by exact names and through no link."""
+"""Lists the entries in a disk store's folder, by exact names and through no link."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class Entry:
-    """A file with a chunk, as far as its name and its size tell."""
+    """A file that holds a chunk, as far as its name tells; its content isn't verified."""
 
     path: str
-    """In the store's folder."""
+    """The path from the store's folder."""
     nbytes: int
+    """Length of the file."""
     used_s: float
     """Seconds since 1970 at which it was last put or read."""
 
 
 def entries(root: int, now_s: float) -> Iterator[Entry]:
-    """All that look like one; what writers that died have left is deleted on the way.
+    """Yield the entries, in no order, and delete temporary files that dead writers left.
 
     Args:
-        root: the folder, open.
+        root: a descriptor of the folder.
         now_s: seconds since 1970.
     """
     for owner in filter(is_owner, _listed(root)):
@@ -43,7 +44,7 @@ def entries(root: int, now_s: float) -> Iterator[Entry]:
 
 @contextmanager
 def entered(name: str, parent: int | None = None) -> Iterator[int]:
-    """A folder, open; one in a ``parent`` must not be a link."""
+    """Open the folder ``name`` for the body; a folder in a ``parent`` must not be a link."""
     flags = FOLDER if parent is None else FOLDER | os.O_NOFOLLOW
     fd = os.open(name, flags, dir_fd=parent)
     try:

@@ -1,4 +1,4 @@
-"""What the files of a disk store are called; every other name is somebody else's and is never touched."""
+"""Names the files of a disk store, and recognizes them; files with other names are never touched."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 _SUFFIX = ".kv"
-# Names may have 255 bytes.
+# File systems allow names of 255 bytes.
 _LONGEST_OWNER = 200
 _CUT_OWNER = 160
 _OWNER = re.compile(r"[!-.0-~]+@[0-9]+@[0-9]+|[!-.0-~]{160}~[0-9a-f]{32}")
@@ -21,7 +21,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def path_of(key: str) -> str:
-    """Where the entry of the base key ``key`` lies in the store's folder."""
+    """Return the path of the entry of the base key ``key``, from the store's folder."""
     owner, _, chunk_hash = key.replace("/", "%2F").rpartition("@")
     if len(owner) > _LONGEST_OWNER:
         digest = hashlib.sha256(owner.encode()).hexdigest()[:32]
@@ -30,40 +30,40 @@ def path_of(key: str) -> str:
 
 
 def is_owner(name: str) -> bool:
-    """Whether a folder of this name may hold chunks of one model and worker."""
+    """Whether a folder called ``name`` may hold the chunks of one model and worker."""
     return _OWNER.fullmatch(name) is not None
 
 
 def is_fan(name: str) -> bool:
-    """Whether a folder of this name may be one of those that an owner's chunks are spread over."""
+    """Whether ``name`` may be one of the folders over which an owner's chunks are spread."""
     return _FAN.fullmatch(name) is not None
 
 
 def is_chunk(name: str, fan: str) -> bool:
-    """Whether a file of this name may be a chunk in the folder ``fan``."""
+    """Whether a file called ``name`` may be a chunk in the folder ``fan``."""
     return name.startswith(fan) and _CHUNK.fullmatch(name) is not None
 
 
 def new_temporary(chunk: str) -> str:
-    """A name for the file that is to become ``chunk``, which no other writer uses."""
+    """Return a unique name for the temporary file that is to become ``chunk``."""
     return f"{chunk.removesuffix(_SUFFIX)}.{_boot()}.{uuid4().hex}.part"
 
 
 def is_temporary(name: str) -> bool:
-    """Whether ``new_temporary`` makes such names."""
+    """Whether ``name`` is one that ``new_temporary`` returns."""
     return _TEMPORARY.fullmatch(name) is not None
 
 
 def is_of_this_boot(temporary: str) -> bool:
-    """Whether its writer runs, or ran, under the kernel that we run under."""
+    """Whether the writer of the file ``temporary`` ran on this machine since it last booted."""
     found = _TEMPORARY.fullmatch(temporary)
     return found is not None and found["boot"] == _boot()
 
 
 @cache
 def _boot() -> str:
-    """The same in all containers of a machine until it starts again."""
+    """Return the id of this boot, which all containers of a machine share."""
     try:
         return _BOOT_ID.read_text(encoding="utf-8").strip().replace("-", "")
-    except OSError:  # a system that has none: each process takes the others for another machine's
+    except OSError:  # no such id here: each process counts as a machine of its own
         return os.urandom(16).hex()

@@ -1,4 +1,4 @@
-"""A file that is being written and isn't an entry yet; its lock tells that its writer lives."""
+"""Writes files that aren't entries yet; a lock on each shows that its writer lives."""
 
 from __future__ import annotations
 
@@ -17,18 +17,24 @@ if TYPE_CHECKING:
 _NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
 # Locking over NFS needs a file that is open for writing.
 _OLD = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-# Where a lock may be unknown to other machines: long enough for the slowest write and odd clocks.
+# Other machines may not see the lock: longer than the slowest write and the error of their clocks.
 _ABANDONED_S = 3600.0
 _TRIES = 3
 
 
 class Temporary:
-    """A new file in the folder ``folder``, open as ``fd`` for writing."""
+    """A new, locked file in the folder ``folder``, open for writing as ``fd``."""
 
     @classmethod
     @contextmanager
     def create(cls, folder: int, chunk: str, mode: int) -> Iterator[Temporary]:
-        """Beside the entry ``chunk`` that it is to become, with the permissions ``mode``."""
+        """Make a file beside ``chunk``, the entry that it is to become, with permissions ``mode``.
+
+        The file is closed after the body, and deleted if it wasn't published.
+
+        Raises:
+            OSError: no file can be made there.
+        """
         name, fd = _locked(folder, chunk, mode)
         temporary = cls(folder, name, fd, chunk)
         try:
@@ -47,16 +53,20 @@ class Temporary:
         self._chunk = chunk
 
     def publish(self) -> None:
-        """From now on it is the entry, all of it at once."""
-        # A file system that writes later tells of failures when a descriptor is closed; ours
-        # stays open, and holds the lock, until the file has its final name.
+        """Rename the file to its entry, which replaces an older one at once.
+
+        Raises:
+            OSError: the file can't be renamed, or its content could not be written.
+        """
+        # Some file systems report a failed write when a descriptor is closed. Ours has to stay
+        # open, to hold the lock until the file has its final name, so a duplicate is closed.
         os.close(os.dup(self.fd))
         os.rename(self._name, self._chunk, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         self.is_published = True
 
 
 def remove_abandoned(folder: int, name: str, now_s: float) -> None:
-    """Delete the temporary ``name`` if its writer is gone; ``now_s`` is seconds since 1970."""
+    """Delete the temporary file ``name`` if its writer is gone; ``now_s`` is seconds since 1970."""
     with suppress(OSError):
         fd = os.open(name, _OLD, dir_fd=folder)
         try:
@@ -74,7 +84,7 @@ def _is_abandoned(fd: int, name: str, now_s: float) -> bool:
 
 
 def _locked(folder: int, chunk: str, mode: int) -> tuple[str, int]:
-    """A new file; tried again where a cleaner came between its making and its locking."""
+    """Make and lock a file; try again if a cleaner deleted it before it was locked."""
     for _ in range(_TRIES):
         name = new_temporary(chunk)
         fd = os.open(name, _NEW, 0o600, dir_fd=folder)
@@ -95,7 +105,7 @@ def _lock(fd: int) -> bool:
 
 
 def _lock_new(fd: int) -> bool:
-    """False where another process has it; a file system without locks has none to lose."""
+    """Lock a new file; False where another process holds the lock. No locks at all count as held."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""``disk:///path?max_gib=100`` taken apart."""
+"""Reads store URLs such as ``disk:///path?max_gib=100``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kvtransfer.errors import ConfigError
 
 
 def read_disk_url(url: str) -> tuple[str, int | None]:
-    """The folder, and the bytes that it may hold; None: as much as there is room for.
+    """Return the folder, and the bytes that it may hold; None where the URL sets no limit.
 
     Raises:
         ConfigError: the URL is malformed.

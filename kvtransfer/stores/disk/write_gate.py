@@ -1,4 +1,4 @@
-"""A place that takes nothing for now is left alone, and somebody is told, once a minute."""
+"""Stops writing to a disk that takes nothing, and logs that once a minute."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _LOG_EVERY_S = 60.0
 
 
 class WriteGate:
-    """Lets writes through while they succeed, and after one that failed a probe now and then.
+    """A circuit breaker for writes, with a log; safe to call from several threads.
 
-    Reads don't pass here: what a full or read-only place holds can still be had.
+    Reads don't pass it: a full or read-only disk still serves what it holds.
     """
 
     def __init__(self, address: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,23 +30,23 @@ class WriteGate:
         self._logged_s: float | None = None
 
     def allows(self) -> bool:
-        """Whether to write now; the outcome is owed to ``succeeded`` or ``failed``."""
+        """Whether to write now; then report the outcome to ``succeeded`` or ``failed``."""
         with self._lock:
             return self._breaker.allows(self._clock())
 
     def succeeded(self) -> None:
-        """The write was taken."""
+        """Note that the disk took a write."""
         with self._lock:
             self._breaker.succeeded()
 
     def failed(self, cause: str) -> None:
-        """The write was not taken, and others won't be."""
+        """Note that a write failed for a ``cause`` that concerns all writes, and log it."""
         with self._lock:
             self._breaker.failed(self._clock())
         self.refused(cause)
 
     def refused(self, cause: str) -> None:
-        """The write was not taken, which says nothing about others."""
+        """Log that a write failed for a ``cause`` that concerns its path alone."""
         with self._lock:
             now_s = self._clock()
             if self._logged_s is not None and now_s < self._logged_s + _LOG_EVERY_S:

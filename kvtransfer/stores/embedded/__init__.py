@@ -1,1 +1,1 @@
-"""A server of our own, and the store that it backs."""
+"""Runs a Redis-compatible server of our own, and keeps entries in it."""

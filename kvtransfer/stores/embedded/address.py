@@ -1,4 +1,4 @@
-"""Where a server of our own on this machine listens."""
+"""Defines where our server on this machine listens: a port of loopback, or a unix socket."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LONGEST_PATH_BYTES = 107
-"""The system's structure for a socket's address has no room for more."""
+"""The operating system allows no longer path for a socket."""
 
 
 @dataclass(frozen=True)
 class LoopbackPort:
-    """Every user of the machine can connect, and take the port once the server has gone."""
+    """A port of loopback: any user can connect, and can take the port once the server has ended."""
 
     port: int
 
@@ -27,21 +27,25 @@ class LoopbackPort:
 
     @property
     def config(self) -> str:
-        """Lines of the server's configuration file."""
+        """The lines of the server's configuration file for this address."""
         return f"bind 127.0.0.1\nport {self.port}\n"
 
     def url(self, password: str) -> str:
-        """For a store."""
+        """Return the URL of a store on this server."""
         return f"redis://:{quote(password, safe='')}@127.0.0.1:{self.port}/0"
 
     def connect(self, timeout_s: float) -> socket.socket:
-        """A connection to whoever listens there."""
+        """Connect to the process that listens there.
+
+        Raises:
+            OSError: no process listens there.
+        """
         return socket.create_connection(("127.0.0.1", self.port), timeout_s)
 
 
 @dataclass(frozen=True)
 class SocketFile:
-    """A unix socket; who may connect is who may enter its folder.
+    """A unix socket at ``path``: users can connect if they can enter its folder.
 
     Raises:
         ConfigError: the path is too long for a socket.
@@ -61,47 +65,51 @@ class SocketFile:
 
     @property
     def config(self) -> str:
-        """Lines of the server's configuration file; without a port it has no TCP at all."""
+        """The lines of the server's configuration file for this address; port 0 means no TCP."""
         return f"port 0\nunixsocket {quoted(str(self.path))}\nunixsocketperm 700\n"
 
     def url(self, password: str) -> str:
-        """For a store."""
+        """Return the URL of a store on this server."""
         return f"unix://:{quote(password, safe='')}@{quote(str(self.path))}"
 
     def connect(self, timeout_s: float) -> socket.socket:
-        """A connection to the server."""
-        line = socket.socket(socket.AF_UNIX)
+        """Connect to the server.
+
+        Raises:
+            OSError: no process listens there.
+        """
+        connection = socket.socket(socket.AF_UNIX)
         try:
-            line.settimeout(timeout_s)
-            line.connect(str(self.path))
+            connection.settimeout(timeout_s)
+            connection.connect(str(self.path))
         except OSError:
-            line.close()
+            connection.close()
             raise
-        return line
+        return connection
 
 
 Address = LoopbackPort | SocketFile
 
 
 def quoted(text: str) -> str:
-    """``text`` as a server's configuration file has it, whatever characters it holds."""
+    """Quote ``text``, with any characters, for a server's configuration file."""
     return '"' + "".join(f"\\x{byte:02x}" for byte in text.encode()) + '"'
 
 
 def answers(address: Address, password: str) -> bool:
-    """Whether a server is there that takes ``password``: ours, not another one's.
+    """Whether the server at ``address`` takes ``password``, and so is ours.
 
     Raises:
-        OSError: nothing listens there, or it doesn't answer.
+        OSError: no process listens there, or it doesn't answer.
     """
     secret = password.encode()
-    with address.connect(1.0) as line:
-        line.sendall(b"*2\r\n$4\r\nAUTH\r\n$%d\r\n%b\r\n" % (len(secret), secret))
-        return line.recv(5) == b"+OK\r\n"
+    with address.connect(1.0) as connection:
+        connection.sendall(b"*2\r\n$4\r\nAUTH\r\n$%d\r\n%b\r\n" % (len(secret), secret))
+        return connection.recv(5) == b"+OK\r\n"
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
+    """Find a port of loopback on which no process listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

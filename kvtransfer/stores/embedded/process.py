@@ -1,4 +1,4 @@
-"""One run of a Redis-compatible server as a child process that can't outlive us."""
+"""Runs a Redis-compatible server as a child process, which ends with this one."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 _START_S = 10.0
 _ATTEMPTS = 5
 
-# Becomes the server itself, so pid and stdin stay. The kernel is asked to kill it with whoever
-# started it (1 is PR_SET_PDEATHSIG); and libc's malloc to keep large freed values: giving each
-# back to the kernel costs the server 0.5 s of CPU for a GB written.
+# This program becomes the server, so pid and stdin stay. The kernel kills it with its parent (1 is
+# PR_SET_PDEATHSIG). libc's malloc keeps large freed values, as returning each to the kernel costs
+# the server 0.5 s of CPU for a GB written.
 _LAUNCH = """
 import ctypes, os, sys
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, 9)
     if os.getppid() != int(sys.argv[1]):
-        sys.exit("whoever started this is gone")
+        sys.exit("the process that started this is gone")
 os.putenv("MALLOC_MMAP_THRESHOLD_", "1073741824")
 os.putenv("MALLOC_TRIM_THRESHOLD_", "8589934592")
 os.execv(sys.argv[2], sys.argv[2:])
@@ -42,16 +42,16 @@ os.execv(sys.argv[2], sys.argv[2:])
 def start_server(
     binary: Path, addresses: Iterable[Address], password: str, config: str
 ) -> ServerProcess:
-    """A server that answers at the first of ``addresses`` that it can have.
+    """Start a server at the first of ``addresses`` that is free, and wait until it answers.
 
     ``config`` is the text of its configuration file, without the address; it has to require
     ``password``.
 
     Raises:
-        StoreError: it doesn't come up; the message ends with what it said.
+        StoreError: the server doesn't come up; the message ends with the end of its log.
     """
     for address in addresses:
-        # The server writes no files; its directory is only where it would, and goes at once.
+        # The server needs a working directory to start, but writes no files there.
         with tempfile.TemporaryDirectory(prefix="kvtransfer-") as directory:
             process = ServerProcess(binary, address, f"dir {directory}\n{config}")
             if process.answers(password):
@@ -61,14 +61,14 @@ def start_server(
 
 
 def free_ports() -> Iterator[LoopbackPort]:
-    """Several, for a free port may be taken before a server is there."""
+    """Yield several free ports, as another process may take one before the server does."""
     return (LoopbackPort(free_port()) for _ in range(_ATTEMPTS))
 
 
 class ServerProcess:
-    """Owns a thread, the process and its log until ``end``.
+    """One run of the server ``binary``; owns the process, a thread and the log until ``end``.
 
-    ``config`` is read from stdin, for that is what the default ``arguments`` say.
+    ``config`` is written to its stdin, which the default ``arguments`` make it read.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class ServerProcess:
         self._configure(f"{address.config}{config}")
 
     def answers(self, password: str) -> bool:
-        """Wait until it does; False when it ended or was not in time."""
+        """Wait until the server takes ``password``; False if it ended or was not in time."""
         deadline_s = time.monotonic() + _START_S
         while self._child.poll() is None and time.monotonic() < deadline_s:
             with suppress(OSError):
@@ -103,9 +103,9 @@ class ServerProcess:
         return False
 
     def end(self) -> None:
-        """Kill it, which loses nothing but what it cached."""
+        """Kill the server; what it cached is lost."""
         if os.getpid() != self._owner_pid:
-            return  # a fork of the owner is exiting, the owner isn't
+            return  # a fork of the owner ends, not the owner
         self._child.kill()
         self._keeper.join()
         with self._log as log:
@@ -114,7 +114,7 @@ class ServerProcess:
         self.last_words = "; ".join([line for line in said if line][-2:])
 
     def _configure(self, config: str) -> None:
-        # Through stdin, as a command line would show the password to everybody.
+        # Through stdin, as other users can read a command line, and so the password.
         assert self._child.stdin is not None
         with suppress(BrokenPipeError), self._child.stdin as stdin:
             stdin.write(config.encode())
@@ -123,7 +123,7 @@ class ServerProcess:
 def _launch_and_stay(
     command: list[str], log: IO[bytes], launched: Future[subprocess.Popen[bytes]]
 ) -> None:
-    """Start ``command`` and wait for its end: the kernel takes the *thread* for the parent."""
+    """Start ``command`` and wait for its end, as the kernel counts the *thread* as its parent."""
     try:
         child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=log, stderr=log, process_group=0

@@ -1,4 +1,4 @@
-"""A lock that one process of a user holds, with a text for those who find it held."""
+"""Locks a file for one process of a user, with a text for the others."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class ProcessLock:
-    """The file ``path``, in a folder of this user alone.
+    """A lock on the file ``path``, in a folder of this user alone.
 
-    It is held until ``close``, or until the process ends. A fork closes its copy of the file: the
-    lock would stay held as long as the fork lives, with nobody behind it.
+    It is held until ``close``, or until the process ends. A fork closes its copy of the file, as
+    that would keep the lock held after its owner has ended.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,7 +30,7 @@ class ProcessLock:
         os.register_at_fork(after_in_child=lambda: (close := forked()) and close())
 
     def is_taken(self) -> bool:
-        """Whether it is ours now; False: another one holds it."""
+        """Try to take the lock; whether this process holds it now."""
         assert self._descriptor is not None
         with suppress(BlockingIOError):
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -38,28 +38,28 @@ class ProcessLock:
         return False
 
     def read(self) -> str:
-        """What who holds it has written."""
+        """Return the text that the holder of the lock has written."""
         assert self._descriptor is not None
         return os.pread(self._descriptor, 1 << 16, 0).decode(errors="replace")
 
     def write(self, text: str) -> None:
-        """For those who find it held; only while it is ours."""
+        """Write the text for other processes; only while this one holds the lock."""
         assert self._descriptor is not None
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, text.encode(), 0)
 
     def close(self) -> None:
-        """Let it go; again is harmless."""
+        """Release the lock; calling it again does nothing."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
 
 
 def private_folder(folder: Path) -> Path:
-    """``folder``, made if need be, in which only this user can read and write.
+    """Return ``folder``, made if need be, which only this user can read and write.
 
     Raises:
-        ConfigError: it is another user's, open to others, or no folder.
+        ConfigError: the path is another user's, open to others, or no folder.
     """
     try:
         with suppress(FileExistsError):

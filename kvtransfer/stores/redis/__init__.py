@@ -1,1 +1,4 @@
-"""Chunks in Redis: one server, behind Sentinel or in a cluster. Only this folder imports redis."""
+"""Keeps entries in Redis: on one server, behind Sentinel or in a cluster.
+
+No other folder imports redis.
+"""

@@ -1,4 +1,4 @@
-"""Why a server refuses us, in the words of a user who can mend it."""
+"""Explains why a server refuses us, and what its operator can change."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ _PLAIN_PORT = "; if this port has no TLS, write redis:// instead of rediss://"
 
 
 def cause_of(error: Exception, shown_url: str) -> str:
-    """The kind of ``error`` and its cause, at the store that may be shown as ``shown_url``."""
+    """Say the kind of ``error`` and its cause; ``shown_url`` is the store's URL without secrets."""
     text = str(error)
     for said, meant in _SAID_AND_MEANT:
         text = re.sub(said, meant, text)
-    # A plain server waits for the end of what it takes for a command.
+    # A server without TLS takes the TLS greeting for a command, and waits for its end.
     is_silent = isinstance(error, TimeoutError) and shown_url.startswith("rediss")
     return f"{type(error).__name__}: {text}{_PLAIN_PORT if is_silent else ''}"
 
 
 def told(error: Exception, url: RedisUrl) -> str:
-    """``error`` as a message may show it: with the address of the store, and without secrets."""
+    """Say ``error`` for a message: with the address of the store, and without secrets."""
     return f"{url.shown}: {hidden(cause_of(error, url.shown), url.secrets())}"

@@ -1,8 +1,8 @@
-"""Entries in a Redis Cluster, where the two halves of an entry lie on different nodes.
+"""Reads and writes entries in a Redis Cluster, where the halves of one lie on different nodes.
 
-So no MULTI spans both: a writer puts the payload first, then the record, which commits it. A reader
-that comes in between finds half an entry, which is a miss; the record's tag tells what belongs
-together. A node that fails is a miss for its keys only.
+No MULTI spans both halves: a writer puts the payload first, and then the record, which commits it.
+A reader that comes in between finds half an entry, which is a miss; the record's tag shows whether
+both halves were put together. A node that fails is a miss for its keys only.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NODES_AT_ONCE = 16
 
 
 class Cluster:
-    """See :class:`kvtransfer.stores.redis.store.Servers`."""
+    """The nodes of a cluster; see :class:`kvtransfer.stores.redis.servers.Servers`."""
 
     def __init__(self, url: RedisUrl) -> None:
         self._url = url
@@ -43,7 +43,7 @@ class Cluster:
 
     @property
     def is_far(self) -> bool:
-        """See :class:`Servers`; whether any node is."""
+        """See :class:`Servers`; whether any node is far away."""
         return self._nodes.are_far
 
     @property
@@ -56,14 +56,14 @@ class Cluster:
         return self._nodes.open_breakers()
 
     def begin(self) -> float:
-        """See :class:`Servers`; waits until it is known which nodes there are."""
+        """See :class:`Servers`; waits for the map of hash slots."""
         deadline_s = time.monotonic() + self._url.timeout_s
         with self._failing(StoreError):
             self._nodes.wait(deadline_s)
         return deadline_s
 
     def contain(self, keys: Sequence[str], deadline_s: float) -> list[bool]:
-        """See :class:`Servers`; a node that fails has nothing."""
+        """See :class:`Servers`; a node that fails holds no key."""
         names = [(record_name(key), payload_name(key)) for key in keys]
         with self._failing():
             asked = [name for both in names for name in both]
@@ -121,7 +121,7 @@ class Cluster:
                 commands.refuse_errors(self._nodes.execute(name, batch, deadline_s))
 
     def records(self) -> Iterator[tuple[bytes, Mapping[str, str]]]:
-        """See :class:`Servers`; fails where a node does."""
+        """See :class:`Servers`; fails where a node fails."""
         with self._failing():
             yield from self._nodes.records(self.begin)
 
@@ -131,7 +131,7 @@ class Cluster:
         self._nodes.close()
 
     def _fields(self, key: str, ttl_s: int | None, deadline_s: float) -> Mapping[str, str] | None:
-        """The fields of a record; None for what can't be one."""
+        """Return the fields of the record of ``key``; None for a value that can't be one."""
         name = record_name(key)
         batch = Batch([*commands.fields(name), *commands.expire(name, ttl_s)])
         try:
@@ -143,7 +143,7 @@ class Cluster:
 
     @contextmanager
     def _failing(self, kind: type[StoreError] = PartError) -> Iterator[None]:
-        """Raise ``kind`` for what redis-py raises; its text holds no secret."""
+        """Raise ``kind`` for an error of redis-py; its text holds no secret."""
         try:
             yield
         except RedisError as error:

@@ -24,7 +24,7 @@ _REDIRECTIONS = 3
 def present(
     nodes: ClusterNodes, threads: Executor, names: Sequence[bytes], deadline_s: float
 ) -> set[bytes]:
-    """Those of ``names`` that are there; a node that fails has none.
+    """Return the ``names`` that are there; a node that fails holds none.
 
     Raises:
         RedisError: no node that was asked has answered.

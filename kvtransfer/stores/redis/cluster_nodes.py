@@ -1,4 +1,4 @@
-"""The nodes of a cluster: the map of hash slots is redis-py's, the redirections are ours."""
+"""Finds the node that holds a name, by redis-py's map of hash slots, and follows redirections."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from kvtransfer.stores.redis.topology import read_slots
 from kvtransfer.stores.redis.topology_cache import TopologyCache
 from kvtransfer.stores.redis.wire.asking import asking
 from kvtransfer.stores.redis.wire.batch import AskingBatch
-from kvtransfer.stores.redis.wire.pool import ConnectionPool, GuardedPool
+from kvtransfer.stores.redis.wire.guarded_pool import GuardedPool
+from kvtransfer.stores.redis.wire.pool import ConnectionPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -38,16 +39,16 @@ _REDIRECTIONS = 5
 
 
 class NodeAddress(NamedTuple):
-    """Where to ask for a name."""
+    """The address of a node that is asked for a name."""
 
     host: str
     port: int
     asking: bool = False
-    """Its slot is just moving there: each command needs ASKING before it."""
+    """Whether the hash slot is moving there now, so that each command needs ASKING before it."""
 
 
 class _Nodes(NodesManager):
-    """redis-py's slot map, from replies that are bounded and checked."""
+    """redis-py's map of hash slots, made from replies that are bounded and checked."""
 
     def create_redis_node(self, *arguments: Any, **options: Any) -> Redis:  # noqa: ANN401 - redis-py's
         """See redis-py."""
@@ -57,7 +58,10 @@ class _Nodes(NodesManager):
 
 
 class ClusterNodes:
-    """The nodes of a cluster, each asked for the names in its hash slots."""
+    """The nodes of a cluster, each with connections and a circuit breaker; safe to use from threads.
+
+    Deadlines are by ``time.monotonic``. Methods raise ``RedisError`` for a node that doesn't answer.
+    """
 
     def __init__(self, url: RedisUrl) -> None:
         self._url = url
@@ -67,13 +71,13 @@ class ClusterNodes:
         self._pools: dict[Host, GuardedPool] = {}
 
     def wait(self, deadline_s: float) -> None:
-        """Until it is known which nodes there are."""
+        """Wait until the map of hash slots is known."""
         self._map.get(deadline_s)
 
     def by_address(
         self, names: Iterable[bytes], deadline_s: float
     ) -> dict[NodeAddress, list[bytes]]:
-        """``names`` by where they are; without those whose slots nobody serves."""
+        """Group ``names`` by the node that holds them; leave out those whose slot no node serves."""
         manager = self._map.get(deadline_s)
         addresses: dict[NodeAddress, list[bytes]] = {}
         for name in names:
@@ -82,7 +86,7 @@ class ClusterNodes:
         return addresses
 
     def execute(self, name: bytes, batch: Batch, deadline_s: float) -> list[object]:
-        """Have ``batch`` done by the node that holds ``name``, wherever that has moved."""
+        """Execute ``batch`` on the node that holds ``name``, and follow redirections."""
         address = self._address(self._map.get(deadline_s), name)
         for _ in range(_REDIRECTIONS):
             replies = self.execute_at(address, batch, deadline_s)
@@ -93,7 +97,7 @@ class ClusterNodes:
         raise ConnectionError(f"redirected {_REDIRECTIONS} times")
 
     def execute_at(self, address: NodeAddress, batch: Batch, deadline_s: float) -> list[object]:
-        """Have ``batch`` done by the node at ``address``; a redirection is among the replies."""
+        """Execute ``batch`` on the node at ``address``; a redirection is one of the replies."""
         sent = AskingBatch(batch.commands, batch.value) if address.asking else batch
         try:
             return self._pool(address).execute(sent, deadline_s)
@@ -102,7 +106,7 @@ class ClusterNodes:
             raise
 
     def records(self, begin: Callable[[], float]) -> Iterator[tuple[bytes, Mapping[str, str]]]:
-        """List the hashes on all nodes that serve hash slots; ``begin`` gives each call's deadline."""
+        """Yield name and fields of the hashes on all masters; ``begin`` returns each call's deadline."""
         manager = self._map.get(begin())
         for node in manager.get_nodes_by_server_type("primary"):
             address = NodeAddress(node.host, node.port)
@@ -114,13 +118,13 @@ class ClusterNodes:
         return self.execute_at(address, batch, begin())
 
     def follow(self, moved: AskError, address: NodeAddress) -> NodeAddress:
-        """Where we were sent from ``address``."""
+        """Return the address to which the node at ``address`` has redirected us."""
         host = moved.host or address.host
         if not isinstance(moved, MovedError):
             return NodeAddress(host, moved.port, asking=True)
-        self._map.renew()  # where one slot has moved, others have too
+        self._map.renew()  # where one slot has moved, others have moved too
         if moved.host and self._manager is not None:
-            with suppress(KeyError):  # nobody serves the slot, as another answer says by now
+            with suppress(KeyError):  # a newer answer says that no node serves the slot
                 self._manager.move_slot(moved)
         return NodeAddress(host, moved.port)
 
@@ -131,7 +135,7 @@ class ClusterNodes:
             return any(pool.is_far for pool in self._pools.values())
 
     def open_breakers(self) -> int:
-        """Count the nodes that failed several times in a row."""
+        """Count the nodes whose circuit breaker is open."""
         with self._lock:
             return sum(pool.is_open for pool in self._pools.values())
 
@@ -148,7 +152,7 @@ class ClusterNodes:
             node = manager.get_node_from_slot(key_slot(name))
         except SlotNotCoveredError:
             self._map.renew()
-            raise ConnectionError("nobody serves its slot") from None
+            raise ConnectionError("no node serves its slot") from None
         return NodeAddress(node.host, node.port)
 
     def _pool(self, address: NodeAddress) -> GuardedPool:
@@ -164,7 +168,7 @@ class ClusterNodes:
             self._manager = self._renewed(self._manager)
         except RedisError:
             raise
-        except RedisClusterException as error:  # which is no RedisError
+        except RedisClusterException as error:  # not a RedisError
             raise ConnectionError(str(error)) from None
         except LookupError:
             raise ConnectionError("none of its nodes has slots") from None
@@ -185,5 +189,5 @@ class ClusterNodes:
 
 
 def _redirection(replies: Sequence[object]) -> AskError | None:
-    """The first among ``replies``; MOVED is one too."""
+    """Return the first redirection in ``replies``; MOVED is an ``AskError`` in redis-py, too."""
     return next((reply for reply in replies if isinstance(reply, AskError)), None)

@@ -1,4 +1,4 @@
-"""The commands that stores send to Redis, packed by hand, and what their replies mean. Pure."""
+"""Packs the commands that stores send to Redis, and reads their replies. Pure."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Found:
-    """The two halves of an entry, as far as they are there."""
+    """What a server has told of the two halves of an entry."""
 
     fields: Mapping[str, str] | None
-    """The record's; None: not there, or no hash."""
+    """The record's fields; empty where there is no record, None where the value is no hash."""
     payload_bytes: int | None
-    """Length of the payload; None: not a string. 0: not there."""
+    """Length of the payload; 0 where there is none, None where the value is no string."""
     is_filled: bool = False
-    """Whether the payload, all of it, is at the front of the memory for it."""
+    """Whether all of the payload is at the front of the buffer."""
 
     @property
     def is_nothing(self) -> bool:
-        """Whether there is no trace of the entry."""
+        """Whether neither half of the entry is there."""
         return self.fields == {} and self.payload_bytes == 0
 
 
 DAMAGE = Found(fields=None, payload_bytes=None)
-"""What is there can't be an entry of ours."""
+"""Stands for values that can't be an entry of ours."""
 
 
 def record_name(key: str) -> bytes:
@@ -53,7 +53,7 @@ def exists_both(keys: Sequence[str]) -> list[Command]:
 
 
 def _exists_both(key: bytes) -> bytes:
-    # ``command`` for both halves, ten times as fast: a long prompt asks for hundreds.
+    # As ``command`` packs it, but ten times as fast: a long prompt asks for hundreds of keys.
     return b"*3\r\n$6\r\nEXISTS\r\n$%d\r\n%b\r\n$%d\r\n%b_bytes\r\n" % (
         len(key),
         key,
@@ -78,18 +78,18 @@ def length(name: bytes) -> list[Command]:
 
 
 def scan(cursor: bytes) -> Command:
-    """Ask for some names of hashes from ``cursor`` on: records, or somebody else's."""
+    """Ask for some names of hashes from ``cursor`` on; a hash may be a record, or foreign."""
     return command(b"SCAN", cursor, b"COUNT", b"128", b"TYPE", b"hash")
 
 
 def set_payload(name: bytes, payload: memoryview) -> Command:
-    """Write a payload, which is sent from where it lies."""
+    """Write a payload, which is sent from the caller's memory without a copy."""
     head = b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n" % (len(name), name, len(payload))
     return head, payload, b"\r\n"
 
 
 def set_payload_for(name: bytes, payload: memoryview, ttl_s: int | None) -> Command:
-    """Write a payload that lives for ``ttl_s``."""
+    """Write a payload that lives for ``ttl_s``; as ``set_payload``."""
     if ttl_s is None:
         return set_payload(name, payload)
     head = b"*5\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n" % (len(name), name, len(payload))
@@ -109,17 +109,21 @@ def unlink(*names: bytes) -> Command:
 
 
 def expire(name: bytes, ttl_s: int | None) -> list[Command]:
-    """Give ``name`` another ``ttl_s``; no command where that is None."""
+    """Let ``name`` live for another ``ttl_s``; no command where that is None."""
     return [] if ttl_s is None else [command(b"EXPIRE", name, b"%d" % ttl_s)]
 
 
 def in_one(commands: Sequence[Command]) -> list[Command]:
-    """Have ``commands`` done at once."""
+    """Have ``commands`` executed as one transaction."""
     return [command(b"MULTI"), *commands, command(b"EXEC")]
 
 
 def refuse_errors(replies: Sequence[object]) -> None:
-    """Raise the first error among ``replies``, those within the last one included."""
+    """Raise the first error among ``replies``, which may end with the replies of a transaction.
+
+    Raises:
+        ResponseError: the error.
+    """
     last = replies[-1] if replies else None
     for reply in (*replies, *(last if isinstance(last, list) else [])):
         if isinstance(reply, ResponseError):
@@ -127,13 +131,13 @@ def refuse_errors(replies: Sequence[object]) -> None:
 
 
 def all_checked(replies: Sequence[object]) -> None:
-    """Raise the first error among ``replies`` that isn't about a value of the wrong type."""
+    """Check each of ``replies``; see ``checked``."""
     for reply in replies:
         checked(reply)
 
 
 def scanned(reply: object) -> tuple[bytes, list[bytes]]:
-    """Read what SCAN has answered: the next cursor, ``0`` at the end, and names."""
+    """Read the reply to SCAN: the next cursor, which is ``0`` at the end, and names."""
     reply = checked(reply)
     if isinstance(reply, list) and len(reply) == 2 and isinstance(reply[1], list):
         cursor, names = reply
@@ -143,7 +147,7 @@ def scanned(reply: object) -> tuple[bytes, list[bytes]]:
 
 
 def fields_of(reply: object) -> dict[str, str] | None:
-    """Read what HGETALL has answered, as texts; None for anything else."""
+    """Read the reply to HGETALL as texts; None for anything else."""
     reply = checked(reply)
     pairs: Iterable[tuple[object, object]]
     if isinstance(reply, list):  # RESP2 has no maps
@@ -156,13 +160,17 @@ def fields_of(reply: object) -> dict[str, str] | None:
 
 
 def length_of(reply: object) -> int | None:
-    """Read what STRLEN has answered; None for anything else."""
+    """Read the reply to STRLEN; None for anything else."""
     reply = checked(reply)
     return reply if isinstance(reply, int) else None
 
 
 def checked(reply: object) -> object:
-    """Return the reply; None for a value of the wrong type: somebody else's, so damage to us."""
+    """Return the reply; None for a value of the wrong type, which is foreign.
+
+    Raises:
+        ResponseError: any other error that the server has answered.
+    """
     if not isinstance(reply, ResponseError):
         return reply
     if str(reply).startswith("WRONGTYPE"):
@@ -171,5 +179,5 @@ def checked(reply: object) -> object:
 
 
 def _text(part: object) -> str:
-    """What no record holds, for strange bytes and for whatever else."""
+    """Decode ``part``; what isn't UTF-8 becomes a text that no record holds."""
     return part.decode(errors="replace") if isinstance(part, bytes) else repr(part)

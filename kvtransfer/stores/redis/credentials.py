@@ -1,4 +1,4 @@
-"""Who we say we are to a server, without showing it to anybody else."""
+"""Reads a server's password from a file, and hides passwords in messages."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 class PasswordFile(CredentialProvider):
-    """The password in a file, read anew for each connection: it may change meanwhile."""
+    """Gives redis-py the password in a file, read anew for each connection, as it may change."""
 
     def __init__(self, user: str | None, path: str) -> None:
         self._user = user
         self._path = path
         self.last_password = ""
-        """As it was read for the latest connection."""
+        """The password that was read for the latest connection."""
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
         """See redis-py."""
@@ -32,7 +32,7 @@ class PasswordFile(CredentialProvider):
 
 
 def hidden(text: str, secrets: Iterable[str | None]) -> str:
-    """``text`` without any of ``secrets``: some servers and proxies echo AUTH."""
+    """Replace each of ``secrets`` in ``text``; some servers and proxies echo AUTH."""
     for secret in secrets:
         if secret:
             text = text.replace(secret, "***")

@@ -1,4 +1,4 @@
-"""The records on one server, page by page."""
+"""Lists the records on one server, page by page."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def listed(execute: Execute) -> Iterator[tuple[bytes, Mapping[str, str]]]:
 def _fields_of_all(execute: Execute, names: Sequence[bytes]) -> Sequence[Mapping[str, str] | None]:
     try:
         replies = execute(Batch([each for name in names for each in fields(name)]))
-    except OversizedReplyError:  # one of them: each alone, then
+    except OversizedReplyError:  # at least one is too long: ask for each alone
         return [_fields_of_one(execute, name) for name in names]
     return [fields_of(reply) for reply in replies]
 

@@ -1,7 +1,4 @@
-"""Entries on one server at a time, both halves beside each other.
-
-A writer puts them in one MULTI, so they are of one moment.
-"""
+"""Reads and writes entries on one server at a time; a writer puts both halves in one MULTI."""
 
 from __future__ import annotations
 
@@ -20,8 +17,9 @@ from kvtransfer.stores.redis.commands import DAMAGE, Found, payload_name, record
 from kvtransfer.stores.redis.listing import listed
 from kvtransfer.stores.redis.sentinel import SentinelPool
 from kvtransfer.stores.redis.wire.batch import Batch, CountBatch
+from kvtransfer.stores.redis.wire.guarded_pool import FAILOVER
 from kvtransfer.stores.redis.wire.limits import OversizedReplyError
-from kvtransfer.stores.redis.wire.pool import FAILOVER, ConnectionPool
+from kvtransfer.stores.redis.wire.pool import ConnectionPool
 from kvtransfer.stores.redis.wire.sliced import SlicedValue
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def pool_of(url: RedisUrl) -> ConnectionPool | SentinelPool:
-    """Connections to the server that ``url`` names, or to the master that its Sentinels do."""
+    """Make the pool of connections to the server that ``url`` or its Sentinels name."""
     if url.topology == "sentinel":
         return SentinelPool(url)
     host = url.hosts[0] if url.hosts else None
@@ -40,7 +38,7 @@ def pool_of(url: RedisUrl) -> ConnectionPool | SentinelPool:
 
 
 class OneServer:
-    """See :class:`kvtransfer.stores.redis.store.Servers`."""
+    """A server, or the master of a service; see :class:`kvtransfer.stores.redis.servers.Servers`."""
 
     def __init__(self, url: RedisUrl) -> None:
         self._url = url
@@ -53,11 +51,11 @@ class OneServer:
 
     @property
     def breaker_settings(self) -> BreakerSettings:
-        """See :class:`Servers`; a replica takes over from a master within seconds."""
+        """See :class:`Servers`; behind Sentinel a replica takes over within seconds."""
         return FAILOVER if self._url.topology == "sentinel" else BreakerSettings()
 
     def open_breakers(self) -> int:
-        """See :class:`Servers`; a server has no parts."""
+        """See :class:`Servers`; one server has no parts."""
         return 0
 
     def begin(self) -> float:
@@ -135,7 +133,7 @@ class OneServer:
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
-        """Raise :class:`StoreError` for what redis-py raises; its text holds no secret."""
+        """Raise :class:`StoreError` for an error of redis-py; its text holds no secret."""
         try:
             yield
         except AskError:
@@ -143,13 +141,13 @@ class OneServer:
                 f"{self._url.shown}: a cluster's node; write redis-cluster://"
             ) from None
         except RedisError as error:
-            # What is full takes nothing, but what it holds can still be had.
+            # A full server takes nothing, but still serves what it holds.
             kind = PartError if isinstance(error, OutOfMemoryError) else StoreError
             raise kind(told(error, self._url)) from None
 
 
 def _probe(key: str, ttl_s: int | None) -> list[Command]:
-    """HGETALL, STRLEN, then what renews both halves."""
+    """Ask for fields and length, then renew both halves."""
     record, name = record_name(key), payload_name(key)
     return [
         *commands.fields(record),

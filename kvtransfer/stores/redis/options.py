@@ -1,4 +1,4 @@
-"""How redis-py is to connect, as its keyword arguments."""
+"""Computes the keyword arguments with which redis-py connects."""
 
 from __future__ import annotations
 
@@ -22,14 +22,17 @@ _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 
 def in_url(url: str) -> dict[str, Any]:
-    """What ``url`` says, as redis-py reads it."""
+    """Read the options in ``url`` as redis-py does."""
     options: dict[str, Any] = parse_url(url)
     options.pop("connection_class", None)
     return options
 
 
 def keep_alive() -> dict[str, Any]:
-    """For TCP: firewalls see traffic on an idle connection, and a dead peer is noticed in a minute."""
+    """Return the options that keep TCP connections alive.
+
+    Firewalls then see traffic on an idle connection, and a dead peer is noticed within a minute.
+    """
     names = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
     known = {
         getattr(socket, name): number for name, number in names.items() if hasattr(socket, name)
@@ -38,15 +41,15 @@ def keep_alive() -> dict[str, Any]:
 
 
 def complete(options: dict[str, Any], settings: StoreSettings, shown: str) -> None:
-    """Add to ``options`` of the URL ``shown`` what it leaves to ``settings``.
+    """Add ``settings`` to ``options``, those of the URL ``shown``, where the URL doesn't set them.
 
     Raises:
-        ConfigError: both have a password.
+        ConfigError: both name a password.
     """
     options.setdefault("socket_timeout", settings.timeout_s)
-    # They would stretch our timeouts, and let a connection with stale data be used again.
+    # These notices stretch timeouts, and let a connection with stale data be used again.
     options["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
-    # To tell the library's name and version costs two round trips, of the first call's deadline.
+    # Telling the library's name and version takes two round trips of the first call's deadline.
     options["driver_info"] = None
     if settings.password_file is None:
         return
@@ -62,9 +65,13 @@ def complete(options: dict[str, Any], settings: StoreSettings, shown: str) -> No
 def for_asking(
     options: Mapping[str, Any], sentinels_user: Mapping[str, str | None] | None
 ) -> dict[str, Any]:
-    """Of a client that asks where servers are; Sentinels have users of their own."""
+    """Return the options of a redis-py client that asks where the servers are.
+
+    ``sentinels_user`` is the user and password for Sentinels, which differ from the servers'; None
+    where a cluster's nodes are asked.
+    """
     asking = {name: value for name, value in options.items() if name not in ("db", "path")}
-    # Half the time, so that where one is silent another one can still be asked.
+    # Half the time: where one server is silent, another one can still be asked.
     half_s = options["socket_timeout"] / 2
     asking |= {"socket_timeout": half_s, "socket_connect_timeout": half_s}
     if sentinels_user is not None:
@@ -74,7 +81,11 @@ def for_asking(
 
 
 def check_files(options: Mapping[str, Any], shown: str) -> None:
-    """ConfigError for a file that the URL ``shown`` names and nobody can read."""
+    """Check that the files that the URL ``shown`` names can be read.
+
+    Raises:
+        ConfigError: one of them can't be.
+    """
     for name in _FILES:
         if (path := options.get(name)) is None:
             continue

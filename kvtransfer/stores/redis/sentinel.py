@@ -1,4 +1,4 @@
-"""The master of a service, whichever server that is now."""
+"""Executes batches on the master that Sentinel names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _MASTERS = "SENTINEL MASTERS"
 
 
 class SentinelPool:
-    """Connections to the master that Sentinel names; asks again when that one fails."""
+    """The connections to the current master of a service; safe to use from several threads.
+
+    It asks Sentinel again when the master fails.
+    """
 
     def __init__(self, url: RedisUrl) -> None:
         self._url = url
@@ -36,17 +39,17 @@ class SentinelPool:
         self._pools: dict[Host, ConnectionPool] = {}
 
     def execute(self, batch: Batch, deadline_s: float) -> list[object]:
-        """See :class:`ConnectionPool`; once more with another master, if there is one by now.
+        """See :class:`ConnectionPool`; tries once more where another server has become master.
 
         Raises:
-            ReadOnlyError: the server is no master any more, and no other one is known.
+            ReadOnlyError: the server is no longer the master, and no other one is known.
         """
         host = self._host.get(deadline_s)
         try:
             return _by_a_master(self._pool(host).execute(batch, deadline_s))
         except (ConnectionError, TimeoutError, ReadOnlyError):
             if time.monotonic() >= deadline_s:
-                self._host.renew()  # for the next one
+                self._host.renew()  # for the next call
                 raise
             now = self._host.renewed(deadline_s)
             if now == host:
@@ -68,7 +71,7 @@ class SentinelPool:
     def _ask(self) -> Host:
         try:
             host: Host = self._sentinel.discover_master(self._url.service)
-        except MasterNotFoundError:  # whose text is long, and doesn't say why
+        except MasterNotFoundError:  # its text is long, and doesn't say why
             raise ConnectionError(
                 f"no Sentinel names a master {self._url.service!r}{self._why()}"
             ) from None

@@ -1,13 +1,13 @@
-"""Entries in Redis or Valkey, on one server at a time or in a cluster.
+"""Keeps entries in Redis or Valkey, on one server at a time or in a cluster.
 
-An entry is two values: under the base key a hash with the fields of its record, under the base
-key + ``_bytes`` its payload. Eviction takes them apart; a lone one is a miss. A reader needs no
-MULTI: the record's tag tells whether the payload is the one that was put with it.
+An entry is two values: under the base key a hash with the fields of its record, and under the base
+key + ``_bytes`` its payload. The server may evict one of them alone; the other is then a miss. A
+reader needs no MULTI: the record's tag shows whether the payload was put with it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from kvtransfer.stores.interface import FAR_FETCHES, Store, StoredEntry
 from kvtransfer.stores.record import ChunkRecord
@@ -16,73 +16,17 @@ from kvtransfer.stores.redis.one_server import OneServer
 from kvtransfer.stores.redis.url import read_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from kvtransfer.stores.circuit_breaker import BreakerSettings
     from kvtransfer.stores.record import ChunkFacts
     from kvtransfer.stores.redis.commands import Found
+    from kvtransfer.stores.redis.servers import Servers
     from kvtransfer.stores.settings import StoreSettings
 
 
-class Servers(Protocol):
-    """Where the two halves of entries lie; both kinds raise :class:`StoreError` when they fail."""
-
-    @property
-    def is_far(self) -> bool:
-        """Whether a server is, as far as calls so far have shown."""
-        ...
-
-    @property
-    def breaker_settings(self) -> BreakerSettings:
-        """See :class:`Store`."""
-        ...
-
-    def open_breakers(self) -> int:
-        """See :class:`Store`."""
-        ...
-
-    def begin(self) -> float:
-        """Return the deadline of a call that begins now, by ``time.monotonic``."""
-        ...
-
-    def contain(self, keys: Sequence[str], deadline_s: float) -> list[bool]:
-        """Say for each key whether both halves are there."""
-        ...
-
-    def probe(self, key: str, ttl_s: int | None, deadline_s: float) -> Found:
-        """Look at both halves without reading the payload; their time to live begins anew."""
-        ...
-
-    def read(self, key: str, buffer: memoryview, ttl_s: int | None, deadline_s: float) -> Found:
-        """Look at both halves and read the payload into ``buffer``; as for ``probe``."""
-        ...
-
-    def write(
-        self,
-        key: str,
-        payload: memoryview,
-        fields: Mapping[str, str],
-        ttl_s: int | None,
-        deadline_s: float,
-    ) -> None:
-        """Write both halves, whatever was there; the record commits the payload."""
-        ...
-
-    def remove(self, key: str, deadline_s: float) -> None:
-        """Remove both halves."""
-        ...
-
-    def records(self) -> Iterator[tuple[bytes, Mapping[str, str]]]:
-        """List all hashes, each with its name and fields; those that are too large are left out."""
-        ...
-
-    def close(self) -> None:
-        """Close every connection."""
-        ...
-
-
 class RedisStore(Store):
-    """Entries on the servers that a URL names.
+    """Keeps entries on the servers that a URL names.
 
     Raises:
         ConfigError: the URL is malformed or has an option that redis-py doesn't know.
@@ -138,8 +82,8 @@ class RedisStore(Store):
             if self._seals.open_whole(record, payload, tenant):
                 return record
         if not found.is_nothing:
-            # On one server no writer is half way, for those put both halves at once; in a cluster
-            # one may be, whose record then stays alone. Either way it is a miss until put again.
+            # On one server, writers put both halves at once. In a cluster a writer may be between
+            # its two, and its record then stays alone: a miss until the entry is put again.
             self._servers.remove(key, deadline_s)
         return None
 
@@ -155,7 +99,7 @@ class RedisStore(Store):
         return True
 
     def entries(self) -> Iterator[StoredEntry]:
-        """See :class:`Store`; it is not asked whether their payloads are there, too."""
+        """See :class:`Store`; reads records without looking for their payloads."""
         for name, fields in self._servers.records():
             record = ChunkRecord.from_fields(fields)
             if record is not None and record.identity.key.encode() == name:
@@ -175,7 +119,7 @@ class RedisStore(Store):
 
 
 def _record(key: str, found: Found) -> ChunkRecord | None:
-    """The record of ``key`` whose payload is as long as it says; None for anything else."""
+    """Return the record of ``key``, if the payload is as long as it says; None otherwise."""
     record = ChunkRecord.read(found.fields or {}, key)
-    is_whole = record is not None and record.identity.nbytes == found.payload_bytes
-    return record if is_whole else None
+    fits = record is not None and record.identity.nbytes == found.payload_bytes
+    return record if fits else None

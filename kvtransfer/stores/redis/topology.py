@@ -1,7 +1,7 @@
-"""What servers say about where servers are, checked before redis-py takes it for true.
+"""Checks what servers say about where servers are, before redis-py believes it.
 
-redis-py loops over what it is told, so a wrong type would end a thread and a wrong number would
-keep it busy for hours.
+redis-py loops over such replies: a wrong type would end a thread, and a wrong number would keep it
+busy for hours.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _FLAGS = ("is_master", "is_sdown", "is_odown")
 
 
 def read_slots(reply: object, **_: object) -> list[list[Any]]:
-    """The ranges of CLUSTER SLOTS, each with its nodes: the master, then those replicas that have a name.
+    """Read the ranges in the reply to CLUSTER SLOTS: first, last, master, and named replicas.
 
     Raises:
-        InvalidResponse: it isn't what a cluster answers.
+        InvalidResponse: the reply isn't one that a cluster may give.
     """
     ranges = [_slot_range(each) for each in _list_of(reply, at_least=0)]
     if sum(last - first + 1 for first, last, *_ in ranges) > _SLOTS:
@@ -30,10 +30,10 @@ def read_slots(reply: object, **_: object) -> list[list[Any]]:
 
 
 def checked_masters(read: Callable[..., object]) -> Callable[..., dict[str, Mapping[str, Any]]]:
-    """``read``, which understands SENTINEL MASTERS, without the masters that it got wrong.
+    """Wrap ``read``, redis-py's reader of SENTINEL MASTERS, to leave out malformed masters.
 
-    The function raises ConnectionError for what isn't an answer at all: then redis-py asks the next
-    Sentinel.
+    The wrapped reader raises ConnectionError for a reply that isn't a list of masters; redis-py
+    then asks the next Sentinel.
     """
 
     def read_masters(reply: object, **options: object) -> dict[str, Mapping[str, Any]]:
@@ -57,7 +57,7 @@ def _slot_range(each: object) -> list[Any]:
 
 
 def _node(node: object) -> list[Any]:
-    """Its host and port; an empty host is that of the node which answers."""
+    """Return host and port; an empty host is that of the node which answers."""
     host, port, *_ = _list_of(node, at_least=2)
     text = host.decode("ascii", errors="replace") if isinstance(host, bytes) else host or ""
     if not isinstance(text, str) or not _is_number(port, 1, 65535):
@@ -72,7 +72,7 @@ def _list_of(value: object, at_least: int) -> list[Any]:
 
 
 def _is_master(state: object) -> bool:
-    """Whether redis-py finds in ``state`` what it looks for."""
+    """Whether ``state`` has the fields that redis-py reads, with values that make sense."""
     return (
         isinstance(state, dict)
         and isinstance(state.get("ip"), str)

@@ -1,4 +1,4 @@
-"""The latest answer to a question that may take long."""
+"""Caches where servers are; a thread asks for that, and callers wait no longer than they may."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _CLOSE_S = 5.0
 
 
 class TopologyCache(Generic[T]):
-    """``ask`` is asked in a thread of its own, once at a time; who waits for it has a deadline.
+    """The last answer of ``ask``, which is called in a thread, once at a time.
 
-    So however long servers take to say who is where, no call takes longer than it may.
+    Callers wait for an answer until their deadline, by ``time.monotonic``, however long servers
+    take. Safe to use from several threads.
     """
 
     def __init__(self, ask: Callable[[], T]) -> None:
@@ -34,29 +35,30 @@ class TopologyCache(Generic[T]):
         self._asked_s = 0.0
 
     def get(self, deadline_s: float) -> T:
-        """What was last answered; waits for the first answer.
+        """Return the last answer; wait for the first one.
 
         Raises:
-            TimeoutError: of redis-py, when there is none by ``deadline_s``.
+            TimeoutError: redis-py's, where there is no answer by ``deadline_s``.
+            Exception: what the first ``ask`` raised.
         """
         with self._lock:
             answer = self._answer or self._begin()
         return _result(answer, deadline_s)
 
     def renewed(self, deadline_s: float) -> T:
-        """What is answered now; see ``get``."""
+        """Ask again and return the new answer; raises as ``get`` does."""
         with self._lock:
             asking = self._begin()
         return _result(asking, deadline_s)
 
     def renew(self) -> None:
-        """Ask in the background, unless that was done a moment ago."""
+        """Ask again in the background, unless that was done a moment ago."""
         with self._lock:
             if time.monotonic() >= self._asked_s + _NOT_AGAIN_WITHIN_S:
                 self._begin()
 
     def close(self) -> None:
-        """Wait until nothing is asked any more, but not for silent servers."""
+        """Wait for the thread, for some seconds at most, as servers may be silent."""
         if self._thread is not None:
             self._thread.join(_CLOSE_S)
 
@@ -67,14 +69,14 @@ class TopologyCache(Generic[T]):
             self._thread = Thread(
                 target=self._run, args=(asking,), name="kvtransfer-topology", daemon=True
             )
-            self._thread.start()  # which fails where the process may have no more threads
+            self._thread.start()  # raises where the process may have no more threads
             self._asking = asking
         return self._asking
 
     def _run(self, asking: Future[T]) -> None:
         try:
             answer = self._ask()
-        except BaseException as error:  # noqa: BLE001 - goes to whoever waits
+        except BaseException as error:  # noqa: BLE001 - raised in the callers that wait
             with self._lock:
                 self._asking = None
             asking.set_exception(error)
@@ -88,6 +90,6 @@ def _result(answer: Future[T], deadline_s: float) -> T:
     try:
         return answer.result(timeout=max(deadline_s - time.monotonic(), 0))
     except NotInTimeError:
-        if answer.done():  # the answer itself is that somebody was late
+        if answer.done():  # ``ask`` itself has raised it
             raise
-        raise TimeoutError("nobody has said in time where the servers are") from None
+        raise TimeoutError("no server has said in time where the servers are") from None

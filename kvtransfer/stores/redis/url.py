@@ -1,4 +1,4 @@
-"""What a store URL says: which servers, who is asked where they are, and how to connect."""
+"""Reads store URLs: which servers there are, which to ask for them, and how to connect."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from redis.exceptions import RedisError
 from kvtransfer.errors import ConfigError
 from kvtransfer.stores.redis import options as url_options
 from kvtransfer.stores.redis.wire.connection import (
-    WireConnection,
-    WireSSLConnection,
-    WireUnixConnection,
+    TCPConnection,
+    TLSConnection,
+    UnixConnection,
 )
 from kvtransfer.urls import masked
 
 if TYPE_CHECKING:
-    from kvtransfer.stores.redis.wire.connection import Wire
+    from kvtransfer.stores.redis.wire.connection import StoreConnection
     from kvtransfer.stores.settings import StoreSettings
 
 Host = tuple[str, int]
 
-_CONNECTIONS = {"redis": WireConnection, "rediss": WireSSLConnection, "unix": WireUnixConnection}
+_CONNECTIONS = {"redis": TCPConnection, "rediss": TLSConnection, "unix": UnixConnection}
 _DEFAULT_PORTS = {"cluster": 6379, "sentinel": 26379}
 _FORMS = {
     "": "redis://user:password@host:6379/0",
@@ -34,43 +34,44 @@ _FORMS = {
 
 @dataclass(frozen=True)
 class RedisUrl:
-    """A store URL taken apart; no password shows in its repr."""
+    """The parts of a store URL; its repr shows no password."""
 
     shown: str
-    """The URL as it may be shown."""
+    """The URL without secrets."""
     topology: str
     """``""`` for one server, ``"cluster"`` or ``"sentinel"``."""
     hosts: tuple[Host, ...]
-    """The server, nodes of the cluster, or Sentinels; nothing for a unix socket."""
+    """The server, nodes of the cluster, or Sentinels; empty for a unix socket."""
     service: str
-    """What Sentinel calls the master; ``""`` elsewhere."""
+    """The name of the master at the Sentinels; ``""`` elsewhere."""
     connections: int
-    """To one server at once."""
+    """Most connections to one server at once."""
     timeout_s: float
-    """Longest that a call takes."""
+    """Longest time that a call takes."""
     connection_class: type[Any]
     options: dict[str, Any] = field(repr=False)
-    """Of a connection to a server that holds entries."""
+    """Arguments of a connection to a server that holds entries."""
     asking_options: dict[str, Any] = field(repr=False)
-    """Of a redis-py client that asks where the servers are."""
+    """Arguments of a redis-py client that asks where the servers are."""
 
-    def open_connection(self, host: Host | None) -> Wire:
-        """A connection to ``host``, or to the unix socket, that isn't connected yet."""
+    def open_connection(self, host: Host | None) -> StoreConnection:
+        """Make a connection to ``host``, or to the unix socket where that is None; it connects later."""
         place = {} if host is None else {"host": host[0], "port": host[1]}
-        connection: Wire = self.connection_class(**place, **self.options)
+        connection: StoreConnection = self.connection_class(**place, **self.options)
         return connection
 
     def secrets(self) -> list[str | None]:
-        """What no message may show."""
+        """Return the passwords, which no message may show."""
         read = getattr(self.options.get("credential_provider"), "last_password", None)
         return [self.options.get("password"), self.asking_options.get("password"), read]
 
 
 def read_url(url: str, settings: StoreSettings) -> RedisUrl:
-    """``url`` and ``settings`` as connections need them; an option in ``url`` wins.
+    """Read ``url``, whose options win over ``settings``.
 
     Raises:
-        ConfigError: the URL is malformed, or has an option that redis-py doesn't know.
+        ConfigError: the URL is malformed, names a file that can't be read, or has an option that
+            redis-py doesn't know.
     """
     form = _FORMS.get(url.partition("://")[0].partition("-")[2], _FORMS[""])
     try:
@@ -79,7 +80,7 @@ def read_url(url: str, settings: StoreSettings) -> RedisUrl:
     except ConfigError:
         raise
     except (ValueError, TypeError, RedisError):
-        # Their texts may quote a part of the password, so the cause is not passed on.
+        # The error's text may quote a part of the password, so it isn't passed on.
         raise ConfigError(
             f"store URL {masked(url)!r} is malformed: write {form} with special characters "
             "percent-encoded, and only options that redis-py knows"
@@ -115,7 +116,7 @@ def _read(url: str, settings: StoreSettings) -> RedisUrl:
 
 
 def _without_hosts(parts: SplitResult) -> str:
-    """A URL that redis-py can read, which knows no list of hosts."""
+    """Return the URL with one host: redis-py reads no list of them."""
     user, at, _ = parts.netloc.rpartition("@")
     return f"{parts.scheme.partition('-')[0]}://{user}{at}host/?{parts.query}"
 
@@ -133,7 +134,11 @@ def _host(text: str, default_port: int) -> Host:
 
 
 def _check(parts: SplitResult, topology: str) -> None:
-    """ValueError for what redis-py would silently read otherwise than it is written."""
+    """Refuse what redis-py would silently misread.
+
+    Raises:
+        ValueError: the URL has such a part.
+    """
     path = parts.path.strip("/")
     if parts.fragment:
         raise ValueError("an unencoded #")

@@ -1,1 +1,1 @@
-"""What binds a payload to its record: a checksum, a keyed hash or encryption."""
+"""Binds payloads to their records by a checksum, a keyed hash or encryption."""

@@ -1,4 +1,4 @@
-"""A seal that encrypts: AES-256-GCM, with a key of its own for each tenant.
+"""Seals by encryption: AES-256-GCM, with a key of its own for each tenant.
 
 The tag covers the ciphertext and, as additional data, the record's identity.
 """
@@ -36,12 +36,12 @@ _NONCE_BYTES = 12
 _TAG_BYTES = 16
 _TENANT_INFO = b"kvtransfer 2026 encryption of tenant "
 _NAME_INFO = b"kvtransfer 2026 encryption key name"
-# Tenants whose derived key is kept.
+# The number of tenants whose derived keys are kept.
 _REMEMBERED = 256
 
 
 class CipherSeal:
-    """Encrypts with keys derived from ``secret``; a payload is copied once, as it is encrypted."""
+    """Encrypts with keys derived from ``secret``, into a buffer of its own."""
 
     def __init__(self, secret: SecretBytes) -> None:
         self.name = f"aes-256-gcm:{_derived(secret, _NAME_INFO, _NAME_BYTES).hex()}"
@@ -49,7 +49,7 @@ class CipherSeal:
         self._secret = secret
         self._cipher_key = lru_cache(_REMEMBERED)(self._new_cipher_key)
         self._buffers: SimpleQueue[memoryview] = SimpleQueue()
-        """For ciphertext, one for each call that was under way at once."""
+        """Buffers for ciphertext that no call uses; as many were made as calls ran at once."""
 
     @contextmanager
     def sealed(
@@ -100,7 +100,7 @@ class CipherSeal:
 
 
 class CipherOpening:
-    """See :class:`kvtransfer.stores.seals.seal.Opening`."""
+    """Decrypts and verifies one payload; see :class:`kvtransfer.stores.seals.seal.Opening`."""
 
     def __init__(self, decryptor: AEADDecryptionContext) -> None:
         self._decryptor = decryptor

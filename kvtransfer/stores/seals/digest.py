@@ -1,4 +1,4 @@
-"""Seals whose tag is a digest: of no key against accidents, of a secret key against people."""
+"""Seals by a digest: without a key against accidents, with a secret key against attackers."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
     from kvtransfer.stores.record import ChunkFacts
 
 
-# BLAKE3 derives independent keys from one secret by such texts.
+# BLAKE3 derives an independent key from one secret for each such text.
 _TAG_CONTEXT = "kvtransfer 2026 integrity tag"
 _NAME_CONTEXT = "kvtransfer 2026 integrity key name"
 _NAME_BYTES = 8
 
 
 class Hasher(Protocol):
-    """The part of a hash function that is used here."""
+    """The methods of a hash function that are used here."""
 
     def update(self, data: bytes | memoryview, /) -> object:
         """Take in more bytes."""
         ...
 
     def digest(self) -> bytes:
-        """Of all bytes so far."""
+        """Return the digest of all bytes so far."""
         ...
 
 
 class DigestSeal:
-    """Payloads are stored as they are; ``new`` returns a hasher that has taken in nothing."""
+    """Stores payloads as they are, with a digest for the tag; ``new`` makes a fresh hasher."""
 
     def __init__(self, name: str, new: Callable[[], Hasher]) -> None:
         self.name = name
@@ -69,7 +69,7 @@ class DigestSeal:
 
 
 class DigestOpening:
-    """See :class:`kvtransfer.stores.seals.seal.Opening`."""
+    """Hashes and verifies one payload; see :class:`kvtransfer.stores.seals.seal.Opening`."""
 
     def __init__(self, record: ChunkRecord, hasher: Hasher) -> None:
         self._record = record
@@ -85,12 +85,12 @@ class DigestOpening:
 
 
 def checksum() -> DigestSeal:
-    """XXH3: finds what was damaged or misplaced, and keeps out nobody who means harm."""
+    """Make a seal by XXH3, which finds damaged and misplaced payloads, but not forged ones."""
     return DigestSeal("xxh3", xxh3_64)
 
 
 def keyed_hash(secret: SecretBytes) -> DigestSeal:
-    """BLAKE3 with a key: who doesn't know ``secret`` can't make an entry that is accepted.
+    """Make a seal by BLAKE3 with a key: only those who know ``secret`` can make valid entries.
 
     Raises:
         ConfigError: the library isn't installed.
@@ -108,7 +108,7 @@ def keyed_hash(secret: SecretBytes) -> DigestSeal:
 
 
 def _tag(hasher: Hasher, identity: Identity) -> bytes:
-    """``hasher`` has taken in the payload; the length says where that ended."""
+    """Compute the tag with ``hasher``, which has hashed the payload; the length marks its end."""
     named = identity.to_bytes()
     hasher.update(named + len(named).to_bytes(8, "little"))
     return hasher.digest()

@@ -1,4 +1,4 @@
-"""The seals of a deployment: the first seals and opens, the others only open."""
+"""Holds the seals of a deployment: the first seals and opens, the others only open."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 class Seals:
-    """What a store seals payloads with and opens them by; ``metrics`` count what is refused."""
+    """Seals and opens the payloads of a store; ``metrics`` count those that are refused.
+
+    Safe to use from several threads.
+    """
 
     def __init__(self, seals: Sequence[Seal], metrics: Metrics) -> None:
         self._first = seals[0]
@@ -31,12 +34,12 @@ class Seals:
 
     @classmethod
     def unkeyed(cls) -> Seals:
-        """A checksum: it finds accidents, and needs no secret."""
+        """Make seals of a checksum alone, which finds accidents and needs no secret."""
         return cls([checksum()], Metrics())
 
     @classmethod
     def open(cls, config: TransferConfig, metrics: Metrics) -> Seals:
-        """By the key files that ``config`` names, or a checksum where it names none.
+        """Make seals of the key files that ``config`` names, or a checksum where it names none.
 
         Raises:
             ConfigError: a file can't be used, a library is missing, or both kinds are named.
@@ -56,33 +59,33 @@ class Seals:
     def sealed(
         self, key: str, facts: ChunkFacts, payload: memoryview, tenant: str
     ) -> AbstractContextManager[Sealed]:
-        """See :class:`kvtransfer.stores.seals.seal.Seal`; by the first seal."""
+        """See :class:`kvtransfer.stores.seals.seal.Seal`; uses the first seal."""
         return self._first.sealed(key, facts, payload, tenant)
 
     def keep(self, record: ChunkRecord | None, facts: ChunkFacts, nbytes: int) -> bool:
         """Whether an entry with ``record`` may stay where ``nbytes`` that mean ``facts`` are put.
 
-        It may where it says the same, under one of our seals by its own account.
+        It may if it says the same facts and length, and names one of our seals.
         """
         if record is None or record.identity.seal not in self._by_name:
             return False
         return record.says(facts, nbytes)
 
     def opening(self, record: ChunkRecord, tenant: str) -> Opening:
-        """See :class:`kvtransfer.stores.seals.seal.Seal`; what has another seal is never genuine."""
+        """See :class:`kvtransfer.stores.seals.seal.Seal`; with an unknown seal it is never genuine."""
         seal = self._by_name.get(record.identity.seal)
         opening = Refusal() if seal is None else seal.opening(record, tenant)
         return _Counted(opening, self._metrics)
 
     def open_whole(self, record: ChunkRecord, payload: memoryview, tenant: str) -> bool:
-        """Whether ``payload``, all of it, is that of ``record``; it is decrypted in place."""
+        """Verify that ``payload`` is that of ``record``; encrypted bytes are decrypted in place."""
         opening = self.opening(record, tenant)
         opening.update(payload)
         return opening.is_genuine()
 
 
 class _Counted:
-    """``opening``, whose refusal is counted."""
+    """An opening that counts if it isn't genuine."""
 
     def __init__(self, opening: Opening, metrics: Metrics) -> None:
         self._metrics = metrics

@@ -1,4 +1,4 @@
-"""Secrets from files: read once, at start, and shown nowhere."""
+"""Reads secrets from files, once, at start; they are shown nowhere."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def read_key(path: str, setting: str) -> SecretBytes:
-    """The secret in the file ``path``, which ``setting`` names: hex digits, or bytes as they are.
+    """Return the secret in the file ``path``, which ``setting`` names: hex digits, or plain bytes.
 
     Raises:
-        ConfigError: there is no such file, it can't be read, or it holds too little or too much.
+        ConfigError: the file is missing, can't be read, or holds too few or too many bytes.
     """
     content = _content(path, setting)
-    if content.isascii():  # an editor's newline at the end is no part of a text
+    if content.isascii():  # drops the newline that an editor adds
         content = content.strip()
     if _HEX.fullmatch(content):
         content = bytes.fromhex(content[: len(content) // 2 * 2].decode())
@@ -39,7 +39,7 @@ def read_key(path: str, setting: str) -> SecretBytes:
 
 def _content(path: str, setting: str) -> bytes:
     try:
-        # Not blocking, should it be a pipe that no one writes to.
+        # Without blocking, as it may be a pipe without a writer.
         with open(path, "rb", opener=_opened) as file:
             mode = os.fstat(file.fileno()).st_mode
             if not stat.S_ISREG(mode):

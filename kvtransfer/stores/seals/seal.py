@@ -1,7 +1,7 @@
-"""What binds an entry's payload to its record, so that neither can be taken for another's.
+"""Defines seals, which bind an entry's payload to its record, so that no other fits either.
 
-A *seal* is a way to compute the tag of a record: a checksum, a keyed hash, or encryption that
-authenticates. Each covers the payload and the record's identity, which names the base key.
+A *seal* is a way to compute the tag of a record: a checksum, a keyed hash, or authenticated
+encryption. A tag covers the payload and the record's identity, which names the base key.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sealed:
-    """A payload as it is to be stored."""
+    """A payload as it is stored, and its record."""
 
     payload: memoryview
     record: Callable[[], ChunkRecord]
-    """Computes the record to store beside it; reads all of the payload, so it takes a while."""
+    """Computes the record; it may read all of the payload, which takes a while."""
 
 
 class Opening(Protocol):
     """Verifies one payload as it arrives, and decrypts it in place where it was encrypted."""
 
     def update(self, piece: memoryview) -> None:
-        """Take in the next bytes of the payload, which are overwritten by what they mean."""
+        """Take the next bytes of the payload, and decrypt them in place if need be."""
         ...
 
     def is_genuine(self) -> bool:
-        """Whether the tag is right for all that ``update`` took in; call it once, at the end.
+        """Whether the tag is right for all bytes that ``update`` took; call it once, at the end.
 
-        Until it has returned True nothing of the payload may be used.
+        The payload must not be used unless this has returned True.
         """
         ...
 
 
 class Refusal:
-    """The opening of what can't be verified here: an :class:`Opening` that is never genuine."""
+    """An :class:`Opening` that is never genuine, for a payload that can't be verified here."""
 
     def update(self, piece: memoryview) -> None:
-        """See :class:`Opening`; nothing is touched."""
+        """See :class:`Opening`; leaves ``piece`` as it is."""
 
     def is_genuine(self) -> bool:
         """See :class:`Opening`."""
@@ -56,22 +56,22 @@ class Seal(Protocol):
 
     @property
     def name(self) -> str:
-        """As records have it."""
+        """The name of the seal, and of its key, in records."""
         ...
 
     def sealed(
         self, key: str, facts: ChunkFacts, payload: memoryview, tenant: str
     ) -> AbstractContextManager[Sealed]:
-        """``payload`` as it is to be stored as ``key``; the result is good inside the context.
+        """Seal ``payload`` for storing it as ``key``; the result is valid inside the context.
 
         Args:
             key: the base key.
             facts: what the payload means.
-            payload: flat bytes as the codec made them, read only.
+            payload: flat bytes as the codec made them, only read.
             tenant: whose key encrypts it, see :func:`kvtransfer.chunks.keys.tenant_of_salt`.
         """
         ...
 
     def opening(self, record: ChunkRecord, tenant: str) -> Opening:
-        """For the payload of ``record``, which this seal has sealed for ``tenant``."""
+        """Begin to verify the payload of ``record``, which this seal has sealed for ``tenant``."""
         ...

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 
-from kvtransfer.stores.disk.chunk_file import _MAGIC
-from kvtransfer.stores.disk.direct_io import BLOCK_BYTES, padded
+from kvtransfer.stores.disk.direct_io import SECTOR_BYTES, padded
+from kvtransfer.stores.disk.record_sector import _MAGIC
 from kvtransfer.stores.disk.store import DiskStore
 from kvtransfer.stores.formatted import FormattedStore
 from kvtransfer.testing import CHUNK
@@ -50,7 +50,7 @@ class DiskBacking:
         record = None
         if fields is not None:
             text = _MAGIC + json.dumps(fields).encode()
-            record = text.ljust(BLOCK_BYTES, b"\0")
+            record = text.ljust(SECTOR_BYTES, b"\0")
         self._write(key, self._halves(key)[0], record)
 
     def elapse(self, seconds):
@@ -61,7 +61,7 @@ class DiskBacking:
             found = self.path(key).read_bytes()
         except FileNotFoundError:
             return None, None
-        blocks, last = found[:-BLOCK_BYTES], found[-BLOCK_BYTES:]
+        blocks, last = found[:-SECTOR_BYTES], found[-SECTOR_BYTES:]
         return (blocks, last) if last.startswith(_MAGIC) else (found, None)
 
     def _write(self, key, blocks, record):

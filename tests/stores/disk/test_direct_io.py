@@ -12,14 +12,14 @@ import pytest
 
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.stores import StoreSettings
-from kvtransfer.stores.disk.direct_io import BLOCK_BYTES, aligned_memory
+from kvtransfer.stores.disk.direct_io import SECTOR_BYTES, aligned_memory
 from kvtransfer.stores.disk.store import DiskStore
 from kvtransfer.stores.formatted import FormattedStore
 from kvtransfer.testing import KEY
 from tests.stores.disk.disk_backing import DiskBacking
 
 MIB = 2**20
-SIZES = [1, BLOCK_BYTES - 1, BLOCK_BYTES, 3 * BLOCK_BYTES + 5, 4 * MIB, 9 * MIB, 9 * MIB + 17]
+SIZES = [1, SECTOR_BYTES - 1, SECTOR_BYTES, 3 * SECTOR_BYTES + 5, 4 * MIB, 9 * MIB, 9 * MIB + 17]
 
 
 def chunk_of(nbytes):
@@ -115,7 +115,7 @@ def test_a_device_with_larger_blocks_gets_the_page_cache(tmp_path, monkeypatch):
 
 
 def assert_kept(folder):
-    payload, target = filled(3 * BLOCK_BYTES), slot(3 * BLOCK_BYTES)
+    payload, target = filled(3 * SECTOR_BYTES), slot(3 * SECTOR_BYTES)
     with closing(
         FormattedStore(DiskStore(str(folder), StoreSettings()), chunk_of(len(payload)))
     ) as store:

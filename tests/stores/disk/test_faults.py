@@ -67,7 +67,7 @@ def test_a_disk_that_others_fill_takes_nothing_and_still_serves(folder, store, l
         assert put(store, KEYS[0])
         (folder / "foreign").write_bytes(bytes(9 * FILE_BYTES - 4096))  # a block is the marker's
         # As if nothing here was known yet, or could be deleted.
-        monkeypatch.setattr("kvtransfer.stores.disk.room.DiskRoom.free", lambda *_: False)
+        monkeypatch.setattr("kvtransfer.stores.disk.eviction.DiskEviction.evict", lambda *_: False)
         assert [put(store, key) for key in KEYS[1:]] == [False] * 39
         assert hits(store) == 1
         assert not list(folder.rglob("*.part"))

@@ -1,4 +1,4 @@
-"""What somebody may put into the store's folder: each costs the entry in whose place it lies."""
+"""Foreign things in the store's folder: each costs the entry in whose place it lies."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ PLANTED = {
 
 
 def serves_others(store):
-    """Neither reads nor writes are left alone because of what was planted."""
+    """What was planted opens no circuit breaker, for reads or for writes."""
     assert get(store, OTHER_KEY) == PAYLOAD
     assert put(store, key_of(os.urandom(8)))
     assert (store.failures, store.refused) == (0, 0)
@@ -121,8 +121,8 @@ def test_nothing_is_deleted_or_written_through_a_link(store, inner, backing, tmp
     os.utime(target, (1, 1))
     assert get(store, key) is None
     assert not put(store, key)
-    inner.store.room.take_stock()
-    inner.store.room.free(1 << 40)
+    inner.store.eviction.rescan()
+    inner.store.eviction.evict(1 << 40)
     assert sorted(elsewhere.rglob("*.*")) == sorted([target, abandoned])
     assert target.read_bytes() == abandoned.read_bytes() == b"somebody's"
     assert put(store, OTHER_KEY)
@@ -144,9 +144,9 @@ def test_files_with_other_names_than_ours_are_never_touched(store, inner, backin
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"somebody's")
         os.utime(path, (1, 1))
-    inner.store.room.take_stock()
-    assert len(inner.store.room) == 1
-    inner.store.room.free(1 << 40)
+    inner.store.eviction.rescan()
+    assert len(inner.store.eviction) == 1
+    inner.store.eviction.evict(1 << 40)
     assert [(backing.root / name).read_bytes() for name in NAMES] == [b"somebody's"] * len(NAMES)
     assert not backing.path(OTHER_KEY).exists()
 
@@ -159,7 +159,7 @@ def test_a_folder_of_somebody_else_is_refused_and_left_as_it_is(backing):
     assert [path.name for path in backing.root.iterdir()] == ["thesis.tex"]
 
 
-def test_a_folder_that_somebody_fills_before_its_first_use_is_left_alone(backing):
+def test_a_folder_that_somebody_fills_before_its_first_use_is_left_as_it_is(backing):
     with closing(backing.open(CHUNK, StoreSettings())) as store:
         planted = backing.path(KEY)
         planted.parent.mkdir(parents=True)
@@ -197,7 +197,7 @@ def test_temporaries_go_with_their_writers_only(store, inner, backing):
         os.utime(temporary, (now_s - age_s,) * 2)
     with alive.open("rb+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        inner.store.room.take_stock()
+        inner.store.eviction.rescan()
     assert sorted(path.parent.glob("*.part")) == sorted([alive, elsewhere])
 
 
@@ -210,7 +210,7 @@ def test_what_is_being_written_is_locked_until_it_has_its_name(store, inner, bac
     with inner.store._folder.made() as folder:
         relative = str(backing.path(KEY).relative_to(backing.root))
         with folder.new_file(relative) as file:
-            inner.store.room.take_stock()
+            inner.store.eviction.rescan()
             os.write(file.fd, b"x")
             file.publish()
             assert backing.path(KEY).read_bytes() == b"x"
@@ -256,12 +256,12 @@ def test_a_private_chunk_is_a_miss_for_another_user_and_costs_it_nothing_else(co
 
 
 def test_chunks_that_may_not_be_deleted_count_and_are_kept(store, inner, backing, monkeypatch):
-    monkeypatch.setattr(inner.store.room, "_limit_bytes", 2 * FILE_BYTES)
+    monkeypatch.setattr(inner.store.eviction, "_limit_bytes", 2 * FILE_BYTES)
     assert put(store, KEY)
     monkeypatch.setattr(os, "unlink", _refuse)
     assert not put(store, key_of("new"))
     assert store.contains([KEY, OTHER_KEY]) == [True, True]
-    assert inner.store.room.nbytes == 2 * FILE_BYTES
+    assert inner.store.eviction.nbytes == 2 * FILE_BYTES
 
 
 def _refuse(*_, **__):

@@ -70,12 +70,12 @@ def test_a_restart_finds_everything(tmp_path, settings):
     keys = [disk_writer.key_of(i) for i in range(30)]
     with closing(FormattedStore(DiskStore(str(tmp_path), settings), CHUNK)) as store:
         assert all(store.put(key, memoryview(PAYLOAD)) for key in keys)
-        put_bytes = store.store.room.nbytes
+        put_bytes = store.store.eviction.nbytes
     with closing(FormattedStore(DiskStore(str(tmp_path), settings), CHUNK)) as store:
         assert all(store.contains(keys))
         assert {get(store, key) for key in keys} == {PAYLOAD}
-        store.store.room.take_stock()
-        assert (len(store.store.room), store.store.room.nbytes) == (30, put_bytes)
+        store.store.eviction.rescan()
+        assert (len(store.store.eviction), store.store.eviction.nbytes) == (30, put_bytes)
 
 
 def test_no_kill_leaves_a_torn_chunk(tmp_path):
@@ -91,7 +91,7 @@ def test_no_kill_leaves_a_torn_chunk(tmp_path):
             key = base_key("org/model", 1, 0, name)
             assert store.get_into(key, memoryview(target)), "torn, though only a miss"
             assert target == disk_writer.payload_of(key)
-        store.store.room.take_stock()
+        store.store.eviction.rescan()
     assert not list(tmp_path.rglob("*.part"))
 
 
@@ -105,7 +105,7 @@ def test_processes_share_a_folder(tmp_path):
     assert held_bytes < limit_bytes * (1 + 3 / 16) + 3 * 70_000
 
 
-def test_the_least_recently_used_goes_first_whoever_used_it(tmp_path):
+def test_the_least_recently_used_goes_first_whichever_process_used_it(tmp_path):
     names = [disk_writer.key_of(i) for i in range(6)]
     backing = DiskBacking(tmp_path, limit_bytes=5 * 12_288)
     with (
@@ -121,9 +121,9 @@ def test_the_least_recently_used_goes_first_whoever_used_it(tmp_path):
         backing.elapse(10)
         store.put(names[5], memoryview(PAYLOAD))
         assert store.contains(names) == [True, True, False, True, True, True]
-        assert store.store.room.evicted == 1
+        assert store.store.eviction.evicted == 1
     with closing(backing.open(CHUNK, StoreSettings())) as restarted:
-        restarted.store.room.take_stock()
+        restarted.store.eviction.rescan()
         restarted.put(names[2], memoryview(PAYLOAD))
         assert restarted.contains(names) == [True, True, True, False, True, True]
 
@@ -139,7 +139,7 @@ def test_an_entry_that_another_process_evicts_is_no_hit(tmp_path):
         for i in range(5):
             assert store.put(disk_writer.key_of(i), memoryview(PAYLOAD))
         assert len(files(tmp_path)) == 2
-        assert store.store.room.nbytes == 2 * 12_288
+        assert store.store.eviction.nbytes == 2 * 12_288
 
 
 def test_a_flip_anywhere_is_a_miss_or_harms_nothing(tmp_path):
@@ -185,8 +185,8 @@ def test_a_long_or_odd_model_name_fits_a_file_system(tmp_path):
         for i, key in enumerate(keys):
             assert store.put(key, memoryview(bytes([i]) * CHUNK.nbytes))
         assert [get(store, key)[0] for key in keys] == list(range(len(keys)))
-        store.store.room.take_stock()
-        assert len(store.store.room) == len(keys)
+        store.store.eviction.rescan()
+        assert len(store.store.eviction) == len(keys)
     assert files(tmp_path) == files(tmp_path / "in")
 
 

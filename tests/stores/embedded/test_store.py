@@ -24,7 +24,7 @@ URL = "embedded://?max_gib=0.0625"
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch, tmp_path):
-    """Where nobody else's server is found."""
+    """A folder in which no other test's server is found."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     return tmp_path / f"kvtransfer-{os.getuid()}"
 

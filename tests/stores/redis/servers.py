@@ -18,7 +18,7 @@ PASSWORD = "s3cret"
 
 
 def redis_binary():
-    """Of the system's Redis, which `scripts/install_redis` installs."""
+    """The path of the system's Redis, which `scripts/install_redis` installs."""
     path = shutil.which("redis-server")
     assert path, "no redis-server: run scripts/install_redis"
     return Path(path)

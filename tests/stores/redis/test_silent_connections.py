@@ -58,8 +58,8 @@ def with_idle_connections(url):
     pool = ConnectionPool(partial(read.open_connection, read.hosts[0]), CONNECTIONS)
     together = type("Together", (Together,), {"barrier": Barrier(CONNECTIONS)})(PING.commands)
     with ThreadPoolExecutor(CONNECTIONS) as threads:
-        talks = [threads.submit(pool.execute, together, soon(LONG_S)) for _ in range(CONNECTIONS)]
-        assert [talk.result() for talk in talks] == [[b"PONG"]] * CONNECTIONS
+        pings = [threads.submit(pool.execute, together, soon(LONG_S)) for _ in range(CONNECTIONS)]
+        assert [ping.result() for ping in pings] == [[b"PONG"]] * CONNECTIONS
     return pool
 
 
@@ -92,6 +92,6 @@ def test_the_system_keeps_connections_alive(url):
     connection.disconnect()
 
 
-def test_whoever_wants_no_keepalive_says_so(url):
+def test_a_url_may_turn_keepalive_off(url):
     read = read_url(f"{url}?socket_keepalive=no", StoreSettings())
     assert read.options["socket_keepalive"] is False

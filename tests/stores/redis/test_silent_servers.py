@@ -1,4 +1,4 @@
-"""Somebody listens, and never says a word: no call takes longer than it may."""
+"""A server listens and never answers: no call takes longer than it may."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATIENCE_S = 120.0
 
 @pytest.fixture
 def silent():
-    """The port of a server whose backlog accepts what nobody reads."""
+    """The port of a server whose backlog accepts connections that are never read."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         yield listener.getsockname()[1]
 
@@ -80,7 +80,7 @@ def test_a_master_that_stops_is_given_up_in_time_and_taken_up_again(tmp_path):
         closing(open_store(stack.url, CHUNK, QUICK)) as store,
     ):
         assert answered(lambda: store.put(KEY, memoryview(PAYLOAD)))
-        stopped = [stack.master, *stack.sentinels]  # so nobody fails over
+        stopped = [stack.master, *stack.sentinels]  # so there is no failover
         for each in stopped:
             os.kill(each.pid, signal.SIGSTOP)
         try:

@@ -22,7 +22,7 @@ def test_the_first_answer_is_waited_for_and_kept():
         assert latest.get(soon()) == 2
 
 
-def test_nobody_waits_beyond_the_deadline():
+def test_no_caller_waits_beyond_the_deadline():
     gate = Event()
     with closing(TopologyCache(lambda: gate.wait(10))) as latest:
         began_s = time.monotonic()
@@ -34,7 +34,7 @@ def test_nobody_waits_beyond_the_deadline():
 
 
 def test_an_error_goes_to_who_waits_and_what_was_known_stays():
-    answers = iter([1, redis.ConnectionError("nobody"), 3])
+    answers = iter([1, redis.ConnectionError("no answer"), 3])
 
     def ask():
         answer = next(answers)
@@ -44,7 +44,7 @@ def test_an_error_goes_to_who_waits_and_what_was_known_stays():
 
     with closing(TopologyCache(ask)) as latest:
         assert latest.get(soon()) == 1
-        with pytest.raises(redis.ConnectionError, match="nobody"):
+        with pytest.raises(redis.ConnectionError, match="no answer"):
             latest.renewed(soon())
         assert latest.get(soon()) == 1
         assert latest.renewed(soon()) == 3

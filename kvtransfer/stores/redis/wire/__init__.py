@@ -1,1 +1,1 @@
-"""Connections below redis-py's parser: replies go straight into the caller's memory."""
+"""Executes commands on redis-py's connections, and reads payloads straight into memory."""

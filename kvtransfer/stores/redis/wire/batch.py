@@ -1,4 +1,4 @@
-"""What a connection executes at once: commands, packed by hand, and how their replies are read."""
+"""Defines batches: packed commands that a connection executes at once, and reading their replies."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from kvtransfer.stores.redis.wire.connection import WireParser
+    from kvtransfer.stores.redis.wire.parser import ReplyParser
     from kvtransfer.stores.redis.wire.sliced import SlicedValue
 
 Part = bytes | memoryview
 Command = bytes | tuple[Part, ...]
-"""One command as the protocol writes it; in parts where a payload is sent from where it lies."""
+"""One command as the protocol writes it; in parts where a payload is sent without a copy."""
 
 
 def command(*arguments: bytes) -> bytes:
-    """Write ``arguments`` as the protocol has them."""
+    """Pack ``arguments`` as a command of the protocol."""
     parts = [b"$%d\r\n%b\r\n" % (len(argument), argument) for argument in arguments]
     return b"*%d\r\n%b" % (len(arguments), b"".join(parts))
 
@@ -35,48 +35,48 @@ class Batch:
 
     @property
     def prefix(self) -> bytes:
-        """What is sent before each command, and answered apart."""
+        """The packed command that is sent before each command, with a reply of its own."""
         return b""
 
-    def read_replies(self, parser: WireParser) -> list[object]:
-        """Read one reply to each command; an error is a reply, too."""
+    def read_replies(self, parser: ReplyParser) -> list[object]:
+        """Read one reply to each command; errors are returned, not raised."""
         return [parser.read_reply() for _ in self.commands]
 
-    def skip_prefix(self, parser: WireParser) -> None:
-        """Read the reply to one prefix away."""
+    def skip_prefix(self, parser: ReplyParser) -> None:
+        """Read and drop the reply to one prefix."""
 
 
 class CountBatch(Batch):
-    """Commands that are answered by small numbers, read all at once."""
+    """Commands whose replies are small numbers, which are read all at once."""
 
-    def read_replies(self, parser: WireParser) -> list[object]:
+    def read_replies(self, parser: ReplyParser) -> list[object]:
         """Read one number for each command.
 
         Raises:
-            RedisError: the first reply that isn't one.
+            RedisError: a reply isn't a number.
         """
         return [*parser.read_counts(len(self.commands))]
 
 
 class AskingBatch(Batch):
-    """Commands for a node that a slot is just moving to, which wants ASKING before each."""
+    """Commands for a node to which a hash slot is moving: it needs ASKING before each."""
 
     @property
     def prefix(self) -> bytes:
         """See :class:`Batch`."""
         return _ASKING
 
-    def read_replies(self, parser: WireParser) -> list[object]:
+    def read_replies(self, parser: ReplyParser) -> list[object]:
         """See :class:`Batch`."""
         return [parser.read_reply() for _ in self.commands for _ in (0, 1)][1::2]
 
-    def skip_prefix(self, parser: WireParser) -> None:
+    def skip_prefix(self, parser: ReplyParser) -> None:
         """See :class:`Batch`."""
         parser.read_reply()
 
 
 def sent(commands: Sequence[Command], prefix: bytes) -> Iterator[Part]:
-    """Join ``commands`` into few pieces to send: all that lies between two payloads is one."""
+    """Yield the pieces to send: all bytes between two payloads are one piece."""
     small: list[bytes] = []
     for each in commands:
         small.append(prefix)

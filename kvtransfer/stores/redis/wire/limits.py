@@ -1,4 +1,4 @@
-"""How much one reply may hold before it is given up: a server can be anybody's."""
+"""Limits the size of one reply, as a server may be hostile or broken."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 @dataclass(frozen=True)
 class ReplyLimits:
-    """Of a reply as a whole, whatever is nested in it; payloads that fill our memory are apart."""
+    """Limits of one reply and all that is nested in it; payloads are not counted."""
 
     total_bytes: int
     elements: int
@@ -17,10 +17,10 @@ class ReplyLimits:
 
 
 ABOUT_ENTRIES = ReplyLimits(total_bytes=1 << 20, elements=1024, depth=8)
-"""A record has fifteen short fields."""
+"""Limits of replies about entries; a record has fifteen short fields."""
 ABOUT_SERVERS = ReplyLimits(total_bytes=16 << 20, elements=1 << 20, depth=8)
-"""A cluster whose slots are scattered one by one lists 16384 ranges, each with its replicas."""
+"""Limits of replies about servers; a cluster may list 16384 ranges, each with its replicas."""
 
 
 class OversizedReplyError(RedisError):
-    """A reply exceeds its limits; the rest of it was not read, so its connection is closed."""
+    """A reply exceeds its limits; its rest isn't read, so the connection has to be closed."""

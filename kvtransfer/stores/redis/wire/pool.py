@@ -1,4 +1,4 @@
-"""The connections to one server."""
+"""Pools the connections to one server."""
 
 from __future__ import annotations
 
@@ -8,60 +8,54 @@ from contextlib import contextmanager, suppress
 from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING
 
-from redis.exceptions import ConnectionError, RedisError, TimeoutError
-
-from kvtransfer.stores.circuit_breaker import BreakerSettings, CircuitBreaker
+from redis.exceptions import ConnectionError, TimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from kvtransfer.stores.redis.wire.batch import Batch
-    from kvtransfer.stores.redis.wire.connection import Wire
-
-# A replica takes over within seconds, and to notice that shouldn't take much longer.
-FAILOVER = BreakerSettings(longest_cooldown_s=1.0)
-"""For servers that have a replica."""
+    from kvtransfer.stores.redis.wire.connection import StoreConnection
 
 
 class ConnectionPool:
     """Executes at most ``connections`` batches at once, each over a connection of its own.
 
-    A firewall may forget idle connections without telling either end, all at about the same time.
-    So after a failure the idle ones are closed: the next batch, a breaker's probe say, connects.
-    ``open_connection`` makes one that isn't connected yet; it connects for its first batch, within
-    the same deadline. What a fork inherits is not used.
+    ``open_connection`` makes a connection; it connects for its first batch, within that batch's
+    deadline. After a failure the idle connections are closed, because a firewall may have dropped
+    all of them without telling either end. A forked process doesn't use those it inherits. Safe to
+    use from several threads.
     """
 
-    def __init__(self, open_connection: Callable[[], Wire], connections: int) -> None:
+    def __init__(self, open_connection: Callable[[], StoreConnection], connections: int) -> None:
         self._open_connection = open_connection
         self._free = BoundedSemaphore(connections)
-        self._idle: list[Wire] = []
+        self._idle: list[StoreConnection] = []
         self._lock = Lock()
         self._pid = os.getpid()
         self.is_far = False
-        """Whether its server is, by the last batch."""
+        """Whether the server is far away, by the connection of the last batch."""
 
     def execute(self, batch: Batch, deadline_s: float) -> list[object]:
-        """Return the replies to ``batch``; sent again where an idle connection turns out dead.
+        """Return the replies to ``batch``, which is sent again where an idle connection was dead.
 
         Raises:
-            RedisError: no answer by ``deadline_s``, or one that makes no sense.
+            RedisError: no reply by ``deadline_s`` of ``time.monotonic``, or one that makes no sense.
         """
         with self._place(deadline_s):
             if (idle := self._take_idle()) is not None:
-                with suppress(ConnectionError):  # the server may have gone and come back meanwhile
+                with suppress(ConnectionError):  # the server may have been restarted
                     return self._done(idle, idle.execute(batch, deadline_s))
             connection = self._open_connection()
             return self._done(connection, connection.execute(batch, deadline_s))
 
     def close(self) -> None:
-        """Close what is idle."""
+        """Close the idle connections."""
         while (idle := self._pop()) is not None:
             idle.disconnect()
 
     @contextmanager
     def _place(self, deadline_s: float) -> Iterator[None]:
-        """One of the ``connections`` places; idle connections are closed after a failure."""
+        """Hold one of the places for connections; close the idle ones after a failure."""
         if not self._free.acquire(timeout=max(deadline_s - time.monotonic(), 0)):
             raise TimeoutError("no connection free in time")
         try:
@@ -72,79 +66,22 @@ class ConnectionPool:
         finally:
             self._free.release()
 
-    def _done(self, connection: Wire, replies: list[object]) -> list[object]:
-        """Keep ``connection``, which has brought ``replies``."""
+    def _done(self, connection: StoreConnection, replies: list[object]) -> list[object]:
+        """Keep ``connection`` for the next batch, and return ``replies``."""
         self.is_far = connection.is_far
         with self._lock:
             self._idle.append(connection)
         return replies
 
-    def _take_idle(self) -> Wire | None:
+    def _take_idle(self) -> StoreConnection | None:
         while (idle := self._pop()) is not None:
             if idle.is_usable():
                 return idle
             idle.disconnect()
         return None
 
-    def _pop(self) -> Wire | None:
+    def _pop(self) -> StoreConnection | None:
         with self._lock:
             if self._pid != os.getpid():
                 self._pid, self._idle = os.getpid(), []
             return self._idle.pop() if self._idle else None
-
-
-class NodeDownError(ConnectionError):
-    """A node that failed several times in a row is not asked until its cooldown is over."""
-
-
-class GuardedPool:
-    """``pool`` behind a circuit breaker of its own."""
-
-    def __init__(self, pool: ConnectionPool) -> None:
-        self._pool = pool
-        self._breaker = CircuitBreaker(FAILOVER)
-        self._lock = Lock()
-
-    def execute(self, batch: Batch, deadline_s: float) -> list[object]:
-        """See :class:`ConnectionPool`.
-
-        Raises:
-            NodeDownError: at once, while the breaker is open.
-        """
-        with self._counted():
-            return self._pool.execute(batch, deadline_s)
-
-    @property
-    def is_far(self) -> bool:
-        """See :class:`ConnectionPool`."""
-        return self._pool.is_far
-
-    @property
-    def is_open(self) -> bool:
-        """Whether its breaker is open."""
-        return self._breaker.is_open
-
-    def close(self) -> None:
-        """See :class:`ConnectionPool`."""
-        self._pool.close()
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        """Tell the breaker how a call ends; an error that the server itself says is an answer."""
-        with self._lock:
-            if not self._breaker.allows(time.monotonic()):
-                raise NodeDownError("left alone after failures in a row")
-        try:
-            yield
-        except (ConnectionError, TimeoutError):
-            with self._lock:
-                self._breaker.failed(time.monotonic())
-            raise
-        except RedisError:
-            self._succeeded()
-            raise
-        self._succeeded()
-
-    def _succeeded(self) -> None:
-        with self._lock:
-            self._breaker.succeeded()

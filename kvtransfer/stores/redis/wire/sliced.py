@@ -1,4 +1,4 @@
-"""A long value in slices over one connection, each asked for while others are on their way."""
+"""Plans how a long value is read in slices, each asked for while others are on their way. Pure."""
 
 from __future__ import annotations
 
@@ -10,44 +10,43 @@ from kvtransfer.stores.redis.wire.batch import command
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A server on jemalloc gives the memory of a reply of 7 MiB and more back to the kernel each time,
-# which costs it four times the CPU; so long payloads are asked for in slices, few at a time.
+# A server on jemalloc returns the memory of a reply of 7 MiB and more to the kernel each time, which
+# costs it four times the CPU.
 _SLICE_BYTES = 2 << 20
 _SLICES_UNDER_WAY = 2
-# One far away would send nothing most of the time, were it asked for two at a time.
+# With two at a time, a server far away would send nothing most of the time.
 _FAR_SLICES_UNDER_WAY = 16
 
 
 @dataclass(frozen=True)
 class SlicedValue:
-    """The value of ``name``, however long it is, to be read into the front of ``buffer``."""
+    """A value of unknown length under ``name``, to be read into the front of ``buffer``."""
 
     name: bytes
     buffer: memoryview
     length_at: int
-    """Which of the replies before it is its length."""
+    """The index, among the replies before the value, of its length."""
 
     def reading(self, *, is_far: bool) -> SlicedRead:
-        """Begin to read it from a server near by or far away."""
+        """Plan reading it from a server that is near or far away."""
         most = _FAR_SLICES_UNDER_WAY if is_far else _SLICES_UNDER_WAY
         return SlicedRead(self, min(most, _slices(len(self.buffer))))
 
 
 class SlicedRead:
-    """Plans one reading; pure. ``asked`` slices are asked for before the length is known."""
+    """Plans one reading of ``value``; ``asked`` slices are asked for before its length is known."""
 
     def __init__(self, value: SlicedValue, asked: int) -> None:
         self._value = value
         self._asked = asked
         self._stored_bytes = 0
         self.first = [self._ask(i) for i in range(asked)]
-        """The commands that begin it."""
+        """The commands that begin the reading."""
 
     def parts(self, length: object) -> Iterator[memoryview]:
-        """Yield the place of each slice that was asked for, in the order of their replies.
+        """Yield the part of the buffer for each slice that was asked for, in order.
 
-        ``length`` is what STRLEN has answered. A value that doesn't fit in the buffer gets no
-        place there: what was asked for of it is read away.
+        ``length`` is the reply to STRLEN. A value that doesn't fit in the buffer gets empty parts.
         """
         if isinstance(length, int) and 0 <= length <= len(self._value.buffer):
             self._stored_bytes = length
@@ -58,7 +57,7 @@ class SlicedRead:
             at += 1
 
     def next_ask(self) -> list[bytes]:
-        """The command that asks for one slice more; none where all are asked for."""
+        """Return the command that asks for one slice more; none where all are asked for."""
         if self._asked >= _slices(self._stored_bytes):
             return []
         self._asked += 1

@@ -7,6 +7,6 @@ def read_value_into(parser, target):
     """True where the reply filled ``target``; otherwise what it was."""
     reply = parser.begin_value(len(target))
     if reply is True:
-        parser.window.read_into(target)
-        parser.window.purge()
+        parser.read_buffer.read_into(target)
+        parser.read_buffer.purge()
     return reply

@@ -7,7 +7,7 @@ import pytest
 from kvtransfer.errors import StoreError
 from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.embedded.server import EmbeddedServer
-from kvtransfer.stores.redis.server import ask_server
+from kvtransfer.stores.redis.server_info import ask_server
 
 SETTINGS = StoreSettings(timeout_s=20)
 

@@ -1,4 +1,4 @@
-"""What a server says of itself: which it is, how much it may hold, how fast it answers."""
+"""Asks a server for its version and its memory limit, and measures how fast it answers."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ class Server:
     """The server of a URL; in a cluster, one of them."""
 
     shown: str
-    """Its URL as it may be shown."""
+    """Its URL without secrets."""
     info: Mapping[str, str]
-    """What INFO tells; nothing where this user may not ask."""
+    """The fields of INFO; empty where this user may not ask."""
     answer_s: float
-    """The shortest of a few answers."""
+    """The time that the fastest of a few PINGs took."""
     has_password: bool
-    """Whether we say one."""
+    """Whether we send one."""
 
     @property
     def name(self) -> str:
-        """What it is, and its version."""
+        """Its product and version."""
         if "valkey_version" in self.info:
             return f"Valkey {self.info['valkey_version']}"
         return f"Redis {self.info.get('redis_version', 'of unknown version')}"
 
     @property
     def memory(self) -> str:
-        """How much it may hold, and what it does then."""
+        """Its memory limit, and its policy when that is reached."""
         if "maxmemory" not in self.info:
             return "memory policy unknown"
         limit_mib = int(self.info["maxmemory"]) / 2**20
@@ -59,7 +59,7 @@ class Server:
 
 
 def ask_server(url: str, settings: StoreSettings) -> Server:
-    """Ask the server at ``url``, over a connection of its own; takes up to twice the time limit.
+    """Ask the server at ``url`` over a connection of its own; takes a few times ``timeout_s`` at most.
 
     Raises:
         StoreError: it does not answer; the text holds no secret.

@@ -1,4 +1,4 @@
-"""A small window on a socket, which hands large values on without keeping them."""
+"""Buffers what a socket receives, and reads large values past the buffer into given memory."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from kvtransfer.stores.redis.wire.limits import OversizedReplyError
 if TYPE_CHECKING:
     import socket
 
-# Large enough for a batch of small replies, small enough to copy its rest without a thought.
-_WINDOW_BYTES = 16 << 10
-# A value of another length than expected is read away up to here; beyond, reconnecting is cheaper.
+# Large enough for a batch of small replies; copying that much costs little.
+_RECEIVED_BYTES = 16 << 10
+# An unexpected value is read and dropped up to this length; beyond, reconnecting is cheaper.
 _DRAIN_BYTES = 16 << 20
-# No line that means anything is longer.
+# No line of the protocol that we use is longer.
 _LINE_BYTES = 64 << 10
 _CLOSED = "Connection closed by server."
 
 
-class Window:
-    """What has arrived and not been taken, at most ``_WINDOW_BYTES`` beyond what was asked for.
+class ReadBuffer:
+    """Holds what has arrived and was not taken; stands in for redis-py's ``SocketBuffer``.
 
-    Takes the place of redis-py's ``SocketBuffer``. Between ``begin`` and ``end`` all waits together
-    are bounded, however slowly the bytes come.
+    Between ``begin`` and ``end`` one deadline bounds all waits together, however slowly bytes
+    arrive. One thread at a time uses it; the connection owns the socket.
     """
 
     def __init__(self, sock: socket.socket, timeout_s: float | None) -> None:
@@ -38,12 +38,16 @@ class Window:
         self._allowed_bytes = _LINE_BYTES
 
     def begin(self, deadline_s: float) -> None:
-        """Nothing waits beyond ``deadline_s`` of ``time.monotonic``, sending neither."""
+        """Let no wait, for sending either, last beyond ``deadline_s`` of ``time.monotonic``."""
         self._deadline_s = deadline_s
         self.share_deadline()
 
     def share_deadline(self) -> None:
-        """The next wait may take what is left until the deadline, if there is one."""
+        """Let the next wait take the time until the deadline, if there is one.
+
+        Raises:
+            TimeoutError: the deadline has passed.
+        """
         if self._deadline_s is not None:
             left_s = self._deadline_s - time.monotonic()
             if left_s <= 0:
@@ -51,16 +55,20 @@ class Window:
             self._sock.settimeout(left_s)
 
     def end(self) -> None:
-        """Each wait has the connection's own timeout again."""
+        """Give each wait the connection's own timeout again."""
         self._deadline_s = None
         self._sock.settimeout(self._timeout_s)
 
     def allow(self, total_bytes: int) -> None:
-        """From now on ``readline`` and ``read`` together take no more than that."""
+        """Let ``readline`` and ``read`` together take at most ``total_bytes`` from now on."""
         self._allowed_bytes = total_bytes
 
     def readline(self, timeout: object = None) -> bytes:
-        """The next line, without its end."""
+        """Take the next line, and return it without its end.
+
+        Raises:
+            OversizedReplyError: the line or the reply is too long.
+        """
         searched = self._taken
         while (end := self._arrived.find(b"\r\n", searched)) < 0:
             searched = max(self._taken, len(self._arrived) - 1)
@@ -73,16 +81,16 @@ class Window:
         return line
 
     def read(self, length: int, timeout: object = None) -> bytes | None:
-        """The next ``length`` bytes; takes the line end behind them too. RESP2's null is -1."""
+        """Take ``length`` bytes and the line end behind them; None for -1, the null of RESP2."""
         if length < 0:
             return None
-        self._spend(length)  # before there is memory for it
+        self._spend(length)  # checks the length before memory is allocated
         value = bytearray(length)
         self.read_into(memoryview(value))
         return bytes(value)
 
     def read_into(self, target: memoryview) -> None:
-        """Fill ``target`` with the next bytes; takes the line end behind them too."""
+        """Fill ``target`` with the next bytes, and take the line end behind them."""
         rest = self._arrived[self._taken : self._taken + len(target)]
         target[: len(rest)] = rest
         self._taken += len(rest)
@@ -97,8 +105,8 @@ class Window:
             raise ConnectionError("a value is not followed by a line end")
 
     def read_digits(self, count: int) -> bytes | None:
-        """The next ``count`` replies where all are integers of one digit; None, and all left."""
-        # No other reply is shorter, so as many bytes arrive whatever it is.
+        """Take ``count`` replies if all are integers of one digit; otherwise take none, return None."""
+        # No reply is shorter than these, so at least this many bytes will arrive.
         while len(self._arrived) - self._taken < 4 * count:
             self._receive()
         replies = bytes(self._arrived[self._taken : self._taken + 4 * count])
@@ -111,7 +119,7 @@ class Window:
         return digits
 
     def skip(self, length: int) -> None:
-        """Read ``length`` bytes and a line end away."""
+        """Read and drop ``length`` bytes and a line end."""
         if length > _DRAIN_BYTES:
             raise ConnectionError(f"unexpected value of {length} bytes")
         while length > 0:
@@ -124,13 +132,13 @@ class Window:
         self.readline()
 
     def peek(self) -> int:
-        """The next byte, left where it is."""
+        """Return the next byte without taking it."""
         while self._taken == len(self._arrived):
             self._receive()
         return self._arrived[self._taken]
 
     def can_read(self, timeout: float = 0) -> bool:
-        """Whether anything has arrived, or does within ``timeout`` seconds; nothing should have."""
+        """Whether anything has arrived, or arrives within ``timeout`` seconds."""
         if self._taken < len(self._arrived):
             return True
         self._sock.settimeout(timeout)
@@ -143,20 +151,20 @@ class Window:
         return True
 
     def get_pos(self) -> int:
-        """Where ``rewind`` may go back to until ``purge``."""
+        """Return the position for ``rewind``, valid until ``purge``."""
         return self._taken
 
     def rewind(self, pos: int) -> None:
-        """Take again what was taken since ``pos``."""
+        """Go back to ``pos``, so that what was taken since is read again."""
         self._taken = pos
 
     def purge(self) -> None:
-        """Forget what was taken."""
+        """Drop what was taken."""
         del self._arrived[: self._taken]
         self._taken = 0
 
     def close(self) -> None:
-        """The connection is closed by its owner."""
+        """Do nothing: redis-py closes the socket."""
 
     def _spend(self, length: int) -> None:
         if length > self._allowed_bytes:
@@ -168,7 +176,7 @@ class Window:
         self._receive_now()
 
     def _receive_now(self) -> None:
-        more = self._sock.recv(_WINDOW_BYTES)
+        more = self._sock.recv(_RECEIVED_BYTES)
         if not more:
             raise ConnectionError(_CLOSED)
         self._arrived += more

@@ -1,4 +1,4 @@
-"""Room on a disk that several processes fill: each lists, counts and evicts on its own."""
+"""Evicts entries from a folder that several processes fill; each lists, counts and evicts alone."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ from kvtransfer.stores.disk.listing import Entry
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kvtransfer.stores.disk.folder import DiskFolder, OpenFolder
+    from kvtransfer.stores.disk.folder import ChunkFolder, OpenFolder
 
-# What others have put is seen when we list; so far above the limit each of them may go.
+# Only a listing shows what other processes have put, so each may exceed the limit by this part.
 _LISTINGS_PER_LIMIT = 16
-# Times of last use are kept by the file system, which may round them.
+# A file system may round the times of last use.
 _SAME_TIME_S = 1.0
 
 
-class DiskRoom:
-    """Keeps ``folder`` below ``limit_bytes``, None for no limit; evicts what was used longest ago.
+class DiskEviction:
+    """Keeps ``folder`` below ``limit_bytes`` by evicting the least recently used entries.
 
-    Lists the folder in the background, at first use and again after each sixteenth of the limit
-    that was put. Safe to call from several threads.
+    None is no limit. The folder is listed in the background at first use, and again after each
+    sixteenth of the limit that was put. Safe to call from several threads. ``clock`` returns
+    seconds since 1970.
     """
 
     def __init__(
         self,
-        folder: DiskFolder,
+        folder: ChunkFolder,
         limit_bytes: int | None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -45,29 +46,29 @@ class DiskRoom:
         self._index = DiskIndex()
         self._lock = Lock()
         self._unlisted_bytes: int | None = None
-        """Put since the listing began; None before the first."""
-        self._listing = Thread(target=self.take_stock)
+        """Bytes put since the last listing began; None before the first."""
+        self._listing = Thread(target=self.rescan)
 
     def __len__(self) -> int:
-        """Entries that we know of."""
+        """Count the entries that this process knows of."""
         return len(self._index)
 
     @property
     def nbytes(self) -> int:
-        """Of all entries that we know of."""
+        """Bytes of all entries that this process knows of."""
         return self._index.nbytes
 
     def used_bytes(self) -> int:
-        """``nbytes``, for a gauge."""
+        """Return ``nbytes``, for a gauge."""
         return self.nbytes
 
-    def make(self, nbytes: int) -> None:
+    def reserve(self, nbytes: int) -> None:
         """Evict until ``nbytes`` more stay below the limit.
 
         Raises:
-            OSError: what is there may not be deleted.
+            OSError: too few entries may be deleted.
         """
-        self.take_stock_now_and_then()
+        self.rescan_if_due()
         if self._limit_bytes is None:
             return
         while self._index.nbytes > self._limit_bytes - nbytes and self._evict_oldest():
@@ -75,8 +76,8 @@ class DiskRoom:
         if self._index.nbytes > self._limit_bytes - nbytes:
             raise OSError(errno.EDQUOT, "it is full of chunks that this user may not delete")
 
-    def free(self, nbytes: int) -> bool:
-        """Evict ``nbytes`` whatever the limit; False where there is nothing to evict."""
+    def evict(self, nbytes: int) -> bool:
+        """Evict ``nbytes``, whatever the limit; False where there is nothing to evict."""
         goal_bytes = max(self._index.nbytes - nbytes, 0)
         before = self.evicted
         while self._index.nbytes > goal_bytes and self._evict_oldest():
@@ -84,24 +85,24 @@ class DiskRoom:
         return self.evicted > before
 
     def added(self, path: str, nbytes: int) -> None:
-        """An entry was put."""
+        """Note that an entry was put at ``path``, in a file of ``nbytes``."""
         with self._lock:
             self._index.add(Entry(path, nbytes, self._clock()))
             if self._unlisted_bytes is not None:
                 self._unlisted_bytes += nbytes
 
     def used(self, path: str, nbytes: int) -> None:
-        """An entry was read, or put again."""
+        """Note that the entry at ``path`` was read, or put again."""
         with self._lock:
             self._index.add(Entry(path, nbytes, self._clock()))
 
     def gone(self, path: str) -> None:
-        """An entry was found missing, or was deleted."""
+        """Note that there is no entry at ``path``."""
         with self._lock:
             self._index.remove(path)
 
-    def take_stock(self) -> None:
-        """List the folder, and delete what writers that died have left."""
+    def rescan(self) -> None:
+        """List the folder, and delete temporary files that dead writers left."""
         with self._lock:
             self._index.begin_listing()
         listed = None
@@ -110,12 +111,7 @@ class DiskRoom:
         with self._lock:
             self._index.end_listing(listed)
 
-    def close(self) -> None:
-        """Wait for a listing under way."""
-        if self._listing.is_alive():
-            self._listing.join()
-
-    def take_stock_now_and_then(self) -> None:
+    def rescan_if_due(self) -> None:
         """List the folder in the background, if that is due."""
         with self._lock:
             step_bytes = (self._limit_bytes or 0) // _LISTINGS_PER_LIMIT
@@ -124,22 +120,27 @@ class DiskRoom:
             if not due or self._listing.is_alive():
                 return
             self._unlisted_bytes = 0
-            self._listing = Thread(target=self.take_stock, name="kvtransfer-list", daemon=True)
+            self._listing = Thread(target=self.rescan, name="kvtransfer-list", daemon=True)
             self._listing.start()
 
+    def close(self) -> None:
+        """Wait for a listing under way."""
+        if self._listing.is_alive():
+            self._listing.join()
+
     def _evict_oldest(self) -> bool:
-        """One step towards more room; False where nothing is left to take."""
+        """Evict one entry, or learn that it was used or is gone; False where none is left."""
         with self._lock:
             entry = self._index.oldest()
             if entry is None:
                 return False
             self._index.remove(entry.path)
         with suppress(FileNotFoundError), self._folder.opened() as folder:
-            if folder is not None:  # otherwise others have deleted it, or all there was
-                self._evict(folder, entry)
+            if folder is not None:  # else the folder was deleted, and the entry with it
+                self._delete_unused(folder, entry)
         return True
 
-    def _evict(self, folder: OpenFolder, entry: Entry) -> None:
+    def _delete_unused(self, folder: OpenFolder, entry: Entry) -> None:
         found = folder.stat(entry.path)
         if found is not None and found.st_atime > entry.used_s + _SAME_TIME_S:
             with self._lock:  # another process has used it

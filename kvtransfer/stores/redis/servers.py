@@ -1,0 +1,72 @@
+"""Defines what the Redis store needs of the servers that hold its entries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from kvtransfer.stores.circuit_breaker import BreakerSettings
+    from kvtransfer.stores.redis.commands import Found
+
+
+class Servers(Protocol):
+    """One server, or the nodes of a cluster; safe to use from several threads.
+
+    Each method but ``close`` raises :class:`StoreError` when servers don't answer. Deadlines are by
+    ``time.monotonic``; ``ttl_s`` is in seconds, None for no expiry.
+    """
+
+    @property
+    def is_far(self) -> bool:
+        """Whether a server is far away, as far as calls so far have shown."""
+        ...
+
+    @property
+    def breaker_settings(self) -> BreakerSettings:
+        """See :class:`Store`."""
+        ...
+
+    def open_breakers(self) -> int:
+        """See :class:`Store`."""
+        ...
+
+    def begin(self) -> float:
+        """Return the deadline of a call that begins now, by ``time.monotonic``."""
+        ...
+
+    def contain(self, keys: Sequence[str], deadline_s: float) -> list[bool]:
+        """Say for each key whether both halves are there."""
+        ...
+
+    def probe(self, key: str, ttl_s: int | None, deadline_s: float) -> Found:
+        """Look at both halves without reading the payload, and let both live for ``ttl_s``."""
+        ...
+
+    def read(self, key: str, buffer: memoryview, ttl_s: int | None, deadline_s: float) -> Found:
+        """Probe as above, and read the payload into the front of ``buffer``, if it fits."""
+        ...
+
+    def write(
+        self,
+        key: str,
+        payload: memoryview,
+        fields: Mapping[str, str],
+        ttl_s: int | None,
+        deadline_s: float,
+    ) -> None:
+        """Write both halves over what was there; the record commits the payload."""
+        ...
+
+    def remove(self, key: str, deadline_s: float) -> None:
+        """Remove both halves."""
+        ...
+
+    def records(self) -> Iterator[tuple[bytes, Mapping[str, str]]]:
+        """Yield name and fields of each hash that is as small as a record."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection."""
+        ...
