@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from kvtransfer.chunks.keys import KeyChain
     from kvtransfer.requests.keys.adapter import Adapter
     from kvtransfer.requests.step import BlockIds, EngineRequest
-    from kvtransfer.requests.timing import LoadTimer
     from kvtransfer.scheduling.index import Index
 
 # Telling the index of a longer request takes the time that one call may take.
@@ -46,16 +45,8 @@ class RequestState:
     """Chunks from the first on that are computed, and may be saved."""
     saved_chunks: int = 0
     """How many of the whole chunks have been dealt with."""
-    loading: set[int] = field(default_factory=set)
-    """Load jobs under way."""
-    load_timer: LoadTimer | None = None
-    """Times its loads; None: they tell nothing about how long loads take."""
     refused_tokens: int = 0
     """Cached tokens that are computed sooner than loaded."""
-    host_tokens: int = 0
-    """How many of the tokens to load host memory held."""
-    loads: bool = True
-    """False once a load has failed: the request is computed then."""
     is_finished: bool = False
     is_noted: bool = False
     """Whether the index was told of the request."""

@@ -73,7 +73,7 @@ class Scheduler:
         state.local_tokens = local_tokens
         if not (self._keying.renew(state) and state.note(self._basis.planner.index)):
             return None
-        if not (self._basis.duties.loads and state.loads):
+        if not self._basis.duties.loads or self._loads.has_failed(state.request_id):
             return ()
         tokens = self._worth(state)
         if tokens is None:
@@ -108,7 +108,7 @@ class Scheduler:
             Plan(tuple(loads), tuple(saves), puts),
             first_saves=tuple(first_saves),
             reuses_blocks=reuses_blocks,
-            step=self._basis.timing.begin_step(counts, step.computed_tokens),
+            step=self._basis.timing.steps.begin(counts, step.computed_tokens),
             poll_s=0.0 if step.computes else self._poll_s(),
             wants_report=self._loads.has_given_up,
         )
@@ -141,7 +141,7 @@ class Scheduler:
             The requests whose loads have all ended.
         """
         if step is not None:
-            self._basis.timing.end_step(step)
+            self._basis.timing.steps.end(step)
         settled = self._basis.planner.settle(report)
         received = self._loads.take_given_up()
         for job in settled.loaded:
@@ -166,7 +166,7 @@ class Scheduler:
 
     def host_tokens(self, request: EngineRequest) -> int:
         """How many of the tokens to load for ``request`` host memory held."""
-        return self._requests[request.request_id].host_tokens
+        return self._loads.host_tokens(request.request_id)
 
     @property
     def is_saving(self) -> bool:
@@ -213,8 +213,7 @@ class Scheduler:
         if match is None:
             return None
         timing = self._basis.timing
-        store_tokens = match.judged_tokens - match.host_tokens
-        timing.decide(state.local_tokens, match.host_tokens, store_tokens)
+        timing.decide(match.judged, state.local_tokens)
         worth = match.worth_tokens
         if not worth and match.host_tokens and timing.take_trial():
             worth = match.host_tokens
