@@ -57,9 +57,9 @@ class Loads:
         self._matching = matching
         self._busy_blocks = busy_blocks
         self._loading: dict[str, _Loading] = {}
-        """By request, until it is received."""
+        """What each request loads, until it is received."""
         self._rests: dict[str, _Loading] = {}
-        """Those with chunks that have no jobs yet."""
+        """The requests with chunks that have no jobs yet."""
         self._owners: dict[int, _Loading] = {}
         self._planned: list[Load] = []
         self._given_up: set[str] = set()
