@@ -46,7 +46,7 @@ class RequestState:
     saved_chunks: int = 0
     """How many of the whole chunks have been dealt with."""
     refused_tokens: int = 0
-    """Cached tokens that are computed sooner than loaded."""
+    """Cached tokens that are computed sooner than loaded, until its admission counts them."""
     is_finished: bool = False
     is_noted: bool = False
     """Whether the index was told of the request."""
