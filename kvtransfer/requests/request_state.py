@@ -41,10 +41,6 @@ class RequestState:
     """Tokens that the engine's own cache held when it last asked for a match."""
     computed_tokens: int = 0
     """Tokens computed with the latest step that was looked at."""
-    whole_chunks: int = 0
-    """Chunks from the first on that are computed, and may be saved."""
-    saved_chunks: int = 0
-    """How many of the whole chunks have been dealt with."""
     refused_tokens: int = 0
     """Cached tokens that are computed sooner than loaded, until its admission counts them."""
     is_finished: bool = False
@@ -66,9 +62,8 @@ class RequestState:
         self.block_ids = list(only_group(block_ids))
 
     def name(self, chain: KeyChain | None, weights: tuple[str, ...]) -> None:
-        """Give the request keys; ``weights`` compute all of it, and nothing has been saved."""
+        """Give the request keys; ``weights`` compute all of it."""
         self.chain, self.weights, self.hashing = chain, weights, None
-        self.whole_chunks = self.saved_chunks = 0
         self.is_named, self.is_noted = True, False
 
     def is_hashed(self) -> bool:

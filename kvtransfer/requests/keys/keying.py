@@ -29,7 +29,7 @@ class Keying:
         request_keys: the engine's; knows what a request's keys cover besides its tokens.
         weights: as the workers have told them.
         matching: is asked for a request's keys.
-        saves: give up the chunks of a request that loses its keys.
+        saves: give up the chunks of a request that loses its keys, and begin anew with new ones.
         clock: in seconds.
     """
 
@@ -136,6 +136,7 @@ class Keying:
 
     def _ask(self, state: RequestState) -> None:
         request_id = state.request_id
+        self._saves.restart(state)
         if state.chain is not None:
             state.hashing = self._hasher.begin(state.chain, state.known_ids)
         if state.hashing is None:
