@@ -126,7 +126,7 @@ class KVTransferConnector(KVConnectorBase_V1):
         if isinstance(message, ReportMessage):
             self._scheduler.take_weights(message.weights)
             self._adapters.take(message.adapters)
-            received = self._scheduler.take(message.report, message.step)
+            received = self._scheduler.take(message.report, message.step, message.voided)
             # Other connectors beside us see, and add to, the same output.
             connector_output.finished_recving = {
                 *(connector_output.finished_recving or ()),

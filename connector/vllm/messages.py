@@ -54,6 +54,8 @@ class ReportMessage(KVConnectorWorkerMetadata):
     """What each rank holds, where the plan didn't know it."""
     adapters: dict[int, list[Held | None]] = field(default_factory=dict)
     """Answers to each question, one from each rank."""
+    voided: frozenset[int] = frozenset()
+    """Jobs of the plan's voided blocks, which vLLM has been told of."""
 
     def aggregate(self, other: KVConnectorWorkerMetadata) -> ReportMessage:
         """This and ``other``, of another worker."""
@@ -66,4 +68,6 @@ class ReportMessage(KVConnectorWorkerMetadata):
             for ticket in self.adapters.keys() | other.adapters.keys()
         }
         step = self.step if self.step is not None else other.step
-        return ReportMessage(both, step, {**self.weights, **other.weights}, answers)
+        return ReportMessage(
+            both, step, {**self.weights, **other.weights}, answers, self.voided | other.voided
+        )

@@ -98,7 +98,7 @@ class WorkerSide:
         self._executor.save_all(saves)
 
     def take_report(self, plan: StepPlan) -> set[int]:
-        """See what has ended; returns the blocks that failed loads left unfilled."""
+        """See what has ended; returns the blocks that failed loads left unfilled, and voided ones."""
         if plan.poll_s:
             self._executor.wait(plan.poll_s)
         self._report = self._executor.report()
@@ -106,17 +106,19 @@ class WorkerSide:
         self._report.failed |= self._outdated & self._report.loaded.keys()
         self._outdated -= self._report.loaded.keys()
         ended = {job: self._loading.pop(job) for job in self._report.loaded}
-        return {block for job in self._report.failed & ended.keys() for block in ended[job]}
+        unfilled = {block for job in self._report.failed & ended.keys() for block in ended[job]}
+        return unfilled.union(*plan.voided_blocks.values())
 
     def report(self, step: PlanMessage) -> ReportMessage | None:
         """What ``take_report`` saw and the scheduler doesn't know; None: nothing of it matters."""
         plan, weights = step.plan, {}
         if not step.weights.fits(self._rank, self._weights.holding.fingerprint):
             weights = {self._rank: self._weights.holding}
-        is_news = self._report or weights or self._answers
+        is_news = self._report or weights or self._answers or plan.voided_blocks
         if not (is_news or plan.wants_report or plan.step is not None):
             return None
-        return ReportMessage(self._report, plan.step, weights, self._answers)
+        voided = frozenset(plan.voided_blocks)
+        return ReportMessage(self._report, plan.step, weights, self._answers, voided)
 
     def suspend(self) -> None:
         """The caches' memory is about to be taken away: finish with it."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from kvtransfer.requests.filled_blocks import FilledBlocks
 from kvtransfer.requests.timing import HOST
 from kvtransfer.scheduling.runs import leading, runs_of, tokens_by_tier
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from kvtransfer.plan import Load
     from kvtransfer.requests.basis import Basis
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _AT_ONCE = 16
 # Chunks of longer requests that get their jobs in one step.
 _A_STEP = 32
+# The tier of a job that voids blocks: no tier learns from how it ends.
+_VOIDED = "voided"
 
 
 @dataclass
@@ -61,6 +64,7 @@ class Loads:
         self._rests: dict[str, _Loading] = {}
         """The requests with chunks that have no jobs yet."""
         self._owners: dict[int, _Loading] = {}
+        self._filled = FilledBlocks()
         self._planned: list[Load] = []
         self._given_up: set[str] = set()
         """Requests that are received although no report says so."""
@@ -98,6 +102,7 @@ class Loads:
         """A load has ended; returns its request if that has nothing left to load."""
         loading = self._owners.pop(job)
         request_id, tier = loading.state.request_id, loading.jobs.pop(job)
+        self._filled.end(job, failed=failed)
         if failed:
             loading.failed_tier = loading.failed_tier or tier
             self._failed.add(request_id)
@@ -108,7 +113,19 @@ class Loads:
         del self._loading[request_id]
         if loading.timer is not None:
             self._timing.end_load(loading.timer, loading.failed_tier)
+        self._filled.forget(request_id)
         return loading.state
+
+    def void(self, state: RequestState) -> None:
+        """What has arrived for the request is not what its model computes: it must not begin so."""
+        job = self._filled.void(state.request_id)
+        if job is not None:
+            loading = self._owners[job] = self._loading[state.request_id]
+            loading.jobs[job] = _VOIDED
+
+    def take_voided(self) -> Mapping[int, tuple[int, ...]]:
+        """Blocks that the next step reports as failed, by job."""
+        return self._filled.take_voided()
 
     def owner(self, job: int) -> RequestState | None:
         """The request that the load ``job`` is for; None: it is for no request."""
@@ -137,6 +154,7 @@ class Loads:
         self._give_up(loading)
         if not loading.jobs:
             del self._loading[request_id]
+            self._filled.forget(request_id)
             self._given_up.add(request_id)
 
     def forget(self, request_id: str) -> None:
@@ -186,6 +204,7 @@ class Loads:
         placements = self._tiling.placements(keys, state.block_ids, skip_tokens, first)
         left_s = self._timing.left_s(loading.deadline_s)
         loads = self._planner.load_next(loading.reservation, placements, left_s)
+        self._filled.begin(state.request_id, loads)
         slots = [None if load.fetch else load.slot for load in loads]
         tiers = self._matching.tiers(state.request_id, [load.key for load in loads], slots)
         for load, tier in zip(loads, tiers, strict=True):

@@ -21,7 +21,7 @@ from kvtransfer.requests.step import StepPlan
 from kvtransfer.requests.step_reader import StepReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, ValuesView
+    from collections.abc import Collection, Iterator, Mapping, ValuesView
 
     from kvtransfer.plan import Load, Report, Save
     from kvtransfer.requests.basis import Basis
@@ -56,7 +56,7 @@ class Scheduler:
         self._prefetch = Prefetch(basis, self._matching)
         self._loads = Loads(basis, self._matching, self._busy_blocks)
         self._saves = Saves(basis, self._matching, self._busy_blocks)
-        self._keying = Keying(request_keys, weights, self._matching, self._saves)
+        self._keying = Keying(request_keys, weights, self._matching, self._loads, self._saves)
         self._requests = Requests(
             self._keying, self._matching, self._prefetch, self._loads, self._saves
         )
@@ -103,6 +103,7 @@ class Scheduler:
             reuses_blocks=reuses_blocks,
             step=self._basis.timing.steps.begin(counts, step.computed_tokens),
             poll_s=0.0 if step.computes else self._poll_s(),
+            voided_blocks=self._loads.take_voided(),
             wants_report=self._loads.has_given_up,
         )
 
@@ -123,12 +124,15 @@ class Scheduler:
         """What is left to be saved of ended requests, where no step will bring it."""
         return self._saves.rest()
 
-    def take(self, report: Report, step: int | None = None) -> set[str]:
+    def take(
+        self, report: Report, step: int | None = None, voided: Collection[int] = ()
+    ) -> set[str]:
         """Take in the workers' report.
 
         Args:
             report: summed over all workers.
             step: number of the step that it ends, where that computed something.
+            voided: the jobs of the step's ``voided_blocks``.
 
         Returns:
             The requests whose loads have all ended.
@@ -143,6 +147,9 @@ class Scheduler:
                 self._prefetch.end(job, failed=failed)
             elif loaded := self._loads.end(job, failed=failed):
                 received.add(loaded.request_id)
+        for job in voided:
+            if self._loads.owns(job) and (waited := self._loads.end(job, failed=True)):
+                received.add(waited.request_id)
         for job in settled.copied:
             self._saves.end(job)
         saved = len(set(settled.copied) - settled.failed)

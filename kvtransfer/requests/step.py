@@ -82,6 +82,8 @@ class StepPlan:
     """Number of the step, returned with its report; None: the step computes nothing."""
     poll_s: float = 0.0
     """How long a worker waits for something to report, in a step that computes nothing."""
+    voided_blocks: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    """Blocks to report as failed, by job: loads filled them with what other weights computed."""
     wants_report: bool = False
     """Workers report even if no job has ended."""
 

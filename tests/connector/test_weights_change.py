@@ -84,17 +84,24 @@ def test_what_stale_blocks_of_vllm_lead_to_reaches_no_other_engine(
         assert engine.generate(REQUEST).answers == right[other]
 
 
-def test_a_load_under_way_when_the_weights_change_is_given_up(engines, model, other, server, right):
+@pytest.mark.parametrize("arrived_chunks", [0, 2], ids=["nothing-arrived", "partly-arrived"])
+def test_a_load_under_way_when_the_weights_change_is_given_up(
+    engines, model, other, server, right, arrived_chunks
+):
+    """Of four chunks under way at once the store stops in the midst of one."""
+    sent_bytes = (2 * arrived_chunks) * CHUNK_BYTES + CHUNK_BYTES // 2
     with engines.start(connected(model, server.url)) as engine:
         engine.generate(REQUEST)
     with closing(Proxy(server.port)) as proxy:
         url = server.url.replace(f":{server.port}", f":{proxy.port}")
         with engines.start(connected(model, url)) as engine:
-            stalled = proxy.trip(REPLY, CHUNK_BYTES // 2, lambda: proxy.follow(stalling))
+            stalled = proxy.trip(REPLY, sent_bytes, lambda: proxy.follow(stalling))
             engine.submit(REQUEST)
             while "WAITING_FOR_REMOTE_KVS" not in engine.step().values():
                 pass
             assert stalled.sprung.wait(LIMIT_S)
+            while engine.counted()["to_device_bytes"] < arrived_chunks * CHUNK_BYTES:
+                engine.step()
             engine.call("reload_weights", weights_path=other)
             proxy.follow(passing)
             assert engine.run().answers == right[other]

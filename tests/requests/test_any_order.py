@@ -149,6 +149,10 @@ class AnyOrder(RuleBasedStateMachine):
         saves = (*plan.first_saves, *plan.jobs.saves)
         self.jobs += [(kind, save) for save in saves for kind in ("copied", "stored")]
         self.jobs += [("stored", put) for put in plan.jobs.puts]
+        if plan.voided_blocks:
+            self.failed.update(*plan.voided_blocks.values())
+            for request in self.take(Report(), plan.voided_blocks):
+                self.receive(request)
 
     def read(self, job):
         save = self.copying.pop(job, None)
@@ -198,9 +202,9 @@ class AnyOrder(RuleBasedStateMachine):
         self.failed.difference_update(ids)
         self.pool.free = [*reversed(ids), *self.pool.free]
 
-    def take(self, report):
+    def take(self, report, voided=()):
         """Returns the requests received."""
-        received = self.engine.side.take(report)
+        received = self.engine.side.take(report, voided=voided)
         assert received <= self.loading.keys()
         return [self.loading.pop(name) for name in received]
 

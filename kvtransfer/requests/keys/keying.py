@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kvtransfer.requests.keys.agreed_weights import AgreedWeights
     from kvtransfer.requests.keys.request_keys import RequestKeys
     from kvtransfer.requests.keys.weights import Holding
+    from kvtransfer.requests.loads import Loads
     from kvtransfer.requests.match import Matching
     from kvtransfer.requests.request_state import RequestState
     from kvtransfer.requests.saves import Saves
@@ -29,6 +30,7 @@ class Keying:
         request_keys: the engine's; knows what a request's keys cover besides its tokens.
         weights: as the workers have told them.
         matching: is asked for a request's keys.
+        loads: void what had arrived for requests when the weights changed.
         saves: give up the chunks of a request that loses its keys, and begin anew with new ones.
         clock: in seconds.
     """
@@ -38,6 +40,7 @@ class Keying:
         request_keys: RequestKeys,
         weights: AgreedWeights,
         matching: Matching,
+        loads: Loads,
         saves: Saves,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -45,6 +48,7 @@ class Keying:
         self._request_keys = request_keys
         self._weights = weights
         self._matching = matching
+        self._loads = loads
         self._saves = saves
         self._clock = clock
         self._hasher = Hasher()
@@ -146,6 +150,7 @@ class Keying:
 
     def _outlive(self, state: RequestState) -> None:
         self._end_caching(state)
+        self._loads.void(state)
         self._matching.forget(state.request_id)
         if not state.block_ids and not state.is_finished:
             self._request_keys.begin(state)
