@@ -1,9 +1,9 @@
-"""What a request that decodes notices of others' contexts being saved and restored.
+"""Measures how saves and restores of other requests slow down a request that decodes.
 
 ``python -m benchmarks.bench_decode [--json FILE] [--context N] [--contexts N] [--rounds N]``:
 SmolLM2-135M in fp32 on the CPU, two ``vllm serve`` with one OpenMP thread each, one without
-kvtransfer, which take turns: the same request decodes steadily in each while others come, and the
-time between two of its tokens is taken at the client. At most 256 tokens are computed in a step,
+kvtransfer, measured alternately: the same request decodes steadily in each while others come, and
+the client measures the time between two of its tokens. At most 256 tokens are computed in a step,
 so that prefill leaves room for decode.
 
 - ``alone``: nothing else runs. kvtransfer saves what is generated.
@@ -98,7 +98,7 @@ def measure(context: int, contexts: int, rounds: int, detail: Callable[[str], No
 
 
 class Plain:
-    """Without kvtransfer, and with vLLM's own prefix cache."""
+    """Serves without kvtransfer, with vLLM's own prefix cache."""
 
     def __init__(self, server: VllmServe, context_tokens: int) -> None:
         self._server = server
@@ -135,7 +135,7 @@ class Plain:
 
 
 class Transferring(Plain):
-    """With kvtransfer, on the store behind ``redis``."""
+    """Serves with kvtransfer, on the store behind ``redis``."""
 
     def __init__(self, server: VllmServe, context_tokens: int, redis: Redis) -> None:
         super().__init__(server, context_tokens)

@@ -1,7 +1,7 @@
-"""Chunks to and from a disk, beside plain direct I/O of files as large, and listing a full folder.
+"""Measures puts and gets of the disk store, beside plain direct I/O, and the listing of a full folder.
 
-``python -m benchmarks.bench_disk [--folder DIR] [--json FILE] [--rounds N]``: ``get/8MiB/4`` is four
-callers at once, as an executor has. ``direct`` makes one call a file, from and to aligned memory.
+``python -m benchmarks.bench_disk [--folder DIR] [--json FILE] [--rounds N]``: ``get/8MiB/4`` has
+four callers at once, as an executor has. ``direct`` makes one call a file, with aligned memory.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Chunks:
         self._each(self._write_plain, range(self.count))
 
     def read_plain(self) -> None:
-        """The store's own files."""
+        """Read the store's own files."""
         self._each(self._read_plain, [self._root / path_of(k) for k in self._keys], self._slots)
 
     def close(self) -> None:
@@ -133,7 +133,7 @@ def measure(folder: Path, nbytes: int, callers: int, rounds: int) -> list[Row]:
 
 
 def measure_index(folder: Path, rounds: int) -> Row:
-    """From nothing to an index of a full folder: names and sizes, no contents."""
+    """Time the listing of a full folder into an empty index: names and sizes, no contents."""
     chunk = ChunkFormat("split", "uint8", (1, 2, 256, 1, 2), 256, 1024)
     with closing(FormattedStore(DiskStore(str(folder), PATIENT), chunk)) as store:
         for i in range(INDEXED):

@@ -1,4 +1,4 @@
-"""Chunks between paged blocks and host memory, by every lane, beside one plain large copy.
+"""Measures every lane between paged blocks and host memory, beside one large plain copy.
 
 ``python -m benchmarks.bench_dma [--device cuda] [--json FILE] [--rounds N]``. The ceiling is the
 same number of bytes in one ``copy_`` from contiguous device memory into the same host memory.
@@ -72,51 +72,51 @@ class Transfers:
         return lanes
 
     def begin_save(self, copier: Copier) -> list[Event]:
-        """All chunks to host memory."""
+        """Begin to copy all chunks to host memory."""
         after = [self.device.compute_event()]
         return [copier.to_host(blocks, slot, after) for slot, blocks in enumerate(self.blocks)]
 
     def begin_load(self, copier: Copier) -> list[Event]:
-        """All chunks into their blocks."""
+        """Begin to copy all chunks into their blocks."""
         after = [self.device.compute_event()]
         return [
             copier.to_device(slot, blocks, 0, [], after) for slot, blocks in enumerate(self.blocks)
         ]
 
     def begin_save_whole(self) -> list[Event]:
-        """The ceiling."""
+        """Begin the ceiling: one ``copy_`` to host memory."""
         return self._copy_whole(self._streams.to_host, [(slot, mem) for mem, slot in self._pairs()])
 
     def begin_load_whole(self) -> list[Event]:
-        """The ceiling."""
+        """Begin the ceiling: one ``copy_`` to the device."""
         return self._copy_whole(self._streams.to_device, self._pairs())
 
     def begin_save_by_block(self) -> list[Event]:
-        """A ``copy_`` a block and plane."""
+        """Begin a ``copy_`` for each block and plane."""
         for part, block in self._parts():
             part.copy_(block, non_blocking=True)
         return [self.device.compute_event()]
 
     def begin_load_by_block(self) -> list[Event]:
-        """A ``copy_`` a block and plane."""
+        """Begin a ``copy_`` for each block and plane."""
         for part, block in self._parts():
             block.copy_(part, non_blocking=True)
         return [self.device.compute_event()]
 
     def save(self, copier: Copier) -> None:
-        """All of them, to the end."""
+        """Save all chunks and wait for the end."""
         finish(self.begin_save(copier))
 
     def load(self, copier: Copier) -> None:
-        """All of them, to the end."""
+        """Load all chunks and wait for the end."""
         finish(self.begin_load(copier))
 
     def save_whole(self) -> None:
-        """The ceiling, to the end."""
+        """Copy the ceiling to host memory and wait for the end."""
         finish(self.begin_save_whole())
 
     def load_whole(self) -> None:
-        """The ceiling, to the end."""
+        """Copy the ceiling to the device and wait for the end."""
         finish(self.begin_load_whole())
 
     def _parts(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -164,7 +164,7 @@ def measure(case: Case, device: torch.device, chunks: int, rounds: int) -> list[
 
 
 def to_the_end(begins: dict[str, Callable[[], list[Event]]]) -> dict[str, Callable[[], None]]:
-    """Each work with its wait."""
+    """Pair each work with a wait for its end."""
     return {name: lambda begin=begin: finish(begin()) for name, begin in begins.items()}
 
 

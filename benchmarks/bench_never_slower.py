@@ -1,18 +1,18 @@
-"""Time to first token while Redis is slow, beside computing and beside a load that isn't slowed.
+"""Measures time to first token with a slow Redis, beside computing and beside an unslowed load.
 
 ``python -m benchmarks.bench_never_slower [--json FILE] [--context N] [--prompts N] [--lines NAME ...]``:
 SmolLM2-135M in fp32 on the CPU, one OpenMP thread, block size 32, prompts of a context + 16 tokens,
-which one vLLM has saved to an embedded Valkey. For each line to it (1, 10 and 100 MB/s, all that
-it gives, and 300 ms for each reply) a fresh vLLM, with kvtransfer's defaults but without host
-memory, is asked all prompts once and again, to learn; then three take turns on each prompt:
+which one vLLM has saved to an embedded Valkey. Behind each slow connection to it (1, 10 and
+100 MB/s, unlimited, and 300 ms for each reply) a fresh vLLM, with kvtransfer's defaults but without
+host memory, answers all prompts twice, to learn; then three answer each prompt alternately:
 
 - ``cold``: without kvtransfer, everything is computed;
-- ``load``: everything is loaded, over no line at all;
-- ``kvtransfer``: behind the line, with what it has learned.
+- ``load``: everything is loaded, without the slow connection;
+- ``kvtransfer``: behind the slow connection, with what it has learned.
 
-``learning`` is what the first time round took it. ``of the better`` is its time over that of the
-better choice: computing, or a load that takes as much longer as the line alone must (its bytes at
-the line's rate, and the line's delay twice: to look up and to load).
+``learning`` is the time of its first answers. ``of the better`` is its time over that of the better
+choice: computing, or a load that takes as much longer as the connection needs (its bytes at the
+connection's rate, and its delay twice: to look up and to load).
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def _answer(engine: EngineProcess, prompt: Prompt) -> Answer:
 
 
 def rows(line: str, context_tokens: int, times: Times) -> Iterator[Row]:
-    """What ``times`` behind ``line`` come to."""
+    """Yield the rows of ``times`` that were measured behind ``line``."""
     case, nbytes = f"{context_tokens}/{line}", context_tokens * BYTES_PER_TOKEN
     for name in ("cold", "load", "learning"):
         yield seconds_row("never_slower", case, name, getattr(times, name))
@@ -196,7 +196,7 @@ def rows(line: str, context_tokens: int, times: Times) -> Iterator[Row]:
 
 
 def line_s(pace: Pace, nbytes: int) -> float:
-    """What the line must cost a load at least."""
+    """Compute the least time that the line adds to a load."""
     wire_s = 0.0 if pace.bytes_per_s is None else nbytes / pace.bytes_per_s
     return wire_s + 2 * pace.delay_s
 

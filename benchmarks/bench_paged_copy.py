@@ -1,4 +1,4 @@
-"""Whole blocks to and from chunks, beside a plain copy of the same bytes.
+"""Measures copies of whole blocks to and from chunks, beside a plain copy of the same bytes.
 
 ``python -m benchmarks.bench_paged_copy [--device cuda] [--json FILE] [--rounds N]``: on the CPU one
 thread and one chunk at a time, on a GPU the kernel alone, several launches of a chunk each.

@@ -1,12 +1,12 @@
-"""Restoring a context from Redis: fetches and copies at once, beside each alone.
+"""Measures how well fetches from Redis and copies to blocks overlap when a context is restored.
 
 ``python -m benchmarks.bench_pipeline [--json FILE] [--tokens N ...] [--rounds N]``: the worker's
 executor, without vLLM, on paged memory as vLLM's CPU attention has it for SmolLM2-135M, and an
-embedded Valkey. In turns:
+embedded Valkey. It measures alternately:
 
 - ``fetch``: all chunks of a context from Valkey into host memory;
 - ``copy``: the same chunks from host memory into blocks;
-- ``restore``: both, as for a request; ``overlap`` is its time beside that of the slower of them.
+- ``restore``: both, as for a request; ``overlap`` is its time over that of the slower of the two.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ class Restoring:
         self._load([load._replace(block_ids=()) for load in self._fill])
 
     def copy(self) -> None:
-        """From the slots."""
+        """Copy all chunks from the slots into blocks."""
         self._load([load._replace(fetch=False) for load in self._fill])
 
     def restore(self) -> None:
-        """From the store into blocks."""
+        """Restore all chunks from the store into blocks."""
         self._load(self._fill)
 
     def check(self) -> None:

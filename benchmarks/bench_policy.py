@@ -1,4 +1,4 @@
-"""Eviction policies on recorded and made requests, and what the index costs.
+"""Compares eviction policies on recorded and synthetic requests, and measures the index's cost.
 
 ``python -m benchmarks.bench_policy [--trace FILE] [--json FILE]``. ``conversation/5%`` is the share
 of chunks served by leading runs with host memory for 5 % of the trace's distinct chunks; ``made``

@@ -1,7 +1,7 @@
-"""Large values to and from Redis, beside redis-py and the raw loopback socket.
+"""Measures large values to and from Redis, beside redis-py and a raw loopback socket.
 
 ``python -m benchmarks.bench_redis [--json FILE] [--servers NAME ...] [--mib N ...] [--rounds N]``.
-In turns, on one connection each, in one run:
+It measures alternately, on one connection each, in one run:
 
 - ``kvtransfer``: the store as vLLM's chunks use it, record, checksum and verification included;
 - ``redis-py-hiredis``, ``redis-py``: the value alone, with and without the C parser;
@@ -95,7 +95,7 @@ def transfers(server: Server, value_bytes: int, rounds: int) -> list[Row]:
 
 
 def lookups(server: Server, rounds: int) -> list[Row]:
-    """Which of many chunks are there."""
+    """Measure lookups of many chunks at once."""
     keys = [base_key("bench", 1, 0, f"{i:032x}") for i in range(LOOKUP_CHUNKS)]
     clients = {
         "kvtransfer": Ours(server.url, 1),

@@ -1,11 +1,11 @@
-"""Chat and RAG on two vLLM servers behind a round robin, with kvtransfer and without.
+"""Serves chat and RAG on two vLLM servers behind a round robin, with and without kvtransfer.
 
 ``python -m benchmarks.bench_serving [--json FILE] [--seed N] [--rounds N] [--scale X] [--rate X]
 [--only NAME ...]``: SmolLM2-135M in fp32 on the CPU, two ``vllm serve`` with one OpenMP thread
-each, asked in turn over HTTP. The words are a real book's. Requests come as a Poisson process,
+each, asked alternately over HTTP. The text is from a real book. Requests come as a Poisson process,
 whether or not the last one was answered; a conversation's next turn comes a while after its last
-answer. ``requests`` a second tell what a deployment can do only where they come faster than that:
-``--rate`` is how much. Three deployments, each started with empty caches, serve the very same
+answer. ``requests`` a second show a deployment's limit only if they arrive faster than it serves
+them: ``--rate`` multiplies the arrivals. Three deployments, each started with empty caches, serve the very same
 requests, one after the other:
 
 - ``no-cache``: every prompt is computed whole (``--no-enable-prefix-caching``);
@@ -184,7 +184,9 @@ def _options() -> argparse.Namespace:
         "--rounds", type=int, default=1, help="how often each deployment is started"
     )
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of requests")
-    parser.add_argument("--rate", type=float, default=1.0, help="of arrivals")
+    parser.add_argument(
+        "--rate", type=float, default=1.0, help="factor on the rate of arrivals (default: 1)"
+    )
     parser.add_argument("--only", nargs="+", choices=DEPLOYMENTS, default=list(DEPLOYMENTS))
     options = parser.parse_args()
     if options.rounds < 1:

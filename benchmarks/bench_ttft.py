@@ -1,4 +1,4 @@
-"""Time to first token in real vLLM: computed, restored, and found in vLLM's own prefix cache.
+"""Measures vLLM's time to first token: computed, restored, and found in its own prefix cache.
 
 ``python -m benchmarks.bench_ttft [--json FILE] [--contexts N ...] [--blocks N ...] [--repeats N]
 [--before FOLDER]``: SmolLM2-135M in fp32 on the CPU, one OpenMP thread, prompts of a context + 16 tokens. For each

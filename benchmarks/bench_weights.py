@@ -1,4 +1,6 @@
-"""What reading a model's weights costs a start: ``python -m benchmarks.bench_weights [--json FILE]``.
+"""Measures how long fingerprinting a model's weights delays the start of vLLM.
+
+``python -m benchmarks.bench_weights [--json FILE]`` measures:
 
 - ``read/GiB``: tensors as large as those of a model with a hidden size of 4096, ``--gib`` of them
   in all, 0.7 GiB at a time. ``kvtransfer`` makes the fingerprint that is a part of every key; ``xxh3``

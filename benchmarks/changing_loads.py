@@ -1,4 +1,4 @@
-"""Synthetic loads that change: which texts are requested again differs from phase to phase.
+"""Makes synthetic loads that change: each phase requests other texts again.
 
 Each load is a list of requests, and a request a list of chunk names, equal for equal prefixes. A
 load consists of phases of equal length, so that the requests after a change can be looked at.
@@ -48,7 +48,7 @@ class Author:
         return max(1, round(median * self.random.lognormvariate(0.0, self.shape.spread)))
 
     def text(self):
-        """A new prompt."""
+        """Make a new prompt."""
         return self.system + self.fresh(self.around(self.shape.prompt_chunks))
 
 

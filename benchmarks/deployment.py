@@ -1,4 +1,4 @@
-"""Two vLLM servers behind a round robin, and what a load sees of them."""
+"""Sends a load to two vLLM servers behind a round robin, and records what it sees."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class Counts:
 
     @property
     def hit_rate(self) -> float:
-        """The share that was not computed, wherever it came from."""
+        """The share of prompt tokens that were not computed."""
         return (self.local_tokens + self.restored_tokens) / self.prompt_tokens
 
 
 @dataclass(frozen=True)
 class Served:
-    """What came of a load."""
+    """Holds the outcome of a load."""
 
     ttft_s: list[float]
     requests_per_s: float
@@ -56,7 +56,7 @@ class Served:
 
 
 class Deployment:
-    """``servers``, asked in turn whoever asks: a plain round robin, blind to who has what."""
+    """Sends each request to the next of ``servers``: a round robin, blind to what each has cached."""
 
     def __init__(self, servers: Sequence[VllmServe]) -> None:
         self._servers = servers

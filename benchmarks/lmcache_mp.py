@@ -1,7 +1,7 @@
-"""LMCache's multiprocess mode beside kvtransfer: the same restore from Redis, where it is installed.
+"""Runs LMCache's multiprocess mode, if installed, for the same restore from Redis as kvtransfer's.
 
-For each transport a server of LMCache's and a vLLM, and one Redis behind them all. Before each
-restore the server's own memory is cleared, so that the context comes from Redis.
+Each transport has an LMCache server and a vLLM; all share one Redis. Before each restore the
+server's own memory is cleared, so that the context comes from Redis.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Loads on a deployment: who asks what, and when. The same for the same seed."""
+"""Makes loads for a deployment: which requests come when. Equal seeds make equal loads."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def rag_load(shape: RagShape, tokenizer: Tokenizer, text: Text, seed: int) -> li
 
 
 def poisson(per_s: float, count: int, chance: Random) -> list[float]:
-    """The first ``count`` moments of a Poisson process, in seconds."""
+    """Return the first ``count`` moments of a Poisson process, in seconds."""
     return list(accumulate(chance.expovariate(per_s) for _ in range(count)))
 
 

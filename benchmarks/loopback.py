@@ -1,4 +1,4 @@
-"""The raw ceiling: payloads between two processes over a loopback socket, and nothing else."""
+"""Measures the ceiling: payloads between two processes over a loopback socket, without a protocol."""
 
 from __future__ import annotations
 

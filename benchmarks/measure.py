@@ -1,4 +1,4 @@
-"""What all benchmarks share: interleaved rounds, rows of one schema, a table for people."""
+"""Measures in interleaved rounds, and writes rows of one schema as JSON and as a table."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Sample:
-    """One repetition."""
+    """Holds what one repetition took."""
 
     wall_s: float
     cpu_s: float
@@ -74,19 +74,19 @@ def interleaved(
 
 
 def rate_row(bench: str, case: str, impl: str, samples: Sequence[Sample], nbytes: int) -> Row:
-    """GB/s of repetitions that moved ``nbytes`` each."""
+    """Make a row of GB/s, of repetitions that moved ``nbytes`` each."""
     rates = [nbytes / sample.wall_s / 1e9 for sample in samples]
     cpu_s_per_gb = median(sample.cpu_s for sample in samples) / nbytes * 1e9
     return _row(bench, case, impl, rates, "GB/s", nbytes, cpu_s_per_gb)
 
 
 def seconds_row(bench: str, case: str, impl: str, seconds: Sequence[float], nbytes: int = 0) -> Row:
-    """Seconds a repetition."""
+    """Make a row of seconds, one for each repetition."""
     return _row(bench, case, impl, seconds, "s", nbytes, None)
 
 
 def ratio_row(bench: str, case: str, impl: str, ratios: Sequence[float]) -> Row:
-    """One time over another, a pair a repetition."""
+    """Make a row of ratios, one for each repetition."""
     return _row(bench, case, impl, ratios, "x", 0, None)
 
 
@@ -98,7 +98,7 @@ def quantiles(values: Sequence[float]) -> tuple[float, float]:
 
 
 def append_rows(path: Path, rows: Sequence[Row], card: str | None = None) -> None:
-    """One JSON line a row, with the commit, the machine and, where it took part, its GPU."""
+    """Append one JSON line for each row, with the commit, the machine and, where it took part, its GPU."""
     path.parent.mkdir(parents=True, exist_ok=True)
     context = {"commit": commit(), "machine": machine(), "time": int(time.time())}
     if card is not None:
@@ -125,7 +125,7 @@ def machine() -> str:
 
 
 def print_table(rows: Sequence[Row], baseline: str) -> None:
-    """A block for each case, with each row's ratio to the row of ``baseline``."""
+    """Print a table for each case, with each row's ratio to the row of ``baseline``."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,8 +1,8 @@
-"""How the code is cut: lengths of functions and files, modules in a folder, frames of a fetch.
+"""Measures the code: lengths of functions and files, modules in a folder, frames of a fetch.
 
-``python -m benchmarks.measure_code [--json FILE]``, of the product's own folders. The lines of a
-function are those of its signature and body that aren't blank, docstring or comment alone; the
-frames are those between a fetch thread's first and the call of ``recv_into`` that fills host memory
+``python -m benchmarks.measure_code [--json FILE]`` reads the product's own folders. The lines of a
+function are those of its signature and body that aren't blank, a docstring or only a comment. The
+frames of a fetch are those between a fetch thread's first and the call of ``recv_into`` that fills host memory
 from a Redis.
 """
 

@@ -1,4 +1,4 @@
-"""Seconds by the GPU's clock, of work that it was given in advance."""
+"""Measures seconds by the GPU's clock, of work that was queued before it begins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of a tail: what one in a hundred has to wait."""
+"""Makes rows of the median and the 99th percentile."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def percentile_rows(bench: str, case: str, impl: str, seconds: Sequence[float]) -> Iterator[Row]:
-    """``case/p50`` and ``case/p99``: of ``seconds``, the values that so many don't exceed."""
+    """Yield the rows ``case/p50`` and ``case/p99``: the percentiles of ``seconds``."""
     cuts = quantiles(seconds, n=100, method="inclusive")  # never beyond what was measured
     for percent in (50, 99):
         spread = cuts[19], cuts[79]

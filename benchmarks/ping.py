@@ -1,4 +1,4 @@
-"""How long a server keeps others waiting: a PING every few milliseconds from another process."""
+"""Measures how long a server keeps others waiting, by a PING every few ms from another process."""
 
 from __future__ import annotations
 

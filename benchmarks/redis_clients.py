@@ -1,4 +1,4 @@
-"""Who moves values to and from a Redis server in ``bench_redis``."""
+"""Moves values to and from a Redis server with each client that ``bench_redis`` compares."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Client(Protocol):
-    """One connection's worth of GET and SET."""
+    """Gets and sets values on one connection."""
 
     def get(self, key: str, target: memoryview) -> object: ...
 
@@ -26,7 +26,7 @@ class Client(Protocol):
 
 
 class Ours:
-    """The store that vLLM's chunks go through: record, checksum, verification and all."""
+    """Uses the store of vLLM's chunks, with record, checksum and verification."""
 
     def __init__(self, url: str, value_bytes: int) -> None:
         chunk = ChunkFormat("opaque:bench", "uint8", (value_bytes,), 1, value_bytes)

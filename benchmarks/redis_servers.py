@@ -1,4 +1,4 @@
-"""The servers that ``bench_redis`` asks, each on a free port, in memory, with a password."""
+"""Starts the servers of ``bench_redis``, each on a free port, in memory, with a password."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAXMEMORY_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Server:
-    """One that runs on this machine."""
+    """Describes a server that runs on this machine."""
 
     name: str
     url: str
@@ -35,21 +35,21 @@ class Server:
 
 @contextmanager
 def valkey() -> Iterator[Server]:
-    """The embedded one."""
+    """Start the embedded Valkey."""
     with EmbeddedServer(MAXMEMORY_BYTES) as server:
         yield Server("valkey", server.url, server.pid)
 
 
 @contextmanager
 def redis7() -> Iterator[Server]:
-    """The operating system's ``redis-server``, on jemalloc where it is Debian's."""
+    """Start the operating system's ``redis-server``, which uses jemalloc on Debian."""
     with _redis() as (process, password):
         yield Server("redis7", process.address.url(password), process.pid)
 
 
 @contextmanager
 def redis7_tls() -> Iterator[Server]:
-    """The same over TLS, with a certificate of its own that the URL names."""
+    """Start the same over TLS, with a certificate of its own that the URL names."""
     with TemporaryDirectory(prefix="kvtransfer-") as directory:
         certificate, key = certify(Path(directory))
         port = _free_port()

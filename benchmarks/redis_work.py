@@ -1,4 +1,4 @@
-"""One repetition of what ``bench_redis`` measures, and what the server spent on it."""
+"""Runs one repetition of ``bench_redis``, and measures what the server spent on it."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class Values:
     target: memoryview
 
     def get(self, client: Client) -> None:
-        """Each once."""
+        """Get each value once."""
         for key in self.keys:
             client.get(key, self.target)
 
     def put(self, client: Client, forget: Callable[[], object]) -> None:
-        """Each once, after ``forget``: what is there already would not be put again."""
+        """Put each value once, after ``forget``: the store would not put an existing one again."""
         forget()
         for key in self.keys:
             client.put(key, self.payload)

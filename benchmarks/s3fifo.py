@@ -1,4 +1,7 @@
-"""S3-FIFO (Yang et al., "FIFO Queues Are All You Need for Cache Eviction", SOSP 2023) behind the index's interface, to compare with."""
+"""Evicts by S3-FIFO, behind the index's interface, to compare our policies with it.
+
+Yang et al., "FIFO Queues Are All You Need for Cache Eviction", SOSP 2023.
+"""
 
 from __future__ import annotations
 

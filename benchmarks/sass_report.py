@@ -1,8 +1,8 @@
-"""The machine code of the copy kernel for GPUs that needn't be there: access widths, registers.
+"""Reports the copy kernel's access widths and registers, from its machine code for several GPUs.
 
-``python -m benchmarks.sass_report [--json FILE]``. Needs Triton, which brings the assembler along,
-and no driver. The last row of the table is a control: compiled without the alignment that the
-launcher proves, the same kernel moves half as much at once.
+``python -m benchmarks.sass_report [--json FILE]``. It needs Triton, which includes the
+assembler, but neither a GPU nor a driver. The last row of the table is a control: compiled without
+the alignment that the launcher proves, the same kernel moves half as much at once.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Shape:
     heads_first: bool = False
 
     def constants(self) -> dict[str, object]:
-        """What the kernel is compiled for."""
+        """The compile-time arguments of the kernel."""
         if self.name.startswith("MLA"):
             cache = torch.empty(2, 1, self.block_tokens, self.dim, dtype=self.dtype)
             return PagedCopy(PagedCaches.content([cache], self.block_tokens).planes).constants
@@ -70,7 +70,7 @@ SHAPES = [
 
 @dataclass(frozen=True)
 class Code:
-    """What came out for one shape, direction and architecture."""
+    """Describes the code for one shape, direction and architecture."""
 
     shape: str
     direction: str
@@ -155,7 +155,7 @@ def report() -> list[Code]:
 
 
 def print_table(codes: list[Code]) -> None:
-    """A line a row, those of one shape together."""
+    """Print the rows, those of one shape together."""
     title = f"copy_blocks by Triton {triton.__version__}, {WARPS} warps"
     columns = (
         "sm",

@@ -1,4 +1,4 @@
-"""A stand-in for vLLM's scheduler and workers: it calls ours as vLLM does, and times each call."""
+"""Stands in for vLLM's scheduler and workers: calls ours as vLLM does, and times each call."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class EngineLoop:
         self._waiting.append(arrival)
 
     def step(self) -> None:
-        """One round of vLLM's loop."""
+        """Run one round of vLLM's loop."""
         scheduled = {a.request_id: 1 for a in self._running}
         for arrival in self._running:
             missing = len(arrival.all_token_ids) - arrival.computed_tokens

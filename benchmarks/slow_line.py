@@ -1,4 +1,4 @@
-"""A line to a server on this machine that is as slow as it is told to be."""
+"""Forwards a connection to a server on this machine, with a given rate and delay."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _UNDER_WAY = 1 << 10
 
 @dataclass(frozen=True)
 class Pace:
-    """What the line does to replies."""
+    """Limits how fast replies come through."""
 
     bytes_per_s: float | None = None
-    """Of all connections together; None: as fast as it goes."""
+    """Bytes a second of all connections together; None: unlimited."""
     delay_s: float = 0.0
-    """From one end to the other."""
+    """Seconds from one end to the other."""
 
 
 class SlowLine:

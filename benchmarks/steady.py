@@ -1,4 +1,4 @@
-"""A request that decodes steadily while others come, and the time between two of its tokens."""
+"""Measures the time between the tokens of a request that decodes while others come."""
 
 from __future__ import annotations
 

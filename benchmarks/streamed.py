@@ -1,4 +1,4 @@
-"""Answers over HTTP, token by token, each with the time it came."""
+"""Reads answers over HTTP token by token, and notes when each token came."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LONGEST_LINE_BYTES = 1 << 20
 
 @dataclass
 class Reply:
-    """What has come so far."""
+    """Holds what has come of an answer so far."""
 
     sent_s: float = field(default_factory=time.perf_counter)
     token_ids: list[int] = field(default_factory=list)
@@ -32,7 +32,7 @@ class Reply:
 
     @property
     def ttft_s(self) -> float:
-        """From sending to the first token."""
+        """Seconds from sending the request to its first token."""
         return self.token_s[0] - self.sent_s
 
     def add(self, choice: dict[str, Any]) -> None:
@@ -44,14 +44,14 @@ class Reply:
         self._news.set()
 
     async def reaches(self, tokens: int) -> None:
-        """Wait until it has so many."""
+        """Wait until the answer has at least ``tokens`` tokens."""
         while len(self.token_ids) < tokens:
             self._news.clear()
             await self._news.wait()
 
 
 def session() -> aiohttp.ClientSession:
-    """For any number of requests at once, however long they take."""
+    """Open a session for any number of requests at once, without a timeout."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),
         timeout=aiohttp.ClientTimeout(total=None),

@@ -1,4 +1,4 @@
-"""Real vLLM processes that answer the same prompt with its context in different places."""
+"""Starts vLLM processes that answer the same prompt with its context in different places."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``vllm serve`` as it is deployed, on a port of its own, with its counters."""
+"""Starts ``vllm serve`` as it is deployed, on a free port, and reads its counters."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LAST_LINES = 100  # the root cause comes first, and vLLM's processes tell it in
 
 @dataclass(frozen=True)
 class Settings:
-    """What a server is made of; what isn't here is vLLM's default."""
+    """Says how a server is started; the rest is vLLM's default."""
 
     model: Path
     kv_cache_bytes: int
@@ -77,7 +77,7 @@ class Command(Protocol):
 
 
 class VllmServe:
-    """A server that is coming up, from construction to ``close``.
+    """Owns a server that starts at construction and ends at ``close``.
 
     Raises:
         EngineError: it doesn't come up, or doesn't end when told to.
@@ -107,7 +107,7 @@ class VllmServe:
             time.sleep(0.5)
 
     def metrics(self) -> str:
-        """All that it counts, in Prometheus' words."""
+        """Return all its counters, in Prometheus' text format."""
         with urlopen(f"{self.url}/metrics", timeout=60) as reply:
             return reply.read().decode()
 
@@ -168,7 +168,7 @@ class VllmServe:
 
 
 def free_port() -> int:
-    """One on loopback that nobody listens on."""
+    """Find a port on loopback that no process listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""A made load, to see whether a policy is tuned to one trace: chats and questions on documents."""
+"""Makes a load of chats and questions on documents, to see if a policy is tuned to one trace."""
 
 from __future__ import annotations
 

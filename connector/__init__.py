@@ -1,7 +1,7 @@
-"""Connectors of engines to kvtransfer: one folder for each engine.
+"""Connects engines to kvtransfer; each engine has a folder of its own.
 
-The class that vLLM loads is here under the name that users write. The engine itself is imported
-when the class is asked for, not before.
+vLLM loads its connector class from here, under the name that users write. The engine is imported
+only when that class is asked for.
 """
 
 from __future__ import annotations

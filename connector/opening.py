@@ -1,4 +1,4 @@
-"""What an operator reads at start: what runs here, and what its server should be told."""
+"""Logs at start what this engine caches and where, and what to change in its Redis server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ _LOG = logging.getLogger("kvtransfer")
 
 
 def tell_opening(config: TransferConfig, chunk: ChunkFormat, ranks: int) -> None:
-    """Log it, from a thread of its own where a server is asked: nothing waits for its answer."""
+    """Log the chunk's size, the tiers and, if there is a Redis server, what it says of itself.
+
+    A thread of its own asks the server, so the engine's start doesn't wait for the answer.
+    """
     said = "; ".join([_chunks(config, chunk, ranks), *_tiers(config)])
     url = config.remote_url
     if url is None or not scheme_of(url).is_redis_server:
@@ -76,7 +79,7 @@ def _tell_with_server(said: str, config: TransferConfig, url: str) -> None:
 
 
 def warnings(server: Server) -> Iterator[str]:
-    """What its operator should change."""
+    """Yield a sentence for each thing that the operator of ``server`` should change."""
     if server.info.get("maxmemory_policy") == "noeviction":
         yield (
             "maxmemory-policy is noeviction, so a full server takes no chunk any more; set "
@@ -84,6 +87,6 @@ def warnings(server: Server) -> Iterator[str]:
         )
     if not server.has_password and not server.shown.startswith("unix://"):
         yield (
-            "it asks for no password: whoever reaches it reads and changes what is cached; set "
+            "it asks for no password: anyone who reaches it can read and change what is cached; set "
             "requirepass, or users, and write redis://:PASSWORD@..."
         )

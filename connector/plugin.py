@@ -1,4 +1,4 @@
-"""The entry point ``vllm.general_plugins``, under the path that installed metadata names."""
+"""Gives the entry point ``vllm.general_plugins`` the path that installed metadata names."""
 
 from kvtransfer.connector.vllm.plugin import register
 

@@ -13,10 +13,10 @@ Job = TypeVar("Job", Load, Save, Put)
 
 
 class Refusals:
-    """What was refused, until it is reported.
+    """Refuses jobs and keeps what it refused until that is reported.
 
-    A slot that a refused job would have filled holds some other chunk's bytes. Jobs that take
-    them for its chunk may be planned before the refusal is known, and are refused, too.
+    A slot that a refused job would have filled still holds another chunk's bytes. The scheduler may
+    plan jobs that read this slot before it learns of the refusal, so they are refused, too.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Refusals:
         self._void_slots: set[int] = set()
 
     def accept(self, jobs: Iterable[Job], is_wrong: Callable[[int], bool]) -> tuple[Job, ...]:
-        """The ``jobs`` that may be done, in their order; ``is_wrong`` judges a job by its number."""
+        """Return the ``jobs`` that may be done, in order; ``is_wrong`` judges a job by its number."""
         accepted = []
         for job in jobs:
             fills = _fills(job)
@@ -39,7 +39,7 @@ class Refusals:
         return tuple(accepted)
 
     def take(self) -> Report:
-        """What was refused since the last call, for the worker's report."""
+        """Return what was refused since the last call, to add to the worker's report."""
         taken, self._report = self._report, Report()
         return taken
 
@@ -55,5 +55,5 @@ class Refusals:
 
 
 def _fills(job: Load | Save | Put) -> bool:
-    """Whether it brings the bytes of its chunk into its slot."""
+    """Say whether ``job`` brings the bytes of its chunk into its slot."""
     return job.fetch if isinstance(job, Load) else isinstance(job, Save)

@@ -1,4 +1,4 @@
-"""What a person wants to know of all that was counted, in a few phrases."""
+"""Sums metrics up in a few phrases for the log: what was restored, saved and lost."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _LOST = {
 
 
 class Totals:
-    """Sums of what was counted since the engine began."""
+    """Sums what was counted since the engine started; as text it is those phrases."""
 
     def __init__(self) -> None:
         self._sums: Counter[str] = Counter()
 
     def add(self, amounts: Mapping[str, Any]) -> None:
-        """Amounts by metric, lists of durations among them."""
+        """Add ``amounts`` by metric; a duration has a list of seconds."""
         self._sums.update(sums(amounts))
 
     def __str__(self) -> str:
@@ -34,7 +34,7 @@ class Totals:
 
 
 def sums(amounts: Mapping[str, Any]) -> dict[str, float]:
-    """One number for each counter and duration."""
+    """Return one number for each counter and duration; gauges are left out."""
     return {
         name: sum(amount) if isinstance(amount, list) else amount
         for name, amount in amounts.items()
@@ -43,7 +43,7 @@ def sums(amounts: Mapping[str, Any]) -> dict[str, float]:
 
 
 def phrases(amounts: Mapping[str, float]) -> dict[str, str]:
-    """What was restored, from where and how fast; what was saved; what was lost."""
+    """Say what was restored, from where and how fast, what was saved and what was lost."""
     said = {"restored": _restored(amounts), "saved": f"{amounts.get('saved_tokens', 0):.0f} tokens"}
     lost = {words: int(amounts[name]) for name, words in _LOST.items() if amounts.get(name)}
     if lost:
@@ -62,7 +62,7 @@ def _restored(amounts: Mapping[str, float]) -> str:
 
 
 def _store(amounts: Mapping[str, float]) -> str:
-    """Which one; shares, for tokens are counted by each rank, and prefetched ones too."""
+    """Name the store, or the disk's share: each rank counts fetches, so absolute numbers mislead."""
     disk, remote = amounts.get("disk_fetched_tokens", 0), amounts.get("remote_fetched_tokens", 0)
     if disk and remote:
         return f"disk and store, {disk / (disk + remote):.0%} of it from disk"

@@ -1,1 +1,1 @@
-"""The main job on real input: ``python -m demo.run``, or ``make demo``."""
+"""Shows that one vLLM restores what another one has computed, on a real model and real text."""

@@ -1,8 +1,8 @@
-"""One vLLM in a process of its own: ``python demo/engine.py FD``, spoken to in lines of JSON.
+"""Runs one vLLM in a process of its own, which answers jobs: ``python demo/engine.py FD``.
 
-Standard input carries a :class:`Setup`, then one :class:`Job` a line until it ends; file
-descriptor ``FD`` carries ``{}`` once the engine is up, then one :class:`Answer` a job. Standard
-output and error are left to vLLM, which writes much on both.
+It reads lines of JSON from standard input: a :class:`Setup`, then one :class:`Job` a line. It writes
+lines of JSON to the file descriptor ``FD``: ``{}`` once the engine is up, then one :class:`Answer`
+for each job. Standard output and error are vLLM's log.
 """
 
 from __future__ import annotations
@@ -24,48 +24,48 @@ FETCHED_BYTES = "kvtransfer:fetched_bytes_total"
 
 @dataclass(frozen=True)
 class Setup:
-    """What the engine is made of."""
+    """Says how the engine is made."""
 
     model: str
     transfer: dict[str, Any] | None = None
-    """The ``kv_transfer_config``; None is plain vLLM."""
+    """The ``kv_transfer_config``; None starts vLLM without a connector."""
     block_tokens: int = 32
-    """The least that vLLM's CPU attention takes, so a hit recomputes least."""
+    """Tokens in a block; 32 is the least that vLLM's CPU attention takes, so a hit recomputes least."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A prompt to answer greedily."""
+    """Asks for the greedy answer to a prompt."""
 
     prompt_ids: list[int]
     answer_tokens: int
-    """The most; fewer where the model ends its answer."""
+    """The most tokens of the answer; the model may end it sooner."""
     forget_local: bool = False
-    """Empty vLLM's own prefix cache before."""
+    """Whether vLLM's own prefix cache is emptied first."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back, how soon, and where the prompt's KV cache came from."""
+    """Says what the model answered, how soon, and where the prompt's KV came from."""
 
     token_ids: list[int]
     ttft_s: float
     prompt_tokens: int
     restored_tokens: int
-    """Brought by the connector."""
+    """Prompt tokens whose KV the connector loaded."""
     local_tokens: int
-    """Found in vLLM's own prefix cache."""
+    """Prompt tokens that vLLM found in its own prefix cache."""
     fetched_bytes: int
-    """Sent by the store."""
+    """Bytes that came from the store."""
 
     @property
     def computed_tokens(self) -> int:
-        """Of the prompt."""
+        """Prompt tokens that the model computed."""
         return self.prompt_tokens - self.restored_tokens - self.local_tokens
 
 
 def kvtransfer_config() -> dict[str, Any]:
-    """What a user gives as ``--kv-transfer-config``.
+    """Return what a user gives as ``--kv-transfer-config``.
 
     The URL is not here but in ``KVTRANSFER_REMOTE_URL``: it holds a password, and vLLM logs this.
     """
@@ -91,7 +91,7 @@ def main() -> None:
 
 
 def start(setup: Setup) -> LLM:
-    """The engine, warmed up by a request too short to be cached."""
+    """Start the engine and warm it up with a request that is too short to be cached."""
     from vllm import LLM
 
     llm = LLM(
@@ -110,7 +110,7 @@ def start(setup: Setup) -> LLM:
 
 
 def serve(llm: LLM, jobs: Iterable[str], replies: TextIO) -> None:
-    """Answer each line of ``jobs`` in turn."""
+    """Answer the lines of ``jobs``, one by one."""
     for line in jobs:
         send(replies, asdict(answer(llm, Job(**json.loads(line)))))
 
@@ -136,7 +136,7 @@ def answer(llm: LLM, job: Job) -> Answer:
 
 
 def counted(name: str) -> int:
-    """The sum of a counter that vLLM or its connector keeps for Prometheus, since the start."""
+    """Return a counter that vLLM or its connector keeps for Prometheus, summed over its labels."""
     from prometheus_client import REGISTRY
 
     samples = (sample for family in REGISTRY.collect() for sample in family.samples)

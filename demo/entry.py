@@ -1,4 +1,4 @@
-"""One of the entries that the first vLLM left in Redis, as anybody's client shows it."""
+"""Reads one of the chunks that the first vLLM left in Redis, with a plain Redis client."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ _PAYLOAD = "_bytes"
 
 @dataclass(frozen=True)
 class Entry:
-    """A chunk: a hash under the base key, its bytes under the base key + ``_bytes``."""
+    """A chunk in Redis: a hash under the base key, and its bytes under the base key + ``_bytes``."""
 
     key: str
     fields: dict[str, str]
     payload_bytes: int
     entries: int
-    """In the whole database."""
+    """How many chunks the database holds."""
 
 
 def read_entry(url: str) -> Entry | None:
-    """The first by name; None where there is none."""
+    """Return the first chunk by name; None if there is none."""
     with Redis.from_url(url, decode_responses=True) as client:
         payload_keys = sorted(client.scan_iter(match=f"*{_PAYLOAD}"))
         if not payload_keys:

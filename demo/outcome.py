@@ -1,4 +1,4 @@
-"""What the demo has found: one question about the same text, answered three ways."""
+"""Compares the answers to one question that were made in three ways, and finds problems."""
 
 from __future__ import annotations
 
@@ -12,48 +12,48 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """The answers to one prompt."""
+    """Holds the three answers to one prompt."""
 
     cold: Answer
-    """By a vLLM without kvtransfer, which had nothing cached."""
+    """From a vLLM without kvtransfer that had nothing cached."""
     restored: Answer
-    """By a vLLM that had never seen the text, and found its KV cache in Redis."""
+    """From a vLLM that had never seen the text and loaded its KV from Redis."""
     local_hit: Answer
-    """By the same vLLM, asked again: its own prefix cache serves."""
+    """From the same vLLM, asked again, with the KV in its own prefix cache."""
 
     @property
     def is_identical(self) -> bool:
-        """Whether all three are the same, token by token."""
+        """Whether the three answers are the same, token by token."""
         return self.cold.token_ids == self.restored.token_ids == self.local_hit.token_ids
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """All runs; at least one."""
+    """Holds all runs, at least one."""
 
     context_tokens: int
-    """Whole chunks at the start of each prompt, known before the question is asked."""
+    """Tokens at the start of each prompt, in whole chunks, that the second vLLM must restore."""
     runs: tuple[Run, ...]
 
     def answers(self, way: str) -> list[Answer]:
-        """Those of one way: ``cold``, ``restored`` or ``local_hit``."""
+        """Return the answers of one way: ``cold``, ``restored`` or ``local_hit``."""
         return [getattr(run, way) for run in self.runs]
 
     def ttft_s(self, way: str) -> float:
-        """The median."""
+        """Return the median time to first token of one way."""
         return median(answer.ttft_s for answer in self.answers(way))
 
     @property
     def prompt_tokens(self) -> int:
-        """Of each prompt: the context, then the question."""
+        """Tokens of each prompt, context and question."""
         return self.runs[0].cold.prompt_tokens
 
     def problems(self) -> list[str]:
-        """What should not be, a sentence each; empty when all is well."""
+        """Return a sentence for each thing that went wrong; empty if all is well."""
         return [problem for i, run in enumerate(self.runs, 1) for problem in self._problems(i, run)]
 
     def to_json(self) -> dict[str, object]:
-        """The figures, medians over the runs."""
+        """Return the figures, medians over the runs, as plain JSON."""
         restored = self.answers("restored")
         return {
             "identical": all(run.is_identical for run in self.runs),
@@ -82,7 +82,7 @@ class Outcome:
 
 
 def _first_difference(run: Run) -> int:
-    """Counted from 1."""
+    """Return the first token in which the answers differ, counted from 1."""
     ways = (run.cold.token_ids, run.restored.token_ids, run.local_hit.token_ids)
     same = 0
     for tokens in zip(*ways, strict=False):

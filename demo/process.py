@@ -1,4 +1,4 @@
-"""The near end of :mod:`demo.engine`: a vLLM process to ask questions."""
+"""Starts a vLLM process that runs :mod:`demo.engine`, and asks it questions."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 _LAST_LINES = 30
-_LAST_WORDS_S = 10.0  # an ending process hangs up first and writes its reason then
+_LAST_WORDS_S = 10.0  # a process that fails closes its end first and logs the reason afterwards
 
 
 class EngineError(Exception):
-    """The process ended before it answered; the message holds the end of its log."""
+    """A vLLM process ended before it answered; the message holds the end of its log."""
 
 
 class EngineProcess:
-    """A vLLM process with empty caches, coming up from construction on, ended by ``close``.
+    """Owns a vLLM process with empty caches, from construction until ``close`` or ``kill``.
 
     Args:
-        setup: what it is made of.
-        log: where vLLM's own words go.
-        environment: variables beside this process's own.
+        setup: how the engine is made.
+        log: the file that gets vLLM's log.
+        environment: variables to add to those of this process.
     """
 
     def __init__(self, setup: Setup, log: Path, environment: Mapping[str, str]) -> None:
@@ -68,17 +68,17 @@ class EngineProcess:
         self._send(asdict(setup))
 
     def wait_until_up(self) -> None:
-        """Wait until it takes questions; again is harmless.
+        """Wait until the process takes questions; may be called again.
 
         Raises:
-            EngineError: it ended instead.
+            EngineError: the process ended instead.
         """
         if not self._is_up:
             self._receive()
             self._is_up = True
 
     def answer(self, job: Job) -> Answer:
-        """Run ``job`` and wait for it.
+        """Run ``job`` and wait for its answer.
 
         Raises:
             EngineError: the process ended instead.
@@ -88,23 +88,23 @@ class EngineProcess:
         return Answer(**self._receive())
 
     def hang_up(self) -> None:
-        """Ask no more: it flushes and ends by itself; again is harmless."""
+        """Ask no more, so that the process flushes and ends by itself; may be called again."""
         assert self._child.stdin is not None
         with suppress(BrokenPipeError):  # it ended with a line unread
             self._child.stdin.close()
 
     def close(self) -> None:
-        """Wait until it has flushed and ended; again is harmless.
+        """Wait until the process has flushed and ended; may be called again.
 
         Raises:
-            EngineError: it ended badly.
+            EngineError: the process ended with an error.
         """
         self._end()
         if self._child.returncode != 0:
             raise EngineError(self._last_words())
 
     def kill(self) -> None:
-        """End it now; again is harmless."""
+        """Kill the process now; may be called again."""
         self._kill_group()
         self._end()
 

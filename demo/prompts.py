@@ -1,4 +1,4 @@
-"""What the model is asked: a long text first, then a question, in the model's own chat format."""
+"""Makes prompts of a long text and a question, in the model's own chat format."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 FIRST_QUESTION = "Which words of this text matter most?"
 SECOND_QUESTION = "What is this text about? Answer in one sentence."
 
-_PLACE = "\ue000"  # a private character: in no text, so the template can be cut where it stands
+_PLACE = "\ue000"  # a private character that is in no text: we cut the rendered template there
 
 
 class Chat:
-    """The tokenizer and chat template of the model in ``folder``.
+    """Encodes prompts with the tokenizer and chat template of the model in ``folder``.
 
-    A prompt is a context + a question, both token ids. They are encoded apart, so that every
-    question about a context begins with the very same ids.
+    A prompt is a context and a question, both token ids. They are encoded apart, so that all
+    prompts about a context begin with the very same ids.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -37,7 +37,7 @@ class Chat:
         self._head, self._tail = whole.split(_PLACE)
 
     def contexts(self, text: Text, tokens: int, count: int) -> list[list[int]]:
-        """``count`` contexts of ``tokens`` ids, the template's head included, no text in two.
+        """Return ``count`` contexts of ``tokens`` ids, with the template's head and different text each.
 
         Raises:
             ValueError: the text is too short.
@@ -47,11 +47,11 @@ class Chat:
         return [head + body for body in bodies]
 
     def question(self, words: str) -> list[int]:
-        """The ids that ask ``words`` about the context before them."""
+        """Return the ids that ask ``words`` about the context before them."""
         return self._encode(f"\n\n{words}{self._tail}")
 
     def words(self, token_ids: list[int]) -> str:
-        """An answer as a person reads it."""
+        """Return an answer as text."""
         answer: str = self._tokenizer.decode(token_ids, skip_special_tokens=True)
         return answer.strip()
 

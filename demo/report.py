@@ -1,4 +1,4 @@
-"""What a person sees: a line for each stage, while it runs and when it has ended; then figures."""
+"""Prints the demo: a line for each stage as it runs and ends, then the figures."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ _LABEL_COLUMNS = 58
 
 
 class Screen:
-    """Prints to ``console``; where that is no terminal, nothing moves and nothing is coloured."""
+    """Prints to ``console``, without spinner and colour if that is no terminal."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     @contextmanager
     def stage(self, label: str) -> Iterator[Callable[[str], None]]:
-        """Show that ``label`` is under way, with the details it is called with; then for how long."""
+        """Show that ``label`` is under way, then how long it took; the caller may add details."""
         began_s = time.monotonic()
         with self._spinner() as progress:
             task = progress.add_task(label, total=None)
@@ -57,16 +57,16 @@ class Screen:
         self._say(f"  ok  {label:<{_LABEL_COLUMNS}} {time.monotonic() - began_s:4.0f}s")
 
     def figures(self, outcome: Outcome) -> None:
-        """The table: time to first token three ways."""
+        """Print the table of times to first token."""
         self._console.print("", ttft_table(outcome), sep="\n")
 
     def exchange(self, title: str, question: str, answer: str) -> None:
-        """One question, and what the model said."""
+        """Print one question and the model's answer."""
         self._say(f"\nAsked about a passage of {title}: {question}")
         self._say(f"“{answer}”", style="italic")
 
     def entry(self, entry: Entry) -> None:
-        """One entry of Redis, in the words of its own client."""
+        """Print one chunk in Redis as the commands and replies of its own client."""
         self._say(f"\nOne of the {entry.entries} chunks in Redis:")
         self._command(f"HGETALL {entry.key}")
         widest = max(map(len, entry.fields), default=0)
@@ -76,7 +76,7 @@ class Screen:
         self._say(f"  {entry.payload_bytes}")
 
     def verdict(self, outcome: Outcome) -> int:
-        """Say whether all is well; returns the exit status."""
+        """Print whether all is well; return the exit status."""
         problems = outcome.problems()
         for problem in problems:
             self._say(problem, style="bold red")
@@ -88,7 +88,7 @@ class Screen:
         self._console.print(Text(line, style=style))
 
     def _command(self, words: str) -> None:
-        # To be copied whole, so the terminal wraps it and not we.
+        # The user may copy the command, so the terminal wraps it, not we.
         self._console.print(Text(f"> {words}", style="bold"), soft_wrap=True)
 
     def _spinner(self) -> Progress:
@@ -103,7 +103,7 @@ class Screen:
 
 
 def ttft_table(outcome: Outcome) -> Table:
-    """A row for each way: the median, from the least to the most, and what it took."""
+    """Make a row for each way: its median time, the range, and what was reused and computed."""
     table = Table(
         title=f"Time to first token (TTFT) of {outcome.prompt_tokens:,} prompt tokens",
         caption="\n".join(f"{name}: {meaning}" for name, meaning in WAYS.values()),

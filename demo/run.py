@@ -1,15 +1,15 @@
-"""The main job on real input: a context computed once, restored by another vLLM process.
+"""Shows a context that one vLLM process computes and another one restores from Redis.
 
 ``python -m demo.run [--json FILE] [--runs N]``, or ``make demo``. Three vLLM processes on the same
 model, and a Redis-compatible server of our own:
 
-- one without kvtransfer answers a question about each text: what is right, and what it costs;
-- one with kvtransfer answers *another* question about each text, so that its cache goes to Redis;
+- one without kvtransfer answers a question about each text, for the right answer and its cost;
+- one with kvtransfer answers *another* question about each text, which puts the text's KV into Redis;
 - a new one with kvtransfer answers the first one's questions: it restores the texts and computes
-  the questions only. Asked again, vLLM's own prefix cache serves: the least possible.
+  only the questions. Asked again, it finds all in vLLM's own prefix cache, which nothing can beat.
 
-The exit status is 0 when all texts were restored and all answers agree token by token, 1 when not,
-2 when it could not be tried.
+The exit status is 0 if all texts were restored and all answers agree token by token, 1 if not, and
+2 if the demo could not run.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 CONTEXT_TOKENS = 2048
-"""Whole chunks of 256 tokens, of the chat template's head and the text together."""
+"""Tokens of the chat template's head and the text together: whole chunks of 256 tokens."""
 
-_BYTES_PER_RUN = 256 << 20  # 94 MB of payload, and room to spare
+_BYTES_PER_RUN = 256 << 20  # 94 MB of payload, with room to spare
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo and print it; returns the exit status."""
+    """Run the demo and print it; return the exit status."""
     options = _options(arguments)
     screen = Screen(Console())
     try:
@@ -61,13 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def demonstrate(screen: Screen, runs: int, context_tokens: int) -> Outcome:
-    """Ask about ``runs`` texts and show what came of it; nothing that it starts is left.
+    """Ask about ``runs`` texts and print the results; all processes have ended on return.
 
     Raises:
-        EngineError: a vLLM ended.
-        FileNotFoundError: model or text is not installed.
-        KVTransferError: the server is not installed, or does not start.
-        ValueError: there is not so much text.
+        EngineError: a vLLM process ended early.
+        FileNotFoundError: the model or the text is not installed.
+        KVTransferError: the Redis server is not installed, or doesn't start.
+        ValueError: the text is too short for ``runs`` contexts.
     """
     with screen.stage("SmolLM2-135M-Instruct, converted once"):
         folder, text = model_folder(), real_text()

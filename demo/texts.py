@@ -1,4 +1,4 @@
-"""Real text to read: a book or a manual that is already on the machine, so nothing is downloaded."""
+"""Finds a long real text, a book or a manual, that is already installed on this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
-# A token of English has four or five characters; this many are surely enough for the next one.
+# A token of English has four or five characters; at this many per token no window is too short.
 _MOST_CHARACTERS = 12
 
 
@@ -26,7 +26,7 @@ class Text:
 
 
 def real_text() -> Text:
-    """Newton's Opticks, or else the Python language reference; the title says which.
+    """Return Newton's Opticks, or else the Python language reference; the title says which.
 
     Raises:
         FileNotFoundError: neither is installed.
@@ -41,7 +41,7 @@ def real_text() -> Text:
 
 
 def opticks() -> Text | None:
-    """Newton's Opticks, 135,000 tokens, a test file in a package that vLLM pulls in."""
+    """Return Newton's Opticks, 135,000 tokens: a test file in a package that vLLM needs."""
     spec = importlib.util.find_spec("tvm_ffi")
     if spec is None or spec.origin is None:
         return None
@@ -55,7 +55,7 @@ def opticks() -> Text | None:
 
 
 def language_reference() -> Text | None:
-    """The Python language reference, 113,000 tokens, in the standard library."""
+    """Return the Python language reference, 113,000 tokens, from the standard library."""
     if importlib.util.find_spec("pydoc_data") is None:
         return None
     topics: dict[str, str] = importlib.import_module("pydoc_data.topics").topics
@@ -64,17 +64,17 @@ def language_reference() -> Text | None:
 
 
 def unwrap(text: str) -> str:
-    """``text`` with each paragraph on one line; blank lines stay, as many as there are."""
+    """Put each paragraph of ``text`` on one line, and keep the blank lines between them."""
     parts = re.split(r"(\n(?:[ \t]*\n)+)", text)  # paragraph, blank lines, paragraph, ...
     parts[::2] = [" ".join(paragraph.split()) for paragraph in parts[::2]]
     return "".join(parts)
 
 
 def passages(tokenizer: Tokenizer, text: Text, tokens: int, count: int) -> list[list[int]]:
-    """``count`` passages of ``tokens`` token ids each, without overlap, each from a paragraph's start.
+    """Return ``count`` passages of ``tokens`` token ids each, which begin with a paragraph.
 
     Raises:
-        ValueError: the text ends before.
+        ValueError: the text is too short.
     """
     found: list[list[int]] = []
     start = 0

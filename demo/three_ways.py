@@ -1,4 +1,4 @@
-"""The same questions to three vLLM processes: without kvtransfer, and on both ends of Redis."""
+"""Asks three vLLM processes the same questions: one without kvtransfer, two that share a Redis."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _ANSWER_TOKENS = 48
 
 @dataclass(frozen=True)
 class Engines:
-    """How the processes are started: on which model, with their logs where, and which Redis."""
+    """Starts the processes, on one model, with logs in one folder and one Redis."""
 
     model: Path
     logs: Path
     redis_url: str
 
     def plain(self) -> EngineProcess:
-        """Without kvtransfer."""
+        """Start vLLM without kvtransfer."""
         return EngineProcess(Setup(str(self.model)), self.logs / "plain.log", {})
 
     def with_kvtransfer(self, name: str) -> EngineProcess:
-        """With it, and with nothing cached but what Redis holds."""
+        """Start vLLM with kvtransfer; nothing is cached but what Redis holds."""
         setup = Setup(str(self.model), kvtransfer_config())
         environment = {"KVTRANSFER_REMOTE_URL": self.redis_url}
         return EngineProcess(setup, self.logs / f"{name}.log", environment)
@@ -44,10 +44,10 @@ class Engines:
 def ask_three_ways(
     screen: Screen, engines: Engines, chat: Chat, contexts: Sequence[list[int]]
 ) -> tuple[Run, ...]:
-    """A run for each context; whatever is timed has the machine to itself.
+    """Ask about each context; a process that is timed has the machine to itself.
 
     Raises:
-        EngineError: a vLLM ended.
+        EngineError: a vLLM process ended early.
     """
     jobs = _jobs(chat, contexts, SECOND_QUESTION, _ANSWER_TOKENS)
     with ExitStack() as running:
@@ -56,7 +56,7 @@ def ask_three_ways(
         _await(screen, "two vLLM processes start, one of them with kvtransfer", plain, first)
         cold = _ask(screen, "vLLM alone reads each text and answers", plain, jobs)
         plain.hang_up()
-        # Nothing is timed now, so the next one may start meanwhile.
+        # Nothing is timed now, so the second process may start meanwhile.
         second = running.enter_context(engines.with_kvtransfer("second"))
         others = _jobs(chat, contexts, FIRST_QUESTION, 1)
         _ask(screen, "vLLM with kvtransfer reads them for another question", first, others)

@@ -28,6 +28,10 @@ Written by `make docs` from the docstrings; edit those. Names that are not on th
 may change with any version. [design.md](design.md#words) explains the words."""
 
 
+# A "Returns" section is one description, not a list with one item for each of its lines.
+_DOCSTRINGS = {"returns_multiple_items": False, "returns_named_value": False}
+
+
 @dataclass(frozen=True)
 class Part:
     """A section of the page."""
@@ -48,6 +52,7 @@ PARTS = (
             "kvtransfer.PagedCaches",
             "kvtransfer.chunks.layout.ChunkFormat",
             "kvtransfer.chunk_keys",
+            "kvtransfer.chunks.keys.namespace",
         ),
     ),
     Part(
@@ -66,7 +71,6 @@ PARTS = (
             "kvtransfer.kernels.reference.gather_blocks",
             "kvtransfer.kernels.reference.scatter_blocks",
             "kvtransfer.kernels.paged_copy.PagedCopy",
-            "kvtransfer.kernels.paged_copy.BlockRun",
             "kvtransfer.kernels.host_copy.HostCopy",
         ),
     ),
@@ -80,7 +84,9 @@ PARTS = (
 
 def page() -> str:
     """The text of the page."""
-    package = griffe.load("kvtransfer", search_paths=[ROOT], docstring_parser="google")
+    package = griffe.load(
+        "kvtransfer", search_paths=[ROOT], docstring_parser="google", docstring_options=_DOCSTRINGS
+    )
     assert isinstance(package, griffe.Module)
     found = {part: list(_members(package, part)) for part in PARTS}
     known = {member.name for members in found.values() for member, _ in members}

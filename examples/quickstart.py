@@ -1,4 +1,4 @@
-"""kvtransfer on your own tensors, without vLLM: compute once, restore elsewhere, compare.
+"""Uses kvtransfer on your own tensors, without vLLM: saves blocks, restores and compares them.
 
 ``python examples/quickstart.py`` keeps the chunks in a folder of its own; with a URL, as in
 ``python examples/quickstart.py redis://localhost:6379``, they go there.
@@ -15,7 +15,7 @@ LAYERS, BLOCKS, BLOCK_TOKENS, HEADS, DIM = 4, 64, 16, 2, 64
 
 
 def engine(url: str) -> tuple[list[torch.Tensor], KVTransfer]:
-    """An engine's paged caches, one [blocks, heads, tokens, keys + values] a layer, with a cache."""
+    """Make an engine's paged caches, [blocks, heads, tokens, 2 * dim] a layer, and a KVTransfer."""
     layers = [torch.randn(BLOCKS, HEADS, BLOCK_TOKENS, 2 * DIM) for _ in range(LAYERS)]
     caches = PagedCaches.split(layers, chunk_tokens=256)
     config = TransferConfig.of(remote_url=url, max_local_cpu_size=0.1)

@@ -11,10 +11,13 @@ if TYPE_CHECKING:
 
 
 class BlockCopy(Protocol):
-    """Copies between one set of planes and chunks, as :mod:`.reference` defines it."""
+    """Copies between one set of planes and any number of chunks.
+
+    A chunk is ``[planes, tokens, heads, dim]``, contiguous, of the planes' dtype.
+    """
 
     planes: Sequence[Tensor]
-    """``[blocks, block_tokens, heads, dim]`` each; borrowed, they must outlive the copy."""
+    """``[blocks, block_tokens, heads, dim]`` each; they stay the caller's and must outlive this."""
 
     def gather_blocks(self, block_ids: Sequence[int], chunk: Tensor, first_token: int = 0) -> None:
         """See :func:`.reference.gather_blocks`."""

@@ -26,10 +26,11 @@ _WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class HostCopy:
-    """Copies between ``planes``, which it keeps alive, and chunks; the copy is over on return.
+    """Copies between planes and chunks in host memory; when a call returns, its copy is over.
 
     Args:
-        planes: ``[blocks, block_tokens, heads, dim]`` each, any strides, all alike.
+        planes: ``[blocks, block_tokens, heads, dim]`` each, any strides, all alike. They stay the
+            caller's; the object keeps them alive.
 
     Raises:
         ValueError: they are not alike.

@@ -97,17 +97,21 @@ def copy_blocks(
 
 
 class PagedCopy:
-    """Copies between ``planes``, which must outlive it, and chunks, on the current stream.
+    """Copies between planes on a GPU and chunks with one Triton kernel, on the current stream.
 
-    A call launches its copy and returns. Blocks and chunk belong to the copy until the stream has
-    passed it. Each direction is for one thread at a time. A chunk may lie in device memory or in
-    pinned host memory.
+    A call launches its copy and returns. Until the stream has passed the copy, a gather's blocks
+    and a scatter's chunk must not be written, and what it fills must be neither read nor written.
+    Only one thread at a time may call each of the two methods. A chunk may lie in device memory or
+    in pinned host memory.
 
     Args:
         planes: ``[blocks, block_tokens, heads, dim]`` each, with equal shapes, dtypes and strides;
-            the elements of a head are contiguous.
+            the elements of a head are contiguous. They stay the caller's and must outlive the copy.
         programs: how many programs the kernel runs, each on a multiprocessor.
         tile_words: how many words a program copies at once; a power of two.
+
+    Raises:
+        ValueError: the planes are not alike, or no kernel can read their strides.
     """
 
     def __init__(

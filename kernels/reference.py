@@ -26,7 +26,7 @@ def gather_blocks(
         first_token: the token of the chunk with which the first block begins.
 
     Raises:
-        ValueError: the arguments don't fit each other.
+        ValueError: the arguments don't fit each other; the message names them and their values.
     """
     for token, block in _pairs(planes, block_ids, chunk, first_token):
         for rows, plane in zip(chunk, planes, strict=True):
@@ -36,7 +36,11 @@ def gather_blocks(
 def scatter_blocks(
     chunk: Tensor, planes: Sequence[Tensor], block_ids: Sequence[int], first_token: int = 0
 ) -> None:
-    """Copy ``chunk`` into whole blocks, each named once; the inverse of ``gather_blocks``."""
+    """Copy ``chunk`` into whole blocks, each named once; the inverse of ``gather_blocks``.
+
+    Arguments and errors are those of ``gather_blocks``. A block that is named twice is a
+    ``ValueError``, too.
+    """
     check_distinct(block_ids)
     for token, block in _pairs(planes, block_ids, chunk, first_token):
         for rows, plane in zip(chunk, planes, strict=True):

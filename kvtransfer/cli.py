@@ -1,4 +1,4 @@
-"""The command ``kvtransfer`` and its subcommands."""
+"""Runs the command ``kvtransfer`` and its subcommands."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
-"""The exceptions that this package raises on purpose."""
+"""Defines the exceptions that this package raises on purpose."""
 
 from kvtransfer.printable import printable
 
 
 class KVTransferError(Exception):
-    """Base class of them all."""
+    """Base class of the exceptions that this package raises on purpose."""
 
 
 class ConfigError(KVTransferError, ValueError):
-    """A setting, URL or model that is not supported; the message names it and the fix."""
+    """A setting, URL, model or tensor is not supported; the message names it and the fix."""
 
 
 class StoreError(KVTransferError):

@@ -1,4 +1,4 @@
-"""The handle that a caller gets for chunks on their way."""
+"""Gives a caller a handle for chunks that are on their way."""
 
 from __future__ import annotations
 
@@ -14,30 +14,33 @@ _POLL_S = 0.05
 
 
 class Transfer:
-    """Chunks on their way; only the thread of their :class:`KVTransfer` may call it."""
+    """Tells when chunks that are on their way have arrived.
+
+    Only the thread that calls the :class:`KVTransfer` it came from may call it.
+    """
 
     def __init__(self, take_reports: Callable[[float], None], jobs: dict[int, int]) -> None:
         self.ended: dict[int, bool] = {}
-        """Whether each job that has ended succeeded; only :class:`KVTransfer` writes it."""
+        """Whether each job that has ended succeeded, by its number; only :class:`KVTransfer` writes it."""
         self._take_reports = take_reports
         self._jobs = jobs
 
     def done(self) -> bool:
-        """Whether all of it has ended, successfully or not; returns at once."""
+        """Say whether all chunks have arrived or failed; returns at once."""
         self._take_reports(0.0)
         return len(self.ended) == len(self._jobs)
 
     def wait(self, timeout_s: float | None = None) -> int:
-        """Wait for the end; blocks of a load are the caller's again, of a save may be written.
+        """Wait until all chunks have arrived or failed; then their blocks are the caller's again.
 
         Args:
-            timeout_s: seconds to wait; None: until the end, which a store's timeouts bound.
+            timeout_s: seconds to wait at most; None: no limit but the timeouts of the store.
 
         Returns:
-            How many tokens of the transfer, from its first on, have arrived.
+            How many tokens have arrived, counted from the transfer's first up to the first failure.
 
         Raises:
-            TimeoutError: it has not ended after ``timeout_s``.
+            TimeoutError: chunks were still on their way after ``timeout_s``; asking again is fine.
         """
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         while not self.done():

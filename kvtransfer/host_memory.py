@@ -26,7 +26,7 @@ class OutOfMemoryError(MemoryError):
 
 @dataclass(frozen=True)
 class HostMemory:
-    """What the kernel says; practically unlimited where it says nothing."""
+    """Says how much memory there is, as the kernel tells; practically unlimited if it tells nothing."""
 
     installed_bytes: int
     """Bytes of the machine, or the limit of the container where that is lower."""

@@ -1,4 +1,4 @@
-"""Every metric, with its name and meaning, and the counts that a process collects."""
+"""Names every metric and says what it means; collects the counts of one process."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ GAUGES = {
 
 
 class Metrics:
-    """Counts and durations since the last ``take``, and gauges; any thread may call."""
+    """Collects counts and durations between two calls of ``take``; any thread may call."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -67,7 +67,7 @@ class Metrics:
 
         Args:
             name: one of ``COUNTERS`` or ``DURATIONS``.
-            amount: what to add.
+            amount: a number of what the counter counts, or seconds.
 
         Raises:
             ValueError: there is no such name.
@@ -81,11 +81,11 @@ class Metrics:
                 raise ValueError(f"{name} is not a counter; add it to COUNTERS with its meaning")
 
     def watch(self, name: str, read: Callable[[], int]) -> None:
-        """Read a gauge at each ``take``; the values under one name are summed.
+        """Have ``take`` read a gauge each time; it sums the values of all that watch one name.
 
         Args:
             name: one of ``GAUGES``.
-            read: must be fast; the thread that calls ``take`` calls it.
+            read: returns the present value; ``take`` calls it on its own thread, so it must not wait.
 
         Raises:
             ValueError: there is no such name.
@@ -95,10 +95,10 @@ class Metrics:
         self._gauges[name].append(read)
 
     def take(self) -> dict[str, Any]:
-        """The counts since the last call and the present gauges, as plain JSON; resets the counts.
+        """Return what was counted since the last call, and the gauges, as plain JSON by name.
 
-        It has sums that are not zero, lists of durations in seconds, and gauges that are not zero
-        or were not at the last call.
+        A counter has its sum, if that is not zero; a duration a list of seconds; a gauge its
+        present value, if that is not zero or was not at the last call.
         """
         with self._lock:
             amounts, self._amounts = self._amounts, Counter()

@@ -1,4 +1,4 @@
-"""The jobs that one side plans and the other carries out, and what that reports back.
+"""Defines the jobs that one side plans and the other carries out, and the report that it returns.
 
 Plain data. A job moves one chunk; its number is never used twice. Every rank carries out the same
 plan on its own shard, so reports are summed over ranks.
@@ -25,7 +25,7 @@ class Load(NamedTuple):
     first_token: int = 0
     """Token of the chunk with which the first block begins."""
     priority: int = 0
-    """Of the fetches that wait, the one with the lowest number begins first."""
+    """The waiting fetch with the lowest number begins first."""
     start_within_s: float = math.inf
     """A fetch that has not begun after this many seconds is given up."""
 

@@ -1,4 +1,4 @@
-"""A rate limit for one kind of warning: at most one line a minute."""
+"""Limits one kind of warning to one line a minute."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RareLog:
             _LOG.warning("%s (%d so far)", what, count)
 
     def warn_unexpected(self, what: str, error: BaseException) -> None:
-        """The same with the traceback of ``error``, which is a bug in this package."""
+        """Do the same, and log the traceback of ``error``, which is a bug in this package."""
         count = self._counted()
         if count is not None:
             _LOG.warning("%s (%d so far)\n%s", what, count, _trace(error))

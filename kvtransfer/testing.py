@@ -1,4 +1,4 @@
-"""For tests of this package, and of stores written elsewhere: a contract, and faults on demand."""
+"""Tests stores, ours and those written elsewhere, against a contract; causes faults on demand."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ PAYLOAD = bytes((i * 31 + i // 256) % 256 for i in range(CHUNK.nbytes))
 
 
 class Backing(Protocol):
-    """What a store keeps its entries in, reached by a side door: to damage them."""
+    """Reaches the entries behind a store directly, so that tests can damage them."""
 
     def open(self, chunk: ChunkFormat, settings: StoreSettings) -> ChunkStore:
-        """One more store of chunks over the same entries."""
+        """Open another store of chunks over the same entries."""
         ...
 
     def entries(self, settings: StoreSettings) -> Store:
-        """One more store over the same entries, of any format."""
+        """Open another store over the same entries, for payloads of any format."""
         ...
 
     def payload(self, key: str) -> bytes | None:
-        """The payload half of ``key``'s entry, None where there is none."""
+        """Return the payload half of ``key``'s entry; None if there is none."""
         ...
 
     def set_payload(self, key: str, payload: bytes | None) -> None:
@@ -48,7 +48,7 @@ class Backing(Protocol):
         ...
 
     def fields(self, key: str) -> dict[str, str] | None:
-        """The record half of ``key``'s entry, None where there is none."""
+        """Return the record half of ``key``'s entry; None if there is none."""
         ...
 
     def set_fields(self, key: str, fields: dict[str, str] | None) -> None:
@@ -61,7 +61,7 @@ class Backing(Protocol):
 
 
 class StoreContract:
-    """What every store must do: subclass it in a test module and give it two fixtures.
+    """Tests what every store must do: subclass it in a test module and give it two fixtures.
 
     ``backing`` is a fresh, empty :class:`Backing`; ``store`` is what its ``open`` returns for
     ``CHUNK`` and default settings, closed afterwards.
@@ -207,7 +207,7 @@ class StoreContract:
 
 
 class HalfBytes:
-    """A codec for tests: of each byte it stores the upper half, two in one, so it loses a little.
+    """A lossy codec for tests: it stores the upper half of each byte, two in one byte.
 
     Its stored form is half as long as a chunk; chunks here have an even length.
     """
@@ -235,7 +235,7 @@ FACTS = ChunkFacts.of(CHUNK, "half")
 
 
 class EntryContract:
-    """What every store must do with entries of any format; a fixture ``backing`` as above."""
+    """Tests what every store must do with entries of any format; needs the fixture ``backing``, too."""
 
     def test_a_stored_form_that_is_shorter_comes_back(self, backing: Backing) -> None:
         with closing(FormattedStore(backing.entries(StoreSettings()), CHUNK, HalfBytes())) as store:
@@ -327,13 +327,13 @@ class EntryContract:
 
 
 def get(store: ChunkStore, key: str) -> bytes | None:
-    """The payload of ``key`` in a ``store`` of ``CHUNK``; None for a miss."""
+    """Return the payload of ``key`` in a ``store`` of ``CHUNK``; None for a miss."""
     payload = bytearray(CHUNK.nbytes)
     return bytes(payload) if store.get_into(key, memoryview(payload)) else None
 
 
 def assert_mended(store: ChunkStore, backing: Backing) -> None:
-    """The damaged entry of ``KEY`` is a miss, is cleaned up, and can be put again."""
+    """Assert that the damaged entry of ``KEY`` is a miss, is cleaned up, and can be put again."""
     assert get(store, KEY) is None
     assert (backing.payload(KEY), backing.fields(KEY)) == (None, None)
     assert store.put(KEY, memoryview(PAYLOAD))

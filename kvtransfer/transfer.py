@@ -1,4 +1,4 @@
-"""The object that a caller holds: the deciding and the obeying side in one process."""
+"""Runs the deciding and the obeying side in one process, behind the object that a caller holds."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ if TYPE_CHECKING:
     from kvtransfer.plan import Load, Save
 
 _POLL_S = 0.05
-# The longest that ``close`` takes to flush what is written back only as it leaves host memory.
+# The longest that ``close`` takes to put chunks that only eviction would have written back.
 _DRAIN_S = 10.0
 _FLUSHES_AT_ONCE = 4
 
 
 class KVTransfer:
-    """Saves chunks of KV from paged caches to host memory and a store, and loads them back.
+    """Saves chunks of KV from paged caches to host memory and stores, and loads them back.
 
     A chunk is the KV of ``chunk_size`` successive tokens (256 unless configured otherwise) in all
     layers. It is found again by the ids of its tokens and of all tokens before it.
 
-    All calls come from one thread. None but ``lookup`` (and ``load`` and ``prefetch``, which look
-    up first) waits for a store, and none waits for a copy: see :class:`Transfer`.
+    All calls must come from one thread. ``lookup``, ``load`` and ``prefetch`` wait for a store's
+    answer to a lookup, at most ``lookup_timeout_ms``. No call but ``close`` waits for a copy:
+    :class:`Transfer` tells when one has ended.
 
     Ownership: the tensors in ``caches`` stay the caller's and must stay alive until ``close``.
-    From ``load`` on, the blocks that it fills must be neither read nor written until the transfer
-    is done; from ``save`` on, its blocks must not be written until the transfer is done. On a
-    device, ``load`` and ``save`` are ordered behind the work that the caller has already
-    submitted to the current stream.
+    The caller must neither read nor write the blocks that ``load`` fills, and must not write the
+    blocks that ``save`` reads, until the transfer is done. On a GPU, ``load`` and ``save`` run
+    after the work that the caller has already submitted to the current stream.
 
     Arguments are checked before anything begins. After ``close`` every call but ``close`` raises
-    ``RuntimeError``; transfers may still be asked. Failures of the store are misses: they are
+    ``RuntimeError``; a :class:`Transfer` may still be asked. A store that fails is a miss: it is
     logged and counted, never raised.
     """
 
@@ -59,7 +59,7 @@ class KVTransfer:
         model_name: str,
         facts: Mapping[str, object],
     ) -> KVTransfer:
-        """Allocate host memory as ``config`` says; the store is connected to when first used.
+        """Allocate host memory as ``config`` says; a store is connected to when it is first used.
 
         Args:
             config: sizes, store, timeouts. ``max_local_cpu_size`` GiB of host memory are
@@ -72,8 +72,8 @@ class KVTransfer:
                 whose facts are equal find each other's chunks.
 
         Raises:
-            ConfigError: the settings don't fit the caches, host memory holds no chunk, a fact is
-                not plain JSON, or no such store is known.
+            ConfigError: the settings don't fit the caches, host memory is too small for one chunk,
+                a fact is not plain JSON, or a store's URL is malformed or of no known kind.
         """
         chunk = caches.chunk
         if chunk.tokens != config.chunk_size:
@@ -111,10 +111,10 @@ class KVTransfer:
         self._blocks = blocks
         self._is_closed = False
         self._open: dict[int, Transfer] = {}
-        """By job, until it has ended."""
+        """The transfer of each job that has not ended."""
 
     def lookup(self, token_ids: Sequence[int]) -> int:
-        """Count the tokens from the first on that ``load`` could bring now.
+        """Count the leading tokens that ``load`` could bring now.
 
         Waits for the store's answer, at most ``lookup_timeout_ms``; a late answer counts as a miss.
 
@@ -122,21 +122,21 @@ class KVTransfer:
             token_ids: the tokens of a sequence from its first on, integers in ``[0, 2**31)``.
 
         Returns:
-            A multiple of the chunk's tokens.
+            How many tokens, a multiple of ``chunk_size``.
 
         Raises:
-            ValueError: ``token_ids`` is no sequence of such integers.
+            ValueError: ``token_ids`` is no sequence of integers in ``[0, 2**31)``.
         """
         return self._loadable(self._keys(token_ids)) * self._tiling.chunk_tokens
 
     def prefetch(self, token_ids: Sequence[int]) -> Transfer:
-        """Bring the chunks of ``token_ids`` from the store to host memory; no block is touched.
+        """Fetch the chunks of ``token_ids`` from the store into host memory; no block is touched.
 
         Args:
             token_ids: as for ``lookup``.
 
         Returns:
-            A transfer that is done once they are there; a later ``load`` finds them.
+            A transfer that is done once all are in host memory, where a later ``load`` finds them.
 
         Raises:
             ValueError: ``token_ids`` is no sequence of integers in ``[0, 2**31)``.
@@ -160,8 +160,8 @@ class KVTransfer:
                 multiple of ``caches.block_tokens``, at most ``len(token_ids)``.
 
         Returns:
-            A transfer; what it ``wait``s for are the tokens behind ``skip_tokens``. Blocks of
-            chunks that did not arrive have undefined contents.
+            A transfer of the tokens behind ``skip_tokens``. The contents of blocks whose chunks did
+            not arrive are undefined.
 
         Raises:
             ValueError: an argument is not as above; the message names it and its values.
@@ -185,8 +185,8 @@ class KVTransfer:
                 that is already submitted to the current stream.
 
         Returns:
-            A transfer of the chunks that are copied. Once it is done the blocks may be written
-            again. The store gets the chunks later, at the latest in ``close``.
+            A transfer of the chunks that are copied to host memory. Once it is done the blocks may
+            be written again. The store gets the chunks later, at the latest in ``close``.
 
         Raises:
             ValueError: an argument is not as above; the message names it and its values.
@@ -205,7 +205,7 @@ class KVTransfer:
         return self._transfer({save.job: self._tiling.chunk_tokens for save in saves})
 
     def close(self) -> None:
-        """Finish what is under way, put into the store what time allows, and free host memory.
+        """Finish what is under way, put chunks into the store for at most 10 s, and free host memory.
 
         A second call does nothing.
         """
@@ -256,7 +256,7 @@ class KVTransfer:
         return self._transfer({load.job: chunk_tokens - load.first_token for load in loads})
 
     def _flush(self, deadline_s: float) -> None:
-        """Put what is written back only as it leaves: a few at a time, lest the first are dropped."""
+        """Put the chunks that only eviction would have written: a few at a time, so none is dropped."""
         while time.monotonic() < deadline_s:
             self._take_reports(0.0)
             puts = self._planner.flush(_FLUSHES_AT_ONCE)

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class WriteBehind(Generic[T]):
-    """A queue of items and a thread that writes each of them, in order.
+    """Queues items for a thread that writes them one by one, in order.
 
     Args:
         write: called on the thread for each item. An exception is logged and costs its item alone.

@@ -129,7 +129,6 @@ RULES = (
         allowed={
             "tests/stores/disk/*": UNIX_USER,
             "tests/faults/*": UNIX_USER,
-            "tests/test_packaging.py": UNIX_USER,
             "CONTRIBUTING.md": UNIX_USER,
         },
     ),

@@ -1,8 +1,8 @@
-"""All that only a GPU can show, in one run of less than ten minutes: ``make gpu``.
+"""Runs every check and measurement that needs a GPU, in less than ten minutes: ``make gpu``.
 
-Uses the Python that runs it and the torch, Triton and (where it is) CuPy beside it; installs
-nothing. Writes ``benchmarks/results/<card>.jsonl`` and this card's line of
-``kvtransfer/calibrations.json``; exits with 1 when anything was copied wrongly.
+It uses the Python that runs it with its torch, Triton and, if installed, CuPy, and installs nothing.
+It writes ``benchmarks/results/<card>.jsonl`` and this card's line of
+``kvtransfer/calibrations.json``, and exits with 1 if anything was copied wrongly.
 """
 
 from __future__ import annotations

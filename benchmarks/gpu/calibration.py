@@ -1,4 +1,4 @@
-"""Where one path overtakes another on this card, measured."""
+"""Measures from which size on one copy path is faster than another on this card."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def most_up_to(times: Mapping[int, tuple[float, float]]) -> int:
 
 
 def fewest(times: Mapping[int, float]) -> int:
-    """The fewest that are good enough."""
+    """Return the fewest programs that are good enough."""
     return min(n for n, seconds in times.items() if seconds <= GOOD_ENOUGH * min(times.values()))
 
 

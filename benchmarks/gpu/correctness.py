@@ -1,4 +1,4 @@
-"""Every layout and dtype, every lane: bit for bit what the definition says, on the GPU itself."""
+"""Checks on the GPU, bit by bit, that every lane copies every layout and dtype as defined."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The latency of decode steps while chunks come and go: a CUDA graph of an 8B model's products."""
+"""Measures decode steps during copies: a CUDA graph of an 8B model's matrix products."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def timed(step: Callable[[], None]) -> list[float]:
 
 
 def percentile(which: str, impl: str, seconds: list[float], percent: int) -> Row:
-    """One row."""
+    """Make one row of a percentile."""
     cuts = quantiles(seconds, n=100)
     return Row("decode", which, impl, cuts[percent - 1], "s", (cuts[19], cuts[79]), len(seconds))
 

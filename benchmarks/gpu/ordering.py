@@ -1,4 +1,4 @@
-"""Copies that come too early would show here: the model is slow, and they have to wait for it."""
+"""Checks that copies wait for the model, with a model so slow that early copies would show."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROUNDS, CHUNKS, CONTROL = 5, 4, 99
 
 
 def failures(device: torch.device) -> Iterator[str]:
-    """What did not wait, by name."""
+    """Return the names of the copies that did not wait."""
     it = Transfers(CASES[0], device, CHUNKS)
     lanes = it.lanes(open_copy(it.caches.planes))
     if _saved_after_written(it, it.copier(lanes["staged"]), CONTROL, waits=False):

@@ -1,4 +1,4 @@
-"""Loads, saves and the model at once: how much longer than the longest of them alone."""
+"""Measures loads, saves and the model at once, beside the longest of them alone."""
 
 from __future__ import annotations
 

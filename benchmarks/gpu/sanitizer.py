@@ -1,4 +1,4 @@
-"""NVIDIA's memory checker on a short run of the kernel and the lanes."""
+"""Runs NVIDIA's memory checker on a short run of the kernel and the lanes."""
 
 from __future__ import annotations
 

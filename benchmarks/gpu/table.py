@@ -1,4 +1,4 @@
-"""The rows as plain text, for a machine that has nothing installed for this."""
+"""Formats rows as plain text, for a machine without rich."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def text(rows: Sequence[Row]) -> str:
 
 
 def targets(rows: Sequence[Row]) -> str:
-    """What was aimed at, beside what came out."""
+    """Format each target beside what was measured."""
     value = {(row.case, row.impl): row.value for row in rows}
     together = "save + load + compute"
     longest = max(value[together, name] for name in ("save", "load", "compute"))

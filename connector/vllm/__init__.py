@@ -1,4 +1,4 @@
-"""kvtransfer in vLLM: the only package that imports vllm."""
+"""Connects vLLM to kvtransfer; no other package imports vllm."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def load_connector() -> type[KVTransferConnector]:
-    """The class that vLLM makes instances of; imports vLLM.
+    """Import vLLM and return the connector class that it makes instances of.
 
     Raises:
         ConfigError: this version of vLLM is too old.
@@ -18,7 +18,7 @@ def load_connector() -> type[KVTransferConnector]:
 
     from kvtransfer.connector.vllm.vllm_version import refuse_older
 
-    # In an older one the import below would fail, and say less.
+    # With an older vLLM the import below would fail with a message that says less.
     refuse_older(vllm.__version__)
     from kvtransfer.connector.vllm.connector import KVTransferConnector
 

@@ -1,4 +1,4 @@
-"""vLLM's V1 connector: each call goes to the one side that this instance is."""
+"""Implements vLLM's V1 connector: passes each call to the scheduler's or the worker's side."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from vllm.distributed.parallel_state import get_tensor_model_parallel_rank
 
 from kvtransfer.config import TransferConfig
 from kvtransfer.connector.opening import tell_opening
-from kvtransfer.connector.vllm import model_facts, same_process
+from kvtransfer.connector.vllm import config_check, model_facts, same_process
 from kvtransfer.connector.vllm.keys.adapters import Adapters
 from kvtransfer.connector.vllm.keys.loaded_adapters import LoadedAdapters
 from kvtransfer.connector.vllm.messages import PlanMessage, ReportMessage
 from kvtransfer.connector.vllm.opened_scheduler import open_scheduler
 from kvtransfer.connector.vllm.reuse_verdict import refuse_layers
 from kvtransfer.connector.vllm.stats import TransferPromMetrics, TransferStats
-from kvtransfer.connector.vllm.step_input import leading_tokens, read_step
+from kvtransfer.connector.vllm.step_input import hit_sources, leading_tokens, read_step
 from kvtransfer.connector.vllm.vllm_version import warn_of_newer
 from kvtransfer.connector.vllm.weights.cache_resets import note_resets
 from kvtransfer.connector.vllm.weights.held import HeldWeights
@@ -47,46 +47,42 @@ _LOG = logging.getLogger("kvtransfer")
 
 
 class KVTransferConnector(KVConnectorBase_V1):
-    """Made twice by vLLM: in the scheduler's process, and in each worker's.
+    """Serves vLLM as the scheduler's side or as a worker's side, as ``role`` says.
 
-    The one side that an instance is has its attribute set; a call meant for the other one fails.
+    vLLM makes one instance in the scheduler's process and one in each worker's. An instance sets
+    only the attributes of its side, so that a call of the other side's methods fails.
     """
 
     _scheduler: Scheduler
     _adapters: Adapters
-    """The scheduler's side, too."""
+    """Set on the scheduler's side, too."""
     _worker: WorkerSide
     _neighbour: KVTransferConnector | None = None
-    """The other side of the same settings, where that lives in this process."""
+    """The other side with the same settings, if it lives in this process."""
 
     def __init__(
         self, vllm_config: VllmConfig, role: KVConnectorRole, kv_cache_config: KVCacheConfig
     ) -> None:
         super().__init__(vllm_config, role, kv_cache_config)
-        extra = vllm_config.kv_transfer_config.kv_connector_extra_config
-        # Of an engine's processes one warns, and there is one scheduler.
-        is_first = role == KVConnectorRole.SCHEDULER
-        self._config = TransferConfig.load(
-            extra,
-            tell=lambda level, said: _LOG.log(
-                level if is_first else logging.DEBUG, said, stacklevel=2
-            ),
-        )
+        self._config = _settings(vllm_config, role)
         self._facts = model_facts.describe(vllm_config, kv_cache_config, self._config)
         self._invalid_blocks: set[int] = set()
         if role == KVConnectorRole.SCHEDULER:
-            warn_of_newer(vllm.__version__)
-            model_facts.warn_of_failing_requests(vllm_config)
-            tell_opening(self._config, self._facts.chunk, self._facts.ranks)
-            self._adapters = Adapters.open(vllm_config, self._facts.ranks)
-            self._scheduler = open_scheduler(self._config, vllm_config, self._facts, self._adapters)
+            self._open_scheduler(vllm_config)
             self._meet_neighbour()
 
     # --- scheduler
 
+    def _open_scheduler(self, vllm_config: VllmConfig) -> None:
+        warn_of_newer(vllm.__version__)
+        config_check.warn_of_failing_requests(vllm_config)
+        tell_opening(self._config, self._facts.chunk, self._facts.ranks)
+        self._adapters = Adapters.open(vllm_config, self._facts.ranks)
+        self._scheduler = open_scheduler(self._config, vllm_config, self._facts, self._adapters)
+
     @property
     def requires_kv_delivery(self) -> bool:
-        """A cache: a save that is dropped is a later miss, no reason to recompute."""
+        """Tell vLLM that a save may be dropped: that is a later miss, no reason to recompute."""
         return False
 
     def bind_kv_cache_manager(self, kv_cache_manager: KVCacheManager) -> None:
@@ -113,7 +109,7 @@ class KVTransferConnector(KVConnectorBase_V1):
     def get_external_cache_hit_sources(
         self, request: Request, num_external_tokens: int
     ) -> dict[CacheHitSource, int]:
-        return model_facts.hit_sources(self._scheduler.host_tokens(request), num_external_tokens)
+        return hit_sources(self._scheduler.host_tokens(request), num_external_tokens)
 
     def build_connector_meta(self, scheduler_output: SchedulerOutput) -> PlanMessage:
         weights = self._scheduler.expect_weights()
@@ -127,7 +123,7 @@ class KVTransferConnector(KVConnectorBase_V1):
             self._scheduler.take_weights(message.weights)
             self._adapters.take(message.adapters)
             received = self._scheduler.take(message.report, message.step, message.voided)
-            # Other connectors beside us see, and add to, the same output.
+            # In a MultiConnector other connectors add to the same output.
             connector_output.finished_recving = {
                 *(connector_output.finished_recving or ()),
                 *received,
@@ -151,7 +147,7 @@ class KVTransferConnector(KVConnectorBase_V1):
     # --- worker
 
     def save_rest(self) -> None:
-        """Save what the scheduler beside us has left of requests that are over."""
+        """Save what the scheduler's side in this process has left of finished requests."""
         if self._neighbour is not None:
             self._worker.save_all(self._neighbour._scheduler.rest())
 
@@ -168,7 +164,7 @@ class KVTransferConnector(KVConnectorBase_V1):
 
     @classmethod
     def supports_sleep_mode(cls, kv_transfer_config: KVTransferConfig) -> bool:
-        """VLLM asks from 0.33 on: the two methods below follow the caches' memory."""
+        """Support sleep, about which vLLM asks from 0.33 on, with the two methods below."""
         return True
 
     def unregister_kv_caches(self) -> None:
@@ -186,18 +182,18 @@ class KVTransferConnector(KVConnectorBase_V1):
         self._worker.load(self._step)
 
     def wait_for_layer_load(self, layer_name: str) -> None:
-        """Loads are asynchronous: a request whose load has not ended is not computed."""
+        """Do nothing: vLLM computes a request only once its asynchronous load has ended."""
 
     def save_kv_layer(
         self, layer_name: str, kv_layer: torch.Tensor, attn_metadata: Any, **kwargs: Any
     ) -> None:
-        """Whole chunks are saved, after the step."""
+        """Do nothing: chunks hold all layers and are saved after the step."""
 
     def wait_for_save(self) -> None:
         self._worker.save(self._step)
 
     def get_finished(self, finished_req_ids: set[str]) -> tuple[None, None]:
-        """Only look: what has ended travels in ``build_connector_worker_meta``."""
+        """Collect what has ended; ``build_connector_worker_meta`` sends it to the scheduler."""
         self._invalid_blocks = self._worker.take_report(self._step.plan)
         return None, None
 
@@ -215,7 +211,7 @@ class KVTransferConnector(KVConnectorBase_V1):
     # --- both
 
     def _meet_neighbour(self) -> None:
-        """For the scheduler's side, which vLLM makes last."""
+        """Find the worker's side in this process; the scheduler's side does, which vLLM makes last."""
         for worker in same_process.workers(type(self)):
             if worker._neighbour is None and worker._config == self._config:
                 self._neighbour, worker._neighbour = worker, self
@@ -240,10 +236,21 @@ class KVTransferConnector(KVConnectorBase_V1):
         return TransferPromMetrics(*args)
 
     def shutdown(self) -> None:
-        if hasattr(self, "_worker"):  # it comes with the caches, should vLLM get so far
+        if hasattr(self, "_worker"):  # vLLM may fail before it registers the caches
             self.save_rest()
         self._leave_neighbour()
         for side in ("_scheduler", "_worker"):
             if hasattr(self, side):
                 getattr(self, side).close()
                 delattr(self, side)
+
+
+def _settings(vllm_config: VllmConfig, role: KVConnectorRole) -> TransferConfig:
+    """Read the settings; only the scheduler's process, of which there is one, warns of odd ones."""
+    warns = role == KVConnectorRole.SCHEDULER
+
+    def tell(level: int, said: str) -> None:
+        _LOG.log(level if warns else logging.DEBUG, said, stacklevel=2)
+
+    extra = vllm_config.kv_transfer_config.kv_connector_extra_config
+    return TransferConfig.load(extra, tell=tell)

@@ -1,8 +1,8 @@
-"""Refuses what can't work as soon as vLLM's configuration is whole: nothing is loaded for it.
+"""Refuses what can't work as soon as vLLM has made its configuration, before it loads weights.
 
-vLLM makes its connectors once the weights are loaded, minutes later, in processes whose errors
-reach a person as one of several tracebacks. ``EngineArgs.create_engine_config`` runs before, in the
-process that was started by hand, for ``vllm serve`` and ``LLM`` alike.
+vLLM makes its connectors minutes later, once the weights are loaded, in processes whose errors
+reach the user as one of several tracebacks. ``EngineArgs.create_engine_config`` runs early, in the
+process that the user started, for both ``vllm serve`` and ``LLM``.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _CHECKED = "_kvtransfer_checked"
 
 
 def check_configurations(name: str) -> None:
-    """Check each configuration made here that has the connector ``name``; again is harmless."""
+    """Have each configuration that uses the connector ``name`` checked; may be called again."""
     module = sys.modules.get("vllm.engine.arg_utils")
-    if module is None:  # a process that gets its configuration from another one
+    if module is None:  # this process gets its configuration from another one
         return
     create = module.EngineArgs.create_engine_config
     if hasattr(create, _CHECKED):
@@ -42,27 +42,27 @@ def check_configurations(name: str) -> None:
 
 
 def refuse(vllm_config: VllmConfig, extra: dict[str, Any]) -> None:
-    """Refuse settings and a model that can't work, as far as can be told before it is loaded.
+    """Refuse settings and models that can't work, as far as shows before the model is loaded.
 
     Raises:
-        ConfigError: the message says what and why.
+        ConfigError: the message names the setting or the model, and the fix.
     """
     from kvtransfer.config import TransferConfig
-    from kvtransfer.connector.vllm import model_facts
+    from kvtransfer.connector.vllm import config_check
     from kvtransfer.host_memory import require_installed
     from kvtransfer.stores.check import check_stores
 
-    # What is only odd the scheduler's side will say, once.
+    # The scheduler's side will warn of odd settings, once.
     config = TransferConfig.load(extra, tell=lambda _, said: _LOG.debug(said))
     check_stores(config)
     require_installed(config.max_local_cpu_size)
-    model_facts.refuse_config(vllm_config)
+    config_check.refuse_config(vllm_config)
     if vllm_config.cache_config.user_specified_block_size:  # vLLM may still choose another one
-        model_facts.refuse_block_size(vllm_config, config)
+        config_check.refuse_block_size(vllm_config, config)
 
 
 def settings(transfer: KVTransferConfig | None, name: str) -> Iterator[dict[str, Any]]:
-    """The extra configuration of each connector ``name``, alone or in a MultiConnector."""
+    """Yield the extra configuration of each connector ``name``, alone or in a MultiConnector."""
     if transfer is None:
         return
     yield from _settings(transfer.kv_connector, transfer.kv_connector_extra_config, name)

@@ -1,4 +1,4 @@
-"""The messages between the two sides, in the classes that vLLM carries between its processes."""
+"""Defines the messages that vLLM carries between the scheduler's and the workers' processes."""
 
 from __future__ import annotations
 
@@ -20,23 +20,25 @@ if TYPE_CHECKING:
     from kvtransfer.requests.keys.adapter import Held
 
 Question: TypeAlias = "tuple[int, LoRARequest]"
-"""A number to answer under, and the adapter that a request names."""
+"""A ticket, under which workers answer, and the adapter that a request names."""
 
 
 @dataclass(frozen=True)
 class AdapterStep:
-    """What a step says about LoRA adapters."""
+    """Says what a step asks and tells workers about LoRA adapters."""
 
     questions: tuple[Question, ...] = ()
     in_use: frozenset[int] = frozenset()
-    """Adapters of running requests, by id: they are to stay loaded."""
+    """The ids of the running requests' adapters, which must stay loaded."""
     bound: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """Loads and saves that are right only while the adapter with this id has changed so often."""
+    """The adapter's id of each load or save job, and how often it had changed at planning.
+
+    The job is refused if the adapter has changed again."""
 
 
 @dataclass
 class PlanMessage(KVConnectorMetadata):
-    """Goes from the scheduler to every worker, once a step."""
+    """Carries a step's plan from the scheduler to every worker."""
 
     plan: StepPlan
     weights: Expectation
@@ -45,20 +47,20 @@ class PlanMessage(KVConnectorMetadata):
 
 @dataclass
 class ReportMessage(KVConnectorWorkerMetadata):
-    """Goes from the workers to the scheduler, summed over workers."""
+    """Carries the workers' reports to the scheduler; vLLM sums them over the workers."""
 
     report: Report = field(default_factory=Report)
     step: int | None = None
-    """Number of the step that it ends, where that computed something."""
+    """The number of the step that has ended, if that step computed something."""
     weights: dict[int, Holding] = field(default_factory=dict)
-    """What each rank holds, where the plan didn't know it."""
+    """The weights that each rank holds, of ranks whose weights the plan didn't expect."""
     adapters: dict[int, list[Held | None]] = field(default_factory=dict)
-    """Answers to each question, one from each rank."""
+    """Answers by ticket, one from each rank."""
     voided: frozenset[int] = frozenset()
     """Jobs of the plan's voided blocks, which vLLM has been told of."""
 
     def aggregate(self, other: KVConnectorWorkerMetadata) -> ReportMessage:
-        """This and ``other``, of another worker."""
+        """Return the sum of this message and that of another worker."""
         assert isinstance(other, ReportMessage)
         both = Report()
         both.add(self.report)

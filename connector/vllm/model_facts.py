@@ -1,8 +1,10 @@
-"""The only reader of vLLM's field names: what a model's cache is, or why we can't serve it."""
+"""Reads the facts of a model's KV cache from vLLM's configuration, and its tensors as planes.
+
+What the facts alone show to be unsupported is refused here. ``config_check.py`` refuses the rest.
+"""
 
 from __future__ import annotations
 
-import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,8 @@ from kvtransfer.chunks.keys import EntryKeys
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.chunks.tiling import Tiling
-from kvtransfer.connector.vllm.reuse_verdict import refuse_groups, refuse_model
+from kvtransfer.connector.vllm.config_check import refuse_block_size, refuse_config
+from kvtransfer.connector.vllm.reuse_verdict import refuse_groups
 from kvtransfer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,45 +26,43 @@ if TYPE_CHECKING:
     import torch
     from vllm.config import VllmConfig
     from vllm.v1.kv_cache_interface import KVCacheConfig
-    from vllm.v1.metrics.cache_hit_source import CacheHitSource
 
     from kvtransfer.config import TransferConfig
 
-_LOG = logging.getLogger("kvtransfer")
-
-# Drafts that need no KV cache of their own.
-_DRAFTS_WITHOUT_CACHE = {"ngram", "ngram_gpu", "suffix"}
 # How vLLM's CPU attention packs a page: only these are the strided layout that we read.
 _CPU_PACKINGS = {"vec", "vec16"}
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What both sides must agree on."""
+    """Describes a model's KV cache; the scheduler's and the workers' side must agree on it."""
 
     model_name: str
+    """vLLM's name of the model; the folder's name alone where it was loaded from one."""
     ranks: int
+    """How many tensor-parallel workers each hold a part of every chunk."""
     chunk: ChunkFormat
-    """One rank's part."""
+    """The format of one rank's part of a chunk."""
     block_tokens: int
+    """Tokens in one of vLLM's blocks."""
 
     @property
     def tiling(self) -> Tiling:
-        """How its tokens lie in blocks and chunks."""
+        """How a request's tokens lie in blocks and chunks."""
         return Tiling(self.chunk.tokens, self.block_tokens)
 
     def names(self, config: TransferConfig) -> EntryKeys:
-        """What its chunks are called in a store."""
+        """The names of its chunks in a store; ``config.model_name`` overrides vLLM's name."""
         return EntryKeys(config.model_name or self.model_name, self.ranks)
 
 
 def describe(
     vllm_config: VllmConfig, kv_cache_config: KVCacheConfig, config: TransferConfig
 ) -> ModelFacts:
-    """The facts of the model that vLLM has loaded.
+    """Return the facts of the model that vLLM has loaded.
 
     Raises:
-        ConfigError: it is of a kind that we don't support; the message says which and why.
+        ConfigError: the model or its configuration isn't supported; the message says why.
     """
     refuse_config(vllm_config)
     spec = _only_spec(kv_cache_config)
@@ -76,50 +77,16 @@ def describe(
     )
 
 
-def refuse_config(vllm_config: VllmConfig) -> None:
-    """Refuse what vLLM's configuration alone shows, before the model is loaded.
-
-    Raises:
-        ConfigError: it is of a kind that we don't support; the message says which and why.
-    """
-    parallel = vllm_config.parallel_config
-    for name, size in (
-        ("pipeline", parallel.pipeline_parallel_size),
-        ("decode context", parallel.decode_context_parallel_size),
-        ("prefill context", parallel.prefill_context_parallel_size),
-    ):
-        if size > 1:
-            raise ConfigError(f"{name} parallel size {size} is not supported; set it to 1")
-    draft = vllm_config.speculative_config
-    if draft is not None and draft.method not in _DRAFTS_WITHOUT_CACHE:
-        raise ConfigError(
-            f"speculative decoding by {draft.method!r} keeps a cache of its own, which is not "
-            "supported; use ngram, or none"
-        )
-    _refuse_layers(vllm_config)
-    refuse_model(vllm_config)
-
-
-def refuse_block_size(vllm_config: VllmConfig, config: TransferConfig) -> None:
-    """Refuse chunks that aren't whole blocks.
-
-    Raises:
-        ConfigError: ``chunk_size`` is no multiple of vLLM's block size.
-    """
-    block_tokens = vllm_config.cache_config.block_size
-    if config.chunk_size % block_tokens:
-        raise ConfigError(
-            f"chunk_size={config.chunk_size} is no multiple of vLLM's block size of "
-            f"{block_tokens} tokens; set chunk_size to {_next_multiple(config, block_tokens)}, "
-            "or change --block-size"
-        )
-
-
 def paged_caches(facts: ModelFacts, caches: Mapping[str, torch.Tensor]) -> PagedCaches:
-    """The tensors that vLLM registers, ``[blocks, heads, tokens, content]`` each, as planes.
+    """View the tensors that vLLM registers as planes, in the order of their layers.
+
+    Args:
+        facts: what the configuration says of them.
+        caches: ``[blocks, heads, tokens, content]`` each, by the layer's name. They stay vLLM's;
+            the views keep them alive.
 
     Raises:
-        ConfigError: they are not what ``facts`` says.
+        ConfigError: the tensors don't have the format that ``facts`` says.
     """
     tensors = [caches[name] for name in sorted(caches, key=_by_numbers)]
     cut = {"chunk_tokens": facts.chunk.tokens, "block_tokens": facts.block_tokens}
@@ -136,46 +103,6 @@ def paged_caches(facts: ModelFacts, caches: Mapping[str, torch.Tensor]) -> Paged
             "this model is not supported"
         )
     return paged
-
-
-def hit_sources(host_tokens: int, external_tokens: int) -> dict[CacheHitSource, int]:
-    """Tokens by where they were found, in vLLM's words; a store has none of its own there."""
-    from vllm.v1.metrics.cache_hit_source import CacheHitSource  # 0.31 has none, and doesn't ask
-
-    tokens = {
-        CacheHitSource.HOST: host_tokens,
-        CacheHitSource.EXTERNAL_UNSPECIFIED: external_tokens - host_tokens,
-    }
-    return {source: count for source, count in tokens.items() if count}
-
-
-def warn_of_failing_requests(vllm_config: VllmConfig) -> None:
-    """Say so when vLLM would fail a request instead of recomputing what didn't arrive."""
-    transfer = vllm_config.kv_transfer_config
-    if transfer is not None and transfer.kv_load_failure_policy != "recompute":
-        _LOG.warning(
-            "kv_load_failure_policy=%s: a chunk that can't be loaded fails its request; set "
-            '"kv_load_failure_policy": "recompute" in --kv-transfer-config',
-            transfer.kv_load_failure_policy,
-        )
-
-
-def _refuse_layers(vllm_config: VllmConfig) -> None:
-    """What vLLM says of all layers at once; of others only their caches tell."""
-    model = vllm_config.model_config
-    names = ", ".join(model.architectures or ())
-    if model.is_attention_free or model.is_hybrid:
-        beside = "" if model.is_attention_free else " beside attention"
-        raise ConfigError(
-            f"{names}: a model with states{beside}, as Mamba has them, is not supported, only "
-            "full attention in every layer; run it without the connector"
-        )
-    if vllm_config.cache_config.sliding_window is not None:  # then each layer has it
-        raise ConfigError(
-            f"{names}: a model whose attention sees a window of "
-            f"{vllm_config.cache_config.sliding_window} tokens (SlidingWindow) is not supported, "
-            "only full attention in every layer; run it without the connector"
-        )
 
 
 def _only_spec(kv_cache_config: KVCacheConfig) -> FullAttentionSpec:
@@ -224,13 +151,9 @@ def _check_cpu_packing(cache: torch.Tensor) -> None:
 
 
 def _model_name(vllm_config: VllmConfig) -> str:
-    # A folder's place differs between machines; the fingerprint is in the key either way.
+    # The folder may lie elsewhere on another machine, and keys cover the weights themselves.
     name = vllm_config.model_config.model
     return Path(name).resolve().name if Path(name).is_dir() else name
-
-
-def _next_multiple(config: TransferConfig, block_tokens: int) -> int:
-    return -(-config.chunk_size // block_tokens) * block_tokens
 
 
 def _by_numbers(layer_name: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""Composes the scheduler of requests for vLLM as it is configured."""
+"""Composes the scheduler of ``kvtransfer.requests`` from vLLM's configuration."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def open_scheduler(
     config: TransferConfig, vllm_config: VllmConfig, facts: ModelFacts, adapters: Adapters
 ) -> Scheduler:
-    """The scheduler for the model of ``facts``; the store is connected to when first asked."""
+    """Return the scheduler for the model of ``facts``; it connects to the store at first use."""
     transfer = vllm_config.kv_transfer_config
     duties = Duties(
         transfer.is_kv_consumer, transfer.is_kv_producer, saves_decode=config.save_decode

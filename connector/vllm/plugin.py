@@ -1,6 +1,6 @@
-"""Called through the entry point ``vllm.general_plugins``: makes the connector known to vLLM.
+"""Makes the connector known to vLLM, which calls ``register`` as one of its general plugins.
 
-It also has configurations checked early and workers watched, and hands vLLM what we log.
+It also has configurations checked early and workers watched, and routes our log through vLLM's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ NAME = "KVTransferConnector"
 
 
 def register() -> None:
-    """Called once in each of vLLM's processes; again is harmless, and nothing heavy is imported."""
+    """Register the connector in this process of vLLM; may be called again, imports little."""
     from vllm.distributed.kv_transfer.kv_connector.factory import KVConnectorFactory
 
     from kvtransfer.connector.vllm.early_check import check_configurations
@@ -25,7 +25,7 @@ def register() -> None:
 
 
 def log_as_vllm() -> None:
-    """Our lines look as vLLM's, and go where its lines go, unless somebody has said where."""
+    """Log through vLLM's handlers, unless the user has given our logger one of its own."""
     ours = logging.getLogger("kvtransfer")
     if not ours.handlers:
         ours.parent = logging.getLogger("vllm")

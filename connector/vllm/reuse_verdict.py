@@ -1,8 +1,8 @@
-"""Where vLLM decides that a cached prefix must not be used again: then neither do we.
+"""Refuses models and options for which vLLM itself reuses no cached prefix.
 
-``enable_prefix_caching`` alone doesn't tell: who turns vLLM's own cache off by hand often does so
-because a connector is the cache. So each of vLLM's reasons is looked at by itself. A test holds
-``VERDICTS`` against the source of vLLM.
+``enable_prefix_caching`` alone doesn't tell, since users turn vLLM's own cache off when a connector
+is their cache. Each of vLLM's reasons is therefore checked by itself. A test compares ``VERDICTS``
+with vLLM's source.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _WITHOUT_INVARIANT_REUSE = {"FLASHINFER", "TRITON_MLA"}
 
 @dataclass(frozen=True)
 class Verdict:
-    """One place in vLLM that rules reuse out, and what we do about it."""
+    """Describes one place in vLLM that rules reuse out, and how we treat it."""
 
     place: str
     """``file::function`` below vLLM's package."""
     reason: str
-    """Ends the sentence "a cached prefix can't be used again for ..."; or who else heeds it."""
+    """The end of "a cached prefix can't be used again for ...", or where else this is handled."""
     applies: Callable[[VllmConfig], bool] | None = None
-    """None: it is no matter of the configuration."""
+    """Whether the configuration meets this reason; None: it isn't decided by the configuration."""
 
 
 def _is_mla_on_cpu(vllm_config: VllmConfig) -> bool:
@@ -106,7 +106,7 @@ def refuse_model(vllm_config: VllmConfig) -> None:
     """Refuse a model, a platform or an option for which vLLM itself reuses nothing.
 
     Raises:
-        ConfigError: it is one of them; the message says which.
+        ConfigError: the message says for which of these reasons.
     """
     for verdict in VERDICTS:
         if verdict.applies is not None and verdict.applies(vllm_config):
@@ -120,7 +120,7 @@ def refuse_groups(kv_cache_config: KVCacheConfig) -> None:
     """Refuse caches whose tokens depend on later ones, or that vLLM excludes from reuse.
 
     Raises:
-        ConfigError: there is one.
+        ConfigError: the message names the first such layer.
     """
     for group in kv_cache_config.kv_cache_groups:
         spec = group.kv_cache_spec
@@ -132,12 +132,12 @@ def refuse_groups(kv_cache_config: KVCacheConfig) -> None:
 
 
 def refuse_layers(vllm_config: VllmConfig) -> None:
-    """Refuse attention that isn't batch-invariant over a cached prefix where that was asked for.
+    """Refuse attention that isn't batch-invariant over a cached prefix, if the user asked for that.
 
-    Only a worker knows its layers.
+    Only a worker can call this: the layers are in its process.
 
     Raises:
-        ConfigError: there is one.
+        ConfigError: the message names the attention backend and another one.
     """
     from vllm import envs
 

@@ -1,8 +1,8 @@
-"""Where vLLM's scheduler and its worker share a process, the one connector finds the other.
+"""Finds the worker's connector where vLLM's scheduler and worker share a process.
 
-vLLM steps an engine in a process of its own until no connector has anything pending. Called in the
-caller's process it does not: after the last answer a sleep, a reset or the shutdown may come without
-another step, and what is left to save goes from the one side to the other directly.
+In a process of its own, vLLM steps an engine until no connector has pending work. In the caller's
+process it doesn't: a sleep, a reset or the shutdown may follow the last answer without another step.
+Then the scheduler's side hands what is left to save to the worker's side directly.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Connector = TypeVar("Connector", bound="KVConnectorBase_V1")
 
 
 def workers(kind: type[Connector]) -> list[Connector]:
-    """The connectors of ``kind`` that a worker in this process has, several in a MultiConnector."""
+    """Return the connectors of ``kind`` of a worker in this process; a MultiConnector has several."""
     if not has_kv_transfer_group():
         return []
     group = get_kv_transfer_group()

@@ -1,4 +1,4 @@
-"""Our metrics as vLLM's connector statistics, in its log and on its ``/metrics``."""
+"""Shows our metrics in vLLM's log and on its ``/metrics`` page, as connector statistics."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 
 
 class TransferStats(KVConnectorStats):
-    """What was counted since the last ones were taken; ``data`` is plain JSON."""
+    """Carries what was counted since the last statistics were taken; ``data`` is plain JSON."""
 
     def reset(self) -> None:
-        """Forget all of it."""
+        """Forget all amounts."""
         self.data: dict[str, Any] = {}
 
     def aggregate(self, other: KVConnectorStats) -> TransferStats:
-        """Add the amounts of ``other``, of another side, worker or step; the higher of gauges."""
+        """Add the amounts of another side, worker or step; of two gauges keep the higher."""
         for name, amount in other.data.items():
             if name not in self.data:
                 self.data[name] = amount
@@ -41,18 +41,19 @@ class TransferStats(KVConnectorStats):
         return self
 
     def reduce(self) -> dict[str, Any]:
-        """What vLLM logs every few seconds, in words for people; ``/metrics`` has the numbers."""
+        """Return the phrases that vLLM logs every few seconds; ``/metrics`` has the numbers."""
         return phrases(sums(self.data))
 
     def is_empty(self) -> bool:
-        """Whether nothing was counted."""
+        """Say whether nothing was counted."""
         return not self.data
 
 
 class TransferPromMetrics(KVConnectorPromMetrics):
-    """``kvtransfer:NAME`` for each of ours, in Prometheus' kinds; at the end the totals are logged.
+    """Exports each metric as ``kvtransfer:NAME`` to Prometheus, and logs the totals at exit.
 
-    VLLM's front end makes it, which ends in good order where the engine's processes are killed.
+    It lives in vLLM's front end, which exits in good order even when it kills the engine's
+    processes.
     """
 
     def __init__(
@@ -71,13 +72,13 @@ class TransferPromMetrics(KVConnectorPromMetrics):
                 self._record[name, engine] = partial(record, metric.labels(*values))
 
     def observe(self, transfer_stats_data: dict[str, Any], engine_idx: int = 0) -> None:
-        """Take in what :class:`TransferStats` held."""
+        """Add the amounts that a :class:`TransferStats` held."""
         self._totals.add(transfer_stats_data)
         for name, amount in transfer_stats_data.items():
             self._record[name, engine_idx](amount)
 
     def _kinds(self) -> Iterator[tuple[str, Any, Callable[[Any, Any], object]]]:
-        """Each name, its metric, and how that takes in an amount."""
+        """Yield each name, its Prometheus metric, and the function that adds an amount to it."""
         histogram = partial(self._histogram_cls, buckets=BUCKETS_S)
         gauge = partial(self._gauge_cls, multiprocess_mode="mostrecent")
         for names, kind, record in (

@@ -1,4 +1,4 @@
-"""Reads vLLM's steps, and writes matches, in the words of :mod:`kvtransfer.requests`."""
+"""Translates vLLM's steps for :mod:`kvtransfer.requests`, and its matches for vLLM."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vllm.v1.core.sched.output import SchedulerOutput
+    from vllm.v1.metrics.cache_hit_source import CacheHitSource
 
     from kvtransfer.requests.match import Span
 
 
 def read_step(output: SchedulerOutput) -> StepInput:
-    """The step that vLLM's scheduler has decided on."""
+    """Translate the step that vLLM's scheduler has decided on."""
     new, cached = output.scheduled_new_reqs, output.scheduled_cached_reqs
     block_ids = cached.new_block_ids
     return StepInput(
@@ -37,7 +38,18 @@ def read_step(output: SchedulerOutput) -> StepInput:
 
 
 def leading_tokens(spans: Sequence[Span], local_tokens: int) -> int:
-    """How many tokens behind ``local_tokens`` the first span covers: vLLM loads no others."""
+    """Count the tokens that vLLM may load: those of a span that begins at ``local_tokens``."""
     if not spans or spans[0].first_token != local_tokens:
         return 0
     return spans[0].tokens
+
+
+def hit_sources(host_tokens: int, external_tokens: int) -> dict[CacheHitSource, int]:
+    """Count tokens by vLLM's names for where they were found; it has no name for a store."""
+    from vllm.v1.metrics.cache_hit_source import CacheHitSource  # vLLM 0.31 lacks it
+
+    tokens = {
+        CacheHitSource.HOST: host_tokens,
+        CacheHitSource.EXTERNAL_UNSPECIFIED: external_tokens - host_tokens,
+    }
+    return {source: count for source, count in tokens.items() if count}

@@ -1,4 +1,4 @@
-"""Which versions of vLLM the connector was tested with: older ones are refused, newer ones named."""
+"""Refuses versions of vLLM that are too old, and warns of those that we haven't tested."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NEWEST = (0, 33)
 
 
 def refuse_older(version: str) -> None:
-    """Raise ConfigError where vLLM's interface is another than the one we implement."""
+    """Raise ConfigError for a vLLM whose connector interface isn't the one that we implement."""
     release = _release(version)
     if release is not None and release < OLDEST:
         raise ConfigError(
@@ -24,7 +24,7 @@ def refuse_older(version: str) -> None:
 
 
 def warn_of_newer(version: str) -> None:
-    """Say so where no test of ours has run with this version."""
+    """Log a warning if our tests have not run with this version."""
     release = _release(version)
     if release is None or release > NEWEST:
         _LOG.warning(
@@ -36,7 +36,7 @@ def warn_of_newer(version: str) -> None:
 
 
 def _release(version: str) -> tuple[int, int] | None:
-    """Major and minor number; None for a build between releases, which may have any."""
+    """Return major and minor number; None for a build between releases, whose number says little."""
     try:
         parsed = Version(version)
     except InvalidVersion:

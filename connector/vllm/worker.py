@@ -1,4 +1,4 @@
-"""Runs each step's plan on one worker and reports what has ended."""
+"""Runs each step's plan on one worker, and reports which jobs have ended."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class WorkerSide:
-    """One rank's copies; for the worker's main thread."""
+    """Loads and saves one rank's part of chunks; only the worker's main thread may call it."""
 
     def __init__(
         self,
@@ -43,23 +43,23 @@ class WorkerSide:
         paged = model_facts.paged_caches(facts, caches)
         self._executor = Executor.open(config, paged, facts.names(config), rank)
         self._loading: dict[int, tuple[int, ...]] = {}
-        """Blocks by load job, until it has ended."""
+        """The blocks of each load job that has not ended."""
         self._outdated: set[int] = set()
-        """Loads of what other weights have computed."""
+        """Load jobs that bring what other weights have computed."""
         self._report = Report()
         self._checked_for = 0
-        """Number of the plan."""
+        """The number of the plan for which the weights were last checked."""
         self._is_expected = False
-        """Whether the step was planned for the weights that we hold."""
+        """Whether the step was planned for the weights that this worker holds."""
         self._refusals = Refusals()
         self._adapters = adapters
         self._answers: dict[int, list[Held | None]] = {}
         self._executor.metrics.watch("loading_chunks", self._loading.__len__)
 
     def begin_step(self, expected: Expectation) -> None:
-        """Look at the weights before anything is computed or copied in the step.
+        """Check the weights before the step computes or copies anything.
 
-        Loads under way fail where they have changed: they bring what others have computed.
+        If they have changed, loads under way fail: they bring what the old weights computed.
         """
         if expected.plan == self._checked_for:
             return
@@ -69,7 +69,10 @@ class WorkerSide:
         self._is_expected = expected.fits(self._rank, self._weights.holding.fingerprint)
 
     def before_writes(self, step: PlanMessage) -> None:
-        """Nothing has been written in this step so far, neither by the model nor by us."""
+        """Do what must come before the step's first write to blocks, by the model or by a load.
+
+        Copy out blocks that are about to be overwritten, and answer questions about adapters.
+        """
         self.begin_step(step.weights)
         first_saves = self._refusals.accept(step.plan.first_saves, self._is_wrong(step))
         self._executor.run(Plan(saves=first_saves))
@@ -81,24 +84,26 @@ class WorkerSide:
         }
 
     def load(self, step: PlanMessage) -> None:
-        """Begin the step's loads, and put what leaves host memory."""
+        """Begin the step's loads, and its puts of chunks that leave host memory."""
         jobs = step.plan.jobs
         self._loading.update({load.job: load.block_ids for load in jobs.loads})
-        puts = self._refusals.accept(jobs.puts, lambda _: False)  # right for their own weights
+        puts = self._refusals.accept(
+            jobs.puts, lambda _: False
+        )  # their keys name the weights that computed them
         loads = self._refusals.accept(jobs.loads, self._is_wrong(step))
         self._executor.run(Plan(loads=loads, puts=puts))
 
     def save(self, step: PlanMessage) -> None:
-        """Begin the step's saves; the model's work of the step has been launched."""
+        """Begin the step's saves, after the model's work of the step was launched."""
         saves = self._refusals.accept(step.plan.jobs.saves, self._is_wrong(step))
         self._executor.run(Plan(saves=saves))
 
     def save_all(self, saves: Sequence[Save]) -> None:
-        """Do ``saves`` to the end of their copies, while nothing is being computed."""
+        """Copy ``saves`` and wait for the copies, while the model computes nothing."""
         self._executor.save_all(saves)
 
     def take_report(self, plan: StepPlan) -> set[int]:
-        """See what has ended; returns the blocks that failed loads left unfilled, and voided ones."""
+        """Collect what has ended; return the blocks that failed loads left unfilled, and voided ones."""
         if plan.poll_s:
             self._executor.wait(plan.poll_s)
         self._report = self._executor.report()
@@ -110,7 +115,7 @@ class WorkerSide:
         return unfilled.union(*plan.voided_blocks.values())
 
     def report(self, step: PlanMessage) -> ReportMessage | None:
-        """What ``take_report`` saw and the scheduler doesn't know; None: nothing of it matters."""
+        """Return what ``take_report`` collected, or None if there is nothing to tell the scheduler."""
         plan, weights = step.plan, {}
         if not step.weights.fits(self._rank, self._weights.holding.fingerprint):
             weights = {self._rank: self._weights.holding}
@@ -121,23 +126,23 @@ class WorkerSide:
         return ReportMessage(self._report, plan.step, weights, self._answers, voided)
 
     def suspend(self) -> None:
-        """The caches' memory is about to be taken away: finish with it."""
+        """Finish all copies: vLLM is about to unmap the caches' memory."""
         self._executor.suspend()
 
     def resume(self) -> None:
-        """The caches are where they were, their contents gone."""
+        """Copy again: the caches are mapped at the same addresses, without their contents."""
         self._executor.resume()
 
     def counted(self) -> dict[str, Any]:
-        """Amounts by metric since the last call."""
+        """Return what was counted since the last call, by metric."""
         return self._executor.metrics.take()
 
     def close(self) -> None:
-        """Finish what is under way and give what time allows to the store."""
+        """Finish what is under way, and put into the store what the time allows."""
         self._executor.close()
 
     def _is_wrong(self, step: PlanMessage) -> Callable[[int], bool]:
-        """Whether a job was planned for what the model, or its adapter, no longer holds."""
+        """Return a check whether a job was planned for weights or an adapter that have changed."""
         if not self._is_expected:
             return lambda _: True
         bound = {} if step.adapters is None else step.adapters.bound

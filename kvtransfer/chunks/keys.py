@@ -31,7 +31,11 @@ _PLAIN = "".join(map(chr, range(0x21, 0x7F))).translate(str.maketrans("", "", "%
 
 
 def namespace(facts: Mapping[str, object]) -> bytes:
-    """Render as canonical JSON the ``facts``: all but the tokens that shapes a chunk's bytes.
+    """Render ``facts`` as canonical JSON, the start of the key chain of all that share them.
+
+    Args:
+        facts: everything but the tokens that shapes a chunk's bytes, by name: the weights, the
+            quantisation, rope settings, adapters, the format of chunks.
 
     Raises:
         ConfigError: a fact is not plain JSON; its ``repr`` could differ between processes.
@@ -63,7 +67,7 @@ def _not_json(named: Mapping[str, object]) -> list[str]:
 
 
 def tenant_of_salt(salt: str | None) -> str:
-    """The tenant whose requests have this ``cache_salt``; empty if there is no salt.
+    """Return the tenant whose requests have this ``cache_salt``; empty if there is no salt.
 
     It is a digest, since the salt may be a secret, and vLLM's crash reports show plans.
     """
@@ -71,7 +75,7 @@ def tenant_of_salt(salt: str | None) -> str:
 
 
 def tenant_of(key: str) -> str:
-    """The tenant whose chunk ``key`` names; empty if it is no tenant's."""
+    """Return the tenant whose chunk ``key`` names; empty if it is no tenant's."""
     return key.partition(".")[2]
 
 
@@ -85,11 +89,14 @@ def chunk_keys(
     """Make one key for each whole chunk of ``token_ids``; a partial tail has none.
 
     Args:
-        token_ids: ids below 2**31, hashed as little-endian int32.
+        token_ids: the tokens of a sequence from its first on, integers in ``[0, 2**31)``.
         chunk_tokens: tokens in a chunk.
         namespace: what :func:`namespace` returned.
-        extras: at ``i``, whatever beside its ids decides the bytes of chunk ``i``, such as an
-            image; chunks past the end have none.
+        extras: ``extras[i]`` is whatever beside its token ids decides the bytes of chunk ``i``,
+            such as the digest of an image; chunks past the end of ``extras`` have none.
+
+    Returns:
+        Keys of 32 hex digits, in the order of the chunks. Each depends on all tokens before it.
 
     Raises:
         ValueError: an id is negative or needs more than 31 bits.

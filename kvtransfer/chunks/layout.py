@@ -22,7 +22,7 @@ _ELEMENT_BYTES = {
 
 @dataclass(frozen=True)
 class ChunkFormat:
-    """The format of every payload of one store; in another format the same bytes mean nothing.
+    """Describes the bytes of a chunk; all payloads of one store have the same format.
 
     A payload is raw little-endian elements, outermost dimension first, without padding or header.
     The tokens of one layer's keys (or values, or content) are a *plane*, ``[tokens, heads, dim]``.
@@ -30,24 +30,34 @@ class ChunkFormat:
 
     layout: str
     """The order of dimensions: ``split`` is ``[layers, 2, tokens, heads, dim]``, keys before values;
-    ``content`` is ``[layers, tokens, heads, dim]``, whatever a token's cell holds."""
+    ``content`` is ``[layers, tokens, heads, dim]``, where ``dim`` elements are all that a token and
+    head have, such as the latent of MLA."""
     dtype: str
-    """Element type as torch spells it, ``float16``."""
+    """The dtype of an element as torch spells it, without ``torch.``, such as ``float16``."""
     shape: tuple[int, ...]
-    """Elements of one chunk, outermost first."""
+    """The dimensions that ``layout`` names, in elements."""
     tokens: int
+    """Tokens in a chunk."""
     nbytes: int
+    """Bytes of a payload."""
 
     @classmethod
     def split(cls, dtype: str, layers: int, tokens: int, heads: int, dim: int) -> ChunkFormat:
-        """The format of a cache that holds keys and values of ``heads`` heads."""
+        """Return the format of a cache that holds keys and values.
+
+        Raises:
+            ConfigError: ``dtype`` is not supported; the message lists those that are.
+        """
         return cls._of("split", dtype, (layers, 2, tokens, heads, dim), tokens)
 
     @classmethod
     def content(cls, dtype: str, layers: int, tokens: int, heads: int, dim: int) -> ChunkFormat:
-        """The format of a cache with one cell a token and head.
+        """Return the format of a cache that holds ``dim`` elements for each token and head.
 
-        A cell is the latent of MLA, or keys and values with inline scales.
+        They may be the latent of MLA, or keys and values with inline scales.
+
+        Raises:
+            ConfigError: ``dtype`` is not supported; the message lists those that are.
         """
         return cls._of("content", dtype, (layers, tokens, heads, dim), tokens)
 
@@ -61,15 +71,15 @@ class ChunkFormat:
 
     @property
     def planes(self) -> int:
-        """How many planes a chunk has."""
+        """How many planes a chunk has: two a layer in ``split``, otherwise one."""
         return prod(self.shape[:-3])
 
     @property
     def plane_shape(self) -> tuple[int, int, int]:
-        """``(tokens, heads, dim)``."""
+        """The shape of one plane of a chunk, ``(tokens, heads, dim)``."""
         tokens, heads, dim = self.shape[-3:]
         return tokens, heads, dim
 
     def slots_in(self, gib: float) -> int:
-        """How many whole chunks fit into ``gib`` GiB."""
+        """Count the whole chunks that fit into ``gib`` GiB."""
         return int(gib * 2**30) // self.nbytes

@@ -16,30 +16,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PagedCaches:
-    """Strided views of the caller's paged tensors.
+    """Views the caller's paged tensors as strided planes, one way for every engine's layout.
 
     The tensors stay the caller's: the views keep them alive and never copy them. All layers have
     one shape, one dtype (floats of 32, 16 or 8 bits, or 8-bit integers) and one device.
 
     A plane is ``[kernel_blocks, kernel_block_tokens, heads, dim]``: the keys, the values or the
-    content of one layer. A block of the engine's manager may be several of the kernel's.
+    content of one layer. The engine's block manager may count in larger blocks than its attention
+    kernel: then one of the manager's blocks is several of the kernel's, one after the other.
 
     Every constructor takes ``chunk_tokens``, the tokens of a chunk, and most take
-    ``block_tokens``, the tokens of the manager's block (None: of the kernel's). Each must be a
-    multiple of the next smaller unit. ``ConfigError`` says what does not fit.
+    ``block_tokens``, the tokens of the manager's block (None: those of the kernel's). A chunk must
+    be a multiple of the manager's block, and that of the kernel's. Each constructor raises
+    ``ConfigError`` for tensors or sizes that don't fit; its message names them.
     """
 
     planes: tuple[Tensor, ...]
     """The planes in the order of ``chunk``: layer by layer, keys before values."""
     chunk: ChunkFormat
+    """The format of the chunks that are copied out of these caches."""
     block_tokens: int
-    """Tokens of the manager's block."""
+    """Tokens in one of the manager's blocks."""
 
     @classmethod
     def split(
         cls, caches: Sequence[Tensor], chunk_tokens: int, block_tokens: int | None = None
     ) -> PagedCaches:
-        """View one ``[blocks, heads, tokens, 2 * dim]`` a layer, keys in the first half of a cell.
+        """View one tensor a layer, ``[blocks, heads, tokens, 2 * dim]``.
+
+        The first ``dim`` elements of a token and head are its key, the others its value.
 
         The dimensions may have any order in memory, pages may have padding between them, and
         layers may share memory.
@@ -51,10 +56,11 @@ class PagedCaches:
     def cpu_attention(
         cls, caches: Sequence[Tensor], chunk_tokens: int, block_tokens: int | None = None
     ) -> PagedCaches:
-        """View the layers of vLLM's CPU attention, ``[blocks, heads, tokens, 2 * dim]`` in name only.
+        """View one tensor of vLLM's CPU attention a layer, ``[blocks, heads, tokens, 2 * dim]``.
 
-        The page of a block and head really holds the keys transposed, ``[dim, tokens]``, and then
-        the values, ``[tokens, dim]`` (vllm/v1/attention/backends/cpu_attn.py).
+        The shape doesn't say how it is filled: the page of a block and head holds the keys
+        transposed, ``[dim, tokens]``, and then the values, ``[tokens, dim]``
+        (``vllm/v1/attention/backends/cpu_attn.py``). A page must be contiguous.
         """
         planes = [plane for cache in _distinct(caches) for plane in _cpu_planes(cache)]
         return cls._cut(planes, 2, chunk_tokens, block_tokens)
@@ -63,7 +69,7 @@ class PagedCaches:
     def content(
         cls, caches: Sequence[Tensor], chunk_tokens: int, block_tokens: int | None = None
     ) -> PagedCaches:
-        """View one ``[blocks, heads, tokens, content]`` a layer, whatever the content is."""
+        """View one tensor a layer, ``[blocks, heads, tokens, content]``, with any content, as of MLA."""
         planes = [cache.transpose(1, 2) for cache in _distinct(caches)]
         return cls._cut(planes, 1, chunk_tokens, block_tokens)
 
@@ -71,7 +77,7 @@ class PagedCaches:
     def keys_and_values(
         cls, keys: Sequence[Tensor], values: Sequence[Tensor], chunk_tokens: int
     ) -> PagedCaches:
-        """View two ``[blocks, tokens, heads, dim]`` a layer, one of keys and one of values."""
+        """View two tensors a layer, ``[blocks, tokens, heads, dim]``: ``keys[i]`` and ``values[i]``."""
         if len(keys) != len(values):
             raise ConfigError(f"{len(keys)} layers of keys but {len(values)} of values")
         for cache in (*keys, *values):
@@ -87,18 +93,18 @@ class PagedCaches:
 
     @property
     def block_bytes(self) -> int:
-        """Bytes of one of the kernel's blocks, all planes together."""
+        """Bytes in one of the kernel's blocks, summed over all planes."""
         plane = self.planes[0]
         return plane[0].numel() * plane.element_size() * len(self.planes)
 
     @property
     def page_bytes(self) -> int:
-        """Bytes of one block of one plane if it is contiguous in memory, otherwise 0."""
+        """Bytes in one of the kernel's blocks of one plane; 0 if it is not contiguous in memory."""
         page = self.planes[0][0]
         return page.nbytes if page.is_contiguous() else 0
 
     def kernel_blocks(self, block_ids: Sequence[int]) -> list[int]:
-        """The kernel's blocks that make up the manager's ``block_ids``, in order."""
+        """Return the kernel's blocks that make up the manager's ``block_ids``, in order."""
         ratio = self.block_tokens // self.planes[0].shape[1]
         return [block * ratio + i for block in block_ids for i in range(ratio)]
 

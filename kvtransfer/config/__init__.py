@@ -1,4 +1,4 @@
-"""The settings, and the sources that they are read from."""
+"""Defines the settings, and reads them from their sources."""
 
 from kvtransfer.config.settings import TransferConfig
 

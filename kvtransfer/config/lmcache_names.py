@@ -1,4 +1,4 @@
-"""LMCache's settings: those that we read, features that we lack, and settings to ignore."""
+"""Lists LMCache's settings: those that we read, features that we lack, and settings to ignore."""
 
 from __future__ import annotations
 

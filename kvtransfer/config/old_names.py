@@ -1,4 +1,4 @@
-"""Values that were renamed: the old name is accepted for one release, with a warning."""
+"""Accepts renamed values under their old name for one release, with a warning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sentence in which a setting's value is refused."""
+"""Writes the sentence in which a setting's value is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every setting, with its default, meaning and limits."""
+"""Defines every setting, with its default, meaning and limits."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Gibibytes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class TransferConfig(BaseModel):
-    """All settings, frozen and valid; ``load`` and ``of`` make it."""
+    """Holds all settings, valid and immutable; make one with ``load`` or ``of``."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, protected_namespaces=(), hide_input_in_errors=True

@@ -1,4 +1,4 @@
-"""A setting's value, with its source."""
+"""Pairs a setting's value with its source."""
 
 from __future__ import annotations
 

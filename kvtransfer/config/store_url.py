@@ -1,4 +1,4 @@
-"""The URL of the remote store, as a setting: its scheme is known, and LMCache's forms are read."""
+"""Reads the URL of the remote store: its scheme must be known, LMCache's forms are translated."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Policy(Protocol):
         """Evict at most ``most`` slots that are not pinned, in the order of the policy."""
 
     def chance(self, key: str) -> float:
-        """The reuse probability of ``key``, which was just evicted; 1 where it is not known."""
+        """Return the reuse probability of ``key``, which was just evicted; 1 if it is not known."""
 
     def remove(self, slot: int) -> None:
         """Forget the chunk in ``slot``, pinned or not: it may not be served any more."""
@@ -60,7 +60,7 @@ OLD_NAMES = {"odds": "learned"}
 
 
 def open_policy(name: str, slots: int) -> Policy:
-    """The policy ``name`` for a cache of ``slots`` slots.
+    """Return the policy ``name`` for a cache of ``slots`` slots.
 
     Raises:
         ConfigError: there is no policy of that name.

@@ -1,4 +1,4 @@
-"""ARC, the adaptive replacement cache (Megiddo and Modha, FAST 2003)."""
+"""Evicts by ARC, the adaptive replacement cache (Megiddo and Modha, FAST 2003)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lengths of ARC's lists, and which of them a run belongs to.
+"""Keeps the lengths of ARC's lists, and says which list a run belongs to.
 
 ARC (Megiddo and Modha, FAST 2003) holds chunks that were requested once in its recency list T1 and
 the others in its frequency list T2, and has a list of ghost entries for each, B1 and B2. Runs lie in
@@ -48,7 +48,7 @@ class ArcLists:
         self.add(run, -chunks)
 
     def evict(self, run: Run, chunks: int) -> None:
-        """The same for chunks that were evicted and become ghost entries."""
+        """Count ``chunks`` of the run that were evicted and become ghost entries."""
         self.remove(run, chunks)
         self._evictions[run.is_frequent] += chunks
         run.evicted_at = self._evictions[run.is_frequent]

@@ -1,4 +1,4 @@
-"""Ghost entries: the runs of chunks that have no slot, to learn from it when they are requested."""
+"""Remembers runs of evicted chunks as ghosts, to learn when they are requested again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Ghosts:
         return len(self._runs)
 
     def has_none_of(self, keys: Sequence[str]) -> bool:
-        """Whether there is a ghost of none of ``keys``."""
+        """Say whether none of ``keys`` has a ghost."""
         return self._runs.keys().isdisjoint(keys)
 
     def add_new(self, run: Run, keys: Sequence[str], depth: int) -> None:

@@ -1,4 +1,4 @@
-"""The Gittins index of a cached chunk, from hazard rates that are learned by kind and age.
+"""Computes the Gittins index of a cached chunk, from hazard rates learned by kind and age.
 
 Chunks are classed by kind and by age, in buckets whose width doubles, as in LHD (Beckmann et al.,
 "LHD: Improving Cache Hit Rate by Maximizing Hit Density", NSDI 2018). For each class two numbers

@@ -1,4 +1,4 @@
-"""A miniature of the cache, without bytes, that shows how often a policy would be hit."""
+"""Simulates a small cache without bytes, to see how often a policy would be hit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class MiniatureCache:
-    """A cache of ``slots`` slots under ``policy``; a request's chunks are cached immediately."""
+    """Simulates ``slots`` slots under ``policy``; a request's chunks are cached immediately."""
 
     def __init__(self, policy: Policy, slots: int) -> None:
         self._policy = policy
@@ -21,7 +21,7 @@ class MiniatureCache:
         self._free = list(range(slots))
 
     def serve(self, keys: Sequence[str]) -> int:
-        """How many leading ``keys`` it holds; caches all of them, as far as there is room."""
+        """Count the leading ``keys`` that it holds, then cache all of them as far as there is room."""
         held = self._slots
         self._policy.note_request(keys, held)
         pinned = [held[key] for key in keys if key in held]

@@ -1,4 +1,4 @@
-"""A run of chunks, the unit that the default policy keeps statistics for and evicts from."""
+"""Describes a run of chunks, for which the default policy keeps statistics and from which it evicts."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Run:
         self.age = 0
         """The age bucket, see :mod:`kvtransfer.policies.gittins`."""
         self.chunks = 0
-        """How many it has, in slots and as ghosts."""
+        """How many chunks the run has, in slots and as ghosts."""
         self.idle: list[int] = []
         """Slots of its chunks that are not pinned, in the order of their tokens."""
         self.ghosts: dict[str, int] = {}
@@ -58,7 +58,7 @@ class Run:
         """The run behind it in its request."""
 
     def end(self) -> Run:
-        """The last of the runs that follow it and can be evicted.
+        """Return the last of the runs that follow this one and can be evicted.
 
         A chunk is useless without its prefix, so a request is evicted from its end.
         """

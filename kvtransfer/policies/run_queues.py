@@ -1,4 +1,4 @@
-"""Eviction queues of runs, by kind and age, and the orders in which runs can leave them."""
+"""Keeps eviction queues of runs by kind and age, and the orders in which runs leave them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NEW_CHUNK_TICKS = 0.3
 
 
 class RunQueues:
-    """All runs by age; a run with idle chunks also waits in the queue of its kind and age.
+    """Keeps all runs by age; a run with idle chunks is also in the queue of its kind and age.
 
     There are two queues for each kind and age: one for ARC's frequency list, one for its recency
     list.
@@ -104,7 +104,7 @@ class RunQueues:
         return self._least_recent(self._occupied)
 
     def least_recent_of(self, *, is_frequent: bool) -> Run | None:
-        """The same within one of ARC's two lists."""
+        """Return the same within one of ARC's two lists."""
         return self._least_recent([at for at in self._occupied if at[0] % 2 == is_frequent])
 
     def _age_runs(self) -> None:

@@ -1,4 +1,4 @@
-"""Which run each chunk is in, and how a request changes that."""
+"""Tracks which run each chunk is in, and how a request changes that."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RunTable:
 
     def __init__(self, slots: int) -> None:
         self.runs: list[Run | None] = [None] * slots
-        """By slot; None for a slot that holds nothing."""
+        """The run of the chunk in each slot; None for a slot that holds nothing."""
         self.queues = RunQueues()
         self.ghosts = Ghosts(slots)
         self.arc_lists = ArcLists(slots)

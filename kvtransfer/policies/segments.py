@@ -1,4 +1,4 @@
-"""How the runs known so far divide a request: its segments."""
+"""Divides a request into segments by the runs known so far."""
 
 from __future__ import annotations
 

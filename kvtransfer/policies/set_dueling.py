@@ -1,4 +1,4 @@
-"""Set dueling: the policy that serves most of a sample of the keys leads.
+"""Picks a policy by set dueling: the one that serves most of a sample of the keys leads.
 
 The idea is that of Qureshi et al., "Adaptive Insertion Policies for High Performance Caching", ISCA
 2007. The sample is taken as in miniature simulation (Waldspurger et al., "Cache Modeling and

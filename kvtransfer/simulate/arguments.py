@@ -1,4 +1,4 @@
-"""Types of the command line options of ``kvtransfer simulate``, which refuse in one sentence."""
+"""Parses the values of ``kvtransfer simulate``'s options, and refuses them in one sentence."""
 
 from __future__ import annotations
 

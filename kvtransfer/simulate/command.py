@@ -1,4 +1,4 @@
-"""``kvtransfer simulate TRACE``: hits and time saved on recorded requests, by size of each tier."""
+"""Runs ``kvtransfer simulate TRACE``: hits and time saved on recorded requests, by tier sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The offline optimum: the most chunks that a cache of a size can serve (Belady, 1966)."""
+"""Computes the offline optimum: the most chunks that a cache of a size can serve (Belady, 1966)."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Sizes:
         return self.host + self.disk + self.remote
 
     def at_most(self, chunks: int) -> Sizes:
-        """The sizes with none above ``chunks``."""
+        """Return these sizes, none of them above ``chunks``."""
         return Sizes(*(min(size, chunks) for size in (self.host, self.disk, self.remote)))
 
 

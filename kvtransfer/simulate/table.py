@@ -1,4 +1,4 @@
-"""The table of outcomes that ``kvtransfer simulate`` prints."""
+"""Makes the table of outcomes that ``kvtransfer simulate`` prints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chooses the way a copy goes, from its size and from how its bytes lie in memory."""
+"""Chooses the lane of a copy, from its size and from how its bytes lie in memory."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from importlib.resources import files
 
 
 class CopyPath(Enum):
-    """The ways between blocks and a slot."""
+    """Names the lanes between blocks and a slot."""
 
     DIRECT = "direct"
     """A kernel reads one side and writes the other. Nothing has to be set up, but the bytes cross
     the bus in small pieces and the kernel holds multiprocessors meanwhile. Good for small loads."""
     TRICKLE = "trickle"
-    """The same with too few programs to fill the bus. Good for saves, which no request waits for:
+    """As DIRECT, with too few programs to fill the bus. Good for saves, which no request waits for:
     on an H200 a full bus makes the model's kernels wait twice as long for memory."""
     STAGED = "staged"
     """A kernel copies between blocks and a stage in device memory, and a copy engine moves each

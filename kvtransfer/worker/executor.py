@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class Executor:
-    """Obeys plans, for one thread at a time.
+    """Carries out plans; only one thread at a time may call it.
 
     Only ``wait``, ``finish_copies``, ``save_all``, ``suspend`` and ``close`` block.
     """
@@ -86,9 +86,9 @@ class Executor:
         self._fetches = Fetches(tiers, limits, metrics)
         self._puts = Puts(tiers, limits.waiting_puts, metrics, self._outcomes)
         self._fetched: dict[int, Future[bool]] = {}
-        """By slot, the fetch that filled it, if a fetch filled it last."""
+        """The fetch that filled each slot, for slots that a fetch filled last."""
         self._copied: dict[int, Event] = {}
-        """By slot, the copy out of blocks that filled it, if such a copy filled it last."""
+        """The copy out of blocks that filled each slot, for slots that such a copy filled last."""
 
     def run(self, plan: Plan) -> None:
         """Begin the jobs of ``plan``, after all work that the model has launched before."""

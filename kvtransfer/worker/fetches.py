@@ -38,8 +38,8 @@ class Fetches:
 
         The result says whether the slot holds the chunk. Callbacks run on the thread that fetched.
         """
-        within_s = min(self._limits.start_within_s, load.start_within_s)
-        fetch = partial(self._fetch, load, time.monotonic() + within_s)
+        start_within_s = min(self._limits.start_within_s, load.start_within_s)
+        fetch = partial(self._fetch, load, time.monotonic() + start_within_s)
         return self._threads.submit(load.priority, fetch)
 
     def cancel(self) -> None:

@@ -1,4 +1,4 @@
-"""One arena of host memory cut into slots. The index, not the pool, knows which slot is whose."""
+"""Cuts one arena of host memory into slots; the index knows which chunk is in which slot."""
 
 from __future__ import annotations
 

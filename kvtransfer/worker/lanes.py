@@ -1,4 +1,4 @@
-"""The ways between blocks and a slot; an event orders every hand-over of memory on the way."""
+"""Copies between blocks and a slot in several ways; events order every hand-over of memory."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Streams:
 
 
 class Lane(Protocol):
-    """One way in both directions; each direction is for one thread at a time.
+    """Copies in both directions in one way; only one thread at a time may use each direction.
 
     ``chunk`` is ``[planes, tokens, heads, dim]`` in the slot. Blocks and slot belong to the copy
     until the returned event is done.
@@ -94,7 +94,7 @@ class DirectLane:
 
 
 class StagedLane:
-    """A :class:`Lane` by contiguous device memory, so that one copy moves the whole chunk.
+    """A :class:`Lane` through contiguous device memory, so that one copy moves the whole chunk.
 
     Each direction has three stages, used one after another: the kernel of one chunk runs beside
     the copy of the next.

@@ -1,4 +1,4 @@
-"""A thread pool that begins the call with the lowest priority number first."""
+"""Runs calls on a few threads, the one with the lowest priority number first."""
 
 from __future__ import annotations
 

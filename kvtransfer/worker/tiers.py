@@ -1,4 +1,4 @@
-"""What an executor moves chunks between, and how much of it at once."""
+"""Names what an executor moves chunks between, and limits how many at once."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tiers:
-    """The tiers of one rank; the executor owns the copier and the store and closes them."""
+    """Names the tiers of one rank; the executor owns the copier and the store and closes them."""
 
     copier: WakeableCopier
     pool: HostPool
     device: Device
     store: ChunkStore | None
-    """Must be guarded, so that it raises nothing; None where chunks stay in host memory."""
+    """A guarded store, which raises nothing; None if chunks stay in host memory."""
     name: Callable[[str], str]
     """Turns a chunk's key into the base key of this rank's shard in the store."""
     block_bytes: int
-    """Bytes of one of the manager's blocks in all layers together."""
+    """Bytes in one of the manager's blocks, summed over all layers."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much an executor does at once."""
+    """Limits what an executor does at once."""
 
     fetches: int
     """Chunks that are fetched at the same time."""

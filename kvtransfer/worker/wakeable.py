@@ -1,4 +1,4 @@
-"""A copier that stops while vLLM sleeps, when the memory of the caches may be unmapped."""
+"""Stops copies while vLLM sleeps, when the memory of the caches may be unmapped."""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ class Engine:
         return answer["reply"]
 
     def _hang_up(self) -> None:
-        with suppress(OSError):  # a line may be left that nobody takes any more
+        with suppress(OSError):  # a line may be left that the engine no longer reads
             self._lines.close()
         self._connection.close()
 

@@ -74,7 +74,7 @@ class Hours:
         self._requests = 0
 
     def phase(self, name: str, seconds: float) -> State:
-        """Requests for so long."""
+        """Send requests for ``seconds``; return what was seen."""
         log_lines = self._log_lines()
         hit_tokens, end_s = 0, time.monotonic() + seconds
         while time.monotonic() < end_s:

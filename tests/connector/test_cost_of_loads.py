@@ -1,4 +1,4 @@
-"""A store that is slower than computing is refused, and used again once it is fast."""
+"""A store that is slower than computing is not loaded from, until it is fast again."""
 
 from __future__ import annotations
 
@@ -44,5 +44,5 @@ def test_a_slow_store_is_refused_for_computing(engines, model, plain):
             outcomes = [reader.generate(request) for request in REQUESTS]
     assert [outcome.answers for outcome in outcomes] == right
     restored = [outcome.external_tokens for outcome in outcomes]
-    assert restored[0] == CHUNKS * 64  # what is not known yet is tried
+    assert restored[0] == CHUNKS * 64  # the first load is tried, to learn what it takes
     assert restored[-4:].count(0) >= 3  # but for a chunk that a probe may have brought

@@ -55,7 +55,7 @@ class Place:
 
     @contextmanager
     def silence(self):
-        """The server answers nobody."""
+        """Stop the server's process: it answers no request meanwhile."""
         os.kill(self.server.pid, signal.SIGSTOP)
         try:
             yield
@@ -120,7 +120,9 @@ def a_silent_store(place):
     with place.engines.start(setup) as engine, place.silence():
         deadline_s = time.monotonic() + DEADLINE_S
         while not {"open_breakers", "put_dropped_chunks"} <= engine.seen():
-            assert time.monotonic() < deadline_s, "never left alone"
+            assert time.monotonic() < deadline_s, (
+                "the circuit breaker never opened, or no put was dropped"
+            )
             engine.generate(new_request(), new_request())
         assert "puts dropped, because more than max_pending_puts=1 waited" in engine.log()
         return engine.seen()

@@ -11,7 +11,7 @@ from tests.connector.inputs import CHUNK_TOKENS, connected, prompt
 
 pytestmark = pytest.mark.vllm
 
-# So many chunks that a step can't save them all.
+# More chunks than one step can save.
 REQUESTS = [Request(prompt(1900, seed=seed), answer_tokens=1) for seed in range(1, 5)]
 CHUNKS = sum(len(request.prompt_ids) // CHUNK_TOKENS for request in REQUESTS)
 PATIENT = {"max_pending_puts": 2 * CHUNKS}  # none is dropped, however busy this machine is

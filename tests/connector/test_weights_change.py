@@ -75,7 +75,7 @@ def test_dummy_weights_differ_from_those_synced_later(engines, model, server, ri
 def test_what_stale_blocks_of_vllm_lead_to_reaches_no_other_engine(
     engines, model, other, server, right
 ):
-    """Without a reset vLLM goes on with blocks of the old weights; nobody else must."""
+    """Without a reset vLLM goes on with blocks of the old weights; no other engine may."""
     with engines.start(connected(model, server.url)) as engine:
         engine.generate(Request(REQUEST.prompt_ids[:320]))
         engine.call("reload_weights", weights_path=other)

@@ -99,7 +99,7 @@ class SimEngine:
         self.executor.run(Plan(saves=tuple(jobs)))
 
     def compute(self):
-        """A prompt that nobody has: the model writes its blocks, and it is saved."""
+        """A prompt that is cached nowhere: the model writes its blocks, and it is saved."""
         missing = [key for key in KEYS if key not in self.planner.index]
         if len(self.free) < 2 or not missing:
             return
@@ -135,7 +135,7 @@ class SimEngine:
         yield from jobs
 
     def use(self, key, blocks, first_token, failed):
-        """The model reads what was loaded; nobody waits for it before the blocks are given on."""
+        """The model reads what was loaded; no one waits for it before the blocks are given on."""
         if not failed:
             read = Model(lambda: self.check(key, blocks, first_token), reads=self.memory_of(blocks))
             self.device.model.launch(read)

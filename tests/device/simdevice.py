@@ -85,7 +85,7 @@ class SimDevice:
         return bool(ready)
 
     def idle(self, most=3):
-        """Time passes for the host: so many things are done meanwhile, or fewer."""
+        """Time passes for the host: up to ``most`` things are done meanwhile."""
         for _ in range(self.random.randint(0, most)):
             self.step()
 
@@ -202,7 +202,7 @@ class SimEvent:
 
     def wait(self):
         while not self.is_done:
-            assert self._device.step(), "nobody will ever reach this event"
+            assert self._device.step(), "no stream will ever reach this event"
 
     def on_done(self, call):
         if self.clock is None:

@@ -11,7 +11,7 @@ import triton
 
 ROOT = Path(__file__).resolve().parents[2]
 OLDEST = Path(sys.prefix) / "triton-3.6.0"
-# A multiprocessor has 64 Ki registers; so many let two programs of 256 threads share one.
+# A multiprocessor has 64 Ki registers; with this many, two programs of 256 threads share one.
 MOST_REGISTERS = 128
 
 

@@ -1,1 +1,1 @@
-"""What the keys of vLLM's requests cover besides their tokens."""
+"""Finds out what the keys of vLLM's requests cover besides their tokens."""

@@ -1,7 +1,7 @@
-"""Which content each request's LoRA adapter has, as the workers that have loaded it say.
+"""Asks the workers which content each request's LoRA adapter has.
 
-Each request asks anew, when it comes: what was true for an earlier one may have been replaced.
-The workers answer with the report of their next step, and load what they don't hold yet.
+We ask anew for each request, since an adapter may be replaced between two requests. The workers
+load an adapter that they don't hold yet, and answer with the report of their next step.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 class Adapters:
-    """For the scheduler's thread."""
+    """Keeps the questions that workers have not answered; only the scheduler's thread may call it."""
 
     @classmethod
     def open(cls, vllm_config: VllmConfig, ranks: int) -> Adapters:
-        """For vLLM as configured."""
+        """Return an instance for vLLM as configured, with ``ranks`` workers."""
         from vllm.platforms import current_platform
 
         has_adapters = getattr(vllm_config, "lora_config", None) is not None
@@ -37,22 +37,24 @@ class Adapters:
     def __init__(self, ranks: int, *, spoil_others: bool = False) -> None:
         self._ranks = ranks
         self.spoil_others = spoil_others
-        """vLLM's CPU kernels apply some adapter to requests without one that share its batch."""
+        """Whether requests without an adapter may be computed with one that is in their batch.
+
+        vLLM's CPU kernels do that."""
         self._tickets = count()
         self._unsent: list[Question] = []
         self._asking: dict[int, Adapter] = {}
         self._are_used = False
-        """Whether any request has named one."""
+        """Whether any request so far has named an adapter."""
 
     def ask(self, state: RequestState) -> None:
-        """Find out what the request's adapter holds, if it names one."""
+        """Ask for the content of the request's adapter, if it names one."""
         request: Request = state.request
         lora = request.lora_request
         if lora is None:
             return
         self._are_used = True
         state.adapter = adapter = Adapter(lora.lora_int_id)
-        if lora.load_inplace:  # it is read again in every step, and may change in each
+        if lora.load_inplace:  # vLLM reads it again in every step, so it may change in each
             adapter.is_known = True
             return
         ticket = next(self._tickets)
@@ -60,7 +62,7 @@ class Adapters:
         self._unsent.append((ticket, lora))
 
     def take(self, answers: Mapping[int, Sequence[Held | None]]) -> None:
-        """Take in the workers' answers by question, one of each rank."""
+        """Take in the workers' answers by ticket, one from each rank."""
         for ticket, helds in answers.items():
             adapter = self._asking.pop(ticket)
             adapter.held = _agreed(helds) if len(helds) == self._ranks else None
@@ -69,10 +71,10 @@ class Adapters:
     def plan(
         self, jobs: Iterable[tuple[int, RequestState]], used: Collection[RequestState]
     ) -> AdapterStep | None:
-        """What the workers are to be asked and told in this step.
+        """Return what to ask and tell the workers in this step; None: nothing.
 
         Args:
-            jobs: loads and saves of the step, and whose each is.
+            jobs: the step's loads and saves, each with the request that it serves.
             used: requests that are running, or may be.
         """
         if not self._are_used:
@@ -90,17 +92,17 @@ class Adapters:
 
 
 def is_mixed(state: RequestState) -> bool:
-    """Whether the request may go on from what another content of its adapter has computed.
+    """Say whether the request's first tokens may be computed with an older content of its adapter.
 
-    vLLM's own prefix cache knows adapters by name and path, and isn't emptied when one is
-    replaced. What is computed after such tokens must not get this content's keys.
+    vLLM's own prefix cache knows adapters by name and path, and keeps its blocks when one is
+    replaced. What is computed behind such tokens must not get the new content's keys.
     """
     adapter = state.adapter
     return bool(state.local_tokens and adapter and adapter.held and not adapter.held.is_steady)
 
 
 def _agreed(helds: Sequence[Held | None]) -> Held | None:
-    """What all ranks hold together; with expert parallelism each has other tensors."""
+    """Combine what all ranks hold; with expert parallelism each has tensors of its own."""
     known = [held for held in helds if held is not None]
     if len(known) < len(helds) or len({held.changes for held in known}) > 1:
         return None

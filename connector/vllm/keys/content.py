@@ -1,4 +1,4 @@
-"""A hash over the tensors and numbers of something that vLLM holds."""
+"""Hashes the tensors, numbers and texts in an object of vLLM, such as a LoRA adapter."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 def content_digest(value: object, ignored: frozenset[str] = frozenset()) -> str:
-    """32 hex digits that are equal, on every machine, for what holds equal values.
+    """Return 32 hex digits that are equal on every machine for objects with equal values.
 
     Args:
-        value: tensors, arrays, numbers, texts; lists and dictionaries of them; objects, which are
-            their attributes.
-        ignored: attributes of ``value`` itself that don't count.
+        value: an object or a dictionary. Its values may be tensors in host memory, arrays, numbers,
+            texts, bytes, lists and dictionaries of them, and objects, whose attributes are hashed.
+        ignored: the attributes of ``value`` itself that are left out.
 
     Raises:
-        TypeError: it holds something of which the bytes can't be told.
+        TypeError: a value is of another type, or a tensor is on a device.
     """
     digest = blake3.blake3()
     fields = value if isinstance(value, dict) else vars(value)

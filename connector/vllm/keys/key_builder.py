@@ -1,4 +1,4 @@
-"""What the keys of a model's requests cover: everything beside the tokens that shapes the bytes."""
+"""Builds key chains from everything that shapes a chunk's bytes besides its tokens."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from kvtransfer.connector.vllm.keys.media import Medium
     from kvtransfer.connector.vllm.model_facts import ModelFacts
 
-# Salts and adapters whose namespace is kept.
+# How many namespaces we keep, each for one salt and adapter.
 _REMEMBERED = 256
 
 
 class KeyBuilder:
-    """The keys of a model's requests: everything that shapes the bytes is in them."""
+    """Makes the key chains of one model's requests.
+
+    Keys cover the model, its settings and weights, the adapter, the media and the salt.
+    """
 
     def __init__(self, vllm_config: VllmConfig, facts: ModelFacts, config: TransferConfig) -> None:
         chunk = facts.chunk
@@ -43,12 +46,12 @@ class KeyBuilder:
     def chain(
         self, request: Request, weights: str, adapter: str | None, media: Sequence[Medium]
     ) -> KeyChain:
-        """The key chain of ``request``, whose tokens tell its bytes.
+        """Return the key chain of ``request``, still without keys.
 
         Args:
-            request: vLLM's.
-            weights: the name of those that compute it.
-            adapter: content of its LoRA adapter, if it has one.
+            request: vLLM's request.
+            weights: the fingerprint of the weights that compute it.
+            adapter: the digest of its LoRA adapter; None: it has none.
             media: its media, each under a name that tells its content.
         """
         space = self._space(weights, request.cache_salt, adapter, has_media=bool(media))
@@ -65,11 +68,14 @@ class KeyBuilder:
 
 
 def media_extras(media: Sequence[Medium], chunk_tokens: int) -> list[bytes]:
-    """For each chunk up to the last that a medium touches, which media at which places it holds.
+    """Render for each chunk the media that it holds a part of, with their places in the chunk.
 
     Args:
-        media: each with ``identifier`` and ``mm_position`` in tokens.
+        media: each with an ``identifier`` and an ``mm_position`` in tokens.
         chunk_tokens: tokens in a chunk.
+
+    Returns:
+        JSON for each chunk up to the last with a medium; empty bytes for a chunk without media.
     """
     spans = [(f.identifier, f.mm_position.offset, f.mm_position.length) for f in media]
     end_token = max((offset + length for _, offset, length in spans), default=0)
@@ -101,7 +107,7 @@ def _model_facts(vllm_config: VllmConfig) -> dict[str, object]:
 
 
 def _media_facts(vllm_config: VllmConfig) -> dict[str, object]:
-    """What beside a medium's data shapes what a model makes of it."""
+    """Return the settings that, besides a medium's data, shape what a model makes of it."""
     config = getattr(vllm_config.model_config, "multimodal_config", None)
     names = ("video_pruning_rate", "video_pruning_method", "mm_encoder_attn_dtype")
     return {name: getattr(config, name, None) for name in names}

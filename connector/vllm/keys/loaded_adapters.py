@@ -1,7 +1,7 @@
-"""What a worker's LoRA adapters hold: the very tensors that vLLM has loaded, not its files.
+"""Hashes the LoRA adapters of a worker as vLLM loads them: their tensors, not their files.
 
-Files may be replaced while vLLM goes on with what it read from them, and it alone knows where a
-name with ``~`` or of a hub leads. So each adapter is hashed as vLLM loads it.
+A file may be replaced while vLLM still uses what it read before, and only vLLM knows which file a
+name of a hub or a path with ``~`` leads to.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("kvtransfer")
 
-# vLLM's number for an adapter, which differs between processes, and our own mark.
+# vLLM's number of an adapter, which differs between processes, and the attribute that we add.
 _NOT_CONTENT = frozenset({"id", "kvtransfer_digest"})
 
 
 class LoadedAdapters:
-    """Watches vLLM's manager of one worker's adapters; for the worker's main thread."""
+    """Watches vLLM's manager of one worker's adapters; only the worker's main thread may call it."""
 
     @classmethod
     def of(cls, worker: Any) -> LoadedAdapters:
-        """Those of vLLM's ``worker``.
+        """Watch the adapters of vLLM's ``worker``.
 
-        Where its runner has no manager that we know, no adapter is known, and requests that name
-        one are not cached.
+        If its runner has no manager that we know, no adapter's content is known, and requests that
+        name one are not cached.
         """
         manager = getattr(worker.model_runner, "lora_manager", None)
         return cls(manager if hasattr(manager, "_load_adapter") else None)
@@ -40,7 +40,7 @@ class LoadedAdapters:
     def __init__(self, manager: Any) -> None:
         self._manager = manager
         self._digests: dict[object, str] = {}
-        """What was last loaded, by id and by name and path."""
+        """The digest of what was last loaded, by id, and by name and path."""
         self._unsteady: set[tuple[str, str]] = set()
         self._changes: Counter[int] = Counter()
         self._in_step = False
@@ -48,9 +48,9 @@ class LoadedAdapters:
             self._watch(manager)
 
     def find(self, request: LoRARequest, used: Collection[int]) -> Held | None:
-        """What ``request`` will be computed with; loads it, as vLLM would in its next step.
+        """Return what the adapter of ``request`` holds; load it if vLLM hasn't yet.
 
-        None: that can't be told. An adapter among ``used`` is never let go of for it.
+        None: its content can't be told. Adapters in ``used`` are never evicted for it.
         """
         if self._manager is None:
             return None
@@ -60,7 +60,7 @@ class LoadedAdapters:
         return self._held(request)
 
     def are_still(self, lora_int_id: int, changes: int) -> bool:
-        """Whether the adapter's content hasn't changed since it was told to be ``changes``."""
+        """Say whether the adapter has changed exactly ``changes`` times, and so not since then."""
         return self._changes[lora_int_id] == changes
 
     def _held(self, request: LoRARequest) -> Held | None:
@@ -72,18 +72,18 @@ class LoadedAdapters:
         return Held(digest, self._changes[request.lora_int_id], is_steady)
 
     def _load(self, request: LoRARequest, adapters: Any, used: Collection[int]) -> None:
-        """Into host memory only: which adapters are active is vLLM's to say."""
+        """Load into host memory only: vLLM decides which adapters are active on the device."""
         is_full = len(adapters) >= adapters.capacity
         if is_full and len(used) >= adapters.capacity:
             return
         try:
-            for adapter in used:  # so that none of them is the oldest
+            for adapter in used:  # so that vLLM evicts none of them as the oldest
                 adapters._registered_adapters.touch(adapter)
             lora = self._manager._load_adapter(request)
             if is_full:
                 adapters.remove_oldest_adapter()
             adapters.add_adapter(lora)
-        except Exception as error:  # noqa: BLE001 - vLLM will meet it too, and say what it does
+        except Exception as error:  # noqa: BLE001 - vLLM will fail alike, and handle it
             _LOG.warning("adapter %r can't be loaded: %s", request.lora_name, error)
 
     def _watch(self, manager: Any) -> None:
@@ -104,7 +104,7 @@ class LoadedAdapters:
         manager._load_adapter, manager._apply_adapters = load_adapter, apply_adapters
 
     def _note(self, request: LoRARequest, lora: Any) -> None:
-        # Such a request has its adapter read again in every step: hashing that would slow it down.
+        # vLLM reads such an adapter again in every step; hashing it each time would be slow.
         is_read_each_step = self._in_step and request.load_inplace
         digest = "" if is_read_each_step else _digest(request, lora)
         lora.kvtransfer_digest = digest

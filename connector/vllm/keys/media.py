@@ -1,7 +1,7 @@
-"""Which content a request's images, videos and sounds have.
+"""Names a request's images, videos and sounds by their content.
 
-vLLM names a medium by a hash of its content, or by whatever name a caller gave it; one can't be
-told from the other. So the data are hashed that the model is given, beside the scheduler's thread.
+vLLM names a medium by a hash of its content or by a name that the caller gave, and we can't tell
+which. A thread of our own therefore hashes the data that the model is given.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("kvtransfer")
 
 _LEAST_REMEMBERED = 1 << 16
-# Beyond that no medium is cached any more: they would have to be remembered for ever.
+# With more than these we cache no media any more, since we would have to remember them for ever.
 _MOST_AMBIGUOUS = 1 << 18
 
 
 class Medium(NamedTuple):
-    """One medium in a prompt, under a name that tells its content."""
+    """One medium of a prompt, under a name that tells its content."""
 
     identifier: str
     mm_position: PlaceholderRange
 
 
 class Media:
-    """For the scheduler's thread.
+    """Finds out the contents of media; only the scheduler's thread may call it.
 
-    vLLM's own caches go by the identifiers. One that was seen with two contents may stand for
-    either in them, so requests with it are not cached any more.
+    vLLM's own caches look media up by identifier. An identifier that was seen with two contents is
+    *ambiguous*: those caches may hold either, so requests with it are not cached any more.
     """
 
     @classmethod
     def open(cls, vllm_config: VllmConfig, *, trust_uuids: bool) -> Media:
-        """For vLLM as configured."""
+        """Return an instance for vLLM as configured."""
         multimodal = getattr(vllm_config.model_config, "multimodal_config", None)
         is_shared = getattr(multimodal, "mm_processor_cache_type", None) == "shm"
         has_others = getattr(vllm_config, "ec_transfer_config", None) is not None
-        # The data then lie elsewhere: in shared memory, or with another instance.
+        # Then the data are in shared memory, or with another instance.
         can_see = not (is_shared or has_others)
         blocks = vllm_config.cache_config.num_gpu_blocks or 0
         return cls(trust_uuids=trust_uuids, can_see=can_see, remembered=blocks)
@@ -56,7 +56,7 @@ class Media:
     def __init__(self, *, trust_uuids: bool, can_see: bool, remembered: int = 0) -> None:
         self._trusts = trust_uuids
         self._can_see = can_see
-        # As many as vLLM's prefix cache has blocks: it remembers no more.
+        # vLLM's prefix cache has a block for each medium that it remembers, so this many are enough.
         self._remembered = max(_LEAST_REMEMBERED, remembered)
         self._contents: OrderedDict[str, str] = OrderedDict()
         self._ambiguous: set[str] = set()
@@ -64,7 +64,7 @@ class Media:
         self._thread: ThreadPoolExecutor | None = None
 
     def begin(self, features: Sequence[MultiModalFeatureSpec]) -> Future[list[str]] | None:
-        """Find out the content of each; None: that can't be, or needs not be found out."""
+        """Begin to hash the contents; None: there is nothing to hash, or the data are not here."""
         if self._trusts or not self._can_see or not features:
             return None
         self._thread = self._thread or ThreadPoolExecutor(1, "kvtransfer-media")
@@ -76,12 +76,12 @@ class Media:
         contents: Future[list[str]] | None,
         adapter: str | None,
     ) -> list[Medium] | None:
-        """The media of a request under names that tell their contents; None: they can't be told.
+        """Return a request's media under names that tell their contents; None: they can't be told.
 
         Args:
-            features: the request's.
-            contents: what ``begin`` has returned; done.
-            adapter: content of the LoRA adapter, which may change what the encoder makes of them.
+            features: the request's media as vLLM has them.
+            contents: what ``begin`` returned for them, which must be done.
+            adapter: the digest of the LoRA adapter, which may change what the encoder makes of them.
         """
         if self._trusts or not features:
             return [Medium(f.identifier, f.mm_position) for f in features]
@@ -97,23 +97,23 @@ class Media:
         return [Medium(content, feature.mm_position) for feature, content in named]
 
     def are_ambiguous(self, features: Sequence[MultiModalFeatureSpec]) -> bool:
-        """Whether vLLM's caches may hold another content under the name of one of them."""
+        """Say whether vLLM's caches may hold another content under the identifier of one of them."""
         if self._trusts or not features:
             return False
         return not self._can_see or any(f.identifier in self._ambiguous for f in features)
 
     def forsake(self, features: Sequence[MultiModalFeatureSpec]) -> None:
-        """Their contents were not looked at: nothing with their names is cached from now on."""
+        """Treat their identifiers as ambiguous from now on, since their contents were not hashed."""
         if self._can_see and not self._trusts:
             self._note_ambiguous(f.identifier for f in features)
 
     @property
     def ambiguous(self) -> int:
-        """How many identifiers stand for nothing certain; it only grows."""
+        """How many identifiers are ambiguous; the number only grows."""
         return len(self._ambiguous)
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread that hashes."""
         if self._thread is not None:
             self._thread.shutdown(cancel_futures=True)
 
@@ -131,7 +131,7 @@ class Media:
             self._can_see = False
 
     def _hash(self, media: list[tuple[Any, PlaceholderRange]]) -> list[str]:
-        """On our thread; equal media of later requests are one object, by vLLM's own cache."""
+        """Hash on our thread; vLLM's cache gives later requests the same object for equal media."""
         return [
             content_digest({"data": self._digest(data), "places": position.is_embed})
             for data, position in media

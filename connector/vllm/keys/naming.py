@@ -1,4 +1,4 @@
-"""Builds each request's key chain as soon as everything is known that its keys cover."""
+"""Builds a request's key chain once the weights, its adapter and its media are known."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class _Unnamed:
     state: RequestState
     contents: Future[list[str]] | None
-    """Digests of its media."""
+    """The digests of its media, still being computed; None: there are none to compute."""
 
     @property
     def is_known(self) -> bool:
@@ -36,7 +36,7 @@ class _Unnamed:
 
 
 class Naming:
-    """The :class:`kvtransfer.requests.keys.request_keys.RequestKeys` of vLLM's requests."""
+    """Implements :class:`kvtransfer.requests.keys.request_keys.RequestKeys` for vLLM."""
 
     def __init__(
         self, key_builder: KeyBuilder, weights: AgreedWeights, adapters: Adapters, media: Media
@@ -46,13 +46,13 @@ class Naming:
         self._adapters = adapters
         self._media = media
         self._ambiguous = media.ambiguous
-        """Names of media that stood for two contents when we last looked at all requests."""
+        """How many identifiers of media were ambiguous when all requests were last looked at."""
         self._unnamed: dict[str, _Unnamed] = {}
         self._sessions: dict[str, tuple[RequestState, int]] = {}
-        """Requests that more input may join, and how many media they have so far."""
+        """Requests that may get more input, and how many media each has so far."""
 
     def begin(self, state: RequestState) -> None:
-        """A request has come, or computes anew: begin to find out what its keys cover."""
+        """Begin to find out what the keys of a new or restarted request cover."""
         request: Request = state.request
         state.is_named = False
         self._adapters.ask(state)
@@ -62,10 +62,10 @@ class Naming:
             self._sessions[request.request_id] = (state, len(request.mm_features))
 
     def take(self, request_id: str | None = None) -> Iterator[RequestState]:
-        """Requests of which all is known now; each has its chain, or none for good.
+        """Yield the requests whose keys are settled now: each gets its chain, or never has one.
 
         Args:
-            request_id: look at this one alone, which is soon done where many wait.
+            request_id: look at this request only, which is fast however many others wait.
         """
         weights = self._weights.by_rank
         if weights is None:
@@ -79,9 +79,9 @@ class Naming:
                 yield state
 
     def take_continued(self) -> Iterator[RequestState]:
-        """Sessions whose keys don't tell their bytes any more, since more input has joined them.
+        """Yield the sessions whose keys are no longer right, since they have got more input.
 
-        That is so once it brings media, or when vLLM has taken back what was computed.
+        That is so if the input has media, or if vLLM has dropped some of the computed tokens.
         """
         for request_id, (state, media) in list(self._sessions.items()):
             request: Request = state.request
@@ -93,9 +93,9 @@ class Naming:
                 yield state
 
     def take_ambiguous(self, states: Iterable[RequestState]) -> Iterator[RequestState]:
-        """The ``states`` with a medium whose name was found to stand for two contents.
+        """Yield those of ``states`` with a medium whose identifier is ambiguous.
 
-        Later calls yield nothing until another such name is found.
+        Later calls yield nothing until another identifier has become ambiguous.
         """
         if self._media.ambiguous == self._ambiguous:
             return
@@ -106,12 +106,12 @@ class Naming:
                 yield state
 
     def may_mix(self, state: RequestState) -> bool:
-        """Whether vLLM's caches may give it what others of the same names have computed."""
+        """Say whether vLLM's caches may serve it what another medium or adapter content computed."""
         request: Request = state.request
         return self._media.are_ambiguous(request.mm_features) or is_mixed(state)
 
     def forget(self, request_id: str) -> None:
-        """The request is over."""
+        """Drop what is known of a request that is over."""
         self._unnamed.pop(request_id, None)
         self._sessions.pop(request_id, None)
 
@@ -121,7 +121,7 @@ class Naming:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a request has no name yet."""
+        """Whether a request's keys are not settled yet."""
         return bool(self._unnamed)
 
     def _chain(self, unnamed: _Unnamed, weights: str | None) -> KeyChain | None:

@@ -1,4 +1,4 @@
-"""Whether the longest context that a model is served with changes what it computes."""
+"""Tells whether ``max_model_len`` changes what a model computes, and so belongs in its keys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from vllm.config import ModelConfig
 
-# The angles of these don't depend on max_model_len. Those of any other type may.
+# With these types the angles don't depend on max_model_len. With any other they may.
 _PLAIN = {None, "default", "linear", "llama3", "yarn", "mrope"}
 _TYPE_NAMES = ("rope_type", "type")
 # Llama 4 scales its queries only if it is served with more than 32k tokens.
@@ -18,10 +18,10 @@ _FAMILIES_THAT_ASK = ("llama4",)
 
 
 def depends_on_length(model: ModelConfig) -> bool:
-    """Whether ``max_model_len`` may shape the bytes of a chunk.
+    """Say whether ``max_model_len`` may shape the bytes of a chunk.
 
-    A type of rope counts wherever it stands in the configuration: at the top, in the text model's
-    part, in a part for each type of layer, in a list of layers, under a name of old.
+    A type of rope may stand anywhere in the configuration: at the top, in the text model's part, in
+    a part for each type of layer, in a list of layers, or under an older name.
     """
     configs = [model.hf_config.to_dict(), model.hf_text_config.to_dict()]
     families = [str(config.get("model_type", "")) for config in configs]
@@ -35,7 +35,7 @@ def _is_odd(rope_type: object) -> bool:
 
 
 def _types(value: object, *, in_rope: bool) -> Iterator[object]:
-    """Every type of rope that ``value``, a part of a configuration, names."""
+    """Yield every type of rope that ``value``, a part of a configuration, names."""
     if isinstance(value, Mapping):
         for name, part in value.items():
             if name == "rope_type" or (in_rope and name in _TYPE_NAMES):

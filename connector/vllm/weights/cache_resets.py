@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def note_resets(manager: KVCacheManager, local_cache: LocalCache) -> None:
-    """From now on each reset of ``manager`` that succeeds is noted in ``local_cache``."""
+    """Have each successful reset of ``manager`` noted in ``local_cache`` from now on."""
     reset = manager.reset_prefix_cache
 
     @wraps(reset)

@@ -1,7 +1,7 @@
-"""The weights of experts that lie on other engines.
+"""Combines the fingerprints of engines that share a model's experts.
 
-With expert parallelism over data-parallel engines, each holds some experts only, and all of them
-compute every request together. What one of them computes is told by what all of them hold.
+With expert parallelism over data-parallel engines, each engine holds some experts only, and all of
+them compute every request together. The bytes of a chunk therefore depend on the weights of all.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def are_spread(vllm_config: VllmConfig) -> bool:
-    """Whether experts of the model lie on other engines.
+    """Say whether other engines hold some of the model's experts, in a fixed set of engines.
 
-    Where engines come and go (elastic expert parallelism), none waits for the others: there each
+    With elastic expert parallelism engines come and go and can't wait for each other, so each
     caches for itself.
     """
     parallel = vllm_config.parallel_config
@@ -28,9 +28,9 @@ def are_spread(vllm_config: VllmConfig) -> bool:
 
 
 def of_all_experts(fingerprint: str) -> str:
-    """The fingerprint of the weights of all workers that share the experts.
+    """Return one fingerprint for the weights of all workers that share the experts.
 
-    To be called once, by all of them together, as they start: each waits for the others.
+    Each of these workers must call this once as it starts; the call waits for the others.
     """
     from vllm.distributed.parallel_state import get_ep_group
 
@@ -38,7 +38,7 @@ def of_all_experts(fingerprint: str) -> str:
 
 
 def combined(fingerprint: str, group: Any) -> str:
-    """One name, the same in every process of ``group``, for what all of them hold in their order."""
+    """Return a digest of the fingerprints of all processes in ``group``, the same in each."""
     own = torch.frombuffer(bytearray(fingerprint.encode()), dtype=torch.uint8)
     all_held = [torch.empty_like(own) for _ in range(torch.distributed.get_world_size(group))]
     torch.distributed.all_gather(all_held, own, group=group)

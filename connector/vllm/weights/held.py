@@ -1,4 +1,4 @@
-"""What a worker's model holds, read again whenever it may have changed."""
+"""Fingerprints the weights of a worker's model, again whenever they may have changed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _NO_NAME = "0" * 32
 
 
 class HeldWeights:
-    """Those of vLLM's ``worker``; for its main thread, between two steps of the model."""
+    """Knows which weights vLLM's ``worker`` holds.
+
+    Only the worker's main thread may call it, between two steps of the model.
+    """
 
     def __init__(self, worker: Any, vllm_config: VllmConfig) -> None:
         self._worker = worker
@@ -35,7 +38,7 @@ class HeldWeights:
         self.holding = Holding(name, 0)
 
     def check(self, expected: Expectation) -> bool:
-        """Read them anew where that is due; whether they are others than before."""
+        """Read the weights again if they may have changed; return whether they have."""
         own, name = self._own, self.holding.fingerprint
         if expected.reread or touches(self._worker) != self._read_touches:
             self._read_touches = touches(self._worker)
@@ -59,7 +62,7 @@ class HeldWeights:
 
 
 def _are_swapped(vllm_config: VllmConfig) -> bool:
-    """Whether parameters are stage props for weights that lie elsewhere."""
+    """Say whether vLLM keeps the weights in host memory and copies them in as steps need them."""
     offload = vllm_config.offload_config
     if offload.offload_backend == "auto":
         return bool(offload.prefetch.offload_group_size > 0)

@@ -1,4 +1,4 @@
-"""A fingerprint of the weights that a model holds in memory, whichever way they came there."""
+"""Computes a fingerprint of the weights that a model holds in memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-# Their code is told by their versions, which may differ between engines that share a cache.
+# Their code is not hashed: engines with different versions of them may share a cache.
 _KNOWN_PACKAGES = {"kvtransfer", "torch", "transformers", "vllm"}
 _LORA_WRAPPER = "base_layer."
 
@@ -30,17 +30,17 @@ class UnknownWeightsError(Exception):
 
 
 def fingerprint(model: nn.Module, quantization: object = None) -> str:
-    """32 hex digits, equal for equal weights that lie in memory in the same way.
+    """Return 32 hex digits that are equal for equal weights with the same layout in memory.
 
-    Covers every parameter and persistent buffer, and what loading has packed away, with names,
+    They cover every parameter and persistent buffer, and what loading has packed away, with names,
     dtypes, shapes and strides; the settings of ``quantization``; and the source of modules that
-    came with the model. Two engines agree if they loaded the same weights for the same kernels:
-    a repacking for one kind of GPU (Marlin, FP8 layouts, shuffled experts) is other bytes than that
-    for another kind. Reads every byte once.
+    came with the model. Two engines agree if they loaded the same weights for the same kernels;
+    weights that are repacked for different GPUs (Marlin, FP8 layouts, shuffled experts) differ.
+    The call reads every byte once.
 
     Args:
-        model: its loading is over.
-        quantization: vLLM's configuration of it, or None.
+        model: a model that is fully loaded; it is only read.
+        quantization: vLLM's quantization configuration, or None.
 
     Raises:
         UnknownWeightsError: a weight is not in memory, or was packed away unseen.
@@ -55,7 +55,7 @@ def fingerprint(model: nn.Module, quantization: object = None) -> str:
 
 
 def _described(named: Iterable[tuple[str, torch.Tensor]]) -> list[list[object]]:
-    """Each tensor's name, form and digest; what several names share is read once."""
+    """Describe each tensor by name, form and digest; a tensor with several names is read once."""
     forms = {name: (str(t.dtype), tuple(t.shape), t.stride(), t.data_ptr(), t) for name, t in named}
     unique = {form[:4]: form[4] for form in forms.values()}
     found = dict(zip(unique, digests(unique.values()), strict=True))
@@ -63,7 +63,7 @@ def _described(named: Iterable[tuple[str, torch.Tensor]]) -> list[list[object]]:
 
 
 def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """In an order of their names, each once."""
+    """Yield the model's tensors, sorted by name."""
     own: list[tuple[str, torch.Tensor]] = []
     for prefix, module in model.named_modules():
         kept = module._buffers.keys() - module._non_persistent_buffers_set
@@ -79,7 +79,7 @@ def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _inner(name: str, tensor: Any) -> Iterator[tuple[str, torch.Tensor]]:
-    """The plain tensors in which a parameter keeps its bytes."""
+    """Yield the plain tensors in which a parameter keeps its bytes."""
     parts = getattr(tensor, "partitions", None)
     if isinstance(parts, dict):  # vLLM's SharedWeightParameter
         for key, part in parts.items():
@@ -103,12 +103,12 @@ def _packed(model: nn.Module) -> Iterator[tuple[str, str]]:
 
 
 def _full_name(prefix: str, name: str) -> str:
-    # The same with LoRA enabled, which wraps layers, and without.
+    # LoRA wraps layers; the name must be the same with and without it.
     return f"{prefix}.{name}".replace(_LORA_WRAPPER, "")
 
 
 def _plain(value: object, depth: int = 4) -> Any:
-    """``value`` as JSON, without what differs between processes: addresses and measured times."""
+    """Return ``value`` as plain JSON without what differs between processes, such as addresses."""
     if value is None or isinstance(value, str | int):
         return value
     if isinstance(value, dict):
@@ -125,7 +125,7 @@ def _plain(value: object, depth: int = 4) -> Any:
 
 
 def _code(model: nn.Module) -> list[str]:
-    """Digests of the sources that came with the model (``trust_remote_code``) or from a plugin."""
+    """Hash the sources that came with the model (``trust_remote_code``) or from a plugin."""
     classes = {base for module in model.modules() for base in type(module).__mro__}
     modules = {cls.__module__ for cls in classes}
     packages = {name.rpartition(".")[0] or name for name in modules if _is_foreign(name)}

@@ -1,10 +1,10 @@
-"""Digests of the weights that vLLM packs away as it loads them, taken before they are gone.
+"""Hashes the weights that vLLM packs away as it loads them, before it does so.
 
-A quantisation method may replace what was loaded by something that no parameter shows: on a CPU
-every linear layer ends inside oneDNN, on a GPU the experts of some models end inside their kernel.
-What a layer computes is then decided by tensors that can't be read any more. So each method's
-``process_weights_after_loading``, at start and whenever weights are loaded anew, is preceded by a
-digest of all that the layer holds, and what has vanished afterwards stays known by it.
+A quantisation method may replace the loaded weights by something that no parameter shows: on a CPU
+every linear layer keeps them inside oneDNN, on a GPU some models keep experts inside their kernel.
+They can't be read any more then. We therefore hash all that a layer holds before each call of its
+method's ``process_weights_after_loading``, at start and at every later loading, and keep the digests
+of the parameters that are gone afterwards.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NOTES = "_kvtransfer_notes"
 
 
 def watch_packing(model: nn.Module) -> None:
-    """From now on note what the layers of ``model``, which holds no weights yet, pack away."""
+    """Note what the layers of ``model`` pack away from now on; it must not hold weights yet."""
     for module in model.modules():
         method: Any = getattr(module, "quant_method", None)
         process = getattr(method, "process_weights_after_loading", None)
@@ -34,10 +34,10 @@ def watch_packing(model: nn.Module) -> None:
 
 
 def packed_away(layer: nn.Module) -> Mapping[str, bytes | None] | None:
-    """Digests, by parameter, of what ``layer`` held and shows no more.
+    """Return digests, by parameter, of the weights that ``layer`` has packed away.
 
-    None stands for a parameter that was empty all along. The whole is None for a layer that packed
-    nothing, or whose packing was not watched.
+    A parameter that was always empty has None. The result is None for a layer that packed nothing,
+    or that was not watched.
     """
     note: Mapping[str, bytes | None] | None = layer.__dict__.get(_NOTE)
     return note

@@ -1,11 +1,11 @@
-"""Notices that somebody may have changed a worker's weights.
+"""Notices when a worker's weights may have changed.
 
-Weights change by vLLM's own methods (``reload_weights``, ``update_weights``, ``wake_up``), by those
-of a trainer's worker extension, by functions sent with ``collective_rpc`` or ``apply_model``, and by
-``model.load_weights`` called from anywhere. All but the last reach the worker through its wrapper,
-one attribute at a time. So whatever is asked of the wrapper, beside a list of what is known to
-leave weights alone, counts as a touch, and touched weights are fingerprinted again before anything
-is loaded or saved. To be wrong about a harmless name costs one reading of the weights.
+Weights are changed by vLLM's own methods (``reload_weights``, ``update_weights``, ``wake_up``), by a
+trainer's worker extension, by functions sent with ``collective_rpc`` or ``apply_model``, and by a
+direct call of ``model.load_weights``. All but the last look an attribute up on the worker's wrapper.
+Every such lookup counts as a touch, except of names that are known to keep the weights. Touched
+weights are fingerprinted again before anything is loaded or saved, so a harmless name that is
+missing from the list costs one more reading of the weights.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ HARMLESS = frozenset({
     "shutdown_weight_transfer_engine", "sleep", "supports_draft_weight_updates",
     "synchronize_device", "take_draft_token_ids", "update_max_model_len",
 })  # fmt: skip
-"""What vLLM asks of a worker without changing the weights of its model."""
+"""The methods of a worker that don't change the weights of its model."""
 
 
 def watch_workers() -> None:
-    """Watch all workers with a connector that this process will have; again is harmless.
+    """Watch all workers that this process makes with a connector; may be called again.
 
     Raises:
-        RuntimeError: vLLM's workers aren't as we know them.
+        RuntimeError: this vLLM's workers work in a way that we don't know.
     """
     from vllm.v1.worker.worker_base import WorkerWrapperBase
 
@@ -66,10 +66,12 @@ def watch_workers() -> None:
 
 
 def _watch_models() -> None:
-    """Note what each model packs away that is built from now on."""
+    """Have the packing of each model noted that vLLM builds from now on."""
     from vllm.model_executor.model_loader import utils
 
-    record = utils.record_metadata_for_reloading  # vLLM calls it with each model, still empty
+    record = (
+        utils.record_metadata_for_reloading
+    )  # vLLM calls it with each model before it loads the weights
     if hasattr(record, _WATCHED):
         return
 
@@ -83,26 +85,26 @@ def _watch_models() -> None:
 
 
 def note_touch(worker: object) -> None:
-    """The weights of ``worker`` may be others from now on."""
+    """Note that the weights of ``worker`` may change now."""
     vars(worker)[_TOUCHES] = touches(worker) + 1
 
 
 def touches(worker: object) -> int:
-    """How often that has been noted."""
+    """Return how often ``worker`` has been touched."""
     count: int = vars(worker).get(_TOUCHES, 0)
     return count
 
 
 def calling_worker() -> Any:
-    """The worker of vLLM that registers its caches: it is among our callers.
+    """Return vLLM's worker, which registers its caches now and so is on the call stack.
 
     Raises:
-        RuntimeError: there is none.
+        RuntimeError: there is no worker on the call stack.
     """
     frame = inspect.currentframe()
     while frame is not None:
         caller = frame.f_locals.get("self")
-        # Its wrapper has all that it has, too, but not as its own.
+        # The wrapper shows the worker's attributes, too, but has none of its own.
         if "model_runner" in getattr(caller, "__dict__", ()):
             return caller
         frame = frame.f_back
@@ -112,7 +114,7 @@ def calling_worker() -> Any:
 
 
 def note_loading(model: nn.Module, worker: object) -> None:
-    """Count a direct call of ``model.load_weights`` as a touch of ``worker``, too."""
+    """Count direct calls of ``model.load_weights`` as touches of ``worker`` from now on."""
     load: Any = model.load_weights
 
     @wraps(load)

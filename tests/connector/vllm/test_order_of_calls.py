@@ -9,7 +9,7 @@ import pytest
 from kvtransfer.plan import Plan, Report, Save
 from kvtransfer.requests.keys.weights import Expectation
 from kvtransfer.requests.step import StepPlan
-from tests.connector.worker_side import WEIGHTS, opened
+from tests.connector.vllm.worker_side import WEIGHTS, opened
 
 pytestmark = pytest.mark.vllm
 

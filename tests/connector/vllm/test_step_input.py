@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kvtransfer.connector.vllm.step_input import leading_tokens, read_step
+from kvtransfer.connector.vllm.step_input import hit_sources, leading_tokens, read_step
 from kvtransfer.requests.match import Span
 from kvtransfer.requests.step import GivenBlocks
 
@@ -41,3 +41,11 @@ def test_new_running_and_resumed_requests_are_read():
 )
 def test_vllm_loads_only_what_follows_its_own_tokens(spans, tokens):
     assert leading_tokens(spans, local_tokens=16) == tokens
+
+
+def test_tokens_are_counted_where_they_were_found():
+    assert {source.value: n for source, n in hit_sources(8, 20).items()} == {
+        "host": 8,
+        "external_unspecified": 12,
+    }
+    assert hit_sources(0, 0) == {}

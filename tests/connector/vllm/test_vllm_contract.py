@@ -24,7 +24,7 @@ from tests.connector.vllm_variants import OTHER_VERSIONS
 
 pytestmark = pytest.mark.vllm
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 INSTALLED = Path(importlib.util.find_spec("vllm").origin).parents[1]
 BASE = "vllm/distributed/kv_transfer/kv_connector/v1/base.py"
 

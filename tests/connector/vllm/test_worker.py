@@ -9,7 +9,7 @@ import pytest
 from kvtransfer.plan import Load, Plan, Save
 from kvtransfer.requests.keys.weights import Expectation, Holding
 from kvtransfer.requests.step import StepPlan
-from tests.connector.worker_side import WEIGHTS, Weights, opened
+from tests.connector.vllm.worker_side import WEIGHTS, Weights, opened
 
 pytestmark = pytest.mark.vllm
 

@@ -1,3 +1,5 @@
+"""The extras of a chunk name the media that it holds a part of, and where."""
+
 from __future__ import annotations
 
 from types import SimpleNamespace
@@ -7,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvtransfer.connector.vllm.keys.key_builder import media_extras
-from kvtransfer.connector.vllm.model_facts import hit_sources
 
 
 def medium(identifier, offset, length):
@@ -37,11 +38,3 @@ def test_exactly_the_chunks_that_a_medium_touches_have_extras(media, chunk_token
 @pytest.mark.parametrize("change", [("cat", 3, 3), ("dog", 2, 3), ("cat", 2, 9)])
 def test_another_medium_or_place_is_another_key(change):
     assert media_extras([medium("cat", 2, 3)], 8) != media_extras([medium(*change)], 8)
-
-
-def test_tokens_are_counted_where_they_were_found():
-    assert {source.value: n for source, n in hit_sources(8, 20).items()} == {
-        "host": 8,
-        "external_unspecified": 12,
-    }
-    assert hit_sources(0, 0) == {}
