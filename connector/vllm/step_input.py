@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from kvtransfer.requests.step import GivenBlocks, StepInput
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 def read_step(output: SchedulerOutput) -> StepInput:
     """Translate the step that vLLM's scheduler has decided on."""
     new, cached = output.scheduled_new_reqs, output.scheduled_cached_reqs
+    block_ids = cached.new_block_ids
     return StepInput(
         request_ids=[*(each.req_id for each in new), *cached.req_ids],
         computed_tokens=[
@@ -27,10 +29,10 @@ def read_step(output: SchedulerOutput) -> StepInput:
         scheduled_tokens=output.num_scheduled_tokens,
         begun=[GivenBlocks(each.req_id, each.block_ids) for each in new],
         resumed=cached.resumed_req_ids,
+        # Few of hundreds of requests get blocks in a step: the others take no round of a loop.
         added=[
-            GivenBlocks(request_id, block_ids)
-            for request_id, block_ids in zip(cached.req_ids, cached.new_block_ids, strict=True)
-            if block_ids
+            GivenBlocks(*given)
+            for given in compress(zip(cached.req_ids, block_ids, strict=True), block_ids)
         ],
     )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from kvtransfer.requests.filled_blocks import FilledBlocks
+from kvtransfer.requests.timing import HOST
+from kvtransfer.scheduling.runs import leading, runs_of, tokens_by_tier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,24 +17,36 @@ if TYPE_CHECKING:
     from kvtransfer.requests.busy_blocks import BusyBlocks
     from kvtransfer.requests.match import Matching, Span
     from kvtransfer.requests.request_state import RequestState
+    from kvtransfer.requests.timing import LoadTimer
     from kvtransfer.scheduling.reservation import Reservation
+    from kvtransfer.scheduling.runs import Run
 
 # A request with at most this many chunks gets its jobs at once, a longer one in several steps.
 _AT_ONCE = 16
 # Chunks of longer requests that get their jobs in one step.
 _A_STEP = 32
+# The tier of a job that voids blocks: no tier learns from how it ends.
+_VOIDED = "voided"
 
 
 @dataclass
-class _Rest:
-    """The chunks of a request that have no jobs yet."""
+class _Loading:
+    """What one request loads, from its admission until it is received."""
 
     state: RequestState
-    reservation: Reservation
+    span: Span
     keys: Sequence[str]
     """Keys from the request's first chunk to the last one to load."""
-    skip_tokens: int
+    reservation: Reservation
+    runs: Sequence[Run]
+    """The tokens of ``span``, by the tier that they come from."""
+    timer: LoadTimer | None
+    """None: the loads tell nothing about how long loads take."""
     deadline_s: float
+    jobs: dict[int, str] = field(default_factory=dict)
+    """The tier of each load under way."""
+    failed_tier: str | None = None
+    """The tier of the first load that has failed."""
 
 
 class Loads:
@@ -45,12 +59,17 @@ class Loads:
         self._metrics = basis.metrics
         self._matching = matching
         self._busy_blocks = busy_blocks
-        self._rests: dict[str, _Rest] = {}
-        self._owners: dict[int, RequestState] = {}
+        self._loading: dict[str, _Loading] = {}
+        """What each request loads, until it is received."""
+        self._rests: dict[str, _Loading] = {}
+        """The requests with chunks that have no jobs yet."""
+        self._owners: dict[int, _Loading] = {}
         self._filled = FilledBlocks()
         self._planned: list[Load] = []
         self._given_up: set[str] = set()
         """Requests that are received although no report says so."""
+        self._host_tokens: dict[str, int] = {}
+        self._failed: set[str] = set()
 
     def begin(self, state: RequestState, span: Span) -> None:
         """Load the tokens of ``span``, which ``Matching`` found behind those computed."""
@@ -59,19 +78,20 @@ class Loads:
         keys = state.keys[: -(-(span.first_token + span.tokens) // chunk_tokens)]
         reservation = self._planner.reserve(keys[first:])
         assert len(reservation.slots) == len(keys) - first, "a match exceeds what there is room for"
-        self._note(state, reservation, span)
+        runs = self._runs(state.request_id, keys[first:], reservation, span)
+        timer = self._time(state.request_id, reservation, runs, span)
         deadline_s = self._timing.deadline_s(span.tokens, span.first_token)
-        rest = _Rest(state, reservation, keys, span.first_token, deadline_s)
-        self._rests[state.request_id] = rest
+        loading = _Loading(state, span, keys, reservation, runs, timer, deadline_s)
+        self._loading[state.request_id] = self._rests[state.request_id] = loading
         if len(reservation.slots) <= _AT_ONCE:
-            self._planned += self._advance(rest, _AT_ONCE)
+            self._planned += self._advance(loading, _AT_ONCE)
 
     def plan(self) -> list[Load]:
         """The loads of the step: those of requests that have just come, and some of the others."""
         loads, self._planned = self._planned, []
         most = _A_STEP
-        for rest in list(self._rests.values()):
-            piece = self._advance(rest, most)
+        for loading in list(self._rests.values()):
+            piece = self._advance(loading, most)
             most -= len(piece)
             loads += piece
             if not most:
@@ -80,29 +100,28 @@ class Loads:
 
     def end(self, job: int, *, failed: bool) -> RequestState | None:
         """A load has ended; returns its request if that has nothing left to load."""
-        state = self._owners.pop(job)
-        state.loading.discard(job)
+        loading = self._owners.pop(job)
+        request_id, tier = loading.state.request_id, loading.jobs.pop(job)
         self._filled.end(job, failed=failed)
-        if state.loading and not failed:
-            return None
         if failed:
-            state.loads = False
-            self._matching.forget(state.request_id)  # what the store said is not so
-            self._give_up(state)  # what is behind it is computed, too
-        if self.is_loading(state):
+            loading.failed_tier = loading.failed_tier or tier
+            self._failed.add(request_id)
+            self._matching.forget(request_id)  # what the store said is not so
+            self._give_up(loading)  # what is behind it is computed, too
+        if loading.jobs or request_id in self._rests:
             return None
-        if state.load_timer is not None:
-            self._timing.end_load(state.load_timer, failed=not state.loads)
-            state.load_timer = None
-        self._filled.forget(state.request_id)
-        return state
+        del self._loading[request_id]
+        if loading.timer is not None:
+            self._timing.end_load(loading.timer, loading.failed_tier)
+        self._filled.forget(request_id)
+        return loading.state
 
     def void(self, state: RequestState) -> None:
         """What has arrived for the request is not what its model computes: it must not begin so."""
         job = self._filled.void(state.request_id)
         if job is not None:
-            state.loading.add(job)
-            self._owners[job] = state
+            loading = self._owners[job] = self._loading[state.request_id]
+            loading.jobs[job] = _VOIDED
 
     def take_voided(self) -> Mapping[int, tuple[int, ...]]:
         """Blocks that the next step reports as failed, by job."""
@@ -110,21 +129,38 @@ class Loads:
 
     def owner(self, job: int) -> RequestState | None:
         """The request that the load ``job`` is for; None: it is for no request."""
-        return self._owners.get(job)
+        loading = self._owners.get(job)
+        return None if loading is None else loading.state
 
     def owns(self, job: int) -> bool:
         """Whether a load that has not ended was planned here."""
         return job in self._owners
 
-    def is_loading(self, state: RequestState) -> bool:
+    def is_loading(self, request_id: str) -> bool:
         """Whether the request is not received yet."""
-        return bool(state.loading) or state.request_id in self._rests
+        return request_id in self._loading
 
-    def abort(self, state: RequestState) -> None:
+    def has_failed(self, request_id: str) -> bool:
+        """Whether a load of the request has failed; it is computed then."""
+        return request_id in self._failed
+
+    def host_tokens(self, request_id: str) -> int:
+        """How many tokens of the request's latest load host memory held."""
+        return self._host_tokens.get(request_id, 0)
+
+    def abort(self, request_id: str) -> None:
         """The request, which is loading, needs no more than is under way."""
-        self._give_up(state)
-        if not state.loading:
-            self._given_up.add(state.request_id)
+        loading = self._loading[request_id]
+        self._give_up(loading)
+        if not loading.jobs:
+            del self._loading[request_id]
+            self._filled.forget(request_id)
+            self._given_up.add(request_id)
+
+    def forget(self, request_id: str) -> None:
+        """The request is over, and received."""
+        self._host_tokens.pop(request_id, None)
+        self._failed.discard(request_id)
 
     @property
     def is_behind(self) -> bool:
@@ -141,50 +177,51 @@ class Loads:
         taken, self._given_up = self._given_up, set()
         return taken
 
-    def _note(self, state: RequestState, reservation: Reservation, span: Span) -> None:
+    def _runs(
+        self, request_id: str, keys: Sequence[str], reservation: Reservation, span: Span
+    ) -> list[Run]:
+        """The tokens of ``span``, which are those of ``keys``, by the tier that they come from."""
+        tiers = self._matching.tiers(request_id, keys, reservation.slots)
         chunk_tokens = self._tiling.chunk_tokens
-        fetched_tokens = reservation.fetches * chunk_tokens
-        if reservation.slots[0] is None:
-            fetched_tokens -= span.first_token % chunk_tokens
-        fetched_tokens = min(fetched_tokens, span.tokens)
-        state.host_tokens = span.tokens - fetched_tokens
-        if (
-            not reservation.is_shared
-        ):  # the part of others tells nothing of how long the whole takes
-            state.load_timer = self._timing.begin_load(
-                state.host_tokens, fetched_tokens, span.first_token
-            )
-        self._metrics.add("store_hit_tokens", fetched_tokens)
-        self._metrics.add("host_hit_tokens", state.host_tokens)
+        return leading(runs_of(tiers, chunk_tokens, span.first_token % chunk_tokens), span.tokens)
 
-    def _advance(self, rest: _Rest, most: int) -> list[Load]:
+    def _time(
+        self, request_id: str, reservation: Reservation, runs: Sequence[Run], span: Span
+    ) -> LoadTimer | None:
+        """Count what the request will load; begins to time that, unless it is the load of others."""
+        tokens = tokens_by_tier(runs)
+        self._host_tokens[request_id] = host_tokens = tokens.get(HOST, 0)
+        self._metrics.add("store_hit_tokens", span.tokens - host_tokens)
+        self._metrics.add("host_hit_tokens", host_tokens)
+        # The part of others tells nothing of how long the whole takes.
+        return None if reservation.is_shared else self._timing.begin_load(tokens, span.first_token)
+
+    def _advance(self, loading: _Loading, most: int) -> list[Load]:
         """Jobs for the next chunks of a request."""
-        state = rest.state
-        first = rest.skip_tokens // self._tiling.chunk_tokens + rest.reservation.begun
-        keys = rest.keys[: first + most]
-        placements = self._tiling.placements(keys, state.block_ids, rest.skip_tokens, first)
-        loads = self._planner.load_next(
-            rest.reservation, placements, self._timing.left_s(rest.deadline_s)
-        )
+        state, skip_tokens = loading.state, loading.span.first_token
+        first = skip_tokens // self._tiling.chunk_tokens + loading.reservation.begun
+        keys = loading.keys[: first + most]
+        placements = self._tiling.placements(keys, state.block_ids, skip_tokens, first)
+        left_s = self._timing.left_s(loading.deadline_s)
+        loads = self._planner.load_next(loading.reservation, placements, left_s)
         self._filled.begin(state.request_id, loads)
-        for load in loads:
-            state.loading.add(load.job)
-            self._owners[load.job] = state
+        slots = [None if load.fetch else load.slot for load in loads]
+        tiers = self._matching.tiers(state.request_id, [load.key for load in loads], slots)
+        for load, tier in zip(loads, tiers, strict=True):
+            loading.jobs[load.job] = tier
+            self._owners[load.job] = loading
             self._busy_blocks.note_write(load.block_ids)
-        if not rest.reservation.left:
+        if not loading.reservation.left:
             del self._rests[state.request_id]
         return loads
 
-    def _give_up(self, state: RequestState) -> None:
-        rest = self._rests.pop(state.request_id, None)
-        if rest is None:
+    def _give_up(self, loading: _Loading) -> None:
+        """Load none of the chunks that have no jobs yet."""
+        if self._rests.pop(loading.state.request_id, None) is None:
             return
-        left_tokens = self._tiling.chunk_tokens * (
-            rest.reservation.fetches or rest.reservation.left
-        )
-        if state.load_timer is not None:
-            begun_tokens = state.load_timer.tokens - left_tokens
-            state.load_timer = (
-                replace(state.load_timer, tokens=begun_tokens) if begun_tokens > 0 else None
-            )
-        rest.reservation.release()
+        chunk_tokens, span = self._tiling.chunk_tokens, loading.span
+        begun_tokens = loading.reservation.begun * chunk_tokens - span.first_token % chunk_tokens
+        tokens = tokens_by_tier(leading(loading.runs, begun_tokens))
+        if loading.timer is not None:
+            loading.timer = replace(loading.timer, tokens=tokens) if tokens else None
+        loading.reservation.release()

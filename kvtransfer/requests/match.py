@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from kvtransfer.requests.timing import HOST
+from kvtransfer.scheduling.located import NOTHING, Located
+from kvtransfer.scheduling.runs import runs_of, total_tokens
+
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence, Set
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
 
     from kvtransfer.requests.basis import Basis
+    from kvtransfer.scheduling.runs import Run
 
 
 # How often a waiting request's match is judged anew: the engine asks in every step.
@@ -25,16 +30,25 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Match:
-    """Cached tokens behind those that need no load; the part in host memory comes first."""
+    """Cached tokens behind those that need no load."""
 
-    host_tokens: int
-    tokens: int
-    """All of them, in host memory and in the store."""
+    runs: Sequence[Run]
+    """The tokens in their order, by tier."""
     worth_tokens: int
     """The leading part that loads sooner than it is computed."""
-    judged_tokens: int
-    """The tokens that ``worth_tokens`` was found for. They exceed ``tokens`` where waiting for the
+    judged: Sequence[Run]
+    """The runs that ``worth_tokens`` was found for. They exceed ``runs`` where waiting for the
     store's answer would not pay even if the store held all of the request's chunks."""
+
+    @property
+    def tokens(self) -> int:
+        """All of them, in host memory and in the store."""
+        return total_tokens(self.runs)
+
+    @property
+    def host_tokens(self) -> int:
+        """The leading part that host memory holds."""
+        return self.runs[0].tokens if self.runs and self.runs[0].tier == HOST else 0
 
 
 class Matching:
@@ -64,11 +78,23 @@ class Matching:
             self.ask(request_id, keys)
         return not self._store.asked(request_id) or self._store.answer(request_id) is not None
 
-    def known(self, request_id: str) -> Set[str]:
-        """The keys that the store was found to hold, if it has answered."""
+    def known(self, request_id: str) -> Located:
+        """What the store was found to hold for the request, if it has answered."""
         if not self._store.asked(request_id):
-            return frozenset()
-        return self._store.answer(request_id) or frozenset()
+            return NOTHING
+        return self._store.answer(request_id) or NOTHING
+
+    def tiers(self, request_id: str, keys: Sequence[str], slots: Sequence[int | None]) -> list[str]:
+        """The tier that each of ``keys`` comes from: host memory where it has one of ``slots``.
+
+        A chunk that left host memory after the match is sought in the fastest tier of the store.
+        """
+        fastest = next(iter(self._store.tiers), HOST)
+        located = self.known(request_id).tiers(keys)
+        return [
+            (tier or fastest) if slot is None else HOST
+            for slot, tier in zip(slots, located, strict=True)
+        ]
 
     def make(self, request_id: str, keys: Sequence[str], local_tokens: int) -> Match | None:
         """The match of ``keys`` behind ``local_tokens``; None: wait for the store's answer."""
@@ -77,13 +103,13 @@ class Matching:
         keys = keys[local_tokens // self._tiling.chunk_tokens :]
         stored = self._stored(request_id, keys[self._planner.held(keys) :])
         if stored is None:
-            # At best all of it is there. If even that is not worth its time, don't wait.
-            best = self._judge(keys, frozenset(keys), local_tokens, self._answer_s(request_id))
+            # At best the fastest tier has all of it. If even that is not worth its time, don't wait.
+            everything = Located(dict.fromkeys(keys, self._store.tiers[0]))
+            best = self._judge(keys, everything, local_tokens, self._answer_s(request_id))
             if best.worth_tokens > best.host_tokens:
                 self._put_off(request_id)
                 return None
-            match = self._judge(keys, frozenset(), local_tokens)
-            return replace(match, judged_tokens=best.tokens)
+            return replace(self._judge(keys, NOTHING, local_tokens), judged=best.runs)
         return self._judge(keys, stored, local_tokens)
 
     def forget(self, request_id: str) -> None:
@@ -97,14 +123,14 @@ class Matching:
         return self._store.is_waiting
 
     @property
-    def found(self) -> str | None:
-        """A key that the store was last seen to hold."""
+    def found(self) -> Mapping[str, str]:
+        """A key that each tier was last seen to hold, by the tier's name."""
         return self._store.found
 
-    def _stored(self, request_id: str, keys: Sequence[str]) -> Set[str] | None:
-        """The ``keys`` that the store is known to hold; None: it has not answered."""
+    def _stored(self, request_id: str, keys: Sequence[str]) -> Located | None:
+        """What the store is known to hold of ``keys``; None: it has not answered."""
         if not keys:
-            return frozenset()
+            return NOTHING
         if not self._store.asked(request_id):
             self._store.ask(request_id, keys)
         return self._store.answer(request_id)
@@ -126,15 +152,19 @@ class Matching:
         return self._timing.answer_s(self._store.waited_s(request_id))
 
     def _judge(
-        self, keys: Sequence[str], stored: Container[str], local_tokens: int, wait_s: float = 0.0
+        self, keys: Sequence[str], stored: Located, local_tokens: int, wait_s: float = 0.0
     ) -> Match:
-        chunks = self._planner.loadable(keys, stored)
-        host_tokens = self._beyond(min(self._planner.held(keys), chunks), local_tokens)
-        tokens = self._beyond(chunks, local_tokens)
-        worth = self._timing.worth(local_tokens, host_tokens, tokens - host_tokens, wait_s)
-        return Match(host_tokens, tokens, worth, judged_tokens=tokens)
+        runs = self._runs(keys[: self._planner.loadable(keys, stored)], stored, local_tokens)
+        worth_tokens = self._timing.worth(runs, local_tokens, wait_s)
+        return Match(runs, worth_tokens, judged=runs)
 
-    def _beyond(self, chunks: int, local_tokens: int) -> int:
-        """Tokens of ``chunks`` behind ``local_tokens``, which may end within the first chunk."""
+    def _runs(self, keys: Sequence[str], stored: Located, local_tokens: int) -> list[Run]:
+        """The runs of ``keys`` behind ``local_tokens``, which may end within the first chunk."""
+        slots = self._planner.index.find_all(keys)
+        located = stored.tiers(keys)
+        tiers = (
+            tier if slot is None and tier else HOST
+            for slot, tier in zip(slots, located, strict=True)
+        )
         chunk_tokens = self._tiling.chunk_tokens
-        return max(0, chunks * chunk_tokens - local_tokens % chunk_tokens)
+        return runs_of(tiers, chunk_tokens, local_tokens % chunk_tokens)

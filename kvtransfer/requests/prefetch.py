@@ -62,12 +62,13 @@ class Prefetch:
         self._prefetches.discard(job)
 
     def _probe(self) -> Iterator[Load]:
-        key = self._matching.found
-        if key is None or key in self._planner.index or not self._timing.take_probe():
-            return
-        for load in self._planner.load([Placement(key)]):
-            self._probes[load.job] = self._timing.begin_probe(self._tiling.chunk_tokens)
-            yield load
+        """One fetch from each tier that is refused, when it is time for that."""
+        for tier, key in self._matching.found.items():
+            if key in self._planner.index or not self._timing.take_probe(tier):
+                continue
+            for load in self._planner.load([Placement(key)]):
+                self._probes[load.job] = self._timing.begin_probe(tier, self._tiling.chunk_tokens)
+                yield load
 
     def _prefetch(self) -> list[Load]:
         """Fetches for one request a step: the scheduler's thread has other things to do."""

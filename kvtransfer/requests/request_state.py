@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from kvtransfer.chunks.keys import KeyChain
     from kvtransfer.requests.keys.adapter import Adapter
     from kvtransfer.requests.step import BlockIds, EngineRequest
-    from kvtransfer.requests.timing import LoadTimer
     from kvtransfer.scheduling.index import Index
 
 # Telling the index of a longer request takes the time that one call may take.
@@ -42,20 +41,8 @@ class RequestState:
     """Tokens that the engine's own cache held when it last asked for a match."""
     computed_tokens: int = 0
     """Tokens computed with the latest step that was looked at."""
-    whole_chunks: int = 0
-    """Chunks from the first on that are computed, and may be saved."""
-    saved_chunks: int = 0
-    """How many of the whole chunks have been dealt with."""
-    loading: set[int] = field(default_factory=set)
-    """Load jobs under way."""
-    load_timer: LoadTimer | None = None
-    """Times its loads; None: they tell nothing about how long loads take."""
     refused_tokens: int = 0
-    """Cached tokens that are computed sooner than loaded."""
-    host_tokens: int = 0
-    """How many of the tokens to load host memory held."""
-    loads: bool = True
-    """False once a load has failed: the request is computed then."""
+    """Cached tokens that are computed sooner than loaded, until its admission counts them."""
     is_finished: bool = False
     is_noted: bool = False
     """Whether the index was told of the request."""
@@ -75,9 +62,8 @@ class RequestState:
         self.block_ids = list(only_group(block_ids))
 
     def name(self, chain: KeyChain | None, weights: tuple[str, ...]) -> None:
-        """Give the request keys; ``weights`` compute all of it, and nothing has been saved."""
+        """Give the request keys; ``weights`` compute all of it."""
         self.chain, self.weights, self.hashing = chain, weights, None
-        self.whole_chunks = self.saved_chunks = 0
         self.is_named, self.is_noted = True, False
 
     def is_hashed(self) -> bool:

@@ -60,8 +60,8 @@ class Requests:
         state = self._states[request_id]
         state.is_finished = True
         self._prefetch.dequeue(request_id)
-        if self._loads.is_loading(state):
-            self._loads.abort(state)
+        if self._loads.is_loading(request_id):
+            self._loads.abort(request_id)
         else:
             self._saves.finish(state, owns_blocks=owns_blocks)
             self._forget(request_id)
@@ -76,4 +76,5 @@ class Requests:
         del self._states[request_id]
         self._keying.forget(request_id)
         self._matching.forget(request_id)
+        self._loads.forget(request_id)
         self._saves.forget(request_id)

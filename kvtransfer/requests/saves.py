@@ -7,13 +7,13 @@ saved before. A preempted request saves what is left when it has been computed a
 
 from __future__ import annotations
 
-import math
 import sys
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kvtransfer.chunks.tiling import Placement
+from kvtransfer.requests.save_progress import SaveProgress
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence, Set
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kvtransfer.requests.busy_blocks import BusyBlocks
     from kvtransfer.requests.match import Matching
     from kvtransfer.requests.request_state import RequestState
+    from kvtransfer.requests.save_progress import Progress
 
 
 # Every running request waits while they are planned.
@@ -37,7 +38,7 @@ _MOST_LOOKED_AT = 256
 class _Ended:
     """A finished request with chunks that have no job yet."""
 
-    state: RequestState
+    progress: Progress
     stored: Set[str]
     """Keys that the store was found to hold."""
 
@@ -55,12 +56,12 @@ class Saves:
         self._planner = basis.planner
         self._tiling = basis.tiling
         self._metrics = basis.metrics
-        self._saves_decode = basis.duties.saves_decode
         self._matching = matching
         self._busy_blocks = busy_blocks
-        self._due_tokens: dict[str, float] = {}
-        """How many computed tokens each request needs to have more to save."""
-        self._waiting: dict[str, RequestState] = {}
+        self._progress = SaveProgress(
+            basis.tiling.chunk_tokens, saves_decode=basis.duties.saves_decode
+        )
+        self._waiting: dict[str, Progress] = {}
         """Requests with whole chunks that have not been dealt with."""
         self._ended: deque[_Ended] = deque()
         self._owners: dict[int, RequestState] = {}
@@ -68,47 +69,33 @@ class Saves:
 
     def begin_anew(self, state: RequestState) -> None:
         """The request has got other blocks; look at it when it is next scheduled."""
-        self._due_tokens[state.request_id] = 0
+        self._progress.begin_anew(state.request_id)
 
     def due(
         self, request_ids: Sequence[str], computed_tokens: Iterable[int]
     ) -> list[tuple[str, int]]:
         """The requests, with their tokens, that have more to save than ``note`` was told of."""
-        due_tokens = map(self._due_tokens.__getitem__, request_ids)
-        return [
-            (request_id, tokens)
-            for request_id, tokens, due in zip(
-                request_ids, computed_tokens, due_tokens, strict=True
-            )
-            if tokens >= due
-        ]
+        return self._progress.due(request_ids, computed_tokens)
 
     def note(self, state: RequestState, computed_tokens: int) -> None:
         """The request has ``computed_tokens`` with this step, in blocks of its own."""
-        # Drafted tokens are computed too, but have no place among the ids until accepted.
-        request, chunk_tokens = state.request, self._tiling.chunk_tokens
-        known = len(request.all_token_ids) if self._saves_decode else request.num_prompt_tokens
-        state.computed_tokens = min(computed_tokens, known)
-        state.whole_chunks = state.computed_tokens // chunk_tokens
-        if state.saved_chunks < state.whole_chunks and state.chain is not None:
-            self._waiting[state.request_id] = state
-        is_last = state.chain is None or (not self._saves_decode and computed_tokens >= known)
-        due_tokens = math.inf if is_last else (state.whole_chunks + 1) * chunk_tokens
-        self._due_tokens[state.request_id] = due_tokens
+        progress = self._progress.note(state, computed_tokens)
+        if progress.left and state.chain is not None:
+            self._waiting[state.request_id] = progress
 
     def plan(self, scheduled: Container[str]) -> list[Save]:
         """The saves of the step, for requests that have ended or are ``scheduled``."""
-        states = [*(ended.state for ended in self._ended), *self._waiting.values()]
-        left = sum(state.whole_chunks - state.saved_chunks for state in states)
+        behind = [*(ended.progress for ended in self._ended), *self._waiting.values()]
+        left = sum(len(progress.left) for progress in behind)
         most = max(_A_STEP, left // _STEPS_BEHIND)
         saves = self._save_ended(most)
-        for request_id, state in list(self._waiting.items()):
+        for request_id, progress in list(self._waiting.items()):
             if len(saves) >= most:
                 break
             if request_id in scheduled:
                 stored = self._matching.known(request_id)
-                saves += self._save(state, stored, most - len(saves))
-                if state.saved_chunks >= state.whole_chunks:
+                saves += self._save(progress, stored, most - len(saves))
+                if not progress.left:
                     del self._waiting[request_id]
         self._begin(saves)
         return saves
@@ -124,32 +111,37 @@ class Saves:
     def finish(self, state: RequestState, *, owns_blocks: bool) -> None:
         """The request is over; its blocks keep their contents until ``busy_blocks`` says otherwise."""
         request_id = state.request_id
-        if self._waiting.pop(request_id, None) is None or not owns_blocks:
+        progress = self._waiting.pop(request_id, None)
+        if progress is None or not owns_blocks:
             return
-        ended = _Ended(state, self._matching.known(request_id))
+        ended = _Ended(progress, self._matching.known(request_id))
         self._ended.append(ended)
-        left = range(state.saved_chunks, state.whole_chunks)
+        blocks = self._tiling.blocks
         self._busy_blocks.begin(
-            {(ended, chunk): self._tiling.blocks(chunk, state.block_ids) for chunk in left}
+            {(ended, chunk): blocks(chunk, state.block_ids) for chunk in progress.left}
         )
 
     def forget(self, request_id: str) -> None:
         """The request is over."""
-        self._due_tokens.pop(request_id, None)
+        self._progress.forget(request_id)
         self._waiting.pop(request_id, None)
 
     def reset(self) -> None:
         """No chunk computed so far is to be saved."""
-        for state in list(self._waiting.values()):
-            self.give_up(state)
+        for progress in list(self._waiting.values()):
+            self.give_up(progress.state)
         while self._ended:
             ended = self._ended.popleft()
-            self._deal_with(ended, range(ended.state.saved_chunks, ended.state.whole_chunks))
+            self._deal_with(ended, ended.progress.left)
 
     def give_up(self, state: RequestState) -> None:
         """No chunk of the request, which has not ended, is to be saved of those computed so far."""
-        state.saved_chunks = state.whole_chunks
+        self._progress.give_up(state.request_id)
         self._waiting.pop(state.request_id, None)
+
+    def restart(self, state: RequestState) -> None:
+        """The request has new keys: nothing of it has been saved."""
+        self._progress.restart(state.request_id)
 
     def owner(self, job: int) -> RequestState | None:
         """The request whose chunk the save ``job`` copies, if it names an adapter."""
@@ -171,11 +163,11 @@ class Saves:
         for ended in list(self._ended):
             if len(saves) >= most:
                 break
-            state = ended.state
-            first = state.saved_chunks
-            saves += self._save(state, ended.stored, most - len(saves))
-            self._deal_with(ended, range(first, state.saved_chunks))
-            if state.saved_chunks >= state.whole_chunks:
+            progress = ended.progress
+            first = progress.saved_chunks
+            saves += self._save(progress, ended.stored, most - len(saves))
+            self._deal_with(ended, range(first, progress.saved_chunks))
+            if not progress.left:
                 self._ended.remove(ended)
         return saves
 
@@ -186,10 +178,11 @@ class Saves:
         for chunk in chunks:
             self._busy_blocks.end((ended, chunk))
 
-    def _save(self, state: RequestState, stored: Set[str], most: int) -> list[Save]:
+    def _save(self, progress: Progress, stored: Set[str], most: int) -> list[Save]:
         """Jobs for the next chunks of a request that are held nowhere."""
-        first, keys = state.saved_chunks, state.keys
-        wanted = self._next_wanted(state, keys, stored, most)
+        state = progress.state
+        first, keys = progress.saved_chunks, state.keys
+        wanted = self._next_wanted(progress, keys, stored, most)
         placements = [Placement(keys[i], self._tiling.blocks(i, state.block_ids)) for i in wanted]
         saves = self._planner.save_all(placements, after=keys[first - 1] if first else None)
         if len(saves) < len(placements):
@@ -199,17 +192,16 @@ class Saves:
         return saves
 
     def _next_wanted(
-        self, state: RequestState, keys: Sequence[str], stored: Set[str], most: int
+        self, progress: Progress, keys: Sequence[str], stored: Set[str], most: int
     ) -> list[int]:
-        """The next chunks of ``state`` to save; with those before them they are dealt with."""
+        """The next chunks of a request to save; with those before them they are dealt with."""
         held = self._planner.index
         wanted: list[int] = []
         touched: list[str] = []
-        first = state.saved_chunks
-        for chunk in range(first, min(state.whole_chunks, first + _MOST_LOOKED_AT)):
+        for chunk in progress.left[:_MOST_LOOKED_AT]:
             if len(wanted) == most:
                 break
-            state.saved_chunks = chunk + 1
+            progress.saved_chunks = chunk + 1
             if keys[chunk] in held:
                 touched.append(keys[chunk])
             elif keys[chunk] not in stored:

@@ -9,10 +9,11 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from kvtransfer.plan import Plan
+from kvtransfer.requests.admission import Admission
 from kvtransfer.requests.busy_blocks import BusyBlocks
 from kvtransfer.requests.keys.keying import Keying
 from kvtransfer.requests.loads import Loads
-from kvtransfer.requests.match import Matching, Span
+from kvtransfer.requests.match import Matching
 from kvtransfer.requests.prefetch import Prefetch
 from kvtransfer.requests.requests import Requests
 from kvtransfer.requests.saves import Saves
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from kvtransfer.requests.keys.local_cache import LocalCache
     from kvtransfer.requests.keys.request_keys import RequestKeys
     from kvtransfer.requests.keys.weights import Expectation, Holding
+    from kvtransfer.requests.match import Span
     from kvtransfer.requests.request_state import RequestState
     from kvtransfer.requests.step import BlockIds, EngineRequest, StepInput
 
@@ -59,6 +61,15 @@ class Scheduler:
             self._keying, self._matching, self._prefetch, self._loads, self._saves
         )
         self._steps = StepReader(basis, self._requests, self._busy_blocks, self._saves)
+        self._admission = Admission(
+            basis,
+            self._keying,
+            self._matching,
+            self._loads,
+            self._requests,
+            self._steps,
+            self._busy_blocks,
+        )
 
     def track(self, request: EngineRequest) -> None:
         """A request has come: begin to find out what the store holds of it."""
@@ -69,29 +80,11 @@ class Scheduler:
 
         At most one span today, which begins at ``local_tokens``.
         """
-        state = self._requests.reached(request)
-        state.local_tokens = local_tokens
-        if not (self._keying.renew(state) and state.note(self._basis.planner.index)):
-            return None
-        if not (self._basis.duties.loads and state.loads):
-            return ()
-        tokens = self._worth(state)
-        if tokens is None:
-            return None
-        return (Span(local_tokens, tokens),) if tokens else ()
+        return self._admission.match(request, local_tokens)
 
     def admit(self, request: EngineRequest, block_ids: BlockIds, external_tokens: int) -> None:
         """The request has ``block_ids``; ``external_tokens`` of its match are to be loaded."""
-        self._steps.replace_blocks(request.request_id, block_ids)
-        state = self._requests[request.request_id]
-        if state.refused_tokens:
-            self._basis.metrics.add("refused_tokens", state.refused_tokens)
-            state.refused_tokens = 0
-        if external_tokens:
-            self._loads.begin(state, Span(state.local_tokens, external_tokens))
-        else:  # the step writes them, or another connector does
-            own = state.local_tokens // self._basis.tiling.block_tokens
-            self._busy_blocks.note_write(state.block_ids[own:])
+        self._admission.admit(request, block_ids, external_tokens)
 
     def plan(self, step: StepInput) -> StepPlan:
         """What the workers do in ``step``."""
@@ -108,7 +101,7 @@ class Scheduler:
             Plan(tuple(loads), tuple(saves), puts),
             first_saves=tuple(first_saves),
             reuses_blocks=reuses_blocks,
-            step=self._basis.timing.begin_step(counts, step.computed_tokens),
+            step=self._basis.timing.steps.begin(counts, step.computed_tokens),
             poll_s=0.0 if step.computes else self._poll_s(),
             voided_blocks=self._loads.take_voided(),
             wants_report=self._loads.has_given_up,
@@ -145,7 +138,7 @@ class Scheduler:
             The requests whose loads have all ended.
         """
         if step is not None:
-            self._basis.timing.end_step(step)
+            self._basis.timing.steps.end(step)
         settled = self._basis.planner.settle(report)
         received = self._loads.take_given_up()
         for job in settled.loaded:
@@ -173,7 +166,7 @@ class Scheduler:
 
     def host_tokens(self, request: EngineRequest) -> int:
         """How many of the tokens to load for ``request`` host memory held."""
-        return self._requests[request.request_id].host_tokens
+        return self._loads.host_tokens(request.request_id)
 
     @property
     def is_saving(self) -> bool:
@@ -213,20 +206,6 @@ class Scheduler:
         """End the lookups."""
         self._keying.close()
         self._basis.store.close()
-
-    def _worth(self, state: RequestState) -> int | None:
-        """How many tokens to load for the request; None: ask again."""
-        match = self._matching.make(state.request_id, state.keys, state.local_tokens)
-        if match is None:
-            return None
-        timing = self._basis.timing
-        store_tokens = match.judged_tokens - match.host_tokens
-        timing.decide(state.local_tokens, match.host_tokens, store_tokens)
-        worth = match.worth_tokens
-        if not worth and match.host_tokens and timing.take_trial():
-            worth = match.host_tokens
-        state.refused_tokens = match.tokens - worth
-        return worth
 
     def _plan_loads(self) -> list[Load]:
         if not self._keying.is_possible:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
+from kvtransfer.scheduling.located import NOTHING
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence, Set
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
+
+    from kvtransfer.scheduling.located import Located
 
 
 class StoreAnswers(Protocol):
     """Which chunks the store holds, by request; :class:`kvtransfer.scheduling.lookup.Lookup`."""
 
     @property
-    def found(self) -> str | None:
-        """A key that the store was last seen to hold."""
+    def tiers(self) -> tuple[str, ...]:
+        """The names of the store's tiers, fastest first; none where there is no store."""
+
+    @property
+    def found(self) -> Mapping[str, str]:
+        """A key that each tier was last seen to hold, by the tier's name."""
 
     @property
     def is_waiting(self) -> bool:
@@ -29,8 +38,8 @@ class StoreAnswers(Protocol):
     def asked(self, request_id: str) -> bool:
         """Whether the request has asked and was not forgotten."""
 
-    def answer(self, request_id: str) -> Set[str] | None:
-        """The keys asked about that the store holds; None: not known yet."""
+    def answer(self, request_id: str) -> Located | None:
+        """Which of the keys asked about the store holds, and where; None: not known yet."""
 
     def waited_s(self, request_id: str) -> float:
         """How long ago the request has asked."""
@@ -51,7 +60,8 @@ class StoreAnswers(Protocol):
 class NoStore:
     """Answers every question at once: no chunk is there."""
 
-    found: str | None = None
+    tiers: tuple[str, ...] = ()
+    found: Mapping[str, str] = MappingProxyType({})
     is_waiting = False
 
     def ask(self, request_id: str, keys: Sequence[str]) -> None:
@@ -64,9 +74,9 @@ class NoStore:
         """Every request counts as having asked."""
         return True
 
-    def answer(self, request_id: str) -> Set[str] | None:
-        """Always the empty set."""
-        return frozenset()
+    def answer(self, request_id: str) -> Located | None:
+        """Always nothing."""
+        return NOTHING
 
     def waited_s(self, request_id: str) -> float:
         """Always zero."""

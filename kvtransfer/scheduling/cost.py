@@ -6,20 +6,16 @@ Pure: it is told what happened and asked what to do, and never looks at a clock 
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from kvtransfer.scheduling.linear_fit import LinearFit
+from kvtransfer.scheduling.runs import total_tokens
 from kvtransfer.scheduling.tier_cost import TierCost, split_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-
-class Run(NamedTuple):
-    """Successive tokens of a prompt that are in one tier."""
-
-    tier: str
-    tokens: int
+    from kvtransfer.scheduling.runs import Run
 
 
 class Prefill:
@@ -44,8 +40,8 @@ class Cost:
     A load may be a mix: some tokens of host memory, some of disk, some of a remote store. Its
     parts share the same threads and the same way to the device, so their times add up.
 
-    ``load_seconds``, ``mix_seconds``, ``pays`` and ``worth`` change nothing. ``decide`` and
-    ``decide_runs`` give the same answers to a request that goes by them, and note that.
+    ``mix_seconds`` and ``worth`` change nothing. ``decide`` gives the answer of ``worth`` to a
+    request that goes by it, and notes that.
 
     Args:
         tiers: names, the fastest first; that one is host memory, which needs no store's answer.
@@ -57,10 +53,6 @@ class Cost:
         self._host = tiers[0]
         self._tiers = {name: TierCost() for name in tiers}
         self._margin = margin
-
-    def observe_load(self, tier: str, tokens: int, seconds: float, *, failed: bool) -> None:
-        """A load of ``tokens`` from ``tier`` alone ended after ``seconds``."""
-        self._tiers[tier].observe(tokens, seconds, failed=failed)
 
     def observe_mix(
         self, tokens: Mapping[str, int], seconds: float, failed_tier: str | None = None
@@ -77,40 +69,20 @@ class Cost:
             self._tiers[failed_tier].observe(tokens[failed_tier], seconds, failed=True)
             return
         tokens = {tier: count for tier, count in tokens.items() if count}
-        expected_s = {tier: self.load_seconds(tier, count) for tier, count in tokens.items()}
+        expected_s = {tier: self._load_s(tier, count) for tier, count in tokens.items()}
         for tier, part_s in split_seconds(tokens, expected_s, seconds).items():
             self._tiers[tier].observe(tokens[tier], part_s, failed=False)
 
-    def load_seconds(self, tier: str, tokens: int) -> float | None:
-        """How long ``tokens`` take from ``tier`` alone; None before the first load."""
-        return self._tiers[tier].load_s.at(tokens)
-
     def mix_seconds(self, tokens: Mapping[str, int]) -> float | None:
         """How long ``tokens``, by tier, take together; None if a tier has not been seen yet."""
-        parts_s = [self.load_seconds(tier, count) for tier, count in tokens.items() if count]
+        parts_s = [self._load_s(tier, count) for tier, count in tokens.items() if count]
         known_s = [part_s for part_s in parts_s if part_s is not None]
         return sum(known_s) if len(known_s) == len(parts_s) else None
 
-    def pays(self, tier: str, tokens: int, context_tokens: int, wait_s: float = 0.0) -> bool:
-        """Whether to load ``tokens`` behind ``context_tokens`` from ``tier``, after ``wait_s``.
-
-        A tier that is not known yet is tried. A refused one has to be clearly better.
-        """
-        cost = self._tiers[tier]
-        compute_s = self.prefill.seconds(tokens, context_tokens)
-        load_s = None if compute_s is None else cost.expected_s(tokens, compute_s)
-        if load_s is None or compute_s is None:
-            return True
-        return wait_s + load_s <= cost.allowed_s(compute_s, self._margin)
-
-    def decide(self, tier: str, tokens: int, context_tokens: int) -> bool:
-        """The answer of ``pays``, for a request that goes by it: the tier is used, or refused."""
-        pays = self.pays(tier, tokens, context_tokens)
-        self._tiers[tier].use(pays=pays)
-        return pays
-
     def worth(self, runs: Sequence[Run], context_tokens: int, wait_s: float = 0.0) -> int:
         """How many tokens of ``runs``, from the first on, to load: whole runs, to save most time.
+
+        A tier that is not known yet is tried. A refused one has to be clearly better.
 
         Args:
             runs: in the order of their tokens.
@@ -118,12 +90,12 @@ class Cost:
             wait_s: before a load from any tier but host memory can begin.
         """
         if self.prefill.seconds(1, 0) is None:
-            return sum(run.tokens for run in runs)
+            return total_tokens(runs)
         savings_s = [0.0, *self._savings_s(runs, context_tokens, wait_s)]
         best = max(range(len(savings_s)), key=lambda count: (savings_s[count], count))
-        return sum(run.tokens for run in runs[:best])
+        return total_tokens(runs[:best])
 
-    def decide_runs(self, runs: Sequence[Run], context_tokens: int) -> int:
+    def decide(self, runs: Sequence[Run], context_tokens: int) -> int:
         """The answer of ``worth``, for a request that goes by it.
 
         The tiers that it loads from are used. One that it does not load from is refused if it
@@ -135,13 +107,26 @@ class Cost:
         for tier in used:
             self._tiers[tier].use(pays=True)
         for (tier, tokens), start in zip(runs, starts, strict=False):
-            if tier not in used and not self.pays(tier, tokens, context_tokens + start):
+            if tier not in used and not self._pays(tier, tokens, context_tokens + start):
                 self._tiers[tier].use(pays=False)
         return worth_tokens
 
     def take_probe(self, tier: str, now_s: float) -> bool:
         """Whether to load one chunk from a refused ``tier`` now, to see how it does."""
         return self._tiers[tier].take_probe(now_s)
+
+    def _load_s(self, tier: str, tokens: int) -> float | None:
+        """How long ``tokens`` take from ``tier`` alone; None before the first load."""
+        return self._tiers[tier].load_s.at(tokens)
+
+    def _pays(self, tier: str, tokens: int, context_tokens: int) -> bool:
+        """Whether ``tokens`` behind ``context_tokens`` would be loaded if there were no others."""
+        cost = self._tiers[tier]
+        compute_s = self.prefill.seconds(tokens, context_tokens)
+        load_s = None if compute_s is None else cost.expected_s(tokens, compute_s)
+        if load_s is None or compute_s is None:
+            return True
+        return load_s <= cost.allowed_s(compute_s, self._margin)
 
     def _savings_s(self, runs: Sequence[Run], context_tokens: int, wait_s: float) -> list[float]:
         """What loading the first run, the first two, and so on saves, as far as it is allowed."""

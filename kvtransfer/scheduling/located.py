@@ -6,7 +6,7 @@ from collections.abc import Set
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
 class Located(Set[str]):
@@ -32,6 +32,14 @@ class Located(Set[str]):
 
     def __getitem__(self, key: str) -> str:
         return self._tiers[key]
+
+    def tiers(self, keys: Sequence[str]) -> list[str | None]:
+        """For each of ``keys``, in order, the tier that serves it; None: the store lacks it."""
+        return list(map(self._tiers.get, keys))
+
+    def samples(self) -> dict[str, str]:
+        """One key of each tier that serves any, by the tier's name."""
+        return {tier: key for key, tier in self._tiers.items()}
 
     def only(self, keys: Iterable[str]) -> Located:
         """What is located of ``keys``."""

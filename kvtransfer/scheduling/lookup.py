@@ -13,7 +13,7 @@ from kvtransfer.scheduling.questions import Question, Questions
 from kvtransfer.stores.open import open_tiers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
 
     from kvtransfer.chunks.keys import EntryKeys
@@ -67,8 +67,13 @@ class Lookup:
         self._late = 0
 
     @property
-    def found(self) -> str | None:
-        """A key that the store was last seen to hold."""
+    def tiers(self) -> tuple[str, ...]:
+        """The names of the store's tiers, fastest first."""
+        return self._asker.tiers
+
+    @property
+    def found(self) -> Mapping[str, str]:
+        """A key that each tier was last seen to hold, by the tier's name."""
         return self._asker.found
 
     def ask(self, request_id: str, keys: Sequence[str]) -> None:

@@ -37,7 +37,7 @@ class Settled:
     loaded: list[int] = field(default_factory=list)
     copied: list[int] = field(default_factory=list)
     failed: set[int] = field(default_factory=set)
-    """Those of the above that failed on some rank."""
+    """Which of the above failed on some rank."""
 
 
 class Planner:

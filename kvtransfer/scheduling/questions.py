@@ -19,7 +19,7 @@ from kvtransfer.rare_log import RareLog
 from kvtransfer.scheduling.located import NOTHING, Located
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _REMEMBERED = 64
 # Questions that go to the store in one batch.
@@ -72,10 +72,12 @@ class Questions:
         timeout_s: float,
         clock: Callable[[], float],
     ) -> None:
-        self.found: str | None = None
-        """A key that the store was last seen to hold; the thread writes it."""
+        self.tiers = store.names
+        """The names of the store's tiers, fastest first."""
+        self.found: Mapping[str, str] = {}
+        """A key that each tier was last seen to hold; the thread replaces it as a whole."""
         self._store = store
-        self._depths = {name: depth for depth, name in enumerate(store.names)}
+        self._depths = {name: depth for depth, name in enumerate(self.tiers)}
         self._entry_keys = entry_keys
         self._timeout_s = timeout_s
         self._clock = clock
@@ -144,7 +146,7 @@ class Questions:
         located = self._locate(list(dict.fromkeys(chain.from_iterable(awaited))))
         for question, keys in batch:
             answer = located.only(keys)
-            self.found = next(iter(answer), self.found)
+            self.found = {**self.found, **answer.samples()}
             self._answer_s.append(self._clock() - question.asked_s)
             question.answer.set_result(answer)
 

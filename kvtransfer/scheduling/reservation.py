@@ -58,9 +58,9 @@ class Reservation:
         is_shared: bool,
     ) -> None:
         self.slots = slots
-        """Of the chunks, in order; None: to be fetched, and no slot is claimed yet."""
+        """The slot of each chunk, in order; None: to be fetched, and no slot is claimed yet."""
         self.priority = priority
-        """Of its fetches, see :class:`kvtransfer.plan.Load`."""
+        """The priority of its fetches, see :class:`kvtransfer.plan.Load`."""
         self.is_shared = is_shared
         """Whether another load is fetching one of the chunks."""
         self.begun = 0
@@ -103,7 +103,7 @@ class Reservation:
         del self.slots[self.begun :]
 
     def _drop_lost(self, end: int) -> None:
-        """Let go of slots whose bytes never came or were forgotten: those chunks are fetched."""
+        """Unpin slots whose bytes never came or were forgotten: those chunks are fetched."""
         for i in range(self.begun, end):
             slot = self.slots[i]
             if slot is not None and not self._index.holds(slot, self._keys[i]):

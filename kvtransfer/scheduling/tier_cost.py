@@ -94,5 +94,5 @@ def split_seconds(
         else max(known_s, _LEAST_SHARE * token_s * count)
         for tier, count in tokens.items()
     }
-    whole = sum(weights.values()) or 1.0
-    return {tier: seconds * weight / whole for tier, weight in weights.items()}
+    total = sum(weights.values()) or 1.0
+    return {tier: seconds * weight / total for tier, weight in weights.items()}

@@ -16,6 +16,7 @@ from kvtransfer.requests.step import GivenBlocks, StepInput
 from kvtransfer.requests.store_answers import NoStore
 from kvtransfer.requests.timing import Timing
 from kvtransfer.scheduling.index import Index
+from kvtransfer.scheduling.located import Located
 from kvtransfer.scheduling.planner import Planner
 
 CHUNK, BLOCK = 8, 4
@@ -26,19 +27,22 @@ LONG = list(range(200, 250))
 
 
 class Lookup:
-    """Knows what is stored, and answers when it is told to."""
+    """Knows what is stored, and where, and answers when it is told to."""
+
+    tiers = ("remote",)
 
     def __init__(self):
-        self.stored = set()
+        self.stored = {}
+        """Tier by key."""
         self.questions = {}
         self.answers = True
-        self.found = None
+        self.found = {}
         self.answer_s = []
         self.waits_s = 0.0
 
     def ask(self, request_id, keys):
-        self.questions[request_id] = set(keys)
-        self.found = next(iter(self.stored & set(keys)), self.found)
+        self.questions[request_id] = list(keys)
+        self.found |= self._located(request_id).samples()
 
     def take_answer_seconds(self):
         taken, self.answer_s = self.answer_s, []
@@ -54,7 +58,7 @@ class Lookup:
         return request_id in self.questions
 
     def answer(self, request_id):
-        return self.questions[request_id] & self.stored if self.answers else None
+        return self._located(request_id) if self.answers else None
 
     @property
     def is_waiting(self):
@@ -68,6 +72,9 @@ class Lookup:
 
     def close(self):
         pass
+
+    def _located(self, request_id):
+        return Located(self.stored).only(self.questions[request_id])
 
 
 class RequestKeys:
@@ -208,19 +215,19 @@ class Engine:
         self.side.finish(request, owns_blocks=True)
 
     def compute(self, tokens, seconds):
-        """A step takes so long."""
-        number = self.timing.begin_step([tokens], [0])
+        """A step takes ``seconds``."""
+        number = self.timing.steps.begin([tokens], [0])
         self.now_s += seconds
-        self.timing.end_step(number)
+        self.timing.steps.end(number)
 
-    def bring(self, *, host_tokens=0, store_tokens=0, seconds):
-        """A load takes so long."""
-        load_timer = self.timing.begin_load(host_tokens, store_tokens, 0)
+    def bring(self, *, seconds, **tokens):
+        """A load of ``tokens``, by tier, takes ``seconds``."""
+        load_timer = self.timing.begin_load(tokens, 0)
         self.now_s += seconds
-        self.timing.end_load(load_timer, failed=False)
+        self.timing.end_load(load_timer)
 
-    def store(self, tokens):
-        self.lookup.stored |= set(keys(tokens))
+    def store(self, tokens, tier="remote"):
+        self.lookup.stored |= dict.fromkeys(keys(tokens), tier)
 
 
 def keys(tokens, weights=WEIGHTS):

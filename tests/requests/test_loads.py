@@ -171,3 +171,67 @@ def test_no_load_counts_on_what_the_same_step_saves(engine):
     assert [load.fetch for load in plan.jobs.loads] == [True, True]
     assert saved(plan) == keys(LONG)[2:4]
     assert [load.fetch for load in engine.step().jobs.loads] == [False, False]  # saved before
+
+
+def mixed(engine):
+    """A request's load: two chunks of the disk, then four of the remote store."""
+    engine.store(LONG, "remote")
+    engine.store(LONG[:16], "disk")
+    request = engine.request("r", LONG)
+    assert engine.match(request, 4) == 44
+    engine.admit(request, engine.blocks(48), 44)
+    return request
+
+
+def learned(engine, *tiers):
+    """The seconds that Cost expects of eight tokens."""
+    return [engine.timing._cost.mix_seconds({tier: 8}) for tier in tiers]
+
+
+def test_a_load_of_several_tiers_teaches_each_its_part(engine):
+    mixed(engine)
+    loads = engine.step().jobs.loads
+    engine.now_s += 4.4
+    assert engine.side.take(ended(loads)) == {"r"}
+    assert learned(engine, "host", "disk", "remote") == [None, *[pytest.approx(0.8)] * 2]
+
+
+def test_a_chunk_that_fails_counts_against_its_own_tier(engine):
+    for _ in range(2):
+        engine.compute(1000, seconds=10.0)
+        engine.bring(disk=8, remote=8, seconds=0.002)
+    request = mixed(engine)
+    loads = engine.step().jobs.loads
+    engine.now_s += 9.0
+    assert engine.side.take(ended(loads[:2])) == set()
+    assert engine.side.take(ended(loads[2:], failed=loads[3:4])) == {"r"}
+    engine.side.finish(request, owns_blocks=True)
+    for slot in range(engine.planner.index.slots):
+        engine.planner.index.forget(slot)
+    assert engine.match(engine.request("s", LONG), 0) == 16
+    assert learned(engine, "disk", "remote") == [pytest.approx(0.001)] * 2
+
+
+@pytest.mark.usefixtures("few_a_step")
+def test_what_is_given_up_teaches_its_tiers_nothing(engine):
+    request = mixed(engine)
+    loads = engine.step().jobs.loads
+    engine.side.finish(request, owns_blocks=True)
+    engine.now_s += 1.2
+    assert engine.side.take(ended(loads)) == {"r"}
+    assert learned(engine, "disk", "remote") == [pytest.approx(0.8), None]
+
+
+def test_a_chunk_that_host_memory_lost_meanwhile_is_sought_in_the_store(engine):
+    engine.hold(TOKENS)
+    request = engine.request("r", TOKENS)
+    assert engine.match(request, 0) == 16
+    for slot in range(engine.planner.index.slots):
+        engine.planner.index.forget(slot)
+    engine.admit(request, engine.blocks(16), 16)
+    loads = engine.step().jobs.loads
+    assert [load.fetch for load in loads] == [True, True]
+    engine.now_s += 1.6
+    assert engine.side.take(ended(loads)) == {"r"}
+    assert engine.side.host_tokens(request) == 0
+    assert learned(engine, "host", "remote") == [None, pytest.approx(0.8)]

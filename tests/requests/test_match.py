@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.requests.engine import BLOCK, CHUNK, TOKENS, Engine, ended, keys
+from tests.requests.engine import BLOCK, CHUNK, LONG, TOKENS, Engine, ended, keys
 
 
 def test_a_producer_never_loads_and_a_consumer_never_saves():
@@ -72,7 +72,7 @@ def test_what_is_sooner_computed_than_loaded_is_refused_and_probed(engine):
     engine.store(TOKENS)
     for _ in range(2):  # a token takes a millisecond to compute, and a second to load
         engine.compute(1000, seconds=1.0)
-    engine.bring(store_tokens=1, seconds=1.0)
+    engine.bring(remote=1, seconds=1.0)
     engine.side.counted()
     request = engine.request("r", TOKENS)
     assert engine.match(request, 0) == 0
@@ -93,12 +93,12 @@ def test_what_is_sooner_computed_than_loaded_is_refused_and_probed(engine):
 def test_an_answer_that_comes_too_late_to_pay_is_not_awaited(engine):
     engine.store(TOKENS)
     engine.compute(1000, seconds=1.0)
-    engine.bring(store_tokens=16, seconds=0.001)
+    engine.bring(remote=16, seconds=0.001)
     engine.lookup.answers = False
     engine.lookup.answer_s = [0.001]
     request = engine.request("r", TOKENS)
     assert engine.match(request, 0) is None
-    engine.lookup.waits_s = 0.3  # it is late, and nobody knows by how much
+    engine.lookup.waits_s = 0.3  # it is late, and by how much is not known
     assert engine.match(request, 0) == 0
     engine.lookup.answers = True
     engine.lookup.waits_s = 0.0
@@ -109,7 +109,7 @@ def test_an_answer_that_comes_too_late_to_pay_is_not_awaited(engine):
 def test_a_late_answer_to_one_request_costs_no_other_its_load(engine):
     engine.store(TOKENS)
     engine.compute(1000, seconds=1.0)
-    engine.bring(store_tokens=16, seconds=0.95 * 0.016)  # pays, though not by much
+    engine.bring(remote=16, seconds=0.95 * 0.016)  # pays, though not by much
     engine.lookup.answers = False
     engine.lookup.answer_s = [0.0]
     engine.lookup.waits_s = 0.3
@@ -123,14 +123,57 @@ def test_host_memory_is_used_while_the_store_is_refused(engine):
     engine.hold(TOKENS[:8])
     engine.store(TOKENS)
     engine.compute(1000, seconds=1.0)
-    engine.bring(store_tokens=8, seconds=8.0)
-    engine.bring(host_tokens=8, seconds=0.001)
+    engine.bring(remote=8, seconds=8.0)
+    engine.bring(host=8, seconds=0.001)
     assert engine.match(engine.request("r", TOKENS), 0) == 8
 
 
 def test_a_request_tries_host_memory_once_in_a_while_when_it_is_refused(engine):
     engine.hold(TOKENS)
     engine.compute(1000, seconds=1.0)
-    engine.bring(host_tokens=8, seconds=8.0)
+    engine.bring(host=8, seconds=8.0)
     found = [engine.match(engine.request(name, TOKENS[:16]), 0) for name in "abc"]
     assert found == [16, 0, 0]
+
+
+@pytest.mark.parametrize(("fast", "slow"), [("disk", "remote"), ("remote", "disk")])
+def test_a_slow_tier_costs_a_fast_one_none_of_its_loads(engine, fast, slow):
+    engine.store(TOKENS, slow)
+    engine.store(TOKENS[:8], fast)
+    engine.compute(1000, seconds=1.0)
+    engine.bring(**{slow: 8}, seconds=8.0)
+    engine.bring(**{fast: 8}, seconds=0.001)
+    request = engine.request("r", TOKENS)
+    assert engine.match(request, 0) == 8
+    engine.admit(request, engine.blocks(21), 8)
+    fetched, probe = engine.step().jobs.loads
+    assert (fetched.key, probe.key) == tuple(keys(TOKENS))
+    assert (fetched.block_ids, probe.block_ids) == ((1, 2), ())
+    assert engine.side.counted()["probed_chunks"] == 1
+    assert engine.side.take(ended([fetched, probe])) == {"r"}
+
+
+def test_each_refused_tier_is_probed_by_a_key_of_its_own(engine):
+    engine.store(TOKENS, "remote")
+    engine.store(LONG, "disk")
+    engine.compute(1000, seconds=1.0)
+    for tier in ("disk", "remote"):
+        engine.bring(**{tier: 8}, seconds=8.0)
+    assert engine.match(engine.request("r", TOKENS), 0) == 0
+    assert engine.match(engine.request("s", LONG), 0) == 0
+    probes = engine.step().jobs.loads
+    assert [
+        probe.key in keys(tokens) for probe, tokens in zip(probes, (TOKENS, LONG), strict=True)
+    ] == [True, True]
+    engine.side.take(ended(probes))
+    assert engine.step().jobs.loads == ()  # the next ones come later
+
+
+def test_a_late_answer_is_awaited_while_the_fastest_tier_would_pay(engine):
+    engine.compute(1000, seconds=1.0)
+    engine.bring(remote=8, seconds=8.0)
+    engine.bring(disk=8, seconds=0.001)
+    engine.lookup.answers = False
+    assert engine.match(engine.request("r", TOKENS), 0) == 0
+    engine.lookup.tiers = ("disk", "remote")
+    assert engine.match(engine.request("s", TOKENS), 0) is None

@@ -15,7 +15,7 @@ def test_no_store_answers_at_once_that_nothing_is_there():
         assert store.answer(request_id) == frozenset()
         assert store.waited_s(request_id) == 0
         store.forget(request_id)
-    assert (store.is_waiting, store.found) == (False, None)
+    assert (store.is_waiting, store.found, store.tiers) == (False, {}, ())
     assert (store.take_answer_seconds(), store.take_late()) == ([], 0)
     store.close()
 

@@ -158,7 +158,7 @@ def test_how_long_answers_took_is_told_once(clock):
     awaited(lookup, "r")
     assert lookup.take_answer_seconds() == [0.25]
     assert lookup.take_answer_seconds() == []
-    assert lookup.found == "a"
+    assert lookup.found == {"remote": "a"}
     lookup.close()
 
 

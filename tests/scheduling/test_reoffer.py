@@ -23,7 +23,7 @@ def test_what_is_touched_is_offered_at_once_and_then_once_in_a_while():
     clock.now_s += 1
     assert again.take(9) == [(0, "a")]
     clock.now_s += 2 * EVERY_S
-    assert again.take(9) == []  # nobody has touched it since
+    assert again.take(9) == []  # it was not touched since
 
 
 def test_a_few_are_taken_at_a_time_and_those_first_that_are_due_first():

@@ -31,7 +31,7 @@ class Keying:
         weights: as the workers have told them.
         matching: is asked for a request's keys.
         loads: void what had arrived for requests when the weights changed.
-        saves: give up the chunks of a request that loses its keys.
+        saves: give up the chunks of a request that loses its keys, and begin anew with new ones.
         clock: in seconds.
     """
 
@@ -140,6 +140,7 @@ class Keying:
 
     def _ask(self, state: RequestState) -> None:
         request_id = state.request_id
+        self._saves.restart(state)
         if state.chain is not None:
             state.hashing = self._hasher.begin(state.chain, state.known_ids)
         if state.hashing is None:
