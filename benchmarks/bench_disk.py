@@ -22,7 +22,7 @@ from benchmarks.measure import append_rows, measured, print_table, rate_row, sec
 from kvtransfer.chunks.keys import base_key
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.stores import StoreSettings
-from kvtransfer.stores.disk.direct_io import aligned_memory
+from kvtransfer.stores.disk.file.direct_io import aligned_memory
 from kvtransfer.stores.disk.names import path_of
 from kvtransfer.stores.disk.store import DiskStore
 from kvtransfer.stores.formatted import FormattedStore

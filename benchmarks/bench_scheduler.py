@@ -49,7 +49,7 @@ from kvtransfer.requests.keys.weights import Holding, weights_name
 from kvtransfer.requests.scheduler import Scheduler
 from kvtransfer.requests.timing import Timing
 from kvtransfer.scheduling.index import Index
-from kvtransfer.scheduling.lookup import Lookup
+from kvtransfer.scheduling.lookup.lookup import Lookup
 from kvtransfer.scheduling.planner import Planner
 from kvtransfer.stores.embedded.server import EmbeddedServer
 from tests.faults import proxy

@@ -11,7 +11,7 @@ from kvtransfer.chunks.tiling import Placement, Tiling
 from kvtransfer.errors import ConfigError
 from kvtransfer.handle import Transfer
 from kvtransfer.plan import Plan
-from kvtransfer.scheduling.lookup import Lookup
+from kvtransfer.scheduling.lookup.lookup import Lookup
 from kvtransfer.scheduling.planner import Planner
 from kvtransfer.stores.shelf import Shelf
 from kvtransfer.worker.executor import Executor

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vllm.v1.core.sched.output import SchedulerOutput
     from vllm.v1.metrics.cache_hit_source import CacheHitSource
 
-    from kvtransfer.requests.match import Span
+    from kvtransfer.requests.loading.match import Span
 
 
 def read_step(output: SchedulerOutput) -> StepInput:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kvtransfer.requests.match import Span
+from kvtransfer.requests.loading.match import Span
 
 if TYPE_CHECKING:
     from kvtransfer.requests.basis import Basis
-    from kvtransfer.requests.busy_blocks import BusyBlocks
     from kvtransfer.requests.keys.keying import Keying
-    from kvtransfer.requests.loads import Loads
-    from kvtransfer.requests.match import Matching
+    from kvtransfer.requests.loading.loads import Loads
+    from kvtransfer.requests.loading.match import Matching
     from kvtransfer.requests.request_state import RequestState
     from kvtransfer.requests.requests import Requests
+    from kvtransfer.requests.saving.busy_blocks import BusyBlocks
     from kvtransfer.requests.step import BlockIds, EngineRequest
     from kvtransfer.requests.step_reader import StepReader
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kvtransfer.metrics import Metrics
-from kvtransfer.requests.store_answers import NoStore
+from kvtransfer.requests.loading.store_answers import NoStore
 from kvtransfer.requests.timing import Timing
-from kvtransfer.scheduling.lookup import Lookup
+from kvtransfer.scheduling.lookup.lookup import Lookup
 from kvtransfer.scheduling.planner import Planner
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kvtransfer.chunks.layout import ChunkFormat
     from kvtransfer.chunks.tiling import Tiling
     from kvtransfer.config import TransferConfig
-    from kvtransfer.requests.store_answers import StoreAnswers
+    from kvtransfer.requests.loading.store_answers import StoreAnswers
 
 
 @dataclass(frozen=True)

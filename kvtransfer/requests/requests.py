@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, ValuesView
 
     from kvtransfer.requests.keys.keying import Keying
-    from kvtransfer.requests.loads import Loads
-    from kvtransfer.requests.match import Matching
-    from kvtransfer.requests.prefetch import Prefetch
-    from kvtransfer.requests.saves import Saves
+    from kvtransfer.requests.loading.loads import Loads
+    from kvtransfer.requests.loading.match import Matching
+    from kvtransfer.requests.loading.prefetch import Prefetch
+    from kvtransfer.requests.saving.saves import Saves
     from kvtransfer.requests.step import EngineRequest
 
 

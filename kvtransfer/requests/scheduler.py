@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from kvtransfer.plan import Plan
 from kvtransfer.requests.admission import Admission
-from kvtransfer.requests.busy_blocks import BusyBlocks
 from kvtransfer.requests.keys.keying import Keying
-from kvtransfer.requests.loads import Loads
-from kvtransfer.requests.match import Matching
-from kvtransfer.requests.prefetch import Prefetch
+from kvtransfer.requests.loading.loads import Loads
+from kvtransfer.requests.loading.match import Matching
+from kvtransfer.requests.loading.prefetch import Prefetch
 from kvtransfer.requests.requests import Requests
-from kvtransfer.requests.saves import Saves
+from kvtransfer.requests.saving.busy_blocks import BusyBlocks
+from kvtransfer.requests.saving.saves import Saves
 from kvtransfer.requests.step import StepPlan
 from kvtransfer.requests.step_reader import StepReader
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from kvtransfer.requests.keys.local_cache import LocalCache
     from kvtransfer.requests.keys.request_keys import RequestKeys
     from kvtransfer.requests.keys.weights import Expectation, Holding
-    from kvtransfer.requests.match import Span
+    from kvtransfer.requests.loading.match import Span
     from kvtransfer.requests.request_state import RequestState
     from kvtransfer.requests.step import BlockIds, EngineRequest, StepInput
 

@@ -9,9 +9,9 @@ from kvtransfer.requests.step import only_group
 
 if TYPE_CHECKING:
     from kvtransfer.requests.basis import Basis
-    from kvtransfer.requests.busy_blocks import BusyBlocks
     from kvtransfer.requests.requests import Requests
-    from kvtransfer.requests.saves import Saves
+    from kvtransfer.requests.saving.busy_blocks import BusyBlocks
+    from kvtransfer.requests.saving.saves import Saves
     from kvtransfer.requests.step import BlockIds, StepInput
 
 

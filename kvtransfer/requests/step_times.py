@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from kvtransfer.scheduling.cost import Prefill
+    from kvtransfer.scheduling.cost.model import Prefill
 
 # Steps of fewer tokens are decoding: they tell little of what prefill costs.
 _LEAST_TOKENS = 16

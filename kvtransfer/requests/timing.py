@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kvtransfer.requests.step_times import StepTimes
-from kvtransfer.scheduling.cost import Cost
-from kvtransfer.scheduling.linear_fit import LinearFit
+from kvtransfer.scheduling.cost.linear_fit import LinearFit
+from kvtransfer.scheduling.cost.model import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from kvtransfer.metrics import Metrics
-    from kvtransfer.scheduling.runs import Run
+    from kvtransfer.scheduling.cost.runs import Run
 
 HOST = "host"
 _TIERS = (HOST, "disk", "remote")
@@ -35,7 +35,7 @@ class LoadTimer:
 
 
 class Timing:
-    """For the scheduler's thread; decides by :class:`kvtransfer.scheduling.cost.Cost`."""
+    """For the scheduler's thread; decides by :class:`kvtransfer.scheduling.cost.model.Cost`."""
 
     def __init__(
         self, margin: float, metrics: Metrics, clock: Callable[[], float] = time.monotonic

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kvtransfer.stores.disk.direct_io import aligned_memory
+from kvtransfer.stores.disk.file.direct_io import aligned_memory
 from kvtransfer.write_behind import WriteBehind
 
 if TYPE_CHECKING:

@@ -22,10 +22,10 @@ from redis._parsers.encoders import Encoder
 from redis.sentinel import Sentinel
 
 from kvtransfer.metrics import Metrics
-from kvtransfer.scheduling.lookup import Lookup
+from kvtransfer.scheduling.lookup.lookup import Lookup
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.guarded import GuardedStore
-from kvtransfer.stores.redis.topology import checked_masters, read_slots
+from kvtransfer.stores.redis.nodes.topology import checked_masters, read_slots
 from kvtransfer.stores.redis.wire.asking import AskingParser
 from kvtransfer.stores.redis.wire.parser import ReplyParser
 from kvtransfer.stores.tiered import Tier, TieredStore

@@ -9,8 +9,8 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from kvtransfer.stores.disk.direct_io import SECTOR_BYTES
-from kvtransfer.stores.disk.record_sector import _MAGIC
+from kvtransfer.stores.disk.file.direct_io import SECTOR_BYTES
+from kvtransfer.stores.disk.file.record_sector import _MAGIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,5 +15,10 @@ def engine():
 @pytest.fixture
 def few_a_step(monkeypatch):
     """Of what one step brings, two chunks."""
-    for name in ("saves._A_STEP", "loads._A_STEP", "loads._AT_ONCE", "prefetch._AT_ONCE"):
+    for name in (
+        "saving.saves._A_STEP",
+        "loading.loads._A_STEP",
+        "loading.loads._AT_ONCE",
+        "loading.prefetch._AT_ONCE",
+    ):
         monkeypatch.setattr(f"kvtransfer.requests.{name}", 2)

@@ -11,12 +11,12 @@ from kvtransfer.plan import Report
 from kvtransfer.requests.basis import Basis, Duties
 from kvtransfer.requests.keys.agreed_weights import AgreedWeights
 from kvtransfer.requests.keys.weights import Holding, weights_name
+from kvtransfer.requests.loading.store_answers import NoStore
 from kvtransfer.requests.scheduler import Scheduler
 from kvtransfer.requests.step import GivenBlocks, StepInput
-from kvtransfer.requests.store_answers import NoStore
 from kvtransfer.requests.timing import Timing
 from kvtransfer.scheduling.index import Index
-from kvtransfer.scheduling.located import Located
+from kvtransfer.scheduling.lookup.located import Located
 from kvtransfer.scheduling.planner import Planner
 
 CHUNK, BLOCK = 8, 4

@@ -271,7 +271,12 @@ class AnyOrder(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("chunks_a_step", [16, 1])
 def test_in_any_order(monkeypatch, chunks_a_step):
-    for name in ("saves._A_STEP", "loads._A_STEP", "loads._AT_ONCE", "prefetch._AT_ONCE"):
+    for name in (
+        "saving.saves._A_STEP",
+        "loading.loads._A_STEP",
+        "loading.loads._AT_ONCE",
+        "loading.prefetch._AT_ONCE",
+    ):
         monkeypatch.setattr(f"kvtransfer.requests.{name}", chunks_a_step)
     case = AnyOrder.TestCase
     case.settings = settings(

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from kvtransfer.chunks.keys import base_key
 from kvtransfer.chunks.layout import ChunkFormat
-from kvtransfer.stores.disk.direct_io import SECTOR_BYTES
-from kvtransfer.stores.disk.record_sector import _MAGIC, decode_fields
+from kvtransfer.stores.disk.file.direct_io import SECTOR_BYTES
+from kvtransfer.stores.disk.file.record_sector import _MAGIC, decode_fields
 from kvtransfer.stores.record import ChunkFacts, ChunkRecord, Identity, as_chunk_bytes
 
 small = st.integers(0, 2**40)

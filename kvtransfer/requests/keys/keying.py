@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from kvtransfer.requests.keys.agreed_weights import AgreedWeights
     from kvtransfer.requests.keys.request_keys import RequestKeys
     from kvtransfer.requests.keys.weights import Holding
-    from kvtransfer.requests.loads import Loads
-    from kvtransfer.requests.match import Matching
+    from kvtransfer.requests.loading.loads import Loads
+    from kvtransfer.requests.loading.match import Matching
     from kvtransfer.requests.request_state import RequestState
-    from kvtransfer.requests.saves import Saves
+    from kvtransfer.requests.saving.saves import Saves
 
 # Workers tell their weights with the first step's report. Without one, requests aren't cached.
 _WEIGHTS_TIMEOUT_S = 1.0

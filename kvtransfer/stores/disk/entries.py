@@ -8,9 +8,9 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from kvtransfer.stores.disk.chunk_file import ChunkFiles, file_bytes
-from kvtransfer.stores.disk.direct_io import ShortFileError
 from kvtransfer.stores.disk.entry_times import EntryTimes
+from kvtransfer.stores.disk.file.chunk_file import ChunkFiles, file_bytes
+from kvtransfer.stores.disk.file.direct_io import ShortFileError
 from kvtransfer.stores.disk.folder import is_of_one_path
 from kvtransfer.stores.disk.names import path_of
 

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from kvtransfer.errors import ConfigError, StoreError
-from kvtransfer.stores.disk.chunk_file import file_bytes
 from kvtransfer.stores.disk.claim import ForeignFolderError
 from kvtransfer.stores.disk.entries import DiskEntries, OnePathError
 from kvtransfer.stores.disk.eviction import DiskEviction
+from kvtransfer.stores.disk.file.chunk_file import file_bytes
 from kvtransfer.stores.disk.folder import ChunkFolder
 from kvtransfer.stores.disk.names import path_of
 from kvtransfer.stores.disk.url import read_disk_url

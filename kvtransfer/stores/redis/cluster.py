@@ -19,8 +19,8 @@ from kvtransfer.stores.circuit_breaker import BreakerSettings
 from kvtransfer.stores.redis import commands
 from kvtransfer.stores.redis.causes import told
 from kvtransfer.stores.redis.cluster_exists import present
-from kvtransfer.stores.redis.cluster_nodes import ClusterNodes
 from kvtransfer.stores.redis.commands import DAMAGE, Found, payload_name, record_name
+from kvtransfer.stores.redis.nodes.cluster_nodes import ClusterNodes
 from kvtransfer.stores.redis.wire.batch import Batch
 from kvtransfer.stores.redis.wire.limits import OversizedReplyError
 from kvtransfer.stores.redis.wire.sliced import SlicedValue

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Executor
 
-    from kvtransfer.stores.redis.cluster_nodes import ClusterNodes, NodeAddress
+    from kvtransfer.stores.redis.nodes.cluster_nodes import ClusterNodes, NodeAddress
 
 _REDIRECTIONS = 3
 

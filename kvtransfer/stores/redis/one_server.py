@@ -15,7 +15,7 @@ from kvtransfer.stores.redis import commands
 from kvtransfer.stores.redis.causes import told
 from kvtransfer.stores.redis.commands import DAMAGE, Found, payload_name, record_name
 from kvtransfer.stores.redis.listing import listed
-from kvtransfer.stores.redis.sentinel import SentinelPool
+from kvtransfer.stores.redis.nodes.sentinel import SentinelPool
 from kvtransfer.stores.redis.wire.batch import Batch, CountBatch
 from kvtransfer.stores.redis.wire.guarded_pool import FAILOVER
 from kvtransfer.stores.redis.wire.limits import OversizedReplyError

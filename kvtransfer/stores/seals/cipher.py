@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from kvtransfer.stores.disk.direct_io import aligned_memory
+from kvtransfer.stores.disk.file.direct_io import aligned_memory
 from kvtransfer.stores.record import ChunkRecord, Identity
 from kvtransfer.stores.seals.seal import Refusal, Sealed
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from kvtransfer.connector.vllm.step_input import hit_sources, leading_tokens, read_step
-from kvtransfer.requests.match import Span
+from kvtransfer.requests.loading.match import Span
 from kvtransfer.requests.step import GivenBlocks
 
 

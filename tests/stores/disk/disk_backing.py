@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 
-from kvtransfer.stores.disk.direct_io import SECTOR_BYTES, padded
-from kvtransfer.stores.disk.record_sector import _MAGIC
+from kvtransfer.stores.disk.file.direct_io import SECTOR_BYTES, padded
+from kvtransfer.stores.disk.file.record_sector import _MAGIC
 from kvtransfer.stores.disk.store import DiskStore
 from kvtransfer.stores.formatted import FormattedStore
 from kvtransfer.testing import CHUNK

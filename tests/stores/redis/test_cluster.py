@@ -19,7 +19,7 @@ from kvtransfer.metrics import Metrics
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.embedded.address import free_port
 from kvtransfer.stores.open import open_tiers
-from kvtransfer.stores.redis.cluster_nodes import ClusterNodes
+from kvtransfer.stores.redis.nodes.cluster_nodes import ClusterNodes
 from kvtransfer.stores.redis.wire import connection
 from kvtransfer.testing import CHUNK, KEY, PAYLOAD, EntryContract, StoreContract, get
 from tests.stores.backing import RedisBacking

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from kvtransfer.metrics import Metrics
-from kvtransfer.scheduling.lookup import Lookup
+from kvtransfer.scheduling.lookup.lookup import Lookup
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.guarded import GuardedStore
 from kvtransfer.stores.tiered import Tier, TieredStore

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from kvtransfer.stores.redis.wire.batch import Batch, Command
-    from kvtransfer.stores.redis.wire.sliced import SlicedValue
 
 # A server that takes longer to connect is far away: most of a call is waiting.
 _FAR_S = 0.01
@@ -108,6 +107,8 @@ class StoreConnection:
     def execute(self, batch: Batch, deadline_s: float) -> list[object]:
         """Connect if need be, send ``batch`` and read its replies until ``deadline_s``.
 
+        Slices of a value are asked for while others arrive.
+
         Returns:
             One reply to each command, then one for each slice of the batch's value: True where the
             slice was filled. Errors of the server are returned like other replies.
@@ -120,22 +121,19 @@ class StoreConnection:
             if batch.value is None:
                 self.send(batch.commands, batch.prefix)
                 return batch.read_replies(self._parser)
-            return self._execute_and_read(batch, batch.value)
-
-    def _execute_and_read(self, batch: Batch, value: SlicedValue) -> list[object]:
-        """Execute ``batch`` and read ``value``, asking for slices while others arrive."""
-        reading = value.reading(is_far=self.is_far)
-        self.send([*batch.commands, *reading.first], batch.prefix)
-        replies = batch.read_replies(self._parser)
-        for part in reading.parts(replies[value.length_at]):
-            batch.skip_prefix(self._parser)
-            replies.append(reply := self._parser.begin_value(len(part)))
-            if reply is True:  # here rather than in the parser: a frame less for each piece
-                self._parser.read_buffer.read_into(part)
-                self._parser.read_buffer.purge()
-            if ask := reading.next_ask():
-                self.send(ask, batch.prefix)
-        return replies
+            # In one function with the reading of pieces: that saves a frame for each piece.
+            reading = batch.value.reading(is_far=self.is_far)
+            self.send([*batch.commands, *reading.first], batch.prefix)
+            replies = batch.read_replies(self._parser)
+            for part in reading.parts(replies[batch.value.length_at]):
+                batch.skip_prefix(self._parser)
+                replies.append(reply := self._parser.begin_value(len(part)))
+                if reply is True:
+                    self._parser.read_buffer.read_into(part)
+                    self._parser.read_buffer.purge()
+                if ask := reading.next_ask():
+                    self.send(ask, batch.prefix)
+            return replies
 
     @contextmanager
     def _bounded(self, deadline_s: float) -> Iterator[None]:

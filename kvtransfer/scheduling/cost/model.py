@@ -8,14 +8,14 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from kvtransfer.scheduling.linear_fit import LinearFit
-from kvtransfer.scheduling.runs import total_tokens
-from kvtransfer.scheduling.tier_cost import TierCost, split_seconds
+from kvtransfer.scheduling.cost.linear_fit import LinearFit
+from kvtransfer.scheduling.cost.runs import total_tokens
+from kvtransfer.scheduling.cost.tier import TierCost, split_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from kvtransfer.scheduling.runs import Run
+    from kvtransfer.scheduling.cost.runs import Run
 
 
 class Prefill:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtransfer.scheduling.cost import Cost, Prefill
-from kvtransfer.scheduling.runs import Run
+from kvtransfer.scheduling.cost.model import Cost, Prefill
+from kvtransfer.scheduling.cost.runs import Run
 
 TOKENS = st.integers(1, 100_000)
 

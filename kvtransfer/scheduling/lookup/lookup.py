@@ -1,6 +1,6 @@
 """Remembers for each request which chunks the store holds, and where; for one thread.
 
-The store is asked in the background, see :mod:`kvtransfer.scheduling.questions`.
+The store is asked in the background, see :mod:`kvtransfer.scheduling.lookup.questions`.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from kvtransfer.scheduling.located import NOTHING, Located
-from kvtransfer.scheduling.questions import Question, Questions
+from kvtransfer.scheduling.lookup.located import NOTHING, Located
+from kvtransfer.scheduling.lookup.questions import Question, Questions
 from kvtransfer.stores.open import open_tiers
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kvtransfer.chunks.keys import EntryKeys
     from kvtransfer.chunks.layout import ChunkFormat
     from kvtransfer.config import TransferConfig
-    from kvtransfer.scheduling.questions import Tiers
+    from kvtransfer.scheduling.lookup.questions import Tiers
     from kvtransfer.stores.shelf import Shelf
 
 

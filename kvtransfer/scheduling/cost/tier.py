@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kvtransfer.scheduling.linear_fit import LinearFit
+from kvtransfer.scheduling.cost.linear_fit import LinearFit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

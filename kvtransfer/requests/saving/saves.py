@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kvtransfer.chunks.tiling import Placement
-from kvtransfer.requests.save_progress import SaveProgress
+from kvtransfer.requests.saving.save_progress import SaveProgress
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence, Set
 
     from kvtransfer.plan import Save
     from kvtransfer.requests.basis import Basis
-    from kvtransfer.requests.busy_blocks import BusyBlocks
-    from kvtransfer.requests.match import Matching
+    from kvtransfer.requests.loading.match import Matching
     from kvtransfer.requests.request_state import RequestState
-    from kvtransfer.requests.save_progress import Progress
+    from kvtransfer.requests.saving.busy_blocks import BusyBlocks
+    from kvtransfer.requests.saving.save_progress import Progress
 
 
 # Every running request waits while they are planned.

@@ -20,8 +20,8 @@ from redis.exceptions import (
 )
 
 from kvtransfer.stores.redis.listing import listed
-from kvtransfer.stores.redis.topology import read_slots
-from kvtransfer.stores.redis.topology_cache import TopologyCache
+from kvtransfer.stores.redis.nodes.topology import read_slots
+from kvtransfer.stores.redis.nodes.topology_cache import TopologyCache
 from kvtransfer.stores.redis.wire.asking import asking
 from kvtransfer.stores.redis.wire.batch import AskingBatch
 from kvtransfer.stores.redis.wire.guarded_pool import GuardedPool

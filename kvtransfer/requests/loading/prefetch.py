@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from kvtransfer.plan import Load
     from kvtransfer.requests.basis import Basis
-    from kvtransfer.requests.match import Matching
+    from kvtransfer.requests.loading.match import Matching
     from kvtransfer.requests.request_state import RequestState
     from kvtransfer.requests.timing import LoadTimer
 

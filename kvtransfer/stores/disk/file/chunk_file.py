@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kvtransfer.stores.disk.direct_io import SECTOR_BYTES, aligned_memory, padded
-from kvtransfer.stores.disk.parallel_io import ParallelIO
-from kvtransfer.stores.disk.record_sector import decode_fields, encode_record
+from kvtransfer.stores.disk.file.direct_io import SECTOR_BYTES, aligned_memory, padded
+from kvtransfer.stores.disk.file.parallel_io import ParallelIO
+from kvtransfer.stores.disk.file.record_sector import decode_fields, encode_record
 from kvtransfer.stores.record import ChunkRecord
 
 if TYPE_CHECKING:

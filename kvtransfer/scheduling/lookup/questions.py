@@ -16,7 +16,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Protocol
 
 from kvtransfer.rare_log import RareLog
-from kvtransfer.scheduling.located import NOTHING, Located
+from kvtransfer.scheduling.lookup.located import NOTHING, Located
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from redis.exceptions import ConnectionError, ReadOnlyError, RedisError, TimeoutError
 from redis.sentinel import MasterNotFoundError, Sentinel
 
-from kvtransfer.stores.redis.topology import checked_masters
-from kvtransfer.stores.redis.topology_cache import TopologyCache
+from kvtransfer.stores.redis.nodes.topology import checked_masters
+from kvtransfer.stores.redis.nodes.topology_cache import TopologyCache
 from kvtransfer.stores.redis.wire.asking import asking
 from kvtransfer.stores.redis.wire.pool import ConnectionPool
 

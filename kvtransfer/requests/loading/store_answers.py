@@ -5,17 +5,17 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-from kvtransfer.scheduling.located import NOTHING
+from kvtransfer.scheduling.lookup.located import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
 
-    from kvtransfer.scheduling.located import Located
+    from kvtransfer.scheduling.lookup.located import Located
 
 
 class StoreAnswers(Protocol):
-    """Which chunks the store holds, by request; :class:`kvtransfer.scheduling.lookup.Lookup`."""
+    """Which chunks the store holds, by request; :class:`kvtransfer.scheduling.lookup.lookup.Lookup`."""
 
     @property
     def tiers(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from kvtransfer.stores.disk.direct_io import DirectIO
+from kvtransfer.stores.disk.file.direct_io import DirectIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from kvtransfer.errors import StoreError
-from kvtransfer.stores.disk.direct_io import SECTOR_BYTES
+from kvtransfer.stores.disk.file.direct_io import SECTOR_BYTES
 
 if TYPE_CHECKING:
     from kvtransfer.stores.record import ChunkRecord

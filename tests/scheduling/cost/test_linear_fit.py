@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtransfer.scheduling.linear_fit import LinearFit
+from kvtransfer.scheduling.cost.linear_fit import LinearFit
 
 SECONDS = st.floats(1e-6, 1e3)
 TOKENS = st.integers(1, 100_000)

@@ -6,7 +6,7 @@ import pytest
 
 from kvtransfer.chunks.keys import EntryKeys
 from kvtransfer.config import TransferConfig
-from kvtransfer.scheduling.lookup import Lookup
+from kvtransfer.scheduling.lookup.lookup import Lookup
 from kvtransfer.testing import CHUNK
 
 NAMES = EntryKeys("m", world_size=2)

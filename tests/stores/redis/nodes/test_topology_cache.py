@@ -7,7 +7,7 @@ from threading import Event
 import pytest
 import redis
 
-from kvtransfer.stores.redis.topology_cache import TopologyCache
+from kvtransfer.stores.redis.nodes.topology_cache import TopologyCache
 
 
 def soon():

@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from kvtransfer.requests.filled_blocks import FilledBlocks
+from kvtransfer.requests.loading.filled_blocks import FilledBlocks
 from kvtransfer.requests.timing import HOST
-from kvtransfer.scheduling.runs import leading, runs_of, tokens_by_tier
+from kvtransfer.scheduling.cost.runs import leading, runs_of, tokens_by_tier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from kvtransfer.plan import Load
     from kvtransfer.requests.basis import Basis
-    from kvtransfer.requests.busy_blocks import BusyBlocks
-    from kvtransfer.requests.match import Matching, Span
+    from kvtransfer.requests.loading.match import Matching, Span
     from kvtransfer.requests.request_state import RequestState
+    from kvtransfer.requests.saving.busy_blocks import BusyBlocks
     from kvtransfer.requests.timing import LoadTimer
+    from kvtransfer.scheduling.cost.runs import Run
     from kvtransfer.scheduling.reservation import Reservation
-    from kvtransfer.scheduling.runs import Run
 
 # A request with at most this many chunks gets its jobs at once, a longer one in several steps.
 _AT_ONCE = 16

@@ -65,7 +65,7 @@ def test_what_a_step_has_no_time_for_is_saved_in_the_next_ones(engine):
 
 
 def test_the_more_wait_the_more_a_step_saves(engine, monkeypatch):
-    monkeypatch.setattr("kvtransfer.requests.saves._A_STEP", 1)
+    monkeypatch.setattr("kvtransfer.requests.saving.saves._A_STEP", 1)
     request, _, first = engine.prefill("r", range(8 * 8))
     then = [engine.step(cached=[(request, [], 8 * 8, 1)]) for _ in range(6)]
     assert [len(plan.jobs.saves) for plan in (first, *then)] == [2, 1, 1, 1, 1, 1, 1]

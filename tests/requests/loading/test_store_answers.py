@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 
-from kvtransfer.requests.store_answers import NoStore
+from kvtransfer.requests.loading.store_answers import NoStore
 from tests.requests.engine import TOKENS, Engine
 
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtransfer.requests.busy_blocks import BusyBlocks
+from kvtransfer.requests.saving.busy_blocks import BusyBlocks
 
 BLOCKS = st.lists(st.integers(0, 7), max_size=4, unique=True)
 

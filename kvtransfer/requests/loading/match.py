@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvtransfer.requests.timing import HOST
-from kvtransfer.scheduling.located import NOTHING, Located
-from kvtransfer.scheduling.runs import runs_of, total_tokens
+from kvtransfer.scheduling.cost.runs import runs_of, total_tokens
+from kvtransfer.scheduling.lookup.located import NOTHING, Located
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
 
     from kvtransfer.requests.basis import Basis
-    from kvtransfer.scheduling.runs import Run
+    from kvtransfer.scheduling.cost.runs import Run
 
 
 # How often a waiting request's match is judged anew: the engine asks in every step.

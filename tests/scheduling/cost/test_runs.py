@@ -3,7 +3,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtransfer.scheduling.runs import Run, leading, runs_of, tokens_by_tier, total_tokens
+from kvtransfer.scheduling.cost.runs import Run, leading, runs_of, tokens_by_tier, total_tokens
 
 TIERS = st.lists(st.sampled_from(["host", "disk", "remote"]))
 

@@ -12,7 +12,7 @@ import pytest
 
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.stores import StoreSettings
-from kvtransfer.stores.disk.direct_io import SECTOR_BYTES, aligned_memory
+from kvtransfer.stores.disk.file.direct_io import SECTOR_BYTES, aligned_memory
 from kvtransfer.stores.disk.store import DiskStore
 from kvtransfer.stores.formatted import FormattedStore
 from kvtransfer.testing import KEY

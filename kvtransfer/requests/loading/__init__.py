@@ -1,0 +1,1 @@
+"""What could be loaded for a request, and the jobs that load it."""

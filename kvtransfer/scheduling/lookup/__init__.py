@@ -1,0 +1,1 @@
+"""Which chunks the store holds, and in which tier."""

@@ -1,0 +1,1 @@
+"""One chunk in one file: a payload, padded to sectors, and its record."""
