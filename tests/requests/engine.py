@@ -135,12 +135,12 @@ class Engine:
         keep=True,
         request_keys=RequestKeys,
     ):
-        self.planner = Planner(Index(slots), ranks=1, keep=keep, put=True)
+        self.now_s = 0.0
+        self.planner = Planner(Index(slots), ranks=1, keep=keep, put=True, clock=self.clock)
         self.lookup = Lookup()
         duties = Duties(loads, saves, saves_decode)
         metrics = Metrics()
-        self.now_s = 0.0
-        self.timing = Timing(1.0, metrics, lambda: self.now_s)
+        self.timing = Timing(1.0, metrics, self.clock)
         store = self.lookup if loads else NoStore()
         tiling = Tiling(CHUNK, BLOCK)
         basis = Basis(self.planner, store, self.timing, tiling, duties, metrics)
@@ -151,6 +151,9 @@ class Engine:
         self.weights = WEIGHTS
         """What the worker holds; it is told with the next step."""
         self.step()
+
+    def clock(self):
+        return self.now_s
 
     def request(self, name, tokens, **more):
         request = SimpleNamespace(

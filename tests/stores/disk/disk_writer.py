@@ -1,7 +1,7 @@
 """Processes that put chunks into one folder: run as a script, so that they fork before any thread.
 
-``kills FOLDER N``: N writers one after the other, each killed at a random moment; ends with the
-count of those that died while they wrote.
+``kills FOLDER N``: writers one after the other, each killed at a random moment, until N have died
+while they wrote and as many chunks are whole; ends with the count of those that died so.
 ``share FOLDER SEED LIMIT ROUNDS``: one writer and reader among others; ends with a count of hits,
 or with the key of a chunk that was not the one put.
 """
@@ -24,6 +24,8 @@ from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.disk.store import DiskStore
 from kvtransfer.stores.formatted import FormattedStore
 
+PATIENT = StoreSettings(timeout_s=60.0)
+"""A busy machine is no failure."""
 CHUNK = ChunkFormat("split", "uint8", (3, 2, 7, 11, 131), tokens=7, nbytes=60522)
 
 
@@ -36,15 +38,17 @@ def payload_of(key: str) -> bytes:
 
 
 def write_until_killed(folder: str, writer: int) -> None:
-    store = FormattedStore(DiskStore(folder, StoreSettings()), CHUNK)
+    store = FormattedStore(DiskStore(folder, PATIENT), CHUNK)
     for number in count():
         key = key_of((writer, number))
         store.put(key, memoryview(payload_of(key)))
 
 
-def kills(folder: str, times: int) -> int:
+def kills(folder: str, wanted: int) -> int:
     chance, torn = random.Random(0), set[str]()
-    for writer in range(times):
+    for writer in range(10_000):
+        if min(len(torn), sum(1 for _ in Path(folder).rglob("*.kv"))) >= wanted:
+            break
         pid = os.fork()
         if pid == 0:
             write_until_killed(folder, writer)
@@ -59,7 +63,7 @@ def share(folder: str, seed: int, limit_bytes: int, rounds: int) -> int:
     chance, hits = random.Random(seed), 0
     target = bytearray(CHUNK.nbytes)
     with closing(
-        FormattedStore(DiskStore(folder, StoreSettings(), limit_bytes=limit_bytes), CHUNK)
+        FormattedStore(DiskStore(folder, PATIENT, limit_bytes=limit_bytes), CHUNK)
     ) as store:
         for _ in range(rounds):
             key = key_of(chance.randrange(40))

@@ -60,7 +60,7 @@ def run_writer(*arguments):
 
 
 def said(writer):
-    out, err = writer.communicate(timeout=120)
+    out, err = writer.communicate(timeout=600)
     assert writer.returncode == 0, err.decode()
     return out.decode()
 
@@ -79,10 +79,10 @@ def test_a_restart_finds_everything(tmp_path, settings):
 
 
 def test_no_kill_leaves_a_torn_chunk(tmp_path):
-    torn = int(said(run_writer("kills", tmp_path, 200)))
-    assert torn > 20, "hardly any kill came in the middle of a write"
+    torn = int(said(run_writer("kills", tmp_path, 30)))
+    assert torn >= 30, "hardly any kill came in the middle of a write"
     names = [path.stem for path in files(tmp_path) if path.suffix == ".kv"]
-    assert len(names) > 100
+    assert len(names) >= 30
     target = bytearray(disk_writer.CHUNK.nbytes)
     with closing(
         FormattedStore(DiskStore(str(tmp_path), StoreSettings()), disk_writer.CHUNK)

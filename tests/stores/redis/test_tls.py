@@ -21,6 +21,7 @@ from tests.stores.redis.certificates import Authority, Signed
 from tests.stores.redis.servers import PASSWORD, Server, redis_binary
 
 QUICK = StoreSettings(timeout_s=1.0)
+PATIENT = StoreSettings(timeout_s=30.0)
 
 
 @dataclass
@@ -88,8 +89,8 @@ class TestRedisStoreOverTls(StoreContract):
     pass
 
 
-def put_and_get(url):
-    with closing(open_store(url, CHUNK, QUICK)) as store:
+def put_and_get(url, settings=QUICK):
+    with closing(open_store(url, CHUNK, settings)) as store:
         store.put(KEY, memoryview(PAYLOAD))
         return get(store, KEY)
 
@@ -186,6 +187,8 @@ def test_sentinel_over_tls(authority, tmp_path):
         return config_of(authority, tls_port, "no")
 
     with sentinels.running(redis_binary(), tmp_path, tls=config) as stack:
-        assert put_and_get(f"{stack.tls_url}&ssl_ca_certs={authority.certificate}") == PAYLOAD
+        assert (
+            put_and_get(f"{stack.tls_url}&ssl_ca_certs={authority.certificate}", PATIENT) == PAYLOAD
+        )
         with pytest.raises(StoreError, match="CERTIFICATE_VERIFY_FAILED"):
-            put_and_get(stack.tls_url)
+            put_and_get(stack.tls_url, PATIENT)
