@@ -67,8 +67,14 @@ class ConnectionPool:
             self._free.release()
 
     def _done(self, connection: StoreConnection, replies: list[object]) -> list[object]:
-        """Keep ``connection`` for the next batch, and return ``replies``."""
+        """Keep ``connection`` for the next batch unless a reply is an error; return ``replies``.
+
+        What else a server sends after an error would be taken for the reply to another batch.
+        """
         self.is_far = connection.is_far
+        if any(isinstance(reply, Exception) for reply in replies):
+            connection.disconnect()
+            return replies
         with self._lock:
             self._idle.append(connection)
         return replies
