@@ -1,6 +1,7 @@
 """Runs one benchmark of this checkout and of another commit's in turns, and compares the medians.
 
-``python -m benchmarks.beside FOLDER BENCH [--runs N] [--json FILE] [-- ARGUMENTS]``: ``FOLDER`` is a
+``python -m benchmarks.beside FOLDER BENCH [--runs N] [--impl IMPL ...] [--json FILE]
+[-- ARGUMENTS]``: ``FOLDER`` is a
 checkout of the other commit, ``BENCH`` a module of ``benchmarks`` with ``--json`` (``bench_redis``),
 ``ARGUMENTS`` are passed to it. Each run is a process of its own. A row's value is the median of its
 runs; ``before`` is what the other commit's kvtransfer did. Baselines come from this checkout.
@@ -35,7 +36,7 @@ def main() -> None:
     for _ in range(options.runs):
         for folder, name in ((options.folder, BEFORE), (ROOT, OURS)):
             for row in _run(folder, options.bench, options.arguments):
-                impl = _named(row["impl"], name)
+                impl = _named(row["impl"], options.impl, name)
                 if impl is not None:
                     measured[row["case"], impl].append(row)
     rows = list(merged(measured))
@@ -68,11 +69,13 @@ def _merged(case: str, impl: str, runs: Sequence[Mapping[str, Any]]) -> Row:
     )
 
 
-def _named(impl: str, ours: str) -> str | None:
+def _named(impl: str, ours: Sequence[str], name: str) -> str | None:
     """What a row of ``impl`` is called; None: a baseline of the other checkout, which is left out."""
-    if impl == OURS or impl.startswith(f"{OURS}-"):
-        return ours + impl.removeprefix(OURS)
-    return impl if ours == OURS else None
+    if impl not in ours:
+        return impl if name == OURS else None
+    if impl == OURS:
+        return name
+    return impl if name == OURS else f"{impl}, {name}"
 
 
 def _run(folder: Path, bench: str, arguments: Sequence[str]) -> list[dict[str, Any]]:
@@ -80,7 +83,8 @@ def _run(folder: Path, bench: str, arguments: Sequence[str]) -> list[dict[str, A
         file = Path(temporary) / "rows.jsonl"
         command = [sys.executable, "-m", f"benchmarks.{bench}", "--json", str(file), *arguments]
         environment = {**os.environ, "PYTHONPATH": str(folder)}
-        subprocess.run(command, cwd=folder, env=environment, check=True, stdout=sys.stderr)
+        # One that measured something too slow says so by its exit status.
+        subprocess.run(command, cwd=folder, env=environment, check=False, stdout=sys.stderr)
         return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
@@ -89,9 +93,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("folder", type=Path, help="a checkout of the other commit")
     parser.add_argument("bench", help="a module of benchmarks, such as bench_redis")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument(
+        "--impl", nargs="+", default=[OURS], help="rows that kvtransfer did (default: kvtransfer)"
+    )
     parser.add_argument("--json", type=Path, help="append one line a measurement to this file")
-    parser.add_argument("arguments", nargs="*", help="passed on, after --")
-    options = parser.parse_args()
+    given = sys.argv[1:]
+    end = given.index("--") if "--" in given else len(given)
+    options = parser.parse_args(given[:end])
+    options.arguments = given[end + 1 :]  # argparse takes no options of others
     if not (options.folder / "benchmarks" / f"{options.bench}.py").is_file():
         parser.error(f"{options.folder} has no benchmarks/{options.bench}.py")
     return options

@@ -13,6 +13,7 @@ from benchmarks.measure import ROOT
 BENCH = """
 import json, sys
 file = sys.argv[sys.argv.index("--json") + 1]
+assert sys.argv[-1] == "--fast"
 with open({log!r}, "a+") as log:
     log.write({name!r} + "\\n")
     log.seek(0)
@@ -47,7 +48,17 @@ def test_medians_of_runs_in_turns(other, tmp_path, monkeypatch):
     (ours / "benchmarks" / "bench_made.py").write_text(made)
     monkeypatch.setattr(module, "ROOT", ours)
     rows = tmp_path / "rows.jsonl"
-    given = ["beside.py", str(other), "bench_made", "--runs", "3", "--json", str(rows)]
+    given = [
+        "beside.py",
+        str(other),
+        "bench_made",
+        "--runs",
+        "3",
+        "--json",
+        str(rows),
+        "--",
+        "--fast",
+    ]
     monkeypatch.setattr(sys, "argv", given)
     module.main()
     found = {row["impl"]: row for row in map(json.loads, rows.read_text().splitlines())}

@@ -44,9 +44,9 @@ class ConnectionPool:
         with self._place(deadline_s):
             if (idle := self._take_idle()) is not None:
                 with suppress(ConnectionError):  # the server may have been restarted
-                    return self._done(idle, idle.execute(batch, deadline_s))
+                    return self._done(idle, batch, idle.execute(batch, deadline_s))
             connection = self._open_connection()
-            return self._done(connection, connection.execute(batch, deadline_s))
+            return self._done(connection, batch, connection.execute(batch, deadline_s))
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -66,13 +66,15 @@ class ConnectionPool:
         finally:
             self._free.release()
 
-    def _done(self, connection: StoreConnection, replies: list[object]) -> list[object]:
+    def _done(
+        self, connection: StoreConnection, batch: Batch, replies: list[object]
+    ) -> list[object]:
         """Keep ``connection`` for the next batch unless a reply is an error; return ``replies``.
 
         What else a server sends after an error would be taken for the reply to another batch.
         """
         self.is_far = connection.is_far
-        if any(isinstance(reply, Exception) for reply in replies):
+        if batch.has_failed(replies):
             connection.disconnect()
             return replies
         with self._lock:
