@@ -47,7 +47,7 @@ class RequestState:
     is_noted: bool = False
     """Whether the index was told of the request."""
     first_tokens: int = field(init=False)
-    """Length of the prompt as it came."""
+    """Prompt tokens that the request had when it arrived; more input may join it later."""
 
     def __post_init__(self) -> None:
         self.first_tokens = self.request.num_prompt_tokens
