@@ -21,8 +21,9 @@ from kvtransfer.device.work import Copy
 from kvtransfer.kernels import open_copy
 from kvtransfer.worker.copier import Copier
 from kvtransfer.worker.copy_path import Calibration, CopyPath
+from kvtransfer.worker.group_paths import GroupPaths
 from kvtransfer.worker.host_pool import HostPool
-from kvtransfer.worker.lanes import DirectLane, PagesLane, StagedLane, Streams
+from kvtransfer.worker.lanes import DirectLane, PagesLane, StagedLane, Stages, Streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,7 +59,7 @@ class Transfers:
     def copier(self, lane: Lane) -> Copier:
         """Everything by ``lane``."""
         lanes = dict.fromkeys(CopyPath, lane)
-        return Copier(self.caches, self.pool, self._streams, lanes, Calibration())
+        return Copier([GroupPaths(self.caches, lanes, Calibration())], self.pool, self._streams)
 
     def lanes(self, copy: BlockCopy) -> dict[str, Lane]:
         """Those that can read these caches, by name."""
@@ -66,7 +67,9 @@ class Transfers:
         if not self.device.is_host:
             slow = open_copy(self.caches.planes, programs=1)
             lanes["trickle"] = DirectLane(slow, self._streams)
-            lanes["staged"] = StagedLane(copy, self._streams, self.device, self.caches.chunk)
+            lanes["staged"] = StagedLane(
+                copy, self._streams, self.device, Stages(self.device, self.caches.chunk)
+            )
         if self.caches.page_bytes:
             lanes["pages"] = PagesLane(self.caches.planes, self._streams, self.device)
         return lanes

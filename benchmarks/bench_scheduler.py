@@ -34,6 +34,7 @@ import redis
 
 from benchmarks.measure import Row, Sample, append_rows, print_table, quantiles
 from benchmarks.scheduler_load import BLOCK_TOKENS, CHUNK_TOKENS, Arrival, EngineLoop
+from kvtransfer.chunks.groups import Groups
 from kvtransfer.chunks.keys import EntryKeys
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.chunks.tiling import Tiling
@@ -60,8 +61,11 @@ if TYPE_CHECKING:
 TARGET_US = 200.0
 SLOTS = 4096
 LONG_CHUNKS, MOST_CHUNKS = 512, 16
+_CHUNK = ChunkFormat.split("bfloat16", 32, CHUNK_TOKENS, 8, 128)
 _FACTS = SimpleNamespace(
-    ranks=1, chunk=ChunkFormat.split("bfloat16", 32, CHUNK_TOKENS, 8, 128), block_tokens=16
+    ranks=1,
+    cache_groups=[SimpleNamespace(chunk=_CHUNK)],
+    groups=Groups((Tiling(CHUNK_TOKENS, BLOCK_TOKENS),)),
 )
 _FINGERPRINT = "weights"
 NAMES = EntryKeys("org/model", _FACTS.ranks)
@@ -167,9 +171,9 @@ def _side(url: str, key_builder: KeyBuilder) -> Iterator[Scheduler]:
     media = Media(trust_uuids=False, can_see=True)
     basis = Basis(
         Planner(Index(SLOTS), ranks=1, keep=True, put=True),
-        Lookup.open(TransferConfig.of(remote_url=url), _FACTS.chunk, NAMES),
+        Lookup.open(TransferConfig.of(remote_url=url), _CHUNK, NAMES),
         Timing(1e9, metrics),  # every load pays: the more work for the calls
-        Tiling(CHUNK_TOKENS, BLOCK_TOKENS),
+        _FACTS.groups,
         Duties(loads=True, saves=True, saves_decode=True),
         metrics,
     )

@@ -16,19 +16,19 @@ from kvtransfer.urls import masked
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kvtransfer.chunks.layout import ChunkFormat
+    from kvtransfer.chunks.layout import Formats
     from kvtransfer.config import TransferConfig
     from kvtransfer.stores.redis.server_info import Server
 
 _LOG = logging.getLogger("kvtransfer")
 
 
-def tell_opening(config: TransferConfig, chunk: ChunkFormat, ranks: int) -> None:
+def tell_opening(config: TransferConfig, formats: Formats, ranks: int) -> None:
     """Log the chunk's size, the tiers and, if there is a Redis server, what it says of itself.
 
     A thread of its own asks the server, so the engine's start doesn't wait for the answer.
     """
-    said = "; ".join([_chunks(config, chunk, ranks), *_tiers(config)])
+    said = "; ".join([_chunks(config, formats, ranks), *_tiers(config)])
     url = config.remote_url
     if url is None or not scheme_of(url).is_redis_server:
         _LOG.info("%s", said)
@@ -38,12 +38,22 @@ def tell_opening(config: TransferConfig, chunk: ChunkFormat, ranks: int) -> None
     ).start()
 
 
-def _chunks(config: TransferConfig, chunk: ChunkFormat, ranks: int) -> str:
+def _chunks(config: TransferConfig, formats: Formats, ranks: int) -> str:
     each = "" if ranks == 1 else f" on each of {ranks} ranks"
     return (
-        f"kvtransfer {_version()}: chunks of {chunk.tokens} tokens, "
-        f"{chunk.nbytes / 2**20:.2f} MiB{each}; host memory of {config.max_local_cpu_size:g} GiB "
-        f"for {slots(config, chunk)} chunks{'' if config.local_cpu else ', on their way only'}"
+        f"kvtransfer {_version()}: chunks of {formats.chunk_tokens} tokens, {_size(formats)}{each}; "
+        f"host memory of {config.max_local_cpu_size:g} GiB for {slots(config, formats)} "
+        f"{'chunks' if len(formats.formats) == 1 else 'pieces'}"
+        f"{'' if config.local_cpu else ', on their way only'}"
+    )
+
+
+def _size(formats: Formats) -> str:
+    if len(formats.formats) == 1:
+        return f"{formats.slot_bytes / 2**20:.2f} MiB"
+    return (
+        f"pieces of {len(formats.formats)} cache groups, up to "
+        f"{formats.slot_bytes / 2**20:.2f} MiB each"
     )
 
 

@@ -12,7 +12,7 @@ from kvtransfer.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kvtransfer.chunks.layout import ChunkFormat
+    from kvtransfer.chunks.layout import Formats
     from kvtransfer.config import TransferConfig
 
 # Left to other processes; several workers of a machine may take memory at once.
@@ -73,18 +73,18 @@ def require_installed(gib: float) -> None:
         )
 
 
-def slots(config: TransferConfig, chunk: ChunkFormat) -> int:
-    """Return how many chunks host memory holds on each rank, by ``max_local_cpu_size``.
+def slots(config: TransferConfig, formats: Formats) -> int:
+    """Return how many pieces host memory holds on each rank, by ``max_local_cpu_size``.
 
     Raises:
         ConfigError: it holds none, or more than the machine has memory for.
     """
     require_installed(config.max_local_cpu_size)
-    count = chunk.slots_in(config.max_local_cpu_size)
+    count = formats.slots_in(config.max_local_cpu_size)
     if count == 0:
         raise ConfigError(
             f"max_local_cpu_size={config.max_local_cpu_size} GiB holds no chunk of "
-            f"{chunk.nbytes / 2**20:.1f} MiB; give it room for a few hundred"
+            f"{formats.slot_bytes / 2**20:.1f} MiB; give it room for a few hundred"
         )
     return count
 

@@ -88,7 +88,7 @@ class KVTransfer:
         return cls(
             Planner.open(config, chunk, ranks=1),
             Lookup.open(config, chunk, names, shelf),
-            Executor.open(config, caches, names, 0, shelf),
+            Executor.open(config, (caches,), chunk, names, 0, shelf),
             Tiling(chunk.tokens, caches.block_tokens),
             space,
             caches.blocks,
@@ -171,7 +171,12 @@ class KVTransfer:
         skip_tokens = checked_skip(skip_tokens, len(token_ids), self._tiling.block_tokens)
         self._planner.index.note_request(keys)
         hits = self._loadable(keys)
-        placements = self._tiling.placements(keys[:hits], ids, skip_tokens)
+        tiling = self._tiling
+        hit_tokens = hits * tiling.chunk_tokens
+        placements = [
+            tiling.place(chunk, keys[chunk], ids, hit_tokens, skip_tokens)
+            for chunk in tiling.needed(hit_tokens, skip_tokens)
+        ]
         return self._start_loads(placements)
 
     def save(self, token_ids: Sequence[int], block_ids: Sequence[int]) -> Transfer:

@@ -11,8 +11,6 @@ from kvtransfer.errors import ConfigError
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
 
-    from kvtransfer.config import TransferConfig
-
 _LOG = logging.getLogger("kvtransfer")
 
 # Drafts that need no KV cache of their own.
@@ -27,23 +25,29 @@ def refuse_config(vllm_config: VllmConfig) -> None:
     """
     _refuse_parallel(vllm_config)
     _refuse_draft(vllm_config)
-    _refuse_layers(vllm_config)
     refuse_model(vllm_config)
 
 
-def refuse_block_size(vllm_config: VllmConfig, config: TransferConfig) -> None:
-    """Refuse a chunk size that isn't a multiple of vLLM's block size.
+def refuse_block_size(block_tokens: int, chunk_tokens: int) -> None:
+    """Refuse chunks that aren't a multiple of vLLM's blocks.
 
     Raises:
         ConfigError: the message names both sizes and the next multiple.
     """
-    block_tokens = vllm_config.cache_config.block_size
-    if config.chunk_size % block_tokens:
+    if chunk_tokens % block_tokens:
+        next_multiple = -(-chunk_tokens // block_tokens) * block_tokens
         raise ConfigError(
-            f"chunk_size={config.chunk_size} is no multiple of vLLM's block size of "
-            f"{block_tokens} tokens; set chunk_size to {_next_multiple(config, block_tokens)}, "
-            "or change --block-size"
+            f"chunk_size={chunk_tokens} is no multiple of vLLM's block size of {block_tokens} "
+            f"tokens; set chunk_size to {next_multiple}, or change --block-size"
         )
+
+
+def may_have_groups(vllm_config: VllmConfig) -> bool:
+    """Whether the model may have several cache groups, which then decide on the chunk's size."""
+    model = vllm_config.model_config
+    texts = model.hf_text_config
+    named = ("sliding_window", "attention_chunk_size", "layer_types")
+    return model.is_hybrid or any(getattr(texts, name, None) for name in named)
 
 
 def warn_of_failing_requests(vllm_config: VllmConfig) -> None:
@@ -75,25 +79,3 @@ def _refuse_draft(vllm_config: VllmConfig) -> None:
             f"speculative decoding by {draft.method!r} keeps a cache of its own, which is not "
             "supported; use ngram, or none"
         )
-
-
-def _refuse_layers(vllm_config: VllmConfig) -> None:
-    """Refuse attention that all layers share; for a mixture only the caches tell."""
-    model = vllm_config.model_config
-    names = ", ".join(model.architectures or ())
-    if model.is_attention_free or model.is_hybrid:
-        beside = "" if model.is_attention_free else " beside attention"
-        raise ConfigError(
-            f"{names}: a model with states{beside}, as Mamba has them, is not supported, only "
-            "full attention in every layer; run it without the connector"
-        )
-    if vllm_config.cache_config.sliding_window is not None:  # then each layer has it
-        raise ConfigError(
-            f"{names}: a model whose attention sees a window of "
-            f"{vllm_config.cache_config.sliding_window} tokens (SlidingWindow) is not supported, "
-            "only full attention in every layer; run it without the connector"
-        )
-
-
-def _next_multiple(config: TransferConfig, block_tokens: int) -> int:
-    return -(-config.chunk_size // block_tokens) * block_tokens

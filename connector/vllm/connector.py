@@ -9,6 +9,8 @@ import vllm
 from vllm.distributed.kv_transfer.kv_connector.v1.base import (
     KVConnectorBase_V1,
     KVConnectorRole,
+    KVConnectorTransferResults,
+    SupportsHMA,
 )
 from vllm.distributed.parallel_state import get_tensor_model_parallel_rank
 
@@ -21,7 +23,7 @@ from kvtransfer.connector.vllm.messages import PlanMessage, ReportMessage
 from kvtransfer.connector.vllm.opened_scheduler import open_scheduler
 from kvtransfer.connector.vllm.reuse_verdict import refuse_layers
 from kvtransfer.connector.vllm.stats import TransferPromMetrics, TransferStats
-from kvtransfer.connector.vllm.step_input import hit_sources, leading_tokens, read_step
+from kvtransfer.connector.vllm.step_input import hit_sources, leading_tokens, read_step, served
 from kvtransfer.connector.vllm.vllm_version import warn_of_newer
 from kvtransfer.connector.vllm.weights.cache_resets import note_resets
 from kvtransfer.connector.vllm.weights.held import HeldWeights
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("kvtransfer")
 
 
-class KVTransferConnector(KVConnectorBase_V1):
+class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
     """Serves vLLM as the scheduler's side or as a worker's side, as ``role`` says.
 
     vLLM makes one instance in the scheduler's process and one in each worker's. An instance sets
@@ -76,7 +78,7 @@ class KVTransferConnector(KVConnectorBase_V1):
     def _open_scheduler(self, vllm_config: VllmConfig) -> None:
         warn_of_newer(vllm.__version__)
         config_check.warn_of_failing_requests(vllm_config)
-        tell_opening(self._config, self._facts.chunk, self._facts.ranks)
+        tell_opening(self._config, self._facts.formats, self._facts.ranks)
         self._adapters = Adapters.open(vllm_config, self._facts.ranks)
         self._scheduler = open_scheduler(self._config, vllm_config, self._facts, self._adapters)
 
@@ -104,7 +106,8 @@ class KVTransferConnector(KVConnectorBase_V1):
     def update_state_after_alloc(
         self, request: Request, blocks: KVCacheBlocks, num_external_tokens: int
     ) -> None:
-        self._scheduler.admit(request, blocks.get_block_ids(), num_external_tokens)
+        block_ids = served(blocks.get_block_ids(), self._facts.numbers)
+        self._scheduler.admit(request, block_ids, num_external_tokens)
 
     def get_external_cache_hit_sources(
         self, request: Request, num_external_tokens: int
@@ -113,7 +116,7 @@ class KVTransferConnector(KVConnectorBase_V1):
 
     def build_connector_meta(self, scheduler_output: SchedulerOutput) -> PlanMessage:
         weights = self._scheduler.expect_weights()
-        plan = self._scheduler.plan(read_step(scheduler_output))
+        plan = self._scheduler.plan(read_step(scheduler_output, self._facts.numbers))
         adapters = self._adapters.plan(self._scheduler.owned(plan), self._scheduler.states())
         return PlanMessage(plan, weights, adapters)
 
@@ -122,7 +125,9 @@ class KVTransferConnector(KVConnectorBase_V1):
         if isinstance(message, ReportMessage):
             self._scheduler.take_weights(message.weights)
             self._adapters.take(message.adapters)
-            received = self._scheduler.take(message.report, message.step, message.voided)
+            received = self._scheduler.take(
+                message.report, message.step, message.voided, message.failed_requests
+            )
             # In a MultiConnector other connectors add to the same output.
             connector_output.finished_recving = {
                 *(connector_output.finished_recving or ()),
@@ -132,7 +137,12 @@ class KVTransferConnector(KVConnectorBase_V1):
     def request_finished(
         self, request: Request, block_ids: list[int]
     ) -> tuple[bool, dict[str, Any] | None]:
-        self._scheduler.finish(request, owns_blocks=bool(block_ids))
+        return self.request_finished_all_groups(request, (block_ids,))
+
+    def request_finished_all_groups(
+        self, request: Request, block_ids: tuple[list[int], ...]
+    ) -> tuple[bool, dict[str, Any] | None]:
+        self._scheduler.finish(request, owns_blocks=any(block_ids))
         return False, None
 
     def has_pending_push_work(self) -> bool:
@@ -196,6 +206,12 @@ class KVTransferConnector(KVConnectorBase_V1):
         """Collect what has ended; ``build_connector_worker_meta`` sends it to the scheduler."""
         self._invalid_blocks = self._worker.take_report(self._step.plan)
         return None, None
+
+    def get_transfer_results(self, finished_req_ids: set[str]) -> KVConnectorTransferResults:
+        """Collect what has ended, and tell vLLM which requests' loads have failed as a whole."""
+        self.get_finished(finished_req_ids)
+        failed = set(self._step.plan.failed_requests)
+        return KVConnectorTransferResults(finished_recving=failed, failed_recving=set(failed))
 
     def get_block_ids_with_load_errors(self) -> set[int]:
         return self._invalid_blocks

@@ -57,8 +57,9 @@ def refuse(vllm_config: VllmConfig, extra: dict[str, Any]) -> None:
     check_stores(config)
     require_installed(config.max_local_cpu_size)
     config_check.refuse_config(vllm_config)
-    if vllm_config.cache_config.user_specified_block_size:  # vLLM may still choose another one
-        config_check.refuse_block_size(vllm_config, config)
+    is_set = vllm_config.cache_config.user_specified_block_size  # vLLM may still choose another
+    if is_set and not config_check.may_have_groups(vllm_config):
+        config_check.refuse_block_size(vllm_config.cache_config.block_size, config.chunk_size)
 
 
 def settings(transfer: KVTransferConfig | None, name: str) -> Iterator[dict[str, Any]]:

@@ -58,6 +58,8 @@ class ReportMessage(KVConnectorWorkerMetadata):
     """Answers by ticket, one from each rank."""
     voided: frozenset[int] = frozenset()
     """Jobs of the plan's voided blocks, which vLLM has been told of."""
+    failed_requests: frozenset[str] = frozenset()
+    """The plan's requests whose loads have failed, which vLLM has been told of."""
 
     def aggregate(self, other: KVConnectorWorkerMetadata) -> ReportMessage:
         """Return the sum of this message and that of another worker."""
@@ -71,5 +73,10 @@ class ReportMessage(KVConnectorWorkerMetadata):
         }
         step = self.step if self.step is not None else other.step
         return ReportMessage(
-            both, step, {**self.weights, **other.weights}, answers, self.voided | other.voided
+            both,
+            step,
+            {**self.weights, **other.weights},
+            answers,
+            self.voided | other.voided,
+            self.failed_requests | other.failed_requests,
         )

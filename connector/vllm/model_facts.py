@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vllm.v1.kv_cache_interface import FullAttentionSpec, MLAAttentionSpec
-
+from kvtransfer.chunks.groups import Groups
 from kvtransfer.chunks.keys import EntryKeys
-from kvtransfer.chunks.layout import ChunkFormat
+from kvtransfer.chunks.layout import GroupFormats
 from kvtransfer.chunks.paged import PagedCaches
-from kvtransfer.chunks.tiling import Tiling
+from kvtransfer.chunks.reach import State
+from kvtransfer.connector.vllm.cache_groups import cache_groups
 from kvtransfer.connector.vllm.config_check import refuse_block_size, refuse_config
 from kvtransfer.connector.vllm.reuse_verdict import refuse_groups
 from kvtransfer.errors import ConfigError
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from vllm.config import VllmConfig
     from vllm.v1.kv_cache_interface import KVCacheConfig
 
+    from kvtransfer.chunks.layout import Formats
     from kvtransfer.config import TransferConfig
+    from kvtransfer.connector.vllm.cache_groups import GroupFacts
 
 # How vLLM's CPU attention packs a page: only these are the strided layout that we read.
 _CPU_PACKINGS = {"vec", "vec16"}
@@ -41,15 +44,26 @@ class ModelFacts:
     """vLLM's name of the model; the folder's name alone where it was loaded from one."""
     ranks: int
     """How many tensor-parallel workers each hold a part of every chunk."""
-    chunk: ChunkFormat
-    """The format of one rank's part of a chunk."""
-    block_tokens: int
-    """Tokens in one of vLLM's blocks."""
+    cache_groups: tuple[GroupFacts, ...]
+    """What is kept, by cache group."""
 
-    @property
-    def tiling(self) -> Tiling:
-        """How a request's tokens lie in blocks and chunks."""
-        return Tiling(self.chunk.tokens, self.block_tokens)
+    @cached_property
+    def groups(self) -> Groups:
+        """How a request's tokens lie in the blocks and chunks of each group."""
+        return Groups(tuple(group.tiling for group in self.cache_groups))
+
+    @cached_property
+    def formats(self) -> Formats:
+        """The formats of one rank's pieces."""
+        if len(self.cache_groups) == 1:
+            return self.cache_groups[0].chunk
+        formats = tuple(group.chunk for group in self.cache_groups)
+        return GroupFormats(formats, self.groups.main, self.groups.chunk_tokens)
+
+    @cached_property
+    def numbers(self) -> tuple[int, ...]:
+        """VLLM's numbers of the groups."""
+        return tuple(group.number for group in self.cache_groups)
 
     def names(self, config: TransferConfig) -> EntryKeys:
         """The names of its chunks in a store; ``config.model_name`` overrides vLLM's name."""
@@ -65,77 +79,52 @@ def describe(
         ConfigError: the model or its configuration isn't supported; the message says why.
     """
     refuse_config(vllm_config)
-    spec = _only_spec(kv_cache_config)
     refuse_groups(kv_cache_config)
-    refuse_block_size(vllm_config, config)
-    layers = len(kv_cache_config.kv_cache_groups[0].layer_names)
+    groups = cache_groups(kv_cache_config, config.chunk_size)
+    if len(groups) == 1:
+        refuse_block_size(groups[0].tiling.block_tokens, groups[0].tiling.chunk_tokens)
     return ModelFacts(
-        model_name=_model_name(vllm_config),
-        ranks=vllm_config.parallel_config.tensor_parallel_size,
-        chunk=_chunk_format(spec, layers, config.chunk_size),
-        block_tokens=vllm_config.cache_config.block_size,
+        _model_name(vllm_config), vllm_config.parallel_config.tensor_parallel_size, groups
     )
 
 
-def paged_caches(facts: ModelFacts, caches: Mapping[str, torch.Tensor]) -> PagedCaches:
-    """View the tensors that vLLM registers as planes, in the order of their layers.
+def paged_caches(facts: ModelFacts, caches: Mapping[str, torch.Tensor]) -> tuple[PagedCaches, ...]:
+    """View the tensors that vLLM registers as planes, in the order of each group's layers.
+
+    A layer that shares another's cache is registered, too, but belongs to no group.
 
     Args:
         facts: what the configuration says of them.
         caches: ``[blocks, heads, tokens, content]`` each, by the layer's name. They stay vLLM's;
-            the views keep them alive.
+            the views keep them alive. Layers of different groups lie in the same memory.
 
     Raises:
         ConfigError: the tensors don't have the format that ``facts`` says.
     """
-    tensors = [caches[name] for name in sorted(caches, key=_by_numbers)]
-    cut = {"chunk_tokens": facts.chunk.tokens, "block_tokens": facts.block_tokens}
-    if facts.chunk.layout == "content":
-        paged = PagedCaches.content(tensors, **cut)
-    elif tensors[0].device.type == "cpu":
-        _check_cpu_packing(tensors[0])
-        paged = PagedCaches.cpu_attention(tensors, **cut)
-    else:
-        paged = PagedCaches.split(tensors, **cut)
-    if paged.chunk != facts.chunk:
+    return tuple(_paged(group, caches) for group in facts.cache_groups)
+
+
+def _paged(group: GroupFacts, caches: Mapping[str, torch.Tensor]) -> PagedCaches:
+    tensors = [caches[name] for name in sorted(group.layer_names, key=_by_numbers)]
+    paged = _viewed(group, tensors)
+    if paged.chunk != group.chunk:
         raise ConfigError(
-            f"vLLM's caches make chunks of {paged.chunk}, its configuration says {facts.chunk}; "
+            f"vLLM's caches make chunks of {paged.chunk}, its configuration says {group.chunk}; "
             "this model is not supported"
         )
     return paged
 
 
-def _only_spec(kv_cache_config: KVCacheConfig) -> FullAttentionSpec:
-    kinds = sorted({_kind(g.kv_cache_spec) for g in kv_cache_config.kv_cache_groups})
-    if len(kv_cache_config.kv_cache_groups) != 1 or kinds[0] not in _SPECS:
-        raise ConfigError(
-            f"a model with {' and '.join(kinds) or 'no cache'} in "
-            f"{len(kv_cache_config.kv_cache_groups)} cache groups is not supported, only full "
-            "attention in every layer"
-        )
-    spec: FullAttentionSpec = kv_cache_config.kv_cache_groups[0].kv_cache_spec
-    if spec.tokens_per_state != 1:
-        raise ConfigError("a cache with several tokens in one state is not supported")
-    return spec
-
-
-_SPECS = {FullAttentionSpec.__name__, MLAAttentionSpec.__name__}
-
-
-def _kind(spec: object) -> str:
-    return type(spec).__name__
-
-
-def _chunk_format(spec: FullAttentionSpec, layers: int, tokens: int) -> ChunkFormat:
-    dtype = str(spec.dtype).removeprefix("torch.")
-    dense = spec.num_head_slots is None and spec.state_content_bytes is None
-    if dense and spec.head_size == spec.head_size_v and not isinstance(spec, MLAAttentionSpec):
-        return ChunkFormat.split(dtype, layers, tokens, spec.num_kv_heads, spec.head_size)
-    element_bytes = spec.dtype.itemsize
-    dim = spec.state_content_size_bytes // element_bytes
-    if isinstance(spec, MLAAttentionSpec) and spec.state_content_bytes is None:
-        dim = spec.page_size_bytes // element_bytes // spec.block_size
-    return ChunkFormat.content(dtype, layers, tokens, spec.num_heads, dim)
+def _viewed(group: GroupFacts, tensors: list[torch.Tensor]) -> PagedCaches:
+    if isinstance(group.tiling.reach, State):
+        return PagedCaches.content(tensors, 1)
+    tokens, block_tokens = group.chunk.tokens, group.tiling.block_tokens
+    if group.chunk.layout == "content":
+        return PagedCaches.content(tensors, tokens, block_tokens)
+    if tensors[0].device.type == "cpu":
+        _check_cpu_packing(tensors[0])
+        return PagedCaches.cpu_attention(tensors, tokens, block_tokens)
+    return PagedCaches.split(tensors, tokens, block_tokens)
 
 
 def _check_cpu_packing(cache: torch.Tensor) -> None:

@@ -30,7 +30,7 @@ def open_scheduler(
     weights = AgreedWeights(facts.ranks)
     media = Media.open(vllm_config, trust_uuids=config.trust_media_uuids)
     return Scheduler(
-        Basis.open(config, facts.chunk, facts.names(config), facts.tiling, duties),
+        Basis.open(config, facts.formats, facts.names(config), facts.groups, duties),
         Naming(KeyBuilder(vllm_config, facts, config), weights, adapters, media),
         weights,
     )

@@ -117,14 +117,13 @@ def refuse_model(vllm_config: VllmConfig) -> None:
 
 
 def refuse_groups(kv_cache_config: KVCacheConfig) -> None:
-    """Refuse caches whose tokens depend on later ones, or that vLLM excludes from reuse.
+    """Refuse caches whose tokens depend on later ones.
 
     Raises:
         ConfigError: the message names the first such layer.
     """
     for group in kv_cache_config.kv_cache_groups:
-        spec = group.kv_cache_spec
-        if getattr(spec, "non_causal", False) or not getattr(spec, "prefix_cacheable", True):
+        if getattr(group.kv_cache_spec, "non_causal", False):
             raise ConfigError(
                 f"a cached prefix can't be used again in {group.layer_names[0]} and layers like "
                 "it, by vLLM's own judgement; this model is not supported"

@@ -41,7 +41,9 @@ class WorkerSide:
         self._rank = rank
         self._weights = weights
         paged = model_facts.paged_caches(facts, caches)
-        self._executor = Executor.open(config, paged, facts.names(config), rank)
+        self._executor = Executor.open(config, paged, facts.formats, facts.names(config), rank)
+        self._reports_blocks = facts.groups.are_one
+        """Whether vLLM can go on behind the part of a load that has arrived."""
         self._loading: dict[int, tuple[int, ...]] = {}
         """The blocks of each load job that has not ended."""
         self._outdated: set[int] = set()
@@ -111,6 +113,8 @@ class WorkerSide:
         self._report.failed |= self._outdated & self._report.loaded.keys()
         self._outdated -= self._report.loaded.keys()
         ended = {job: self._loading.pop(job) for job in self._report.loaded}
+        if not self._reports_blocks:
+            return set()
         unfilled = {block for job in self._report.failed & ended.keys() for block in ended[job]}
         return unfilled.union(*plan.voided_blocks.values())
 
@@ -119,11 +123,13 @@ class WorkerSide:
         plan, weights = step.plan, {}
         if not step.weights.fits(self._rank, self._weights.holding.fingerprint):
             weights = {self._rank: self._weights.holding}
-        is_news = self._report or weights or self._answers or plan.voided_blocks
+        told = plan.voided_blocks or plan.failed_requests
+        is_news = bool(self._report or weights or self._answers or told)
         if not (is_news or plan.wants_report or plan.step is not None):
             return None
         voided = frozenset(plan.voided_blocks)
-        return ReportMessage(self._report, plan.step, weights, self._answers, voided)
+        failed = plan.failed_requests
+        return ReportMessage(self._report, plan.step, weights, self._answers, voided, failed)
 
     def suspend(self) -> None:
         """Finish all copies: vLLM is about to unmap the caches' memory."""

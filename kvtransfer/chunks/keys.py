@@ -4,6 +4,9 @@
 chunk i)``; a key is the first 128 bits of ``h_i`` as 32 hex digits. Nothing here depends on the
 process: no salted ``hash()``, no dictionary order, no address.
 
+A model with several cache groups has a piece of each chunk in each group. The key of the first
+group's piece is the chunk's; a ``-`` and the group's number follow in the keys of the others.
+
 Inside a process a ``.`` and the tenant follow the key of a tenant's chunk, so that code which
 passes keys on also says whose chunks they are. Stores get the two separately.
 """
@@ -77,6 +80,19 @@ def tenant_of_salt(salt: str | None) -> str:
 def tenant_of(key: str) -> str:
     """Return the tenant whose chunk ``key`` names; empty if it is no tenant's."""
     return key.partition(".")[2]
+
+
+def piece_key(key: str, group: int) -> str:
+    """Return the key of what cache group number ``group`` keeps of the chunk ``key``."""
+    if group == 0:
+        return key
+    return f"{key[:KEY_HEX_DIGITS]}-{group}{key[KEY_HEX_DIGITS:]}"
+
+
+def group_of(key: str) -> int:
+    """Return the number of the cache group whose piece ``key`` names, in a process or in a store."""
+    ending = key.rpartition("@")[2].partition(".")[0][KEY_HEX_DIGITS:]
+    return int(ending[1:]) if ending else 0
 
 
 def chunk_keys(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Protocol
 
+from kvtransfer.chunks.keys import group_of
 from kvtransfer.errors import ConfigError
 
 _ELEMENT_BYTES = {
@@ -80,6 +82,90 @@ class ChunkFormat:
         tokens, heads, dim = self.shape[-3:]
         return tokens, heads, dim
 
+    @property
+    def formats(self) -> tuple[ChunkFormat, ...]:
+        """The formats of all cache groups, which is this one; see ``Formats``."""
+        return (self,)
+
+    def of(self, key: str) -> ChunkFormat:
+        """The format of the piece ``key``; see ``Formats``."""
+        return self
+
+    def counted_tokens(self, key: str) -> int:
+        """How many tokens the piece ``key`` counts for; see ``Formats``."""
+        return self.tokens
+
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes of the largest piece; see ``Formats``."""
+        return self.nbytes
+
+    @property
+    def chunk_tokens(self) -> int:
+        """Tokens of a chunk; see ``Formats``."""
+        return self.tokens
+
     def slots_in(self, gib: float) -> int:
-        """Count the whole chunks that fit into ``gib`` GiB."""
-        return int(gib * 2**30) // self.nbytes
+        """Count the slots that fit into ``gib`` GiB; see ``Formats``."""
+        return _slots_in(gib, self.slot_bytes)
+
+
+class Formats(Protocol):
+    """The formats of the pieces of a model: a ``ChunkFormat`` where it has one cache group."""
+
+    @property
+    def formats(self) -> tuple[ChunkFormat, ...]:
+        """The format of each group's pieces."""
+
+    def of(self, key: str) -> ChunkFormat:
+        """The format of the piece ``key``, which names its group, in a process or in a store."""
+
+    def counted_tokens(self, key: str) -> int:
+        """How many tokens the piece ``key`` counts for; those of a chunk count once."""
+
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes of the largest piece, for which every slot has room."""
+
+    def slots_in(self, gib: float) -> int:
+        """Count the slots that fit into ``gib`` GiB."""
+
+    @property
+    def chunk_tokens(self) -> int:
+        """Tokens of a chunk, of which a piece may hold fewer."""
+
+
+@dataclass(frozen=True)
+class GroupFormats:
+    """The formats of the pieces of several cache groups.
+
+    One size of slot serves all groups, for engines make the pages of all groups equally large.
+    """
+
+    formats: tuple[ChunkFormat, ...]
+    """See ``Formats``."""
+    main: int
+    """The group whose pieces stand for their chunks where tokens are counted."""
+    chunk_tokens: int
+    """Tokens of a chunk, of which a piece may hold fewer."""
+
+    def of(self, key: str) -> ChunkFormat:
+        """See ``Formats``."""
+        return self.formats[group_of(key)]
+
+    def counted_tokens(self, key: str) -> int:
+        """See ``Formats``."""
+        return self.chunk_tokens if group_of(key) == self.main else 0
+
+    @property
+    def slot_bytes(self) -> int:
+        """See ``Formats``."""
+        return max(form.nbytes for form in self.formats)
+
+    def slots_in(self, gib: float) -> int:
+        """Count the slots that fit into ``gib`` GiB; see ``Formats``."""
+        return _slots_in(gib, self.slot_bytes)
+
+
+def _slots_in(gib: float, slot_bytes: int) -> int:
+    return int(gib * 2**30) // slot_bytes

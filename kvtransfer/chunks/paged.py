@@ -98,6 +98,11 @@ class PagedCaches:
         return plane[0].numel() * plane.element_size() * len(self.planes)
 
     @property
+    def manager_block_bytes(self) -> int:
+        """Bytes in one of the manager's blocks, summed over all planes."""
+        return self.chunk.nbytes * self.block_tokens // self.chunk.tokens
+
+    @property
     def page_bytes(self) -> int:
         """Bytes in one of the kernel's blocks of one plane; 0 if it is not contiguous in memory."""
         page = self.planes[0][0]

@@ -1,55 +1,94 @@
-"""Computes how the chunks of a request's tokens lie in its blocks."""
+"""Computes how the pieces of a request's chunks lie in its blocks of one cache group.
+
+A *piece* is what one group keeps of one chunk: the unit of key, slot, copy and entry. A model with
+one group has one piece a chunk.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
+
+from kvtransfer.chunks.reach import Everything
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kvtransfer.chunks.reach import Reach
+
 
 class Placement(NamedTuple):
-    """A chunk and the blocks that hold it, or that it is to be loaded into."""
+    """A piece and the blocks that hold it, or that it is to be loaded into."""
 
     key: str
     block_ids: tuple[int, ...] = ()
-    """The engine's blocks in token order; none: the chunk is only brought to host memory."""
+    """The engine's blocks in token order; none: the piece is only brought to host memory."""
     first_token: int = 0
-    """The token of the chunk with which the first block begins."""
+    """The token of the piece with which the first block begins."""
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """The sizes of chunks and blocks, in tokens."""
+    """The sizes of chunks and of one group's blocks, in tokens, and how far back the group reads."""
 
     chunk_tokens: int
     block_tokens: int
-    """A divisor of ``chunk_tokens``."""
+    """A divisor of ``chunk_tokens``; groups may differ in it."""
+    reach: Reach = field(default_factory=Everything)
+
+    @cached_property
+    def reads_all(self) -> bool:
+        """Whether later tokens read all tokens before them, so that blocks stay with the request."""
+        return isinstance(self.reach, Everything)
+
+    @cached_property
+    def piece_blocks(self) -> int:
+        """How many blocks a piece has: the last ones of its chunk, as many as any later token reads.
+
+        Of a window shorter than a chunk the engine has no more by the time the chunk is computed.
+        """
+        return -(-self.reach.most_tokens(self.chunk_tokens) // self.block_tokens)
+
+    def piece(self, chunk: int) -> range:
+        """The places, among a request's blocks, of the piece of chunk number ``chunk``."""
+        end = (chunk + 1) * self.chunk_tokens // self.block_tokens
+        return range(end - self.piece_blocks, end)
 
     def blocks(self, chunk: int, block_ids: Sequence[int]) -> tuple[int, ...]:
-        """The blocks among a request's ``block_ids`` that hold its chunk number ``chunk``."""
-        ratio = self.chunk_tokens // self.block_tokens
-        return tuple(block_ids[chunk * ratio : (chunk + 1) * ratio])
+        """The blocks among a request's ``block_ids`` that hold the piece of chunk ``chunk``."""
+        piece = self.piece(chunk)
+        return tuple(block_ids[piece.start : piece.stop])
 
-    def placements(
-        self, keys: Sequence[str], block_ids: Sequence[int], skip_tokens: int, first: int = 0
-    ) -> list[Placement]:
-        """Where the chunks of a request lie.
+    def needed(self, hit_tokens: int, skip_tokens: int = 0) -> range:
+        """The chunks of which a request that continues at ``hit_tokens`` needs the pieces.
 
         Args:
-            keys: of its chunks, from its first token on.
-            block_ids: its blocks, from its first token on.
-            skip_tokens: leading tokens, whole blocks of them, that are left out.
-            first: chunks before this number are left out, too.
+            hit_tokens: tokens of the prefix, a whole number of chunks.
+            skip_tokens: leading tokens, whole blocks of them, that are in the blocks already.
         """
-        skip_chunks, skip_tokens = divmod(skip_tokens, self.chunk_tokens)
-        first = max(first, skip_chunks)
-        placements = [
-            Placement(keys[chunk], self.blocks(chunk, block_ids))
-            for chunk in range(first, len(keys))
-        ]
-        if first == skip_chunks and skip_tokens and placements:
-            key, blocks, _ = placements[0]
-            placements[0] = Placement(key, blocks[skip_tokens // self.block_tokens :], skip_tokens)
-        return placements
+        first = min(hit_tokens, max(self.reach.first_token(hit_tokens), skip_tokens))
+        return range(first // self.chunk_tokens, hit_tokens // self.chunk_tokens)
+
+    def place(
+        self,
+        chunk: int,
+        key: str,
+        block_ids: Sequence[int],
+        hit_tokens: int,
+        skip_tokens: int = 0,
+    ) -> Placement:
+        """Where the part of a piece lies that a hit needs.
+
+        Args:
+            chunk: its number in the request.
+            key: the piece's.
+            block_ids: the request's blocks of this group, from its first token on.
+            hit_tokens: as for ``needed``.
+            skip_tokens: as for ``needed``.
+        """
+        piece, tokens = self.piece(chunk), self.block_tokens
+        first = max(self.reach.first_token(hit_tokens) // tokens, -(-skip_tokens // tokens))
+        start = max(piece.start, first)
+        ids = tuple(block_ids[start : piece.stop])
+        return Placement(key, ids, (start - piece.start) * tokens)

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from kvtransfer.requests.loading.match import Matching
     from kvtransfer.requests.request_state import RequestState
     from kvtransfer.requests.requests import Requests
-    from kvtransfer.requests.saving.busy_blocks import BusyBlocks
     from kvtransfer.requests.step import BlockIds, EngineRequest
     from kvtransfer.requests.step_reader import StepReader
 
@@ -29,7 +28,6 @@ class Admission:
         loads: Loads,
         requests: Requests,
         steps: StepReader,
-        busy_blocks: BusyBlocks,
     ) -> None:
         self._basis = basis
         self._keying = keying
@@ -37,13 +35,14 @@ class Admission:
         self._loads = loads
         self._requests = requests
         self._steps = steps
-        self._busy_blocks = busy_blocks
 
     def match(self, request: EngineRequest, local_tokens: int) -> tuple[Span, ...] | None:
         """See :meth:`kvtransfer.requests.scheduler.Scheduler.match`."""
         state = self._requests.reached(request)
         state.local_tokens = local_tokens
-        if not (self._keying.renew(state) and state.note(self._basis.planner.index)):
+        if not (
+            self._keying.renew(state) and state.note(self._basis.planner.index, self._basis.groups)
+        ):
             return None
         if not self._basis.duties.loads or self._loads.has_failed(state.request_id):
             return ()
@@ -62,12 +61,11 @@ class Admission:
         if external_tokens:
             self._loads.begin(state, Span(state.local_tokens, external_tokens))
         else:  # the step writes them, or another connector does
-            own = state.local_tokens // self._basis.tiling.block_tokens
-            self._busy_blocks.note_write(state.block_ids[own:])
+            self._steps.note_writes(state.block_ids, state.local_tokens)
 
     def _worth(self, state: RequestState) -> int | None:
         """How many tokens to load for the request; None: ask again."""
-        match = self._matching.make(state.request_id, state.keys, state.local_tokens)
+        match = self._matching.make(state, state.local_tokens)
         if match is None:
             return None
         timing = self._basis.timing

@@ -12,9 +12,9 @@ from kvtransfer.scheduling.lookup.lookup import Lookup
 from kvtransfer.scheduling.planner import Planner
 
 if TYPE_CHECKING:
+    from kvtransfer.chunks.groups import Groups
     from kvtransfer.chunks.keys import EntryKeys
-    from kvtransfer.chunks.layout import ChunkFormat
-    from kvtransfer.chunks.tiling import Tiling
+    from kvtransfer.chunks.layout import Formats
     from kvtransfer.config import TransferConfig
     from kvtransfer.requests.loading.store_answers import StoreAnswers
 
@@ -36,7 +36,7 @@ class Basis:
     planner: Planner
     store: StoreAnswers
     timing: Timing
-    tiling: Tiling
+    groups: Groups
     duties: Duties
     metrics: Metrics
 
@@ -44,19 +44,19 @@ class Basis:
     def open(
         cls,
         config: TransferConfig,
-        chunk: ChunkFormat,
+        formats: Formats,
         names: EntryKeys,
-        tiling: Tiling,
+        groups: Groups,
         duties: Duties,
     ) -> Basis:
         """For ``names.world_size`` workers; the store is connected to when first asked."""
         metrics = Metrics()
-        lookup = Lookup.open(config, chunk, names) if duties.loads else None
+        lookup = Lookup.open(config, formats, names) if duties.loads else None
         return cls(
-            Planner.open(config, chunk, names.world_size),
+            Planner.open(config, formats, names.world_size),
             lookup or NoStore(),
             Timing(config.load_margin, metrics),
-            tiling,
+            groups,
             duties,
             metrics,
         )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kvtransfer.requests.step import only_group
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
 
+    from kvtransfer.chunks.groups import Groups
     from kvtransfer.chunks.keys import KeyChain
     from kvtransfer.requests.keys.adapter import Adapter
     from kvtransfer.requests.step import BlockIds, EngineRequest
@@ -35,8 +34,9 @@ class RequestState:
     """The weights that its keys were made for, by rank."""
     hashing: Future[list[str]] | None = None
     """Hashes ``chain`` on another thread, which owns the chain until then."""
-    block_ids: list[int] = field(default_factory=list)
-    """Its blocks in token order."""
+    block_ids: tuple[list[int], ...] = ()
+    """Its blocks of each cache group in token order, as far as it was given them. Where a group
+    doesn't read all tokens, the engine has taken earlier ones back."""
     local_tokens: int = 0
     """Tokens that the engine's own cache held when it last asked for a match."""
     computed_tokens: int = 0
@@ -59,7 +59,15 @@ class RequestState:
 
     def replace_blocks(self, block_ids: BlockIds) -> None:
         """The request has ``block_ids`` in place of those before."""
-        self.block_ids = list(only_group(block_ids))
+        self.block_ids = tuple(map(list, block_ids))
+
+    def add_blocks(self, block_ids: BlockIds) -> None:
+        """The request has ``block_ids`` behind those before."""
+        if not self.block_ids:
+            self.replace_blocks(block_ids)
+            return
+        for mine, added in zip(self.block_ids, block_ids, strict=True):
+            mine += added
 
     def name(self, chain: KeyChain | None, weights: tuple[str, ...]) -> None:
         """Give the request keys; ``weights`` compute all of it."""
@@ -75,7 +83,7 @@ class RequestState:
             self.hashing = None
         return self.hashing is None
 
-    def note(self, index: Index) -> bool:
+    def note(self, index: Index, groups: Groups) -> bool:
         """Tell ``index`` of the request, once; it is hashed.
 
         Returns:
@@ -85,7 +93,8 @@ class RequestState:
             return True
         self.is_noted = True
         keys = self.keys
-        index.note_request(keys)
+        for pieces in groups.expected(keys, len(self.request.all_token_ids)):
+            index.note_request(pieces)
         return len(keys) < _LONG_CHUNKS
 
     @property

@@ -16,6 +16,7 @@ from kvtransfer.requests.loading.match import Matching
 from kvtransfer.requests.loading.prefetch import Prefetch
 from kvtransfer.requests.requests import Requests
 from kvtransfer.requests.saving.busy_blocks import BusyBlocks
+from kvtransfer.requests.saving.passing_saves import PassingSaves
 from kvtransfer.requests.saving.saves import Saves
 from kvtransfer.requests.step import StepPlan
 from kvtransfer.requests.step_reader import StepReader
@@ -60,7 +61,10 @@ class Scheduler:
         self._requests = Requests(
             self._keying, self._matching, self._prefetch, self._loads, self._saves
         )
-        self._steps = StepReader(basis, self._requests, self._busy_blocks, self._saves)
+        self._passing_saves = PassingSaves(basis, self._saves)
+        self._steps = StepReader(
+            basis, self._requests, self._busy_blocks, self._saves, self._passing_saves
+        )
         self._admission = Admission(
             basis,
             self._keying,
@@ -68,7 +72,6 @@ class Scheduler:
             self._loads,
             self._requests,
             self._steps,
-            self._busy_blocks,
         )
 
     def track(self, request: EngineRequest) -> None:
@@ -94,7 +97,7 @@ class Scheduler:
         loads = self._plan_loads()
         reuses_blocks = self._busy_blocks.take_rewritten()
         first_saves = self._saves.rest() if reuses_blocks else []
-        saves = self._saves.plan(step.scheduled_tokens) if self._keying.is_possible else []
+        saves = self._plan_saves(step) if self._keying.is_possible else []
         planner = self._basis.planner
         puts = tuple(planner.plan_puts())
         return StepPlan(
@@ -104,6 +107,7 @@ class Scheduler:
             step=self._basis.timing.steps.begin(counts, step.computed_tokens),
             poll_s=0.0 if step.computes else self._poll_s(),
             voided_blocks=self._loads.take_voided(),
+            failed_requests=self._loads.take_failing(),
             wants_report=self._loads.has_given_up,
         )
 
@@ -125,7 +129,11 @@ class Scheduler:
         return self._saves.rest()
 
     def take(
-        self, report: Report, step: int | None = None, voided: Collection[int] = ()
+        self,
+        report: Report,
+        step: int | None = None,
+        voided: Collection[int] = (),
+        failed_requests: Collection[str] = (),
     ) -> set[str]:
         """Take in the workers' report.
 
@@ -133,6 +141,7 @@ class Scheduler:
             report: summed over all workers.
             step: number of the step that it ends, where that computed something.
             voided: the jobs of the step's ``voided_blocks``.
+            failed_requests: those of the step.
 
         Returns:
             The requests whose loads have all ended.
@@ -150,10 +159,13 @@ class Scheduler:
         for job in voided:
             if self._loads.owns(job) and (waited := self._loads.end(job, failed=True)):
                 received.add(waited.request_id)
+        saved_tokens = 0
         for job in settled.copied:
-            self._saves.end(job)
-        saved = len(set(settled.copied) - settled.failed)
-        self._basis.metrics.add("saved_tokens", saved * self._basis.tiling.chunk_tokens)
+            tokens = self._saves.end(job)
+            saved_tokens += 0 if job in settled.failed else tokens
+        self._basis.metrics.add("saved_tokens", saved_tokens)
+        self._loads.end_failing(failed_requests)
+        received.update(failed_requests)
         self._requests.receive(received)
         return received
 
@@ -206,6 +218,9 @@ class Scheduler:
         """End the lookups."""
         self._keying.close()
         self._basis.store.close()
+
+    def _plan_saves(self, step: StepInput) -> list[Save]:
+        return [*self._passing_saves.plan(step.tables), *self._saves.plan(step.scheduled_tokens)]
 
     def _plan_loads(self) -> list[Load]:
         if not self._keying.is_possible:

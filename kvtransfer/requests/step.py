@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 from kvtransfer.plan import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from kvtransfer.plan import Save
 
@@ -62,6 +62,10 @@ class StepInput:
     """Preempted requests that compute again; the blocks they had are no longer theirs."""
     added: Sequence[GivenBlocks] = ()
     """Blocks added to requests that had begun; all blocks of the resumed ones."""
+    tables: Callable[[str], BlockIds] | None = None
+    """The blocks of a scheduled request as the engine knows them in this step: it may have taken
+    some back. Asked only where a cache group doesn't read all tokens, and only while the step is
+    being planned."""
 
     @property
     def computes(self) -> bool:
@@ -84,18 +88,7 @@ class StepPlan:
     """How long a worker waits for something to report, in a step that computes nothing."""
     voided_blocks: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     """Blocks to report as failed, by job: loads filled them with what other weights computed."""
+    failed_requests: frozenset[str] = frozenset()
+    """Requests whose loads have failed as a whole: every worker reports them so."""
     wants_report: bool = False
     """Workers report even if no job has ended."""
-
-
-def only_group(block_ids: BlockIds) -> Sequence[int]:
-    """The blocks of the only cache group.
-
-    Raises:
-        ValueError: there are several groups, or none.
-    """
-    if len(block_ids) != 1:
-        raise ValueError(
-            f"block ids of {len(block_ids)} cache groups; only models with one are supported"
-        )
-    return block_ids[0]

@@ -5,12 +5,11 @@ from __future__ import annotations
 from operator import add
 from typing import TYPE_CHECKING
 
-from kvtransfer.requests.step import only_group
-
 if TYPE_CHECKING:
     from kvtransfer.requests.basis import Basis
     from kvtransfer.requests.requests import Requests
     from kvtransfer.requests.saving.busy_blocks import BusyBlocks
+    from kvtransfer.requests.saving.passing_saves import PassingSaves
     from kvtransfer.requests.saving.saves import Saves
     from kvtransfer.requests.step import BlockIds, StepInput
 
@@ -19,13 +18,19 @@ class StepReader:
     """For the scheduler's thread."""
 
     def __init__(
-        self, basis: Basis, requests: Requests, busy_blocks: BusyBlocks, saves: Saves
+        self,
+        basis: Basis,
+        requests: Requests,
+        busy_blocks: BusyBlocks,
+        saves: Saves,
+        passing_saves: PassingSaves,
     ) -> None:
-        self._block_tokens = basis.tiling.block_tokens
+        self._groups = basis.groups
         self._may_save = basis.duties.saves
         self._requests = requests
         self._busy_blocks = busy_blocks
         self._saves = saves
+        self._passing_saves = passing_saves
 
     def read(self, step: StepInput) -> list[int]:
         """Take in the blocks and tokens of the step; returns its tokens by scheduled request."""
@@ -35,7 +40,9 @@ class StepReader:
         if self._may_save:
             computed = map(add, step.computed_tokens, counts)
             for request_id, tokens in self._saves.due(step.request_ids, computed):
-                self._saves.note(self._requests[request_id], tokens)
+                state = self._requests[request_id]
+                self._saves.note(state, tokens)
+                self._passing_saves.note(state, tokens - scheduled[request_id], tokens)
         return counts
 
     def replace_blocks(self, request_id: str, block_ids: BlockIds) -> None:
@@ -44,16 +51,20 @@ class StepReader:
         state.replace_blocks(block_ids)
         self._saves.begin_anew(state)
 
+    def note_writes(self, block_ids: BlockIds, computed_tokens: int) -> None:
+        """The request writes those of its blocks that lie behind ``computed_tokens``."""
+        for tiling, blocks in zip(self._groups.tilings, block_ids, strict=True):
+            self._busy_blocks.note_write(blocks[computed_tokens // tiling.block_tokens :])
+
     def _take_blocks(self, step: StepInput) -> None:
         for given, tokens in zip(step.begun, step.computed_tokens, strict=False):
             self.replace_blocks(*given)
-            blocks = only_group(given.block_ids)
-            self._busy_blocks.note_write(blocks[tokens // self._block_tokens :])
+            self.note_writes(given.block_ids, tokens)
         for request_id in step.resumed:
-            self.replace_blocks(request_id, ((),))
+            self.replace_blocks(request_id, ())
         for request_id, block_ids in step.added:
             # A request writes only blocks that it is given in this step or was in an earlier one,
             # when they were noted.
-            blocks = only_group(block_ids)
-            self._requests[request_id].block_ids += blocks
-            self._busy_blocks.note_write(blocks)
+            self._requests[request_id].add_blocks(block_ids)
+            for blocks in block_ids:
+                self._busy_blocks.note_write(blocks)

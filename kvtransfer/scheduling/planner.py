@@ -21,7 +21,7 @@ from kvtransfer.scheduling.write_back import WriteBack
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Sequence
 
-    from kvtransfer.chunks.layout import ChunkFormat
+    from kvtransfer.chunks.layout import Formats
     from kvtransfer.config import TransferConfig
     from kvtransfer.plan import Load, Put, Report, Save
     from kvtransfer.scheduling.reservation import Reservation
@@ -55,13 +55,13 @@ class Planner:
     """
 
     @classmethod
-    def open(cls, config: TransferConfig, chunk: ChunkFormat, ranks: int) -> Planner:
-        """A planner as ``config`` says, with slots of the size of ``chunk``.
+    def open(cls, config: TransferConfig, formats: Formats, ranks: int) -> Planner:
+        """A planner as ``config`` says, with slots that hold any piece of ``formats``.
 
         Raises:
-            ConfigError: host memory doesn't hold one chunk.
+            ConfigError: host memory doesn't hold one piece.
         """
-        index = Index(slots(config, chunk), config.eviction_policy)
+        index = Index(slots(config, formats), config.eviction_policy)
         keep, put = config.local_cpu, config.has_stores
         later = config.write_policy == "write_back" and keep and put
         margin = min(config.max_pending_puts, -(-index.slots // _MARGIN_SHARE)) if later else 0

@@ -1,4 +1,4 @@
-"""Keeps chunks of one format in a store of entries; payloads have a meaning only here."""
+"""Keeps pieces of known formats in a store of entries; payloads have a meaning only here."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from kvtransfer.stores.record import ChunkFacts, as_chunk_bytes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kvtransfer.chunks.layout import ChunkFormat
+    from kvtransfer.chunks.layout import Formats
     from kvtransfer.stores.codec import Codec
     from kvtransfer.stores.interface import Store
 
 
 class FormattedStore:
-    """A :class:`ChunkStore` of the format ``chunk`` on ``store``, which it owns and closes.
+    """A :class:`ChunkStore` of the formats ``formats`` on ``store``, which it owns and closes.
 
     Raises:
-        ConfigError: the store can't hold even one chunk.
+        ConfigError: the store can't hold even one piece.
     """
 
-    def __init__(self, store: Store, chunk: ChunkFormat, codec: Codec = NAIVE) -> None:
+    def __init__(self, store: Store, formats: Formats, codec: Codec = NAIVE) -> None:
         self.store = store
         """The store of entries, which may have any format."""
-        self._chunk = chunk
+        self._formats = formats
         self._codec = codec
-        self._facts = ChunkFacts.of(chunk, codec.name)
-        self._stored_bytes = codec.stored_bytes(chunk.nbytes)
-        store.require_room(self._stored_bytes or 0)
+        self._facts = {form: ChunkFacts.of(form, codec.name) for form in formats.formats}
+        store.require_room(codec.stored_bytes(formats.slot_bytes) or 0)
 
     @property
     def parallelism(self) -> int:
@@ -42,15 +41,18 @@ class FormattedStore:
 
     def contains(self, keys: Sequence[str]) -> list[bool]:
         """See :class:`kvtransfer.stores.interface.ChunkStore`."""
-        return self.store.contains(keys, self._stored_bytes)
+        if len(self._facts) == 1:
+            return self.store.contains(keys, self._codec.stored_bytes(self._formats.slot_bytes))
+        return self.store.contains(keys, None)
 
     def get_into(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         """See :class:`kvtransfer.stores.interface.ChunkStore`; removes an entry of another format."""
-        target = as_chunk_bytes(payload, self._chunk)
+        form = self._formats.of(key)
+        target = as_chunk_bytes(payload, form)
         record = self.store.get_into(key, target, tenant)
         if record is None:
             return False
-        is_ours = record.identity.facts == self._facts
+        is_ours = record.identity.facts == self._facts[form]
         if is_ours and self._codec.decode(target, record.identity.nbytes):
             return True
         self.store.remove(key)
@@ -58,8 +60,9 @@ class FormattedStore:
 
     def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         """See :class:`kvtransfer.stores.interface.ChunkStore`."""
-        stored = self._codec.encode(as_chunk_bytes(payload, self._chunk))
-        return self.store.put(key, stored, self._facts, tenant)
+        form = self._formats.of(key)
+        stored = self._codec.encode(as_chunk_bytes(payload, form))
+        return self.store.put(key, stored, self._facts[form], tenant)
 
     def close(self) -> None:
         """See :class:`kvtransfer.stores.interface.ChunkStore`."""

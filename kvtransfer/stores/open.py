@@ -19,19 +19,19 @@ from kvtransfer.stores.tiered import Tier, TieredStore
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kvtransfer.chunks.layout import ChunkFormat
+    from kvtransfer.chunks.layout import Formats
     from kvtransfer.config import TransferConfig
     from kvtransfer.stores.interface import Store
 
 
-def open_store(url: str, chunk: ChunkFormat, settings: StoreSettings) -> FormattedStore:
-    """Open the store at ``url`` for chunks of one format; it connects when it is first used.
+def open_store(url: str, formats: Formats, settings: StoreSettings) -> FormattedStore:
+    """Open the store at ``url`` for pieces of the formats given; it connects when it is first used.
 
     Raises:
         ConfigError: the URL names no known store, is malformed, or needs a library that isn't
             installed here.
     """
-    return FormattedStore(open_entries(url, settings), chunk)
+    return FormattedStore(open_entries(url, settings), formats)
 
 
 def open_entries(url: str, settings: StoreSettings) -> Store:
@@ -45,7 +45,7 @@ def open_entries(url: str, settings: StoreSettings) -> Store:
 
 def open_tiers(
     config: TransferConfig,
-    chunk: ChunkFormat,
+    formats: Formats,
     metrics: Metrics | None = None,
     shelf: Shelf | None = None,
 ) -> TieredStore | None:
@@ -53,7 +53,7 @@ def open_tiers(
 
     Args:
         config: the folder, the URL, and their limits.
-        chunk: the format of every payload.
+        formats: of every payload.
         metrics: count what each tier served and what was refused, and show open breakers.
         shelf: what ``memory://`` holds; stores on one shelf see the same entries.
 
@@ -63,10 +63,10 @@ def open_tiers(
     metrics = metrics or Metrics()
     settings = replace(settings_of(config, metrics), shelf=shelf or Shelf())
     tiers = [
-        Tier(name, _guarded(store, address, chunk, metrics))
+        Tier(name, _guarded(store, address, formats, metrics))
         for name, address, store in _stores(config, settings)
     ]
-    return TieredStore(tiers, chunk, metrics) if tiers else None
+    return TieredStore(tiers, formats, metrics) if tiers else None
 
 
 def settings_of(config: TransferConfig, metrics: Metrics) -> StoreSettings:
@@ -98,10 +98,10 @@ def _stores(config: TransferConfig, settings: StoreSettings) -> Iterator[tuple[s
         yield "remote", config.remote_url, open_entries(config.remote_url, settings)
 
 
-def _guarded(store: Store, address: str, chunk: ChunkFormat, metrics: Metrics) -> GuardedStore:
+def _guarded(store: Store, address: str, formats: Formats, metrics: Metrics) -> GuardedStore:
     for name, value in store.gauges.items():
         metrics.watch(name, value)
     breaker = CircuitBreaker(store.breaker_settings)
-    guarded = GuardedStore(FormattedStore(store, chunk), address, breaker=breaker)
+    guarded = GuardedStore(FormattedStore(store, formats), address, breaker=breaker)
     metrics.watch("open_breakers", guarded.open_breakers)
     return guarded

@@ -26,6 +26,8 @@ _BUFFERS = 4
 class _Promotion:
     key: str
     payload: memoryview
+    buffer: memoryview
+    """The memory of ``payload``, which is used again afterwards."""
     tenant: str
     stores: Sequence[ChunkStore]
 
@@ -33,11 +35,11 @@ class _Promotion:
 class Promoter:
     """Puts copies of chunks into stores on a thread; the caller takes the time of the copy alone.
 
-    ``chunk_bytes`` is the length of a chunk. Safe to call from several threads.
+    ``most_bytes`` is the length of the largest piece. Safe to call from several threads.
     """
 
-    def __init__(self, chunk_bytes: int, metrics: Metrics) -> None:
-        self._chunk_bytes = chunk_bytes
+    def __init__(self, most_bytes: int, metrics: Metrics) -> None:
+        self._most_bytes = most_bytes
         self._metrics = metrics
         self._buffers: SimpleQueue[memoryview] = SimpleQueue()
         self._has_buffers = False
@@ -63,9 +65,10 @@ class Promoter:
             self._want_buffers()
             self._metrics.add("promotion_dropped_chunks")
             return
+        copy = buffer[: len(payload)]
         # numpy's copy lets other threads run; a memoryview's doesn't.
-        np.copyto(np.frombuffer(buffer, np.uint8), np.frombuffer(payload, np.uint8))
-        self._writes.offer(_Promotion(key, buffer, tenant, stores))
+        np.copyto(np.frombuffer(copy, np.uint8), np.frombuffer(payload, np.uint8))
+        self._writes.offer(_Promotion(key, copy, buffer, tenant, stores))
 
     def close(self) -> None:
         """Drop the promotions that wait, and end the thread after the write under way."""
@@ -84,16 +87,16 @@ class Promoter:
             return
         key, payload, tenant = promotion.key, promotion.payload, promotion.tenant
         taken = [store.put(key, payload, tenant) for store in promotion.stores]
-        self._buffers.put(promotion.payload)
+        self._buffers.put(promotion.buffer)
         self._metrics.add("promoted_chunks", all(taken))
 
     def _make_buffers(self) -> None:
         for _ in range(_BUFFERS):
-            buffer = aligned_memory(self._chunk_bytes)
+            buffer = aligned_memory(self._most_bytes)
             np.frombuffer(buffer, np.uint8).fill(0)
             self._buffers.put(buffer)
 
     def _drop(self, promotion: _Promotion | None) -> None:
         if promotion is not None:
-            self._buffers.put(promotion.payload)
+            self._buffers.put(promotion.buffer)
             self._metrics.add("promotion_dropped_chunks")

@@ -12,7 +12,7 @@ from kvtransfer.stores.record import as_chunk_bytes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kvtransfer.chunks.layout import ChunkFormat
+    from kvtransfer.chunks.layout import Formats
     from kvtransfer.metrics import Metrics
     from kvtransfer.stores.interface import ChunkStore
 
@@ -30,9 +30,9 @@ class Tier:
 class TieredStore:
     """A :class:`ChunkStore` of ``tiers``, fastest first, which it owns and closes."""
 
-    def __init__(self, tiers: Sequence[Tier], chunk: ChunkFormat, metrics: Metrics) -> None:
+    def __init__(self, tiers: Sequence[Tier], formats: Formats, metrics: Metrics) -> None:
         self._tiers = tiers
-        self._chunk = chunk
+        self._formats = formats
         self._metrics = metrics
         self._promoter: Promoter | None = None
         """Made for the first promotion; on the scheduler's side there is none."""
@@ -70,7 +70,7 @@ class TieredStore:
         """See :class:`kvtransfer.stores.interface.ChunkStore`; from the fastest tier that holds it."""
         for depth, tier in enumerate(self._tiers):
             if tier.store.get_into(key, payload, tenant):
-                self._metrics.add(f"{tier.name}_fetched_tokens", self._chunk.tokens)
+                self._metrics.add(f"{tier.name}_fetched_tokens", self._formats.counted_tokens(key))
                 self._promote(key, payload, tenant, depth)
                 return True
         return False
@@ -91,10 +91,10 @@ class TieredStore:
         """Put the chunk into the first ``depth`` tiers, which are faster than the one that served."""
         if depth > 0:
             faster = [tier.store for tier in self._tiers[:depth]]
-            self._begun().offer(key, as_chunk_bytes(payload, self._chunk), tenant, faster)
+            self._begun().offer(key, as_chunk_bytes(payload, self._formats.of(key)), tenant, faster)
 
     def _begun(self) -> Promoter:
         with self._lock:
             if self._promoter is None:
-                self._promoter = Promoter(self._chunk.nbytes, self._metrics)
+                self._promoter = Promoter(self._formats.slot_bytes, self._metrics)
             return self._promoter

@@ -12,6 +12,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from kvtransfer.chunks.keys import group_of
 from kvtransfer.device import open_device
 from kvtransfer.host_memory import slots, taking
 from kvtransfer.metrics import Metrics
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from kvtransfer.chunks.keys import EntryKeys
+    from kvtransfer.chunks.layout import Formats
     from kvtransfer.chunks.paged import PagedCaches
     from kvtransfer.config import TransferConfig
     from kvtransfer.device import Event
@@ -46,7 +48,8 @@ class Executor:
     def open(
         cls,
         config: TransferConfig,
-        caches: PagedCaches,
+        caches: Sequence[PagedCaches],
+        formats: Formats,
         names: EntryKeys,
         rank: int,
         shelf: Shelf | None = None,
@@ -55,7 +58,8 @@ class Executor:
 
         Args:
             config: sizes, store, timeouts.
-            caches: the paged tensors of ``rank``, borrowed until ``close``.
+            caches: the paged tensors of each cache group of ``rank``, borrowed until ``close``.
+            formats: what the groups' pieces are.
             names: makes the store's keys.
             rank: the shard that is read and written.
             shelf: what ``memory://`` holds, shared with the lookup.
@@ -64,18 +68,18 @@ class Executor:
             ConfigError: the device isn't supported, host memory holds no chunk or is more than
                 the machine can give, or the store's URL is malformed.
         """
-        device = open_device(caches.planes[0].device)
-        count = slots(config, caches.chunk)
-        with taking(config.max_local_cpu_size, HostPool.nbytes(caches.chunk, count)):
-            pool = HostPool(device, caches.chunk, count)
+        device = open_device(caches[0].planes[0].device)
+        count = slots(config, formats)
+        with taking(config.max_local_cpu_size, HostPool.nbytes(formats, count)):
+            pool = HostPool(device, formats, count)
         metrics = Metrics()
         tiers = Tiers(
-            copier=WakeableCopier(partial(Copier.open, caches, pool, device)),
+            copier=WakeableCopier(partial(Copier.open, caches, formats, pool, device)),
             pool=pool,
             device=device,
-            store=open_tiers(config, caches.chunk, metrics, shelf),
+            store=open_tiers(config, formats, metrics, shelf),
             name=partial(names.shard, rank),
-            block_bytes=caches.chunk.nbytes * caches.block_tokens // caches.chunk.tokens,
+            block_bytes=[each.manager_block_bytes for each in caches],
         )
         return cls(tiers, _limits(config), metrics)
 
@@ -166,12 +170,13 @@ class Executor:
             self._outcomes.end_load(load)
             return
         event = self._tiers.copier.to_device(
-            load.slot, load.block_ids, load.first_token, filled, [computed]
+            load.slot, load.block_ids, load.first_token, filled, [computed], group_of(load.key)
         )
         self._outcomes.add_copy(load, event)
 
     def _save(self, save: Save, computed: Event) -> Event:
-        event = self._tiers.copier.to_host(save.block_ids, save.slot, [computed])
+        group = group_of(save.key)
+        event = self._tiers.copier.to_host(save.block_ids, save.slot, [computed], group)
         self._fetched.pop(save.slot, None)
         self._copied[save.slot] = event
         self._outcomes.add_copy(save, event)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
+from kvtransfer.chunks.piece_view import piece_view
 
 if TYPE_CHECKING:
-    from kvtransfer.chunks.layout import ChunkFormat
+    from torch import Tensor
+
+    from kvtransfer.chunks.layout import Formats
     from kvtransfer.device import Device
 
 # Slots begin on pages, so that direct I/O and a device's copy engine may use them as they are.
@@ -15,34 +17,33 @@ _PAGE_BYTES = 4096
 
 
 class HostPool:
-    """``slots`` slots with room for one chunk each; the arena lives as long as any view of it.
+    """``slots`` slots with room for any one piece each; the arena lives as long as any view of it.
 
     A slot belongs to one job at a time, which the pool does not check.
     """
 
     @staticmethod
-    def nbytes(chunk: ChunkFormat, slots: int) -> int:
+    def nbytes(formats: Formats, slots: int) -> int:
         """Return how many bytes of host memory a pool of ``slots`` takes."""
-        return _stride_bytes(chunk) * slots
+        return _stride_bytes(formats) * slots
 
-    def __init__(self, device: Device, chunk: ChunkFormat, slots: int) -> None:
-        self._nbytes = chunk.nbytes
-        self._stride_bytes = _stride_bytes(chunk)
-        arena = device.host_memory(self.nbytes(chunk, slots))
+    def __init__(self, device: Device, formats: Formats, slots: int) -> None:
+        self._nbytes = [form.nbytes for form in formats.formats]
+        self._stride_bytes = _stride_bytes(formats)
+        arena = device.host_memory(self.nbytes(formats, slots))
         self._bytes = arena.numpy().data
-        slotted = arena.view(slots, self._stride_bytes)[:, : chunk.nbytes]
-        cells = slotted.view(getattr(torch, chunk.dtype))
-        self._chunks: torch.Tensor = cells.view(slots, chunk.planes, *chunk.plane_shape)
+        slotted = arena.view(slots, self._stride_bytes)
+        self._pieces = [piece_view(form, slotted) for form in formats.formats]
 
-    def payload(self, slot: int) -> memoryview:
-        """Return the chunk's bytes in ``slot``, writable and without a copy."""
+    def payload(self, slot: int, group: int = 0) -> memoryview:
+        """Return the bytes of a piece of ``group`` in ``slot``, writable and without a copy."""
         start = slot * self._stride_bytes
-        return self._bytes[start : start + self._nbytes]
+        return self._bytes[start : start + self._nbytes[group]]
 
-    def chunk(self, slot: int) -> torch.Tensor:
-        """Return the same memory as ``[planes, tokens, heads, dim]`` of the chunk's dtype."""
-        return self._chunks[slot]
+    def chunk(self, slot: int, group: int = 0) -> Tensor:
+        """Return the same memory as ``[planes, tokens, heads, dim]`` of the group's dtype."""
+        return self._pieces[group][slot]
 
 
-def _stride_bytes(chunk: ChunkFormat) -> int:
-    return -(-chunk.nbytes // _PAGE_BYTES) * _PAGE_BYTES
+def _stride_bytes(formats: Formats) -> int:
+    return -(-formats.slot_bytes // _PAGE_BYTES) * _PAGE_BYTES

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from typing import TYPE_CHECKING, Protocol
 
+from kvtransfer.chunks.piece_view import piece_view
 from kvtransfer.device.work import Copy, Gather, Scatter
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from kvtransfer.chunks.layout import ChunkFormat
+    from kvtransfer.chunks.layout import Formats
     from kvtransfer.device import Device, Event, Stream
     from kvtransfer.kernels import BlockCopy
 
@@ -93,37 +94,47 @@ class DirectLane:
         return self._streams.scatter.launch(scatter, [*target.filled, *target.free])
 
 
-class StagedLane:
-    """A :class:`Lane` through contiguous device memory, so that one copy moves the whole chunk.
+class Stages:
+    """Contiguous device memory for chunks on their way, which the lanes of all groups share.
 
     Each direction has three stages, used one after another: the kernel of one chunk runs beside
-    the copy of the next.
+    the copy of the next. Only one thread at a time may use each direction.
     """
 
+    def __init__(self, device: Device, formats: Formats) -> None:
+        self.outward = cycle([_Stage.of(device, formats) for _ in range(_STAGES)])
+        self.inward = cycle([_Stage.of(device, formats) for _ in range(_STAGES)])
+
+
+class StagedLane:
+    """A :class:`Lane` through ``stages``, so that one copy moves the whole chunk."""
+
     def __init__(
-        self, copy: BlockCopy, streams: Streams, device: Device, chunk: ChunkFormat
+        self, copy: BlockCopy, streams: Streams, device: Device, stages: Stages, group: int = 0
     ) -> None:
         self._copy = copy
         self._streams = streams
         self._device = device
-        self._out = cycle(_stages(device, copy, chunk))
-        self._in = cycle(_stages(device, copy, chunk))
+        self._stages = stages
+        self._group = group
 
     def to_host(self, block_ids: Sequence[int], chunk: Tensor, written: Sequence[Event]) -> Event:
         """See :class:`Lane`."""
-        stage = next(self._out)
-        gather = Gather(self._copy, block_ids, stage.chunk)
+        stage = next(self._stages.outward)
+        staged = stage.pieces[self._group]
+        gather = Gather(self._copy, block_ids, staged)
         gathered = self._streams.gather.launch(gather, [*written, *stage.free()])
-        copy = Copy(self._device, [(chunk, stage.chunk)])
+        copy = Copy(self._device, [(chunk, staged)])
         stage.used = self._streams.to_host.launch(copy, [gathered])
         return stage.used
 
     def to_device(self, chunk: Tensor, target: Target) -> Event:
         """See :class:`Lane`."""
-        stage = next(self._in)
-        copy = Copy(self._device, _tails(stage.chunk, chunk, target.first_token))
+        stage = next(self._stages.inward)
+        staged = stage.pieces[self._group]
+        copy = Copy(self._device, _tails(staged, chunk, target.first_token))
         arrived = self._streams.to_device.launch(copy, [*target.filled, *stage.free()])
-        scatter = Scatter(self._copy, stage.chunk, target.block_ids, target.first_token)
+        scatter = Scatter(self._copy, staged, target.block_ids, target.first_token)
         stage.used = self._streams.scatter.launch(scatter, [arrived, *target.free])
         return stage.used
 
@@ -164,19 +175,20 @@ class PagesLane:
 class _Stage:
     """Device memory for one chunk on its way."""
 
-    chunk: Tensor
+    pieces: Sequence[Tensor]
+    """The memory as ``[planes, tokens, heads, dim]`` of each group."""
     used: Event | None = field(default=None)
     """The event after the last work that used the stage."""
+
+    @classmethod
+    def of(cls, device: Device, formats: Formats) -> _Stage:
+        """Take device memory that holds any piece of ``formats``."""
+        memory = device.memory(formats.slot_bytes)[None]
+        return cls([piece_view(form, memory)[0] for form in formats.formats])
 
     def free(self) -> list[Event]:
         """Return the events before which it must not be written; failed work leaves none."""
         return [] if self.used is None or self.used.error is not None else [self.used]
-
-
-def _stages(device: Device, copy: BlockCopy, chunk: ChunkFormat) -> list[_Stage]:
-    dtype = copy.planes[0].dtype
-    shape = (chunk.planes, *chunk.plane_shape)
-    return [_Stage(device.memory(chunk.nbytes).view(dtype).view(shape)) for _ in range(_STAGES)]
 
 
 def _tails(stage: Tensor, chunk: Tensor, first_token: int) -> list[tuple[Tensor, Tensor]]:

@@ -6,9 +6,12 @@ import logging
 from threading import Condition
 from typing import TYPE_CHECKING
 
+from kvtransfer.chunks.keys import group_of
 from kvtransfer.plan import Load, Report
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kvtransfer.device import Event
     from kvtransfer.metrics import Metrics
     from kvtransfer.plan import Put, Save
@@ -24,10 +27,10 @@ class Outcomes:
 
     Args:
         metrics: counts the bytes that were copied and the loads that failed.
-        block_bytes: bytes of one of the manager's blocks in all layers together.
+        block_bytes: bytes of one of the manager's blocks in all layers of each group together.
     """
 
-    def __init__(self, metrics: Metrics, block_bytes: int) -> None:
+    def __init__(self, metrics: Metrics, block_bytes: Sequence[int]) -> None:
         self._metrics = metrics
         self._block_bytes = block_bytes
         self._condition = Condition()  # its lock is reentrant
@@ -117,4 +120,4 @@ class Outcomes:
             _LOG.error("a copy failed, its chunk is a miss: %r", error)
 
     def _nbytes(self, job: Load | Save) -> int:
-        return len(job.block_ids) * self._block_bytes
+        return len(job.block_ids) * self._block_bytes[group_of(job.key)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from kvtransfer.chunks.keys import tenant_of
+from kvtransfer.chunks.keys import group_of, tenant_of
 from kvtransfer.worker.dropped_puts import DroppedPuts
 from kvtransfer.write_behind import WriteBehind
 
@@ -68,7 +68,7 @@ class Puts:
         store = self._tiers.store
         if store is None:
             return
-        payload, began_s = self._tiers.pool.payload(job.slot), time.monotonic()
+        payload, began_s = self._tiers.pool.payload(job.slot, group_of(job.key)), time.monotonic()
         taken = store.put(self._tiers.name(job.key), payload, tenant_of(job.key))
         self._metrics.add("put_seconds", time.monotonic() - began_s)
         self._metrics.add("put_bytes", len(payload) if taken else 0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from kvtransfer.device import Device
     from kvtransfer.stores.interface import ChunkStore
@@ -25,8 +25,8 @@ class Tiers:
     """A guarded store, which raises nothing; None if chunks stay in host memory."""
     name: Callable[[str], str]
     """Turns a chunk's key into the base key of this rank's shard in the store."""
-    block_bytes: int
-    """Bytes in one of the manager's blocks, summed over all layers."""
+    block_bytes: Sequence[int]
+    """Bytes in one of the manager's blocks of each cache group, summed over the group's layers."""
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,14 @@ class WakeableCopier:
         self._outward = Lock()
         self._inward = Lock()
 
-    def to_host(self, block_ids: Sequence[int], slot: int, written: Sequence[Event]) -> Event:
+    def to_host(
+        self, block_ids: Sequence[int], slot: int, written: Sequence[Event], group: int = 0
+    ) -> Event:
         """See :class:`kvtransfer.worker.copier.Copier`."""
         with self._outward:
             if self._copier is None:
                 return _asleep()
-            return self._copier.to_host(block_ids, slot, written)
+            return self._copier.to_host(block_ids, slot, written, group)
 
     def to_device(
         self,
@@ -43,12 +45,13 @@ class WakeableCopier:
         first_token: int,
         filled: Sequence[Event],
         free: Sequence[Event],
+        group: int = 0,
     ) -> Event:
         """See :class:`kvtransfer.worker.copier.Copier`."""
         with self._inward:
             if self._copier is None:
                 return _asleep()
-            return self._copier.to_device(slot, block_ids, first_token, filled, free)
+            return self._copier.to_device(slot, block_ids, first_token, filled, free, group)
 
     def suspend(self) -> None:
         """Wait for the copies, both ways. Afterwards nothing touches the caches. Idempotent."""

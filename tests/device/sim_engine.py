@@ -21,8 +21,9 @@ from kvtransfer.scheduling.planner import Planner
 from kvtransfer.worker import fetches, puts
 from kvtransfer.worker.copier import Copier
 from kvtransfer.worker.executor import Executor
+from kvtransfer.worker.group_paths import GroupPaths
 from kvtransfer.worker.host_pool import HostPool
-from kvtransfer.worker.lanes import DirectLane, PagesLane, StagedLane, Streams
+from kvtransfer.worker.lanes import DirectLane, PagesLane, StagedLane, Stages, Streams
 from kvtransfer.worker.tiers import Limits, Tiers
 from tests.device.simdevice import Model, SimDevice
 
@@ -53,8 +54,8 @@ class SimEngine:
         streams = Streams.open(self.device)
         lanes = LANES[lane](self, open_copy(self.caches.planes), streams)
         only = SimpleNamespace(save_path=lambda *_: 0, load_path=lambda *_: 0)
-        copier = Copier(self.caches, self.pool, streams, lanes, only)
-        tiers = Tiers(copier, self.pool, self.device, self.store, lambda key: key, 1)
+        copier = Copier([GroupPaths(self.caches, lanes, only)], self.pool, streams)
+        tiers = Tiers(copier, self.pool, self.device, self.store, lambda key: key, [1])
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(fetches, "PriorityPool", lambda *_: self.later)
             patch.setattr(puts, "WriteBehind", self.later.write_behind)
@@ -177,7 +178,7 @@ def content(key, caches):
 
 
 def staged(engine, copy, streams):
-    return {0: StagedLane(copy, streams, engine.device, engine.caches.chunk)}
+    return {0: StagedLane(copy, streams, engine.device, Stages(engine.device, engine.caches.chunk))}
 
 
 def direct(engine, copy, streams):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from kvtransfer.chunks.groups import Groups
 from kvtransfer.chunks.keys import KeyChain, chunk_keys, namespace
 from kvtransfer.chunks.tiling import Tiling
 from kvtransfer.metrics import Metrics
@@ -142,8 +143,8 @@ class Engine:
         metrics = Metrics()
         self.timing = Timing(1.0, metrics, self.clock)
         store = self.lookup if loads else NoStore()
-        tiling = Tiling(CHUNK, BLOCK)
-        basis = Basis(self.planner, store, self.timing, tiling, duties, metrics)
+        groups = Groups((Tiling(CHUNK, BLOCK),))
+        basis = Basis(self.planner, store, self.timing, groups, duties, metrics)
         weights = AgreedWeights(1)
         self.request_keys = request_keys(weights)
         self.side = Scheduler(basis, self.request_keys, weights)

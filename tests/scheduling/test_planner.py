@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtransfer.chunks.tiling import Placement, Tiling
+from kvtransfer.chunks.tiling import Placement
 from kvtransfer.plan import Report
 from kvtransfer.scheduling.index import Index
 from kvtransfer.scheduling.planner import Planner
@@ -128,22 +128,6 @@ def test_a_way_station_keeps_nothing():
     settle(plans, loaded={job.job: RANKS})
     assert len(plans.index) == 0
     assert plans.index.room == 1
-
-
-def test_targets_cover_what_is_not_skipped():
-    tiling = Tiling(chunk_tokens=8, block_tokens=4)
-    blocks = [10, 11, 12, 13, 14, 15]
-    assert tiling.placements("abc", blocks, 0) == [
-        Placement("a", (10, 11), 0),
-        Placement("b", (12, 13), 0),
-        Placement("c", (14, 15), 0),
-    ]
-    assert tiling.placements("abc", blocks, 12) == [
-        Placement("b", (13,), 4),
-        Placement("c", (14, 15), 0),
-    ]
-    assert tiling.placements("abc", blocks[:5], 16) == [Placement("c", (14,), 0)]
-    assert tiling.placements("a", blocks, 8) == []
 
 
 def test_reports_of_ranks_add_up():

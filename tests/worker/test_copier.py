@@ -8,8 +8,9 @@ from kvtransfer.device.cpu import CpuDevice
 from kvtransfer.kernels import open_copy
 from kvtransfer.worker.copier import Copier
 from kvtransfer.worker.copy_path import Calibration, CopyPath
+from kvtransfer.worker.group_paths import GroupPaths
 from kvtransfer.worker.host_pool import HostPool
-from kvtransfer.worker.lanes import DirectLane, PagesLane, StagedLane, Streams
+from kvtransfer.worker.lanes import DirectLane, PagesLane, StagedLane, Stages, Streams
 from tests.kernels.layouts import patterned, same
 
 SLOTS = 3
@@ -22,16 +23,16 @@ class Bench:
         self.caches = PagedCaches.content(layers, 16, block_tokens=8)
         self.pool = HostPool(device, self.caches.chunk, SLOTS)
         if calibration is None:
-            self.copier = Copier.open(self.caches, self.pool, device)
+            self.copier = Copier.open([self.caches], self.caches.chunk, self.pool, device)
             return
         streams, copy = Streams.open(device), open_copy(self.caches.planes)
         lanes = {
             CopyPath.DIRECT: DirectLane(copy, streams),
             CopyPath.TRICKLE: DirectLane(copy, streams),
-            CopyPath.STAGED: StagedLane(copy, streams, device, self.caches.chunk),
+            CopyPath.STAGED: StagedLane(copy, streams, device, Stages(device, self.caches.chunk)),
             CopyPath.PAGES: PagesLane(self.caches.planes, streams, device),
         }
-        self.copier = Copier(self.caches, self.pool, streams, lanes, calibration)
+        self.copier = Copier([GroupPaths(self.caches, lanes, calibration)], self.pool, streams)
 
     def blocks(self, *managers):
         return [plane[self.caches.kernel_blocks(managers)].clone() for plane in self.caches.planes]

@@ -40,11 +40,13 @@ class Bench:
         self.inner = open_store("memory://", self.caches.chunk, StoreSettings())
         self.gate = Gate(FlakyStore(self.inner, failures))
         store = GuardedStore(self.gate, "memory://")
-        copier = WakeableCopier(partial(Copier.open, self.caches, self.pool, self.device))
+        opening = partial(Copier.open, [self.caches], self.caches.chunk, self.pool, self.device)
+        copier = WakeableCopier(opening)
         names = EntryKeys("m", 1)
-        block_bytes = self.caches.chunk.nbytes * BLOCK_TOKENS // CHUNK_TOKENS
         shard = partial(names.shard, 0)
-        tiers = Tiers(copier, self.pool, self.device, store, shard, block_bytes)
+        tiers = Tiers(
+            copier, self.pool, self.device, store, shard, [self.caches.manager_block_bytes]
+        )
         settings = {"fetches": 2, "waiting_puts": 8, "start_within_s": FOREVER_S, **limits}
         self.executor = Executor(tiers, Limits(**settings), Metrics())
         self.reports = Report()

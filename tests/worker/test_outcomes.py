@@ -16,7 +16,7 @@ LOAD, SAVE = Load(1, KEY, 0, False, (4, 5)), Save(2, KEY, 1, (6,))
 
 
 def test_a_copy_is_reported_once_it_is_done():
-    outcomes, loading, saving = Outcomes(Metrics(), block_bytes=100), Future(), Future()
+    outcomes, loading, saving = Outcomes(Metrics(), block_bytes=[100]), Future(), Future()
     outcomes.add_copy(LOAD, CpuEvent(loading))
     outcomes.add_copy(SAVE, CpuEvent(saving))
     assert not outcomes.take()
@@ -29,7 +29,7 @@ def test_a_copy_is_reported_once_it_is_done():
 
 def test_bytes_are_counted_by_direction_and_only_where_they_arrived():
     metrics = Metrics()
-    outcomes = Outcomes(metrics, block_bytes=100)
+    outcomes = Outcomes(metrics, block_bytes=[100])
     outcomes.add_copy(LOAD, CpuEvent(done()))
     outcomes.add_copy(SAVE, CpuEvent(done()))
     outcomes.take()
@@ -41,7 +41,7 @@ def test_bytes_are_counted_by_direction_and_only_where_they_arrived():
 
 
 def test_only_errors_are_logged_and_misses_are_not(caplog):
-    outcomes = Outcomes(Metrics(), block_bytes=1)
+    outcomes = Outcomes(Metrics(), block_bytes=[1])
     outcomes.fail_load(LOAD)
     assert not caplog.records
     outcomes.fail_load(LOAD, RuntimeError("out of streams"))
@@ -49,14 +49,14 @@ def test_only_errors_are_logged_and_misses_are_not(caplog):
 
 
 def test_saves_and_puts_end_alike():
-    outcomes = Outcomes(Metrics(), block_bytes=1)
+    outcomes = Outcomes(Metrics(), block_bytes=[1])
     outcomes.end_put(SAVE)
     outcomes.end_put(Put(3, KEY, 2))
     assert outcomes.take() == Report(stored={2: 1, 3: 1})
 
 
 def test_neither_a_reported_event_nor_its_callback_keeps_anything_alive():
-    outcomes, works = Outcomes(Metrics(), block_bytes=1), (Future(), Future())
+    outcomes, works = Outcomes(Metrics(), block_bytes=[1]), (Future(), Future())
     kept, dropped = map(CpuEvent, works)
     outcomes.add_copy(SAVE, kept)  # as an executor keeps what filled a slot
     outcomes.add_copy(LOAD, dropped)

@@ -30,8 +30,8 @@ class KeyBuilder:
     """
 
     def __init__(self, vllm_config: VllmConfig, facts: ModelFacts, config: TransferConfig) -> None:
-        chunk = facts.chunk
-        self._chunk_tokens = chunk.tokens
+        chunk = facts.cache_groups[facts.groups.main].chunk
+        self._chunk_tokens = facts.groups.chunk_tokens
         self._facts = {
             **_model_facts(vllm_config),
             "ranks": facts.ranks,
@@ -40,6 +40,8 @@ class KeyBuilder:
             "shape": list(chunk.shape),
             "operator": config.namespace,
         }
+        if not facts.groups.are_one:
+            self._facts["groups"] = [group.composition for group in facts.cache_groups]
         self._media_facts = _media_facts(vllm_config)
         self._space = lru_cache(_REMEMBERED)(self._new_space)
 

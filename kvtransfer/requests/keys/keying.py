@@ -152,7 +152,7 @@ class Keying:
         self._end_caching(state)
         self._loads.void(state)
         self._matching.forget(state.request_id)
-        if not state.block_ids and not state.is_finished:
+        if not any(state.block_ids) and not state.is_finished:
             self._request_keys.begin(state)
 
     def _end_caching(self, state: RequestState) -> None:

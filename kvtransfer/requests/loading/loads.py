@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from kvtransfer.chunks.load_order import LoadOrder
 from kvtransfer.requests.loading.filled_blocks import FilledBlocks
 from kvtransfer.requests.timing import HOST
-from kvtransfer.scheduling.cost.runs import leading, runs_of, tokens_by_tier
+from kvtransfer.scheduling.cost.runs import leading, tokens_by_tier
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from kvtransfer.plan import Load
     from kvtransfer.requests.basis import Basis
@@ -35,8 +36,7 @@ class _Loading:
 
     state: RequestState
     span: Span
-    keys: Sequence[str]
-    """Keys from the request's first chunk to the last one to load."""
+    order: LoadOrder
     reservation: Reservation
     runs: Sequence[Run]
     """The tokens of ``span``, by the tier that they come from."""
@@ -55,7 +55,7 @@ class Loads:
     def __init__(self, basis: Basis, matching: Matching, busy_blocks: BusyBlocks) -> None:
         self._planner = basis.planner
         self._timing = basis.timing
-        self._tiling = basis.tiling
+        self._groups = basis.groups
         self._metrics = basis.metrics
         self._matching = matching
         self._busy_blocks = busy_blocks
@@ -66,6 +66,10 @@ class Loads:
         self._owners: dict[int, _Loading] = {}
         self._filled = FilledBlocks()
         self._planned: list[Load] = []
+        self._to_fail: set[str] = set()
+        """Requests whose loads have failed as a whole, until a step tells the engine."""
+        self._told: set[str] = set()
+        """Those that a step has told, until the workers' report."""
         self._given_up: set[str] = set()
         """Requests that are received although no report says so."""
         self._host_tokens: dict[str, int] = {}
@@ -73,15 +77,14 @@ class Loads:
 
     def begin(self, state: RequestState, span: Span) -> None:
         """Load the tokens of ``span``, which ``Matching`` found behind those computed."""
-        chunk_tokens = self._tiling.chunk_tokens
-        first = span.first_token // chunk_tokens
-        keys = state.keys[: -(-(span.first_token + span.tokens) // chunk_tokens)]
-        reservation = self._planner.reserve(keys[first:])
-        assert len(reservation.slots) == len(keys) - first, "a match exceeds what there is room for"
-        runs = self._runs(state.request_id, keys[first:], reservation, span)
+        hit_tokens = span.first_token + span.tokens
+        order = LoadOrder(self._groups, state.keys, hit_tokens, span.first_token)
+        reservation = self._planner.reserve(order.keys)
+        assert len(reservation.slots) == len(order.keys), "a match exceeds what there is room for"
+        runs = self._runs(state.request_id, order, reservation)
         timer = self._time(state.request_id, reservation, runs, span)
         deadline_s = self._timing.deadline_s(span.tokens, span.first_token)
-        loading = _Loading(state, span, keys, reservation, runs, timer, deadline_s)
+        loading = _Loading(state, span, order, reservation, runs, timer, deadline_s)
         self._loading[state.request_id] = self._rests[state.request_id] = loading
         if len(reservation.slots) <= _AT_ONCE:
             self._planned += self._advance(loading, _AT_ONCE)
@@ -110,14 +113,22 @@ class Loads:
             self._give_up(loading)  # what is behind it is computed, too
         if loading.jobs or request_id in self._rests:
             return None
-        del self._loading[request_id]
         if loading.timer is not None:
             self._timing.end_load(loading.timer, loading.failed_tier)
+        if self._fails_whole(loading):
+            self._to_fail.add(request_id)
+            return None
+        del self._loading[request_id]
         self._filled.forget(request_id)
         return loading.state
 
     def void(self, state: RequestState) -> None:
         """What has arrived for the request is not what its model computes: it must not begin so."""
+        if not self._groups.are_one:
+            if (under_way := self._loading.get(state.request_id)) is not None:
+                under_way.failed_tier = under_way.failed_tier or _VOIDED
+                self._failed.add(state.request_id)
+            return
         job = self._filled.void(state.request_id)
         if job is not None:
             loading = self._owners[job] = self._loading[state.request_id]
@@ -150,6 +161,9 @@ class Loads:
 
     def abort(self, request_id: str) -> None:
         """The request, which is loading, needs no more than is under way."""
+        if request_id in self._told:
+            return  # the workers' report receives it
+        self._to_fail.discard(request_id)
         loading = self._loading[request_id]
         self._give_up(loading)
         if not loading.jobs:
@@ -169,21 +183,38 @@ class Loads:
 
     @property
     def has_given_up(self) -> bool:
-        """Whether ``take_given_up`` returns a request."""
-        return bool(self._given_up)
+        """Whether ``take_given_up`` or ``take_failing`` returns a request."""
+        return bool(self._given_up or self._to_fail)
 
     def take_given_up(self) -> set[str]:
         """Requests received since the last call, beside those that ``end`` returns."""
         taken, self._given_up = self._given_up, set()
         return taken
 
-    def _runs(
-        self, request_id: str, keys: Sequence[str], reservation: Reservation, span: Span
-    ) -> list[Run]:
-        """The tokens of ``span``, which are those of ``keys``, by the tier that they come from."""
-        tiers = self._matching.tiers(request_id, keys, reservation.slots)
-        chunk_tokens = self._tiling.chunk_tokens
-        return leading(runs_of(tiers, chunk_tokens, span.first_token % chunk_tokens), span.tokens)
+    def take_failing(self) -> frozenset[str]:
+        """Requests whose loads have failed as a whole, for the next step to tell the engine."""
+        taken, self._to_fail = frozenset(self._to_fail), set()
+        self._told |= taken
+        return taken
+
+    def end_failing(self, request_ids: Iterable[str]) -> None:
+        """The engine has been told that these have failed, which receives them."""
+        for request_id in request_ids:
+            self._told.discard(request_id)
+            del self._loading[request_id]
+
+    def _fails_whole(self, loading: _Loading) -> bool:
+        """Whether the engine must drop the whole load.
+
+        A part of it is of use only where the request may continue behind any chunk.
+        """
+        is_awaited = not loading.state.is_finished
+        return is_awaited and loading.failed_tier is not None and not self._groups.are_one
+
+    def _runs(self, request_id: str, order: LoadOrder, reservation: Reservation) -> list[Run]:
+        """The tokens that ``order`` brings, by the tier that they come from."""
+        tiers = self._matching.tiers(request_id, order.keys, reservation.slots)
+        return self._matching.hits.runs_of(order, tiers)
 
     def _time(
         self, request_id: str, reservation: Reservation, runs: Sequence[Run], span: Span
@@ -198,13 +229,12 @@ class Loads:
 
     def _advance(self, loading: _Loading, most: int) -> list[Load]:
         """Jobs for the next chunks of a request."""
-        state, skip_tokens = loading.state, loading.span.first_token
-        first = skip_tokens // self._tiling.chunk_tokens + loading.reservation.begun
-        keys = loading.keys[: first + most]
-        placements = self._tiling.placements(keys, state.block_ids, skip_tokens, first)
+        state, first = loading.state, loading.reservation.begun
+        placements = loading.order.placements(first, first + most, state.block_ids)
         left_s = self._timing.left_s(loading.deadline_s)
         loads = self._planner.load_next(loading.reservation, placements, left_s)
-        self._filled.begin(state.request_id, loads)
+        if self._groups.are_one:
+            self._filled.begin(state.request_id, loads)
         slots = [None if load.fetch else load.slot for load in loads]
         tiers = self._matching.tiers(state.request_id, [load.key for load in loads], slots)
         for load, tier in zip(loads, tiers, strict=True):
@@ -219,8 +249,7 @@ class Loads:
         """Load none of the chunks that have no jobs yet."""
         if self._rests.pop(loading.state.request_id, None) is None:
             return
-        chunk_tokens, span = self._tiling.chunk_tokens, loading.span
-        begun_tokens = loading.reservation.begun * chunk_tokens - span.first_token % chunk_tokens
+        begun_tokens = loading.order.tokens(loading.reservation.begun)
         tokens = tokens_by_tier(leading(loading.runs, begun_tokens))
         if loading.timer is not None:
             loading.timer = replace(loading.timer, tokens=tokens) if tokens else None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from kvtransfer.requests.loading.hits import Hits
 from kvtransfer.requests.timing import HOST
-from kvtransfer.scheduling.cost.runs import runs_of, total_tokens
+from kvtransfer.scheduling.cost.runs import total_tokens
 from kvtransfer.scheduling.lookup.located import NOTHING, Located
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from kvtransfer.requests.basis import Basis
+    from kvtransfer.requests.request_state import RequestState
     from kvtransfer.scheduling.cost.runs import Run
 
 
@@ -36,6 +38,8 @@ class Match:
     """The tokens in their order, by tier."""
     worth_tokens: int
     """The leading part that loads sooner than it is computed."""
+    host_tokens: int
+    """The leading part that host memory alone can bring."""
     judged: Sequence[Run]
     """The runs that ``worth_tokens`` was found for. They exceed ``runs`` where waiting for the
     store's answer would not pay even if the store held all of the request's chunks."""
@@ -45,11 +49,6 @@ class Match:
         """All of them, in host memory and in the store."""
         return total_tokens(self.runs)
 
-    @property
-    def host_tokens(self) -> int:
-        """The leading part that host memory holds."""
-        return self.runs[0].tokens if self.runs and self.runs[0].tier == HOST else 0
-
 
 class Matching:
     """Matches requests' keys against host memory and the store; for the scheduler's thread."""
@@ -58,22 +57,24 @@ class Matching:
         self._planner = basis.planner
         self._store = basis.store
         self._timing = basis.timing
-        self._tiling = basis.tiling
+        self._groups = basis.groups
+        self._hits = Hits(basis.planner, basis.groups, (HOST, *basis.store.tiers))
         self._reviews_s: dict[str, float] = {}
         """How long each request will have waited when its match is judged anew."""
 
     def ask(self, request_id: str, keys: Sequence[str]) -> None:
-        """Begin to find out which of ``keys`` the store holds."""
-        missing = [key for key in keys if key not in self._planner.index]
+        """Begin to find out what the store holds of the chunks ``keys``."""
+        index = self._planner.index
+        missing = [key for key in self._groups.piece_keys(keys) if key not in index]
         if missing:
             self._store.ask(request_id, missing)
 
     def ask_when_known(self, request_id: str, keys: Future[list[str]]) -> None:
-        """Ask about ``keys``, held or not, once another thread has computed them."""
+        """Ask about the chunks ``keys``, held or not, once another thread has computed them."""
         self._store.ask_when_known(request_id, keys)
 
     def is_answered(self, request_id: str, keys: Sequence[str]) -> bool:
-        """Whether it is known which of the request's ``keys`` the store holds; asks if need be."""
+        """Whether it is known what the store holds of the chunks ``keys``; asks if need be."""
         if not self._store.asked(request_id):
             self.ask(request_id, keys)
         return not self._store.asked(request_id) or self._store.answer(request_id) is not None
@@ -96,15 +97,22 @@ class Matching:
             for slot, tier in zip(slots, located, strict=True)
         ]
 
-    def make(self, request_id: str, keys: Sequence[str], local_tokens: int) -> Match | None:
-        """The match of ``keys`` behind ``local_tokens``; None: wait for the store's answer."""
+    @property
+    def hits(self) -> Hits:
+        """What can be loaded at all."""
+        return self._hits
+
+    def make(self, state: RequestState, local_tokens: int) -> Match | None:
+        """The match of the request behind ``local_tokens``; None: wait for the store's answer."""
+        request_id = state.request_id
         if self._is_pending(request_id):
             return None
-        keys = keys[local_tokens // self._tiling.chunk_tokens :]
-        stored = self._stored(request_id, keys[self._planner.held(keys) :])
+        keys = self._groups.usable(state.keys, len(state.request.all_token_ids))
+        stored = self._stored(request_id, keys, local_tokens)
         if stored is None:
             # At best the fastest tier has all of it. If even that is not worth its time, don't wait.
-            everything = Located(dict.fromkeys(keys, self._store.tiers[0]))
+            pieces = self._groups.piece_keys(keys)
+            everything = Located(dict.fromkeys(pieces, self._store.tiers[0]))
             best = self._judge(keys, everything, local_tokens, self._answer_s(request_id))
             if best.worth_tokens > best.host_tokens:
                 self._put_off(request_id)
@@ -127,12 +135,12 @@ class Matching:
         """A key that each tier was last seen to hold, by the tier's name."""
         return self._store.found
 
-    def _stored(self, request_id: str, keys: Sequence[str]) -> Located | None:
+    def _stored(self, request_id: str, keys: Sequence[str], local_tokens: int) -> Located | None:
         """What the store is known to hold of ``keys``; None: it has not answered."""
-        if not keys:
+        if self._hits.longest(keys, NOTHING, local_tokens) >= len(keys) * self._groups.chunk_tokens:
             return NOTHING
         if not self._store.asked(request_id):
-            self._store.ask(request_id, keys)
+            self.ask(request_id, keys[local_tokens // self._groups.chunk_tokens :])
         return self._store.answer(request_id)
 
     def _is_pending(self, request_id: str) -> bool:
@@ -154,17 +162,15 @@ class Matching:
     def _judge(
         self, keys: Sequence[str], stored: Located, local_tokens: int, wait_s: float = 0.0
     ) -> Match:
-        runs = self._runs(keys[: self._planner.loadable(keys, stored)], stored, local_tokens)
+        """What could be loaded behind ``local_tokens``, and how much of it pays."""
+        hits = self._hits
+        hit_tokens = hits.longest(keys, stored, local_tokens)
+        runs = hits.runs(keys, stored, local_tokens, hit_tokens)
         worth_tokens = self._timing.worth(runs, local_tokens, wait_s)
-        return Match(runs, worth_tokens, judged=runs)
-
-    def _runs(self, keys: Sequence[str], stored: Located, local_tokens: int) -> list[Run]:
-        """The runs of ``keys`` behind ``local_tokens``, which may end within the first chunk."""
-        slots = self._planner.index.find_all(keys)
-        located = stored.tiers(keys)
-        tiers = (
-            tier if slot is None and tier else HOST
-            for slot, tier in zip(slots, located, strict=True)
-        )
-        chunk_tokens = self._tiling.chunk_tokens
-        return runs_of(tiers, chunk_tokens, local_tokens % chunk_tokens)
+        if self._groups.are_one:
+            host_tokens = runs[0].tokens if runs and runs[0].tier == HOST else 0
+        else:  # a load ends where every group has what continuing there reads
+            most_tokens = local_tokens + worth_tokens
+            worth_tokens = hits.longest(keys, stored, local_tokens, most_tokens) - local_tokens
+            host_tokens = hits.longest(keys, NOTHING, local_tokens) - local_tokens
+        return Match(runs, worth_tokens, host_tokens, judged=runs)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from kvtransfer.chunks.load_order import LoadOrder
 from kvtransfer.chunks.tiling import Placement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from kvtransfer.plan import Load
     from kvtransfer.requests.basis import Basis
@@ -30,7 +31,7 @@ class Prefetch:
     def __init__(self, basis: Basis, matching: Matching) -> None:
         self._planner = basis.planner
         self._timing = basis.timing
-        self._tiling = basis.tiling
+        self._groups = basis.groups
         self._metrics = basis.metrics
         self._matching = matching
         self._waiting: dict[str, RequestState] = {}
@@ -67,7 +68,7 @@ class Prefetch:
             if key in self._planner.index or not self._timing.take_probe(tier):
                 continue
             for load in self._planner.load([Placement(key)]):
-                self._probes[load.job] = self._timing.begin_probe(tier, self._tiling.chunk_tokens)
+                self._probes[load.job] = self._timing.begin_probe(tier, self._groups.chunk_tokens)
                 yield load
 
     def _prefetch(self) -> list[Load]:
@@ -91,15 +92,16 @@ class Prefetch:
             if not state.is_hashed() or not self._matching.is_answered(request_id, state.keys):
                 continue
             if self._matching.known(request_id) and not state.is_noted:
-                state.note(self._planner.index)
+                state.note(self._planner.index, self._groups)
                 break  # that takes its time
             del self._waiting[request_id]
             if self._matching.known(request_id):
-                return request_id, self._missing(request_id, state.keys)
+                return request_id, self._missing(state)
         return "", []
 
-    def _missing(self, request_id: str, keys: Sequence[str]) -> list[str]:
-        match = self._matching.make(request_id, keys, 0)
-        chunks = 0 if match is None else match.worth_tokens // self._tiling.chunk_tokens
-        missing = [key for key in keys[:chunks] if key not in self._planner.index]
+    def _missing(self, state: RequestState) -> list[str]:
+        match = self._matching.make(state, 0)
+        hit_tokens = 0 if match is None else match.worth_tokens
+        pieces = LoadOrder(self._groups, state.keys, hit_tokens, 0).keys
+        missing = [key for key in pieces if key not in self._planner.index]
         return missing[: max(0, self._planner.index.slots // _SHARE - len(self._prefetches))]

@@ -1,5 +1,6 @@
 """Plans the saves of whole chunks, some in each step; the rest of a request follows in later steps.
 
+This is for the cache groups whose blocks stay with a request, see ``passing_saves`` for the others.
 A chunk is saved in a step that schedules its request. A request that has ended gives its blocks
 back to vLLM at once; they keep their contents until a step writes them, and what is left of it is
 saved before. A preempted request saves what is left when it has been computed anew.
@@ -12,6 +13,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kvtransfer.chunks.keys import group_of, piece_key
 from kvtransfer.chunks.tiling import Placement
 from kvtransfer.requests.saving.save_progress import SaveProgress
 
@@ -54,18 +56,20 @@ class Saves:
 
     def __init__(self, basis: Basis, matching: Matching, busy_blocks: BusyBlocks) -> None:
         self._planner = basis.planner
-        self._tiling = basis.tiling
+        self._groups = basis.groups
         self._metrics = basis.metrics
         self._matching = matching
         self._busy_blocks = busy_blocks
         self._progress = SaveProgress(
-            basis.tiling.chunk_tokens, saves_decode=basis.duties.saves_decode
+            basis.groups.chunk_tokens, saves_decode=basis.duties.saves_decode
         )
         self._waiting: dict[str, Progress] = {}
         """Requests with whole chunks that have not been dealt with."""
         self._ended: deque[_Ended] = deque()
         self._owners: dict[int, RequestState] = {}
         """Requests by the saves under way, where they name an adapter."""
+        self._uncounted: set[int] = set()
+        """Saves under way of pieces that don't stand for their chunks."""
 
     def begin_anew(self, state: RequestState) -> None:
         """The request has got other blocks; look at it when it is next scheduled."""
@@ -80,7 +84,7 @@ class Saves:
     def note(self, state: RequestState, computed_tokens: int) -> None:
         """The request has ``computed_tokens`` with this step, in blocks of its own."""
         progress = self._progress.note(state, computed_tokens)
-        if progress.left and state.chain is not None:
+        if progress.left and state.chain is not None and self._groups.lasting:
             self._waiting[state.request_id] = progress
 
     def plan(self, scheduled: Container[str]) -> list[Save]:
@@ -100,6 +104,12 @@ class Saves:
         self._begin(saves)
         return saves
 
+    def begin(self, state: RequestState, saves: Sequence[Save]) -> None:
+        """Copies of the request's pieces, planned elsewhere, begin."""
+        if state.adapter is not None:
+            self._owners.update((save.job, state) for save in saves)
+        self._begin(saves)
+
     def rest(self) -> list[Save]:
         """The saves of all chunks that ended requests have left."""
         saves: list[Save] = []
@@ -116,9 +126,8 @@ class Saves:
             return
         ended = _Ended(progress, self._matching.known(request_id))
         self._ended.append(ended)
-        blocks = self._tiling.blocks
         self._busy_blocks.begin(
-            {(ended, chunk): blocks(chunk, state.block_ids) for chunk in progress.left}
+            {(ended, chunk): self._blocks(state, chunk) for chunk in progress.left}
         )
 
     def forget(self, request_id: str) -> None:
@@ -147,10 +156,14 @@ class Saves:
         """The request whose chunk the save ``job`` copies, if it names an adapter."""
         return self._owners.get(job)
 
-    def end(self, job: int) -> None:
-        """A copy has ended."""
+    def end(self, job: int) -> int:
+        """A copy has ended; returns the tokens that it counts for."""
         self._owners.pop(job, None)
         self._busy_blocks.end(job)
+        if job in self._uncounted:
+            self._uncounted.remove(job)
+            return 0
+        return self._groups.chunk_tokens
 
     @property
     def are_behind(self) -> bool:
@@ -173,38 +186,60 @@ class Saves:
 
     def _begin(self, saves: Sequence[Save]) -> None:
         self._busy_blocks.begin({save.job: save.block_ids for save in saves})
+        if not self._groups.are_one:
+            main = self._groups.main
+            self._uncounted.update(save.job for save in saves if group_of(save.key) != main)
 
     def _deal_with(self, ended: _Ended, chunks: range) -> None:
         for chunk in chunks:
             self._busy_blocks.end((ended, chunk))
 
     def _save(self, progress: Progress, stored: Set[str], most: int) -> list[Save]:
-        """Jobs for the next chunks of a request that are held nowhere."""
-        state = progress.state
-        first, keys = progress.saved_chunks, state.keys
-        wanted = self._next_wanted(progress, keys, stored, most)
-        placements = [Placement(keys[i], self._tiling.blocks(i, state.block_ids)) for i in wanted]
-        saves = self._planner.save_all(placements, after=keys[first - 1] if first else None)
-        if len(saves) < len(placements):
-            self._metrics.add("save_skipped_chunks", len(placements) - len(saves))
+        """Jobs for the next pieces of a request that are held nowhere."""
+        state, first = progress.state, progress.saved_chunks
+        keys = state.keys
+        wanted = self._next_wanted(progress, stored, most)
+        saves: list[Save] = []
+        for group, chunks in wanted.items():
+            tiling, table = self._groups.tilings[group], state.block_ids[group]
+            placements = [
+                Placement(piece_key(keys[i], group), tiling.blocks(i, table)) for i in chunks
+            ]
+            after = piece_key(keys[first - 1], group) if first else None
+            planned = self._planner.save_all(placements, after)
+            if len(planned) < len(placements):
+                self._metrics.add("save_skipped_chunks", len(placements) - len(planned))
+            saves += planned
         if state.adapter is not None:
             self._owners.update((save.job, state) for save in saves)
         return saves
 
-    def _next_wanted(
-        self, progress: Progress, keys: Sequence[str], stored: Set[str], most: int
-    ) -> list[int]:
-        """The next chunks of a request to save; with those before them they are dealt with."""
-        held = self._planner.index
-        wanted: list[int] = []
+    def _next_wanted(self, progress: Progress, stored: Set[str], most: int) -> dict[int, list[int]]:
+        """The next chunks of a request to save, by group.
+
+        With those before them they are dealt with.
+        """
+        held, keys = self._planner.index, progress.state.keys
+        wanted: dict[int, list[int]] = {group: [] for group in self._groups.lasting}
         touched: list[str] = []
+        left = most
         for chunk in progress.left[:_MOST_LOOKED_AT]:
-            if len(wanted) == most:
+            if left <= 0:
                 break
             progress.saved_chunks = chunk + 1
-            if keys[chunk] in held:
-                touched.append(keys[chunk])
-            elif keys[chunk] not in stored:
-                wanted.append(chunk)
+            for group, chunks in wanted.items():
+                key = piece_key(keys[chunk], group)
+                if key in held:
+                    touched.append(key)
+                elif key not in stored:
+                    chunks.append(chunk)
+                    left -= 1
         self._planner.touch(touched)
         return wanted
+
+    def _blocks(self, state: RequestState, chunk: int) -> list[int]:
+        """The blocks of the chunk in all groups whose blocks stay with the request."""
+        blocks: list[int] = []
+        for group in self._groups.lasting:
+            blocks += self._groups.tilings[group].blocks(chunk, state.block_ids[group])
+        return blocks

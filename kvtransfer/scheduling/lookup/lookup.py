@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from kvtransfer.chunks.keys import EntryKeys
-    from kvtransfer.chunks.layout import ChunkFormat
+    from kvtransfer.chunks.layout import Formats
     from kvtransfer.config import TransferConfig
     from kvtransfer.scheduling.lookup.questions import Tiers
     from kvtransfer.stores.shelf import Shelf
@@ -38,7 +38,7 @@ class Lookup:
     def open(
         cls,
         config: TransferConfig,
-        chunk: ChunkFormat,
+        formats: Formats,
         names: EntryKeys,
         shelf: Shelf | None = None,
     ) -> Lookup | None:
@@ -46,11 +46,11 @@ class Lookup:
 
         Args:
             config: the store, and how long an answer may take.
-            chunk: what every payload is.
+            formats: what every payload is.
             names: the keys of entries there.
             shelf: what ``memory://`` holds, shared with the executor.
         """
-        store = open_tiers(config, chunk, shelf=shelf)
+        store = open_tiers(config, formats, shelf=shelf)
         return None if store is None else cls(store, names.shards, config.lookup_timeout_ms / 1000)
 
     def __init__(

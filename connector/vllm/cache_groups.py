@@ -1,0 +1,168 @@
+"""Reads the cache groups of a model from vLLM's configuration: what each keeps of a chunk.
+
+A kind of cache that isn't in ``_REACHES`` is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from math import lcm
+from typing import TYPE_CHECKING, Any
+
+from kvtransfer.chunks.layout import ChunkFormat
+from kvtransfer.chunks.reach import Everything, LocalChunks, State, Window
+from kvtransfer.chunks.tiling import Tiling
+from kvtransfer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vllm.v1.kv_cache_interface import KVCacheConfig, KVCacheGroupSpec
+
+    from kvtransfer.chunks.reach import Reach
+
+_LOG = logging.getLogger("kvtransfer")
+
+
+@dataclass(frozen=True)
+class GroupFacts:
+    """Describes one cache group of a model."""
+
+    number: int
+    """vLLM's number of the group."""
+    kind: str
+    """vLLM's name of its kind of cache, such as ``SlidingWindowSpec``."""
+    layer_names: tuple[str, ...]
+    """Its layers on this rank."""
+    tiling: Tiling
+    chunk: ChunkFormat
+    """The format of its pieces on one rank."""
+
+    @property
+    def composition(self) -> list[object]:
+        """What a key says of the group, as plain JSON."""
+        return [
+            self.kind,
+            repr(self.tiling.reach),
+            self.tiling.block_tokens,
+            self.chunk.layout,
+            self.chunk.dtype,
+            list(self.chunk.shape),
+            list(self.layer_names),
+        ]
+
+
+def cache_groups(kv_cache_config: KVCacheConfig, chunk_size: int) -> tuple[GroupFacts, ...]:
+    """Return the groups whose caches are kept, in vLLM's order.
+
+    Groups that vLLM itself rebuilds behind a cached prefix are left out.
+
+    Args:
+        kv_cache_config: vLLM's.
+        chunk_size: how many tokens a chunk should have; several groups may need more.
+
+    Raises:
+        ConfigError: there is none, or one has a kind of cache that is not supported.
+    """
+    numbers = kv_cache_config.prefix_cacheable_group_ids
+    groups = [(number, kv_cache_config.kv_cache_groups[number]) for number in numbers]
+    if not groups:
+        raise ConfigError(
+            "vLLM reuses no cache of this model, by its own judgement; run it without the connector"
+        )
+    reaches = [_reach_of(group) for _, group in groups]
+    chunk_tokens = _chunk_tokens(
+        [group.kv_cache_spec.block_size for _, group in groups], reaches, chunk_size
+    )
+    return tuple(
+        _facts(number, group, Tiling(chunk_tokens, group.kv_cache_spec.block_size, reach))
+        for (number, group), reach in zip(groups, reaches, strict=True)
+    )
+
+
+def _chunk_tokens(block_tokens: list[int], reaches: list[Reach], chunk_size: int) -> int:
+    """Return the tokens of a chunk, which fit the blocks of every group.
+
+    vLLM ends a prompt's step at its last whole block, and only there is a state to be saved: a
+    chunk of several blocks would hardly ever end at one.
+    """
+    unit = lcm(*block_tokens)
+    has_states = any(isinstance(reach, State) for reach in reaches)
+    if len(block_tokens) == 1 and not has_states:
+        return chunk_size  # config_check.refuse_block_size has the say
+    chunk_tokens = unit if has_states else -(-chunk_size // unit) * unit
+    if chunk_tokens != chunk_size:
+        _LOG.info(
+            "chunks have %d tokens, not chunk_size=%d: the blocks of the model's %d cache groups "
+            "need that",
+            chunk_tokens,
+            chunk_size,
+            len(block_tokens),
+        )
+    return chunk_tokens
+
+
+def _facts(number: int, group: KVCacheGroupSpec, tiling: Tiling) -> GroupFacts:
+    spec, layers = group.kv_cache_spec, len(group.layer_names)
+    if isinstance(tiling.reach, State):
+        chunk = ChunkFormat.content("int8", layers, 1, 1, spec.state_content_size_bytes)
+    else:
+        chunk = _attention_format(spec, layers, tiling.piece_blocks * tiling.block_tokens)
+    return GroupFacts(number, type(spec).__name__, tuple(group.layer_names), tiling, chunk)
+
+
+def _attention_format(spec: Any, layers: int, tokens: int) -> ChunkFormat:
+    if spec.tokens_per_state != 1:
+        raise ConfigError("a cache with several tokens in one state is not supported")
+    dtype = str(spec.dtype).removeprefix("torch.")
+    is_latent = type(spec).__name__ in _LATENT
+    dense = spec.num_head_slots is None and spec.state_content_bytes is None
+    if dense and spec.head_size == spec.head_size_v and not is_latent:
+        return ChunkFormat.split(dtype, layers, tokens, spec.num_kv_heads, spec.head_size)
+    element_bytes = spec.dtype.itemsize
+    dim = spec.state_content_size_bytes // element_bytes
+    if is_latent and spec.state_content_bytes is None:
+        dim = spec.unpadded_page_size_bytes // element_bytes // spec.block_size
+    return ChunkFormat.content(dtype, layers, tokens, spec.num_heads, dim)
+
+
+def _reach_of(group: KVCacheGroupSpec) -> Reach:
+    spec = group.kv_cache_spec
+    reach = _REACHES.get(type(spec).__name__)
+    if reach is None:
+        kinds = sorted({type(each).__name__ for each in _layer_specs(spec)})
+        raise ConfigError(
+            f"a model with {' and '.join(kinds)} in one cache group, such as of "
+            f"{group.layer_names[0]}, is not supported; run it without the connector"
+        )
+    return reach(spec)
+
+
+def _layer_specs(spec: Any) -> list[Any]:
+    return list(getattr(spec, "kv_cache_specs", {"": spec}).values())
+
+
+def _window(spec: Any) -> Window:
+    return Window(spec.sliding_window, spec.extra_retained_tokens)
+
+
+def _state(spec: Any) -> State:
+    if spec.mamba_cache_mode != "align":
+        raise ConfigError(
+            f"states with mamba_cache_mode={spec.mamba_cache_mode!r} are not supported; leave "
+            "--enable-prefix-caching on, with which vLLM keeps them at the ends of blocks"
+        )
+    return State()
+
+
+_LATENT = {"MLAAttentionSpec", "SlidingWindowMLASpec"}
+_REACHES: dict[str, Callable[[Any], Reach]] = {
+    "FullAttentionSpec": lambda spec: Everything(),
+    "MLAAttentionSpec": lambda spec: Everything(),
+    "SlidingWindowSpec": _window,
+    "SlidingWindowMLASpec": _window,
+    "ChunkedLocalAttentionSpec": lambda spec: LocalChunks(spec.attention_chunk_size),
+    "MambaSpec": _state,
+}
+"""How far back each of vLLM's kinds of cache is read, by the name of its specification."""

@@ -1,0 +1,102 @@
+"""Plans the saves of windows and states: what an engine keeps of a request only for a while.
+
+A window's blocks and a recurrent layer's state are another request's soon, so they are saved in the
+step that computes them, and only where a later request may continue: at the last whole chunk before
+the prompt's end, and, where answers are saved too, at each chunk that an answer completes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from kvtransfer.chunks.keys import piece_key
+from kvtransfer.chunks.reach import State
+from kvtransfer.chunks.tiling import Placement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from kvtransfer.plan import Save
+    from kvtransfer.requests.basis import Basis
+    from kvtransfer.requests.request_state import RequestState
+    from kvtransfer.requests.saving.saves import Saves
+    from kvtransfer.requests.step import BlockIds
+
+NULL_BLOCK = 0
+"""The block that stands in a table where the engine holds nothing."""
+
+
+class _Computed(NamedTuple):
+    """What a step computes of one request, in tokens from its first on."""
+
+    state: RequestState
+    begin: int
+    end: int
+
+
+class PassingSaves:
+    """For the scheduler's thread.
+
+    Args:
+        basis: its planner gives slots; its metrics count what no slot was free for.
+        saves: begins and ends all copies out of blocks.
+    """
+
+    def __init__(self, basis: Basis, saves: Saves) -> None:
+        self._planner = basis.planner
+        self._groups = basis.groups
+        self._metrics = basis.metrics
+        self._saves_decode = basis.duties.saves_decode
+        self._saves = saves
+        self._computed: list[_Computed] = []
+
+    def note(self, state: RequestState, begin_tokens: int, end_tokens: int) -> None:
+        """The step that is being planned computes these tokens of the request."""
+        if self._groups.passing and state.chain is not None:
+            known = min(end_tokens, len(state.request.all_token_ids))
+            self._computed.append(_Computed(state, begin_tokens, known))
+
+    def plan(self, tables: Callable[[str], BlockIds] | None) -> list[Save]:
+        """The saves of the step; ``tables`` are those of its requests."""
+        computed, self._computed = self._computed, []
+        saves: list[Save] = []
+        if tables is not None:
+            for each in computed:
+                saves += self._save(each, tables(each.state.request_id))
+        return saves
+
+    def _save(self, computed: _Computed, tables: BlockIds) -> list[Save]:
+        saves: list[Save] = []
+        for end_tokens in self._ends(computed):
+            for group in self._groups.passing:
+                placements = list(self._placements(computed, tables, end_tokens, group))
+                planned = self._planner.save_all(placements)
+                missing = sum(key not in self._planner.index for key, *_ in placements)
+                if missing:
+                    self._metrics.add("save_skipped_chunks", missing)
+                saves += planned
+        self._saves.begin(computed.state, saves)
+        return saves
+
+    def _ends(self, computed: _Computed) -> Iterator[int]:
+        """The ends of chunks, computed in this step, where a later request may continue."""
+        size = self._groups.chunk_tokens
+        prompt_tokens = computed.state.request.num_prompt_tokens
+        last_of_prompt = (prompt_tokens - 1) // size * size
+        first = computed.begin // size * size + size
+        for end_tokens in range(first, computed.end + 1, size):
+            is_of_answer = end_tokens > last_of_prompt
+            if end_tokens == last_of_prompt or (is_of_answer and self._saves_decode):
+                yield end_tokens
+
+    def _placements(
+        self, computed: _Computed, tables: BlockIds, end_tokens: int, group: int
+    ) -> Iterator[Placement]:
+        """The pieces of ``group`` that continuing at ``end_tokens`` reads, if they are there."""
+        tiling, keys = self._groups.tilings[group], computed.state.keys
+        if isinstance(tiling.reach, State) and end_tokens != computed.end:
+            return  # the state that is there is the one of the step's last token
+        for chunk in tiling.needed(end_tokens):
+            blocks = tiling.blocks(chunk, tables[group])
+            if len(blocks) == tiling.piece_blocks and NULL_BLOCK not in blocks:
+                yield Placement(piece_key(keys[chunk], group), blocks)
