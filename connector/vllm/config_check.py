@@ -6,15 +6,13 @@ import logging
 from typing import TYPE_CHECKING
 
 from kvtransfer.connector.vllm.reuse_verdict import refuse_model
+from kvtransfer.connector.vllm.weights.draft import WITH_CACHE, WITHOUT_CACHE
 from kvtransfer.errors import ConfigError
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
 
 _LOG = logging.getLogger("kvtransfer")
-
-# Drafts that need no KV cache of their own.
-_DRAFTS_WITHOUT_CACHE = {"ngram", "ngram_gpu", "suffix"}
 
 
 def refuse_config(vllm_config: VllmConfig) -> None:
@@ -74,8 +72,16 @@ def _refuse_parallel(vllm_config: VllmConfig) -> None:
 
 def _refuse_draft(vllm_config: VllmConfig) -> None:
     draft = vllm_config.speculative_config
-    if draft is not None and draft.method not in _DRAFTS_WITHOUT_CACHE:
+    if draft is None or draft.method in WITHOUT_CACHE:
+        return
+    served = ", ".join(sorted(WITH_CACHE | WITHOUT_CACHE))
+    if draft.method not in WITH_CACHE:
         raise ConfigError(
-            f"speculative decoding by {draft.method!r} keeps a cache of its own, which is not "
-            "supported; use ngram, or none"
+            f"speculative decoding by {draft.method!r} keeps a cache of its own that is not "
+            f"supported; use one of {served}, or none"
+        )
+    if vllm_config.model_config.is_hybrid:
+        raise ConfigError(
+            f"speculative decoding by {draft.method!r} moves a model's states between blocks as "
+            "drafts are accepted, which is not supported; use ngram, or none"
         )

@@ -145,5 +145,6 @@ def _model_name(vllm_config: VllmConfig) -> str:
     return Path(name).resolve().name if Path(name).is_dir() else name
 
 
-def _by_numbers(layer_name: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", layer_name)]
+def _by_numbers(layer_name: str) -> tuple[list[int], str]:
+    """The order of layers; a draft's layers may have the numbers of the model's."""
+    return [int(number) for number in re.findall(r"\d+", layer_name)], layer_name

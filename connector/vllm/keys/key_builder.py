@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from kvtransfer.chunks.keys import KeyChain, namespace, tenant_of_salt
+from kvtransfer.connector.vllm.keys.draft_facts import draft_facts
 from kvtransfer.connector.vllm.keys.rope import depends_on_length
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class KeyBuilder:
         }
         if not facts.groups.are_one:
             self._facts["groups"] = [group.composition for group in facts.cache_groups]
+        if draft := draft_facts(vllm_config):
+            self._facts["draft"] = draft
         self._media_facts = _media_facts(vllm_config)
         self._space = lru_cache(_REMEMBERED)(self._new_space)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from kvtransfer.connector.vllm.weights.draft import draft_model
 from kvtransfer.connector.vllm.weights.experts import are_spread, of_all_experts
 from kvtransfer.connector.vllm.weights.of_model import UnknownWeightsError, fingerprint
 from kvtransfer.connector.vllm.weights.worker_watch import note_loading, touches
@@ -48,12 +50,20 @@ class HeldWeights:
         self.holding = Holding(own if have_changed else name, expected.plan)
         return have_changed
 
+    def _fingerprint(self) -> str:
+        found = fingerprint(self._worker.get_model(), self._vllm_config.quant_config)
+        draft = draft_model(self._worker, self._vllm_config)
+        if draft is None:
+            return found
+        both = found + fingerprint(draft, self._vllm_config.speculative_config.quantization)
+        return hashlib.sha256(both.encode()).hexdigest()[: len(found)]
+
     def _read(self) -> str:
         began_s = time.perf_counter()
         try:
             if _are_swapped(self._vllm_config):
                 raise UnknownWeightsError("offload_backend=prefetch moves them while steps run")
-            found = fingerprint(self._worker.get_model(), self._vllm_config.quant_config)
+            found = self._fingerprint()
         except UnknownWeightsError as error:
             _LOG.warning("nothing is cached: the weights can't be told from others, for %s", error)
             return UNKNOWABLE

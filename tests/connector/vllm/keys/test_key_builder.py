@@ -9,8 +9,11 @@ import pytest
 
 from kvtransfer.chunks.keys import tenant_of, tenant_of_salt
 from kvtransfer.chunks.layout import ChunkFormat
+from kvtransfer.chunks.tiling import Tiling
+from kvtransfer.connector.vllm.cache_groups import GroupFacts
 from kvtransfer.connector.vllm.keys.key_builder import KeyBuilder
 from kvtransfer.connector.vllm.keys.media import Medium
+from kvtransfer.connector.vllm.model_facts import ModelFacts
 
 TOKENS = list(range(8))
 ROPE = {"rope_type": "default", "rope_theta": 1e5}
@@ -26,8 +29,15 @@ def folders(tmp_path):
 
 def keys(folders, salt=None, weights="those", adapter=None, media=(), **changes):
     made = {"dtype": "float32", "quantization": None, "rope": ROPE, "max_model_len": 64}
-    made |= {"cache_dtype": "auto", "ranks": 1, "namespace": "", "heads": 2}
-    made |= {"config": {}, "pruning": None}
+    made |= {
+        "cache_dtype": "auto",
+        "ranks": 1,
+        "namespace": "",
+        "heads": 2,
+        "groups": 1,
+        "block": 4,
+    }
+    made |= {"config": {}, "pruning": None, "draft": None}
     made |= changes
     config = {"rope_parameters": made["rope"], "transformers_version": "5", **made["config"]}
     hf_config = SimpleNamespace(
@@ -45,12 +55,20 @@ def keys(folders, salt=None, weights="those", adapter=None, media=(), **changes)
     vllm_config = SimpleNamespace(
         model_config=model,
         cache_config=SimpleNamespace(cache_dtype=made["cache_dtype"]),
+        speculative_config=made["draft"],
     )
     chunk = ChunkFormat.split("float32", 2, 4, made["heads"], 8)
-    facts = SimpleNamespace(chunk=chunk, ranks=made["ranks"])
+    group = GroupFacts(0, "FullAttentionSpec", ("layers.0",), Tiling(4, made["block"]), chunk)
+    groups = (group,) * made["groups"]
+    facts = ModelFacts("model", made["ranks"], groups)
     space = KeyBuilder(vllm_config, facts, SimpleNamespace(namespace=made["namespace"]))
     request = SimpleNamespace(cache_salt=salt)
     return tuple(space.chain(request, weights, adapter, media).extend(TOKENS))
+
+
+def draft(method, tokens=1):
+    model = SimpleNamespace(hf_config=SimpleNamespace(architectures=["Eagle"]))
+    return SimpleNamespace(method=method, num_speculative_tokens=tokens, draft_model_config=model)
 
 
 def image(content):
@@ -68,6 +86,11 @@ def test_every_difference_that_shapes_the_bytes_is_another_key(folders):
         keys(folders, heads=1),
         keys(folders, namespace="tenant"),
         keys(folders, weights="others"),
+        keys(folders, groups=2),
+        keys(folders, groups=2, block=2),
+        keys(folders, draft=draft("eagle")),
+        keys(folders, draft=draft("mtp")),
+        keys(folders, draft=draft("eagle", tokens=2)),
         keys(folders, salt="salt"),
         keys(folders, adapter="a digest"),
         keys(folders, adapter="another"),
