@@ -21,7 +21,7 @@ from kvtransfer.device.work import Copy
 from kvtransfer.kernels import open_copy
 from kvtransfer.worker.copier import Copier
 from kvtransfer.worker.copy_path import Calibration, CopyPath
-from kvtransfer.worker.group_paths import GroupPaths
+from kvtransfer.worker.group_paths import GroupPaths, SectionPaths
 from kvtransfer.worker.host_pool import HostPool
 from kvtransfer.worker.lanes import DirectLane, PagesLane, StagedLane, Stages, Streams
 
@@ -59,7 +59,11 @@ class Transfers:
     def copier(self, lane: Lane) -> Copier:
         """Everything by ``lane``."""
         lanes = dict.fromkeys(CopyPath, lane)
-        return Copier([GroupPaths(self.caches, lanes, Calibration())], self.pool, self._streams)
+        return Copier(
+            [GroupPaths([SectionPaths(self.caches, lanes, Calibration())])],
+            self.pool,
+            self._streams,
+        )
 
     def lanes(self, copy: BlockCopy) -> dict[str, Lane]:
         """Those that can read these caches, by name."""

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from vllm.config import VllmConfig
     from vllm.v1.kv_cache_interface import KVCacheConfig
 
-    from kvtransfer.chunks.layout import Formats
+    from kvtransfer.chunks.layout import ChunkFormat, Formats
+    from kvtransfer.chunks.tiling import Tiling
     from kvtransfer.config import TransferConfig
-    from kvtransfer.connector.vllm.cache_groups import GroupFacts
+    from kvtransfer.connector.vllm.cache_groups import GroupFacts, Section
 
 # How vLLM's CPU attention packs a page: only these are the strided layout that we read.
 _CPU_PACKINGS = {"vec", "vec16"}
@@ -88,8 +89,8 @@ def describe(
     )
 
 
-def paged_caches(facts: ModelFacts, caches: Mapping[str, torch.Tensor]) -> tuple[PagedCaches, ...]:
-    """View the tensors that vLLM registers as planes, in the order of each group's layers.
+def paged_caches(facts: ModelFacts, caches: Mapping[str, torch.Tensor]) -> list[list[PagedCaches]]:
+    """View the tensors that vLLM registers as planes, by group and section, in their layers' order.
 
     A layer that shares another's cache is registered, too, but belongs to no group.
 
@@ -101,25 +102,28 @@ def paged_caches(facts: ModelFacts, caches: Mapping[str, torch.Tensor]) -> tuple
     Raises:
         ConfigError: the tensors don't have the format that ``facts`` says.
     """
-    return tuple(_paged(group, caches) for group in facts.cache_groups)
+    return [
+        [_paged(group.tiling, section, caches) for section in group.sections]
+        for group in facts.cache_groups
+    ]
 
 
-def _paged(group: GroupFacts, caches: Mapping[str, torch.Tensor]) -> PagedCaches:
-    tensors = [caches[name] for name in sorted(group.layer_names, key=_by_numbers)]
-    paged = _viewed(group, tensors)
-    if paged.chunk != group.chunk:
+def _paged(tiling: Tiling, section: Section, caches: Mapping[str, torch.Tensor]) -> PagedCaches:
+    tensors = [caches[name] for name in sorted(section.layer_names, key=_by_numbers)]
+    paged = _viewed(tiling, section.chunk, tensors)
+    if paged.chunk != section.chunk:
         raise ConfigError(
-            f"vLLM's caches make chunks of {paged.chunk}, its configuration says {group.chunk}; "
+            f"vLLM's caches make chunks of {paged.chunk}, its configuration says {section.chunk}; "
             "this model is not supported"
         )
     return paged
 
 
-def _viewed(group: GroupFacts, tensors: list[torch.Tensor]) -> PagedCaches:
-    if isinstance(group.tiling.reach, State):
+def _viewed(tiling: Tiling, chunk: ChunkFormat, tensors: list[torch.Tensor]) -> PagedCaches:
+    if isinstance(tiling.reach, State):
         return PagedCaches.content(tensors, 1)
-    tokens, block_tokens = group.chunk.tokens, group.tiling.block_tokens
-    if group.chunk.layout == "content":
+    tokens, block_tokens = chunk.tokens, tiling.block_tokens
+    if chunk.layout == "content":
         return PagedCaches.content(tensors, tokens, block_tokens)
     if tensors[0].device.type == "cpu":
         _check_cpu_packing(tensors[0])

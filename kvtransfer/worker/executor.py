@@ -48,7 +48,7 @@ class Executor:
     def open(
         cls,
         config: TransferConfig,
-        caches: Sequence[PagedCaches],
+        caches: Sequence[Sequence[PagedCaches]],
         formats: Formats,
         names: EntryKeys,
         rank: int,
@@ -58,7 +58,8 @@ class Executor:
 
         Args:
             config: sizes, store, timeouts.
-            caches: the paged tensors of each cache group of ``rank``, borrowed until ``close``.
+            caches: the paged tensors of each cache group of ``rank``, by section, borrowed until
+                ``close``.
             formats: what the groups' pieces are.
             names: makes the store's keys.
             rank: the shard that is read and written.
@@ -68,7 +69,7 @@ class Executor:
             ConfigError: the device isn't supported, host memory holds no chunk or is more than
                 the machine can give, or the store's URL is malformed.
         """
-        device = open_device(caches[0].planes[0].device)
+        device = open_device(caches[0][0].planes[0].device)
         count = slots(config, formats)
         with taking(config.max_local_cpu_size, HostPool.nbytes(formats, count)):
             pool = HostPool(device, formats, count)
@@ -79,7 +80,7 @@ class Executor:
             device=device,
             store=open_tiers(config, formats, metrics, shelf),
             name=partial(names.shard, rank),
-            block_bytes=[each.manager_block_bytes for each in caches],
+            block_bytes=[sum(section.manager_block_bytes for section in group) for group in caches],
         )
         return cls(tiers, _limits(config), metrics)
 
