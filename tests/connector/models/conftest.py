@@ -10,9 +10,14 @@ from tests.connector.plain_vllm import PlainVllm
 
 
 @pytest.fixture(scope="module", params=[GEMMA3, GPT_OSS, GRANITE4], ids=lambda kind: kind.name)
-def tiny(request, tmp_path_factory):
+def kind(request):
     """Windows in three groups, one window with sinks, and states."""
-    return TinyModel.write(request.param, tmp_path_factory.mktemp("models"))
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def tiny(kind, tmp_path_factory):
+    return TinyModel.write(kind, tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,13 @@ class Group:
             return hit_tokens // self.reach_tokens * self.reach_tokens
         return max(0, hit_tokens - self.reach_tokens + 1)
 
+    def blocks(self, tokens: int, step_tokens: int) -> int:
+        """The most blocks that a request of ``tokens`` has, with ``step_tokens`` computed at once."""
+        if self.is_state:
+            return 2
+        kept = tokens if self.reach_tokens is None else self.reach_tokens + step_tokens
+        return -(-min(tokens, kept) // self.block_tokens) + 1
+
 
 @dataclass(frozen=True)
 class Caches:
@@ -63,6 +70,10 @@ class Caches:
         if any(group.is_state for group in self.groups):
             return unit
         return -(-chunk_size // unit) * unit
+
+    def blocks(self, tokens: int, step_tokens: int) -> int:
+        """The most blocks that a request of ``tokens`` has in all groups."""
+        return sum(group.blocks(tokens, step_tokens) for group in self.groups)
 
     def needed(self, chunks: int, chunk_tokens: int) -> set[Piece]:
         """The pieces without which ``chunks`` chunks can't be restored."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.connector.tiny_model import LLAMA, QWEN3, VOCABULARY
+from tests.connector import tiny_model
+from tests.connector.tiny_model import QWEN3, VOCABULARY
 
 SLIDING, FULL, LOCAL = "sliding_attention", "full_attention", "chunked_attention"
 LINEAR, CONVOLUTION, MAMBA = "linear_attention", "conv", "mamba"
@@ -293,7 +294,8 @@ FALCON_H1 = Kind(  # attention and a state in each layer
         projectors_bias=False,
     ),
 )
-EAGLE = Kind("llama-eagle", LLAMA, draft={**LLAMA, "num_hidden_layers": 1})
+LLAMA = Kind("llama", tiny_model.LLAMA)  # one group, and nothing but full attention
+EAGLE = Kind("llama-eagle", LLAMA.config, draft={**LLAMA.config, "num_hidden_layers": 1})
 
 KINDS = (
     GEMMA2,

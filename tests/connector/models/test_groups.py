@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,9 +12,12 @@ from tests.connector.engine_process import Outcome, Request
 from tests.connector.engines import start_together
 from tests.connector.inputs import CHUNK_TOKENS, prompt
 from tests.connector.models.alike import assert_alike
-from tests.connector.models.groups import Caches
 from tests.connector.models.kinds import KINDS
 from tests.connector.models.tiny import TinyModel
+
+if TYPE_CHECKING:
+    from tests.connector.models.groups import Caches
+    from tests.connector.models.kinds import Kind
 
 pytestmark = pytest.mark.vllm
 
@@ -25,7 +29,7 @@ MIB = 1 << 20
 class Runs:
     """What three engines have answered: plain vLLM, one that saves, and a new one that restores."""
 
-    model: TinyModel
+    kind: Kind
     restored_tokens: int
     """The whole chunks of each prompt, of which two tokens are left."""
     caches: tuple[Caches, Caches]
@@ -41,11 +45,12 @@ class Runs:
 
 @pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.name)
 def runs(request, v1_engines, tmp_path_factory):
-    model = TinyModel.write(request.param, tmp_path_factory.mktemp("models"))
+    kind = request.param
+    model = TinyModel.write(kind, tmp_path_factory.mktemp("models"))
     with EmbeddedServer(64 * MIB) as server:
         connected = model.connected(server.url)
         # Where a step's size counts, vLLM's own cache has prompts split as the connector has.
-        plain = model.plain(enable_prefix_caching=not model.kind.splits_exactly)
+        plain = model.plain(enable_prefix_caching=not kind.splits_exactly)
         engines = start_together(
             *(
                 lambda setup=setup: v1_engines.start(setup)
@@ -53,15 +58,15 @@ def runs(request, v1_engines, tmp_path_factory):
             )
         )
         try:
-            return _answered(model, *engines)
+            return _answered(kind, *engines)
         finally:
             for engine in engines:
                 engine.kill()
 
 
-def _answered(model, plain, saving, restoring):
+def _answered(kind, plain, saving, restoring):
     caches = plain.caches(), saving.caches()
-    whole = model.kind.chunks * caches[1].chunk_tokens(CHUNK_TOKENS)
+    whole = kind.chunks * caches[1].chunk_tokens(CHUNK_TOKENS)
     long = Request(prompt(whole + 2, seed=1), ANSWER_TOKENS, with_logprobs=True)
     talk = Request(prompt(whole - 20, seed=2), 30, with_logprobs=True)
     saved = [saving.generate(request) for request in (long, talk)]
@@ -70,7 +75,7 @@ def _answered(model, plain, saving, restoring):
     right = [plain.generate(request) for request in (long, talk, turn)]
     restored = [restoring.generate(request) for request in (long, turn)]
     return Runs(
-        model,
+        kind,
         whole,
         caches,
         saving.log() + restoring.log(),
@@ -98,7 +103,7 @@ def test_a_new_process_restores_every_whole_chunk(runs):
 def test_what_was_saved_while_decoding_is_restored(runs):
     right, restored = runs.turn
     assert restored.external_tokens == runs.restored_tokens
-    if runs.model.kind.splits_exactly:
+    if runs.kind.splits_exactly:
         assert_alike(restored, right)
 
 

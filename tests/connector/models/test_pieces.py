@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,8 +12,11 @@ from kvtransfer.stores.embedded.server import EmbeddedServer
 from tests.connector.engine_process import Request
 from tests.connector.inputs import CHUNK_TOKENS, prompt
 from tests.connector.models.alike import assert_alike, furthest
-from tests.connector.models.groups import Caches
 from tests.connector.models.pieces import Pieces
+
+if TYPE_CHECKING:
+    from tests.connector.engines import Engine
+    from tests.connector.models.groups import Caches
 
 pytestmark = pytest.mark.vllm
 
@@ -27,7 +31,7 @@ class Stored:
     request: Request
     caches: Caches
     chunks: int
-    engine: object
+    engine: Engine
     pieces: Pieces
 
     @property
@@ -55,9 +59,9 @@ class Stored:
 
 
 @pytest.fixture(scope="module")
-def stored(tiny, v1_engines):
+def stored(kind, tiny, v1_engines):
     """Each prefix of whole chunks has been a prompt, so that its windows and states are there."""
-    chunks = tiny.kind.chunks
+    chunks = kind.chunks
     with EmbeddedServer(64 << 20) as server, closing(Pieces(server.url)) as pieces:
         with v1_engines.start(tiny.connected(server.url)) as saving:
             caches = saving.caches()
@@ -80,7 +84,7 @@ def whole(stored):
 
 
 def test_a_piece_that_is_needed_is_read(whole, right):
-    """The next test would pass without it, should vLLM compute what it was given once more."""
+    """Wrong bytes that no checksum finds change the answer: what right ones show is no accident."""
     expected = right.generate(whole.request)
     for piece in sorted(whole.needed):
         whole.pieces.mend()

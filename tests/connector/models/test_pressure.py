@@ -65,10 +65,9 @@ def test_a_long_answer_is_continued_by_another_engine(tiny, v1_engines, server, 
     assert_alike(outcome, right.generate(turn))
 
 
-def test_preempted_requests_go_on_where_they_were(tiny, v1_engines, server, right):
+def test_preempted_requests_go_on_where_they_were(kind, tiny, v1_engines, server, right):
     expected = right.generate(*CROWD).answers
-    blocks = TIGHT_BLOCKS[tiny.kind.name]
-    tight = {"num_gpu_blocks_override": blocks, "max_model_len": 512}
+    tight = {"num_gpu_blocks_override": TIGHT_BLOCKS[kind.name], "max_model_len": 512}
     setup = tiny.connected(server.url, options=tight)
     for _ in ("saving", "restoring"):
         with v1_engines.start(setup) as engine:

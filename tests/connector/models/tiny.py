@@ -1,8 +1,8 @@
-"""A model of some kind in a folder, and the engines that serve it."""
+"""A model in a folder, and the engines that serve it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tests.connector.engine_process import Setup
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TinyModel:
-    """A model with random weights."""
+    """A model that answers at random, yet by every token that it reads."""
 
-    kind: Kind
     folder: str
-    options: dict[str, Any]
+    options: dict[str, Any] = field(default_factory=dict)
     """Arguments of ``LLM``."""
+    preparations: list[str] = field(default_factory=list)
+    """See :class:`tests.connector.engine_process.Setup`."""
 
     @classmethod
     def write(cls, kind: Kind, folder: Path) -> TinyModel:
@@ -35,12 +36,13 @@ class TinyModel:
                 "model": str(write_config(folder / f"{kind.name}-draft", kind.draft)),
                 "num_speculative_tokens": 2,
             }
-        return cls(kind, str(write_config(folder / kind.name, kind.config)), options)
+        model = str(write_config(folder / kind.name, kind.config))
+        return cls(model, options, RANDOM_MODEL)
 
     def plain(self, **options: Any) -> Setup:
         """An engine without connector, which computes every token of a prompt."""
         own = {**self.options, "enable_prefix_caching": False, **options}
-        return Setup(self.folder, None, own, RANDOM_MODEL)
+        return Setup(self.folder, None, own, self.preparations)
 
     def connected(
         self, url: str | None, *, options: dict[str, Any] | None = None, **settings: Any
@@ -48,4 +50,4 @@ class TinyModel:
         """An engine with the connector; see :func:`tests.connector.inputs.connected`."""
         own = {**self.options, **(options or {})}
         setup = connected(self.folder, url, options=own, **settings)
-        return replace(setup, preparations=RANDOM_MODEL)
+        return replace(setup, preparations=self.preparations)
