@@ -17,6 +17,7 @@ from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.chunks.tiling import Tiling
 from kvtransfer.connector.vllm.config_check import refuse_block_size, refuse_config
+from kvtransfer.connector.vllm.cpu_packing import cpu_caches
 from kvtransfer.connector.vllm.reuse_verdict import refuse_groups
 from kvtransfer.errors import ConfigError
 
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from vllm.v1.kv_cache_interface import KVCacheConfig
 
     from kvtransfer.config import TransferConfig
-
-# How vLLM's CPU attention packs a page: only these are the strided layout that we read.
-_CPU_PACKINGS = {"vec", "vec16"}
 
 
 @dataclass(frozen=True)
@@ -93,8 +91,7 @@ def paged_caches(facts: ModelFacts, caches: Mapping[str, torch.Tensor]) -> Paged
     if facts.chunk.layout == "content":
         paged = PagedCaches.content(tensors, **cut)
     elif tensors[0].device.type == "cpu":
-        _check_cpu_packing(tensors[0])
-        paged = PagedCaches.cpu_attention(tensors, **cut)
+        paged = cpu_caches(tensors, **cut)
     else:
         paged = PagedCaches.split(tensors, **cut)
     if paged.chunk != facts.chunk:
@@ -136,18 +133,6 @@ def _chunk_format(spec: FullAttentionSpec, layers: int, tokens: int) -> ChunkFor
     if isinstance(spec, MLAAttentionSpec) and spec.state_content_bytes is None:
         dim = spec.page_size_bytes // element_bytes // spec.block_size
     return ChunkFormat.content(dtype, layers, tokens, spec.num_heads, dim)
-
-
-def _check_cpu_packing(cache: torch.Tensor) -> None:
-    from vllm.v1.attention.backends.cpu_attn import _get_attn_isa
-
-    _, _, block_tokens, content = cache.shape
-    packing = _get_attn_isa(cache.dtype, block_tokens, content // 2)
-    if packing not in _CPU_PACKINGS:
-        raise ConfigError(
-            f"vLLM's CPU attention packs keys for {packing!r} with {cache.dtype} on this "
-            "processor, which we can't unpack; use --dtype float32"
-        )
 
 
 def _model_name(vllm_config: VllmConfig) -> str:
