@@ -51,6 +51,9 @@ class Case:
         if self.layout == "cpu-attention":
             memory = self._random(device, *first, heads, tokens, cell)
             return PagedCaches.cpu_attention(list(memory), CHUNK_TOKENS)
+        if self.layout == "cpu-attention-amx":
+            memory = self._random(device, *first, heads, tokens, cell)
+            return PagedCaches.cpu_attention_amx(list(memory), CHUNK_TOKENS)
         if self.layout == "MLA":
             memory = self._random(device, *first, heads, tokens, self.dim)
             return PagedCaches.content(list(memory), CHUNK_TOKENS)
@@ -75,6 +78,7 @@ CASES = [
     Case("cpu-attention", 32, 3, 64, torch.float32),
     Case("cpu-attention", 128, 3, 64, torch.float32),
     Case("cpu-attention", 32, 8, 64, torch.bfloat16),
+    Case("cpu-attention-amx", 32, 8, 64, torch.bfloat16),
     Case("LBNHC", 16, 3, 64, torch.float32),
     Case("LBNHC", 16, 8, 128, torch.bfloat16),
     Case("LBHNC", 16, 8, 128, torch.bfloat16),
@@ -179,7 +183,8 @@ def main() -> None:
 
 def cases(device: torch.device) -> list[Case]:
     """Those that there are on ``device``."""
-    return [case for case in CASES if device.type == "cpu" or case.layout != "cpu-attention"]
+    on_cpu = device.type == "cpu"
+    return [case for case in CASES if on_cpu or not case.layout.startswith("cpu-attention")]
 
 
 if __name__ == "__main__":

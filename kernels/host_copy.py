@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from .reference import check_alike, check_distinct, check_fit
+from .reference import check_alike, check_distinct, check_fit, plane_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,14 +23,17 @@ if TYPE_CHECKING:
 
 # Words of the same width stand for the numbers: NumPy has no bfloat16 or float8.
 _WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+# Planes, blocks, tokens, heads and cells; more where tokens and cells are cut.
+_UNCUT_DIMENSIONS = 5
 
 
 class HostCopy:
     """Copies between planes and chunks in host memory; when a call returns, its copy is over.
 
     Args:
-        planes: ``[blocks, block_tokens, heads, dim]`` each, any strides, all alike. They stay the
-            caller's; the object keeps them alive.
+        planes: ``[blocks, block_tokens, heads, dim]`` each, any strides, all alike; tokens and dim
+            may be cut into two dimensions each, see :mod:`.reference`. They stay the caller's; the
+            object keeps them alive.
 
     Raises:
         ValueError: they are not alike.
@@ -46,7 +49,7 @@ class HostCopy:
         check_fit(self.planes, block_ids, chunk, first_token)
         for blocks, rows in self._pairs(chunk, first_token):
             for place, block, count in _runs(block_ids):
-                np.copyto(rows[:, place : place + count], blocks[:, block : block + count])
+                _copy(rows[:, place : place + count], blocks[:, block : block + count])
 
     def scatter_blocks(self, chunk: Tensor, block_ids: Sequence[int], first_token: int = 0) -> None:
         """See :func:`.reference.scatter_blocks`."""
@@ -54,22 +57,33 @@ class HostCopy:
         check_distinct(block_ids)
         for blocks, rows in self._pairs(chunk, first_token):
             for place, block, count in _runs(block_ids):
-                np.copyto(blocks[:, block : block + count], rows[:, place : place + count])
+                _copy(blocks[:, block : block + count], rows[:, place : place + count])
 
     def _pairs(self, chunk: Tensor, first_token: int) -> Iterator[tuple[Cells, Cells]]:
         """Pair planes that lie evenly in memory with their rows of the chunk.
 
         Yields:
             ``[planes, blocks, block_tokens, heads, cells]`` and, from ``first_token`` on,
-            ``[planes, chunk_blocks, block_tokens, heads, cells]``.
+            ``[planes, chunk_blocks, block_tokens, heads, cells]``; tokens and cells are cut in both
+            as they are in the planes.
         """
-        block_tokens, heads = self.planes[0].shape[1:3]
+        block_tokens = plane_shape(self.planes[0])[1]
         chunk_blocks = (chunk.shape[1] - first_token) // block_tokens
         rows = chunk[:, first_token : first_token + chunk_blocks * block_tokens]
         words = rows.view(_WORDS[chunk.element_size()]).numpy()
         for members, blocks in self._stacks:
             cells = words[members].view(blocks.dtype)
-            yield blocks, cells.reshape(len(blocks), chunk_blocks, block_tokens, heads, -1)
+            yield blocks, cells.reshape(len(blocks), chunk_blocks, *blocks.shape[2:])
+
+
+def _copy(target: Cells, source: Cells) -> None:
+    # NumPy's inner loop runs along the target's memory. Where tokens alternate there, it would copy
+    # one element of each and end, so they are copied one after the other.
+    if target.ndim > _UNCUT_DIMENSIONS and target.strides[3] < target.strides[-1]:
+        for token in range(target.shape[3]):
+            np.copyto(target[:, :, :, token], source[:, :, :, token])
+    else:
+        np.copyto(target, source)
 
 
 def _cells(stack: Tensor) -> Cells:
@@ -102,7 +116,7 @@ def _distance(planes: Sequence[Tensor]) -> int | None:
     """Return the elements from one plane to the next; None if that differs or memory is apart."""
     offsets = [int(plane.storage_offset()) for plane in planes]
     steps = {b - a for a, b in itertools.pairwise(offsets)}
-    homes = {(plane.untyped_storage().data_ptr(), plane.stride()) for plane in planes}
+    homes = {(plane.untyped_storage().data_ptr(), plane.stride(), plane.shape) for plane in planes}
     if len(homes) > 1 or len(steps) > 1 or min(steps, default=0) < 0:
         return None
     return steps.pop() if steps else 0

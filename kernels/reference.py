@@ -2,10 +2,15 @@
 
 This holds for all planes ``p`` and all tokens ``t`` of the named blocks of ``N`` tokens each. Nothing
 else is written.
+
+A plane is ``[blocks, block_tokens, heads, dim]``, with any strides. Where one stride isn't enough for
+the tokens of a block or the elements of a head, both are cut into two dimensions:
+``[blocks, tokens / 16, 16, heads, dim / 2, 2]`` is a plane, too.
 """
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,7 +35,8 @@ def gather_blocks(
     """
     for token, block in _pairs(planes, block_ids, chunk, first_token):
         for rows, plane in zip(chunk, planes, strict=True):
-            rows[token : token + plane.shape[1]] = plane[block]
+            own = rows[token : token + plane_shape(plane)[1]]
+            own.copy_(plane[block].reshape(own.shape))
 
 
 def scatter_blocks(
@@ -44,7 +50,15 @@ def scatter_blocks(
     check_distinct(block_ids)
     for token, block in _pairs(planes, block_ids, chunk, first_token):
         for rows, plane in zip(chunk, planes, strict=True):
-            plane[block] = rows[token : token + plane.shape[1]]
+            own = rows[token : token + plane_shape(plane)[1]]
+            plane[block] = own.reshape(plane.shape[1:])
+
+
+def plane_shape(plane: Tensor) -> tuple[int, int, int, int]:
+    """Return ``blocks``, ``block_tokens``, ``heads`` and ``dim`` of a plane, cut or not."""
+    blocks, *page = plane.shape
+    middle = len(page) // 2
+    return blocks, prod(page[:middle]), page[middle], prod(page[middle + 1 :])
 
 
 def check_fit(
@@ -54,7 +68,7 @@ def check_fit(
 
     ``planes`` must be alike, which ``check_alike`` has checked when they were taken.
     """
-    blocks, block_tokens, heads, dim = planes[0].shape
+    blocks, block_tokens, heads, dim = plane_shape(planes[0])
     if (len(planes), heads, dim) != (chunk.shape[0], *chunk.shape[2:]):
         raise ValueError(
             f"chunk {list(chunk.shape)} is not [{len(planes)}, tokens, {heads}, {dim}]"
@@ -86,11 +100,11 @@ def check_alike(planes: Sequence[Tensor]) -> None:
     """
     if not planes:
         raise ValueError("there are no planes; pass at least one")
-    like = planes[0].shape, planes[0].dtype
+    like = plane_shape(planes[0]), planes[0].dtype
     for i, plane in enumerate(planes):
-        if (plane.shape, plane.dtype) != like:
+        if (plane_shape(plane), plane.dtype) != like:
             raise ValueError(
-                f"planes[{i}] is {list(plane.shape)} of {plane.dtype}, "
+                f"planes[{i}] is {list(plane_shape(plane))} of {plane.dtype}, "
                 f"planes[0] is {list(like[0])} of {like[1]}; they must be alike"
             )
 
@@ -101,7 +115,7 @@ def _pairs(
     """Pair the tokens of the chunk with which blocks begin with those blocks."""
     check_alike(planes)
     check_fit(planes, block_ids, chunk, first_token)
-    block_tokens = planes[0].shape[1]
+    block_tokens = plane_shape(planes[0])[1]
     return zip(
         range(first_token, chunk.shape[1], block_tokens),
         block_ids,

@@ -18,6 +18,7 @@ from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.chunks.reach import State
 from kvtransfer.connector.vllm.cache_groups import cache_groups
 from kvtransfer.connector.vllm.config_check import refuse_block_size, refuse_config
+from kvtransfer.connector.vllm.cpu_packing import cpu_caches
 from kvtransfer.connector.vllm.reuse_verdict import refuse_groups
 from kvtransfer.errors import ConfigError
 
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from kvtransfer.chunks.tiling import Tiling
     from kvtransfer.config import TransferConfig
     from kvtransfer.connector.vllm.cache_groups import GroupFacts, Section
-
-# How vLLM's CPU attention packs a page: only these are the strided layout that we read.
-_CPU_PACKINGS = {"vec", "vec16"}
 
 
 @dataclass(frozen=True)
@@ -126,21 +124,8 @@ def _viewed(tiling: Tiling, chunk: ChunkFormat, tensors: list[torch.Tensor]) -> 
     if chunk.layout == "content":
         return PagedCaches.content(tensors, tokens, block_tokens)
     if tensors[0].device.type == "cpu":
-        _check_cpu_packing(tensors[0])
-        return PagedCaches.cpu_attention(tensors, tokens, block_tokens)
+        return cpu_caches(tensors, tokens, block_tokens)
     return PagedCaches.split(tensors, tokens, block_tokens)
-
-
-def _check_cpu_packing(cache: torch.Tensor) -> None:
-    from vllm.v1.attention.backends.cpu_attn import _get_attn_isa
-
-    _, _, block_tokens, content = cache.shape
-    packing = _get_attn_isa(cache.dtype, block_tokens, content // 2)
-    if packing not in _CPU_PACKINGS:
-        raise ConfigError(
-            f"vLLM's CPU attention packs keys for {packing!r} with {cache.dtype} on this "
-            "processor, which we can't unpack; use --dtype float32"
-        )
 
 
 def _model_name(vllm_config: VllmConfig) -> str:

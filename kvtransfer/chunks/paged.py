@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from kvtransfer.chunks.cpu_pages import amx_planes, transposed_planes
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.errors import ConfigError
+from kvtransfer.kernels.reference import plane_shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +24,9 @@ class PagedCaches:
     one shape, one dtype (floats of 32, 16 or 8 bits, or 8-bit integers) and one device.
 
     A plane is ``[kernel_blocks, kernel_block_tokens, heads, dim]``: the keys, the values or the
-    content of one layer. The engine's block manager may count in larger blocks than its attention
-    kernel: then one of the manager's blocks is several of the kernel's, one after the other.
+    content of one layer; tokens and dim may each be cut in two (``kernels/reference.py``). The
+    engine's block manager may count in larger blocks than its attention kernel: then one of the
+    manager's blocks is several of the kernel's, one after the other.
 
     Every constructor takes ``chunk_tokens``, the tokens of a chunk, and most take
     ``block_tokens``, the tokens of the manager's block (None: those of the kernel's). A chunk must
@@ -62,7 +65,20 @@ class PagedCaches:
         transposed, ``[dim, tokens]``, and then the values, ``[tokens, dim]``
         (``vllm/v1/attention/backends/cpu_attn.py``). A page must be contiguous.
         """
-        planes = [plane for cache in _distinct(caches) for plane in _cpu_planes(cache)]
+        planes = [plane for cache in _distinct(caches) for plane in transposed_planes(cache)]
+        return cls._cut(planes, 2, chunk_tokens, block_tokens)
+
+    @classmethod
+    def cpu_attention_amx(
+        cls, caches: Sequence[Tensor], chunk_tokens: int, block_tokens: int | None = None
+    ) -> PagedCaches:
+        """View tensors as in ``cpu_attention``, but of vLLM on a processor with AMX.
+
+        There the page of a block and head holds the keys as ``[tokens / 16, dim / 2, 16, 2]`` and
+        then the values as ``[dim / 16, tokens / 2, 16, 2]``. A page must be contiguous, its numbers
+        bfloat16, and ``tokens`` and ``dim`` multiples of 16.
+        """
+        planes = [plane for cache in _distinct(caches) for plane in amx_planes(cache)]
         return cls._cut(planes, 2, chunk_tokens, block_tokens)
 
     @classmethod
@@ -88,7 +104,7 @@ class PagedCaches:
     @property
     def blocks(self) -> int:
         """How many blocks the manager has."""
-        kernel_blocks, kernel_tokens = self.planes[0].shape[:2]
+        kernel_blocks, kernel_tokens, _, _ = plane_shape(self.planes[0])
         return kernel_blocks * kernel_tokens // self.block_tokens
 
     @property
@@ -110,7 +126,7 @@ class PagedCaches:
 
     def kernel_blocks(self, block_ids: Sequence[int]) -> list[int]:
         """Return the kernel's blocks that make up the manager's ``block_ids``, in order."""
-        ratio = self.block_tokens // self.planes[0].shape[1]
+        ratio = self.block_tokens // plane_shape(self.planes[0])[1]
         return [block * ratio + i for block in block_ids for i in range(ratio)]
 
     @classmethod
@@ -120,7 +136,7 @@ class PagedCaches:
         if not planes:
             raise ConfigError("there are no caches; pass one tensor a layer")
         _check_alike(planes)
-        _, kernel_tokens, heads, dim = planes[0].shape
+        _, kernel_tokens, heads, dim = plane_shape(planes[0])
         block_tokens = kernel_tokens if block_tokens is None else block_tokens
         for name, tokens in (("block_tokens", block_tokens), ("chunk_tokens", chunk_tokens)):
             if type(tokens) is not int:
@@ -168,20 +184,9 @@ def _four_of(cache: Tensor) -> str:
     return ""
 
 
-def _cpu_planes(cache: Tensor) -> tuple[Tensor, Tensor]:
-    blocks, heads, tokens, content = cache.shape
-    dim, (block, head, *page) = content // 2, cache.stride()
-    if page != [content, 1]:
-        raise ConfigError(f"pages of CPU attention must be contiguous, got strides {page}")
-    shape, start = (blocks, tokens, heads, dim), cache.storage_offset()
-    keys = cache.as_strided(shape, (block, 1, head, tokens), start)
-    values = cache.as_strided(shape, (block, dim, head, 1), start + tokens * dim)
-    return keys, values
-
-
 def _check_alike(planes: list[Tensor]) -> None:
     for name, kinds in (
-        ("shapes", {tuple(plane.shape) for plane in planes}),
+        ("shapes", {plane_shape(plane) for plane in planes}),
         ("dtypes", {plane.dtype for plane in planes}),
         ("devices", {plane.device for plane in planes}),
     ):

@@ -14,11 +14,19 @@ def caches(**changes):
     return ordered("LBNHC", torch.float16, {**SIZES, **changes})
 
 
+def amx(dtype, **changes):
+    sizes = {**SIZES, "N": 16, "C": 32, **changes}
+    return PagedCaches.cpu_attention_amx(ordered("LBHNC", dtype, sizes), 32)
+
+
 def test_the_chunk_is_described_as_its_bytes_are():
     assert PagedCaches.split(caches(), 32).chunk == ChunkFormat.split("float16", 3, 32, 2, 6)
     assert PagedCaches.content(caches(), 32).chunk == ChunkFormat.content("float16", 3, 32, 2, 12)
     cpu = PagedCaches.cpu_attention(ordered("LBHNC", torch.float16, SIZES), 32)
     assert cpu.chunk == ChunkFormat.split("float16", 3, 32, 2, 6)
+    packed = amx(torch.bfloat16)
+    assert packed.chunk == ChunkFormat.split("bfloat16", 3, 32, 2, 16)
+    assert (packed.blocks, packed.block_bytes, packed.kernel_blocks([3, 1])) == (4, 6144, [3, 1])
 
 
 def test_a_latent_cache_is_one_plane_a_layer():
@@ -81,6 +89,13 @@ def test_a_managers_block_is_several_of_the_kernels():
         (lambda: PagedCaches.split([caches()[0], caches()[1].view(torch.bfloat16)], 8), "dtypes"),
         (lambda: PagedCaches.split([caches()[0], caches()[1].to("meta")], 8), "devices"),
         (lambda: PagedCaches.cpu_attention(caches(), 8), "contiguous"),
+        (lambda: PagedCaches.cpu_attention_amx(caches(), 8), "contiguous"),
+        (
+            lambda: amx(torch.bfloat16, N=8),
+            "8 tokens of 16 elements of torch.bfloat16 isn't packed",
+        ),
+        (lambda: amx(torch.bfloat16, C=48), "16 tokens of 24 elements"),
+        (lambda: amx(torch.float16), "torch.float16 isn't packed for AMX; pass bfloat16"),
         (lambda: PagedCaches.keys_and_values([1], [], 8), "1 layers of keys but 0 of values"),
     ],
 )

@@ -9,7 +9,16 @@ import torch
 from hypothesis import strategies as st
 
 from kvtransfer.kernels import reference
-from tests.kernels.layouts import DTYPES, ORDERS, POISON, cpu_attention, patterned, same, split
+from tests.kernels.layouts import (
+    DTYPES,
+    ORDERS,
+    POISON,
+    amx_attention,
+    cpu_attention,
+    patterned,
+    same,
+    split,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,25 +46,27 @@ class Case:
     @property
     def tokens(self):
         """Of the chunk, that the blocks are."""
-        count = len(self.block_ids) * self.paged.planes[0].shape[1]
+        count = len(self.block_ids) * self.paged.block_tokens
         return slice(self.first_token, self.first_token + count)
 
 
 @st.composite
-def cases(draw, layouts=(*ORDERS, "cpu")):
+def cases(draw, layouts=(*ORDERS, "cpu", "amx")):
+    layout = draw(st.sampled_from(layouts))
     sizes = {
         "L": draw(st.integers(1, 3)),
         "B": draw(st.integers(3, 6)),
         "H": draw(st.integers(1, 3)),
-        "N": draw(st.sampled_from([1, 2, 4, 16])),
-        "C": 2 * draw(st.sampled_from([1, 3, 8, 10])),
+        "N": draw(st.sampled_from([16, 32] if layout == "amx" else [1, 2, 4, 16])),
+        "C": 2 * draw(st.sampled_from([16, 48] if layout == "amx" else [1, 3, 8, 10])),
     }
     dtype = draw(st.sampled_from(DTYPES))
     chunk_blocks = draw(st.integers(1, sizes["B"]))
     chunk_tokens = chunk_blocks * sizes["N"]
-    layout = draw(st.sampled_from(layouts))
     if layout == "cpu":
         paged, caches, cell = cpu_attention(dtype, sizes, chunk_tokens)
+    elif layout == "amx":
+        paged, caches, cell = amx_attention(sizes, chunk_tokens)
     else:
         padding = draw(st.sampled_from([0, 0, 3, 16]))
         paged, caches, cell = split(layout, dtype, sizes, chunk_tokens, padding)
@@ -68,7 +79,7 @@ def cases(draw, layouts=(*ORDERS, "cpu")):
 def gather_puts_every_token_in_its_place_and_nothing_else(copy, case):
     chunk, memory = case.chunk()
     copy(case.paged.planes).gather_blocks(case.block_ids, chunk, case.first_token)
-    block_tokens = case.paged.planes[0].shape[1]
+    block_tokens = case.paged.block_tokens
     for i, block in enumerate(case.block_ids):
         for token in range(block_tokens):
             for plane in range(len(case.paged.planes)):
@@ -82,10 +93,15 @@ def gather_puts_every_token_in_its_place_and_nothing_else(copy, case):
 def scatter_undoes_gather_in_the_named_blocks_only(copy, case):
     chunk, _ = case.chunk()
     reference.gather_blocks(case.paged.planes, case.block_ids, chunk, case.first_token)
-    before = [cache.untyped_storage().clone() for cache in case.caches]
+    before = [_memory(cache).clone() for cache in case.caches]
     for plane in case.paged.planes:
         for block in case.block_ids:
             plane[block] = patterned(plane.dtype, *plane.shape[1:])
     copy(case.paged.planes).scatter_blocks(chunk, case.block_ids, case.first_token)
-    for cache, storage in zip(case.caches, before, strict=True):
-        assert bytes(cache.untyped_storage()) == bytes(storage)
+    for cache, memory in zip(case.caches, before, strict=True):
+        assert torch.equal(_memory(cache), memory)
+
+
+def _memory(cache):
+    """All bytes that the cache is a view into."""
+    return torch.empty(0, dtype=torch.uint8).set_(cache.untyped_storage())

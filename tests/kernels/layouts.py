@@ -58,3 +58,22 @@ def cpu_attention(dtype, sizes, chunk_tokens):
         return page[dim * tokens :].view(tokens, dim)[token]
 
     return PagedCaches.cpu_attention(caches, chunk_tokens), caches, cell
+
+
+def amx_attention(sizes, chunk_tokens):
+    caches = ordered("LBHNC", torch.bfloat16, sizes)
+    dim, tokens = sizes["C"] // 2, sizes["N"]
+
+    element = torch.arange(dim)
+
+    def at(kv, token):
+        """Where vLLM's ``cpu_attn_amx.hpp`` puts each element of a token in a page."""
+        if kv == 0:
+            return token // 16 * 16 * dim + element // 2 * 32 + token % 16 * 2 + element % 2
+        value = element // 16 * 16 * tokens + token // 2 * 32 + element % 16 * 2 + token % 2
+        return dim * tokens + value
+
+    def cell(layer, kv, block, token, head):
+        return caches[layer][block, head].reshape(-1)[at(kv, token)]
+
+    return PagedCaches.cpu_attention_amx(caches, chunk_tokens), caches, cell
