@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.chunks.reach import Everything, LocalChunks, State, Window
 from kvtransfer.chunks.tiling import Tiling
+from kvtransfer.connector.vllm.pages.page_format import page_format
 from kvtransfer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -136,22 +137,12 @@ def _format(spec: Any, layers: int, tiling: Tiling) -> ChunkFormat:
     """Return what ``layers`` of the same kind keep of a chunk."""
     if isinstance(tiling.reach, State):
         return ChunkFormat.content("int8", layers, 1, 1, spec.state_content_size_bytes)
-    return _attention_format(spec, layers, tiling.piece_blocks * tiling.block_tokens)
-
-
-def _attention_format(spec: Any, layers: int, tokens: int) -> ChunkFormat:
     if spec.tokens_per_state != 1:
-        raise ConfigError("a cache with several tokens in one state is not supported")
-    dtype = str(spec.dtype).removeprefix("torch.")
-    is_latent = type(spec).__name__ in _LATENT
-    dense = spec.num_head_slots is None and spec.state_content_bytes is None
-    if dense and spec.head_size == spec.head_size_v and not is_latent:
-        return ChunkFormat.split(dtype, layers, tokens, spec.num_kv_heads, spec.head_size)
-    element_bytes = spec.dtype.itemsize
-    dim = spec.state_content_size_bytes // element_bytes
-    if is_latent and spec.state_content_bytes is None:
-        dim = spec.unpadded_page_size_bytes // element_bytes // spec.block_size
-    return ChunkFormat.content(dtype, layers, tokens, spec.num_heads, dim)
+        raise ConfigError(
+            f"a cache with {spec.tokens_per_state} tokens in one state is not supported; run this "
+            "model without the connector"
+        )
+    return page_format(spec, layers, tiling.piece_blocks * tiling.block_tokens)
 
 
 def _reach_of(group: KVCacheGroupSpec) -> Reach:
@@ -194,7 +185,6 @@ def _state(spec: Any) -> State:
     return State()
 
 
-_LATENT = {"MLAAttentionSpec", "SlidingWindowMLASpec"}
 _REACHES: dict[str, Callable[[Any], Reach]] = {
     "FullAttentionSpec": lambda spec: Everything(),
     "MLAAttentionSpec": lambda spec: Everything(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from kvtransfer.connector.vllm.pages.refusals import refuse_pages
 from kvtransfer.connector.vllm.reuse_verdict import refuse_model
 from kvtransfer.connector.vllm.weights.draft import WITH_CACHE, WITHOUT_CACHE
 from kvtransfer.errors import ConfigError
@@ -24,6 +25,7 @@ def refuse_config(vllm_config: VllmConfig) -> None:
     _refuse_parallel(vllm_config)
     _refuse_draft(vllm_config)
     refuse_model(vllm_config)
+    refuse_pages(vllm_config)
 
 
 def refuse_block_size(block_tokens: int, chunk_tokens: int) -> None:
@@ -61,13 +63,21 @@ def warn_of_failing_requests(vllm_config: VllmConfig) -> None:
 
 def _refuse_parallel(vllm_config: VllmConfig) -> None:
     parallel = vllm_config.parallel_config
-    for name, size in (
-        ("pipeline", parallel.pipeline_parallel_size),
-        ("decode context", parallel.decode_context_parallel_size),
-        ("prefill context", parallel.prefill_context_parallel_size),
+    dealt = (
+        ": the ranks deal a request's tokens among themselves, "
+        f"{parallel.cp_kv_cache_interleave_size} at a time, and a chunk holds successive tokens"
+    )
+    copied = (
+        ": its ranks hold copies of one cache, and parts of chunks are told apart by "
+        "tensor-parallel rank only"
+    )
+    for name, size, reason in (
+        ("pipeline", parallel.pipeline_parallel_size, ""),
+        ("decode context", parallel.decode_context_parallel_size, dealt),
+        ("prefill context", parallel.prefill_context_parallel_size, copied),
     ):
         if size > 1:
-            raise ConfigError(f"{name} parallel size {size} is not supported; set it to 1")
+            raise ConfigError(f"{name} parallel size {size} is not supported{reason}; set it to 1")
 
 
 def _refuse_draft(vllm_config: VllmConfig) -> None:

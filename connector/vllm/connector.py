@@ -21,6 +21,8 @@ from kvtransfer.connector.vllm.keys.adapters import Adapters
 from kvtransfer.connector.vllm.keys.loaded_adapters import LoadedAdapters
 from kvtransfer.connector.vllm.messages import PlanMessage, ReportMessage
 from kvtransfer.connector.vllm.opened_scheduler import open_scheduler
+from kvtransfer.connector.vllm.pages.inline_scales import prepare_scales
+from kvtransfer.connector.vllm.pages.page_facts import page_facts
 from kvtransfer.connector.vllm.reuse_verdict import refuse_layers
 from kvtransfer.connector.vllm.stats import TransferPromMetrics, TransferStats
 from kvtransfer.connector.vllm.step_input import hit_sources, leading_tokens, read_step, served
@@ -165,7 +167,9 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
         refuse_layers(self._vllm_config)
         rank = get_tensor_model_parallel_rank()
         worker = calling_worker()
-        held = HeldWeights(worker, self._vllm_config), LoadedAdapters.of(worker)
+        pages = page_facts(self._vllm_config, kv_caches)
+        prepare_scales(self._vllm_config, kv_caches)
+        held = HeldWeights(worker, self._vllm_config, pages), LoadedAdapters.of(worker)
         self._worker = WorkerSide(self._config, self._facts, rank, kv_caches, *held)
 
     def bind_connector_metadata(self, connector_metadata: KVConnectorMetadata) -> None:

@@ -14,6 +14,8 @@ from kvtransfer.connector.vllm.weights.worker_watch import note_loading, touches
 from kvtransfer.requests.keys.weights import UNKNOWABLE, Holding
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vllm.config import VllmConfig
 
     from kvtransfer.requests.keys.weights import Expectation
@@ -25,13 +27,15 @@ _NO_NAME = "0" * 32
 class HeldWeights:
     """Knows which weights vLLM's ``worker`` holds.
 
-    Only the worker's main thread may call it, between two steps of the model.
+    Only the worker's main thread may call it, between two steps of the model. What ``page_facts``
+    tells of the pages is in the fingerprint too, because only a worker knows it.
     """
 
-    def __init__(self, worker: Any, vllm_config: VllmConfig) -> None:
+    def __init__(self, worker: Any, vllm_config: VllmConfig, pages: Sequence[str] = ()) -> None:
         self._worker = worker
         note_loading(worker.get_model(), worker)
         self._vllm_config = vllm_config
+        self._pages = pages
         self._read_touches = touches(worker)
         self._own = name = self._read()
         if are_spread(vllm_config):
@@ -51,7 +55,8 @@ class HeldWeights:
         return have_changed
 
     def _fingerprint(self) -> str:
-        found = fingerprint(self._worker.get_model(), self._vllm_config.quant_config)
+        model, quantization = self._worker.get_model(), self._vllm_config.quant_config
+        found = fingerprint(model, quantization, self._pages)
         draft = draft_model(self._worker, self._vllm_config)
         if draft is None:
             return found

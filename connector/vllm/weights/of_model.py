@@ -16,7 +16,7 @@ from kvtransfer.chunks.tensor_digest import digests
 from kvtransfer.connector.vllm.weights.packed import packed_away
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from torch import nn
 
@@ -29,7 +29,7 @@ class UnknownWeightsError(Exception):
     """The model's weights can't be told from others; the text says why."""
 
 
-def fingerprint(model: nn.Module, quantization: object = None) -> str:
+def fingerprint(model: nn.Module, quantization: object = None, pages: Sequence[str] = ()) -> str:
     """Return 32 hex digits that are equal for equal weights with the same layout in memory.
 
     They cover every parameter and persistent buffer, and what loading has packed away, with names,
@@ -41,6 +41,7 @@ def fingerprint(model: nn.Module, quantization: object = None) -> str:
     Args:
         model: a model that is fully loaded; it is only read.
         quantization: vLLM's quantization configuration, or None.
+        pages: what :func:`~kvtransfer.connector.vllm.pages.page_facts.page_facts` tells, if any.
 
     Raises:
         UnknownWeightsError: a weight is not in memory, or was packed away unseen.
@@ -50,6 +51,7 @@ def fingerprint(model: nn.Module, quantization: object = None) -> str:
         "packed": sorted(_packed(model)),
         "quantization": _plain(quantization),
         "code": _code(model),
+        **({"pages": list(pages)} if pages else {}),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
