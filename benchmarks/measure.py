@@ -41,6 +41,8 @@ class Row:
     cpu_s_per_gb: float | None = None
     more: Mapping[str, float] = field(default_factory=dict)
     """Further figures of the same repetitions, by a name with its unit."""
+    note: str = ""
+    """What no figure says, such as why something is refused."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ TALK = Request(prompt(150, seed=5), answer_tokens=100)
 AGAIN = [Request(prompt(600, seed=seed)) for seed in (6, 7)]
 SAVED = [[LONG], [WHOLE], [SHORT], PAIR, [TALK], *([request] for request in AGAIN)]
 SAVED_CHUNKS = 9 + 10 + 0 + (5 + 2) + 3 + 9 + 9
+MODELS = (QWEN3, LLAMA, GEMMA3)
+"""The configurations that are restored here."""
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +163,6 @@ def test_another_block_size_is_no_obstacle(engines, model, server, plain):
     ("config", "options"),
     [
         pytest.param(LLAMA, {}, id="llama"),
-        # vLLM keeps a window's layer whole when a connector takes one kind of cache only.
         pytest.param(GEMMA3, {}, id="full-and-sliding-window"),
         # In 16 bits the answer may depend on how many tokens are computed at once: hence the
         # comparison with vLLM's own hit below. A head of 80 is packed alike on each processor.
