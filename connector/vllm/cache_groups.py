@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.chunks.reach import Everything, LocalChunks, State, Window
 from kvtransfer.chunks.tiling import Tiling
+from kvtransfer.connector.vllm.page_regions import regions
 from kvtransfer.connector.vllm.pages.page_format import page_format
 from kvtransfer.errors import ConfigError
 
@@ -61,6 +62,11 @@ class GroupFacts:
         return ChunkFormat.sectioned([section.chunk for section in self.sections])
 
     @property
+    def has_sections(self) -> bool:
+        """Whether its layers have pages of several kinds."""
+        return len(self.sections) > 1
+
+    @property
     def composition(self) -> list[object]:
         """What a key says of the group, as plain JSON."""
         return [
@@ -94,7 +100,7 @@ def cache_groups(kv_cache_config: KVCacheConfig, chunk_size: int) -> tuple[Group
         [group.kv_cache_spec.block_size for _, group in groups], reaches, chunk_size
     )
     return tuple(
-        _facts(number, group, Tiling(chunk_tokens, group.kv_cache_spec.block_size, reach))
+        _facts(kv_cache_config, number, Tiling(chunk_tokens, group.kv_cache_spec.block_size, reach))
         for (number, group), reach in zip(groups, reaches, strict=True)
     )
 
@@ -121,16 +127,27 @@ def _chunk_tokens(block_tokens: list[int], reaches: list[Reach], chunk_size: int
     return chunk_tokens
 
 
-def _facts(number: int, group: KVCacheGroupSpec, tiling: Tiling) -> GroupFacts:
+def _facts(kv_cache_config: KVCacheConfig, number: int, tiling: Tiling) -> GroupFacts:
+    group = kv_cache_config.kv_cache_groups[number]
+    kind = type(group.kv_cache_spec).__name__
+    found = regions(kv_cache_config, group)
+    if len(found) > 1 and not hasattr(group.kv_cache_spec, "kv_cache_specs"):
+        sections = tuple(Section(region.layer_names, region.format(tiling)) for region in found)
+    else:
+        sections = _sections(group, tiling)
+    return GroupFacts(number, kind, tiling, sections)
+
+
+def _sections(group: KVCacheGroupSpec, tiling: Tiling) -> tuple[Section, ...]:
+    """Deal the layers of ``group`` by what vLLM says of each."""
     specs = _layer_specs(group)
     alike: dict[ChunkFormat, list[str]] = {}
     for name, spec in specs.items():
         alike.setdefault(_format(spec, 1, tiling), []).append(name)
-    sections = tuple(
+    return tuple(
         Section(tuple(names), _format(specs[names[0]], len(names), tiling))
         for names in alike.values()
     )
-    return GroupFacts(number, type(group.kv_cache_spec).__name__, tiling, sections)
 
 
 def _format(spec: Any, layers: int, tiling: Tiling) -> ChunkFormat:

@@ -41,7 +41,7 @@ class KeyBuilder:
             "shape": list(chunk.shape),
             "operator": config.namespace,
         }
-        if not facts.groups.are_one:
+        if not facts.groups.are_one or facts.cache_groups[0].has_sections:
             self._facts["groups"] = [group.composition for group in facts.cache_groups]
         if draft := draft_facts(vllm_config):
             self._facts["draft"] = draft
