@@ -51,15 +51,15 @@ def regions(kv_cache_config: KVCacheConfig, group: KVCacheGroupSpec) -> list[Reg
 def _end(last: KVCacheTensor, num_blocks: int) -> int:
     """Return the offset at which the last region of a group ends."""
     if _is_within_blocks(last, num_blocks):
-        return last.block_stride
-    return last.offset + len(last.layers) * last.layer_stride
+        return int(last.block_stride)
+    return int(last.offset + len(last.layers) * last.layer_stride)
 
 
 def _block_bytes(tensor: KVCacheTensor, end: int, num_blocks: int) -> int:
-    own_bytes = end - tensor.offset
+    own_bytes = end - int(tensor.offset)
     return own_bytes if _is_within_blocks(tensor, num_blocks) else own_bytes // num_blocks
 
 
 def _is_within_blocks(tensor: KVCacheTensor, num_blocks: int) -> bool:
     """Whether the pages of all layers lie together in each block, not those of all blocks in each layer."""
-    return tensor.block_stride * num_blocks == tensor.size
+    return bool(tensor.block_stride * num_blocks == tensor.size)

@@ -34,7 +34,8 @@ def test_both_sides_agree_on_the_length_of_a_piece(name, layout):
     workers = config(name, layout)
     (worker,) = cache_groups(workers, 256)
     (scheduler,) = cache_groups(schedulers(workers), 256)
-    assert worker.has_sections and scheduler.has_sections
+    assert worker.has_sections
+    assert scheduler.has_sections
     assert scheduler.chunk.nbytes == worker.chunk.nbytes
     assert scheduler.chunk.tokens == worker.chunk.tokens
     for ours, theirs in zip(scheduler.sections, worker.sections, strict=True):
