@@ -82,16 +82,16 @@ def _refuse_parallel(vllm_config: VllmConfig) -> None:
 
 def _refuse_draft(vllm_config: VllmConfig) -> None:
     draft = vllm_config.speculative_config
-    if draft is None or draft.method in WITHOUT_CACHE:
+    if draft is None:
         return
-    served = ", ".join(sorted(WITH_CACHE | WITHOUT_CACHE))
-    if draft.method not in WITH_CACHE:
-        raise ConfigError(
-            f"speculative decoding by {draft.method!r} keeps a cache of its own that is not "
-            f"supported; use one of {served}, or none"
-        )
     if vllm_config.model_config.is_hybrid:
         raise ConfigError(
             f"speculative decoding by {draft.method!r} moves a model's states between blocks as "
-            "drafts are accepted, which is not supported; use ngram, or none"
+            "drafts are accepted, which is not supported; leave --speculative-config out"
+        )
+    if draft.method not in WITH_CACHE | WITHOUT_CACHE:
+        served = ", ".join(sorted(WITH_CACHE | WITHOUT_CACHE))
+        raise ConfigError(
+            f"speculative decoding by {draft.method!r} keeps a cache of its own that is not "
+            f"supported; use one of {served}, or none"
         )

@@ -9,19 +9,13 @@ import pytest
 
 from tests.connector.engine_process import Request, Setup
 from tests.connector.engines import EngineError
-from tests.connector.inputs import connected, prompt
-from tests.connector.tiny_model import QWEN3, write_config
+from tests.connector.inputs import NGRAM, connected, prompt
+from tests.connector.tiny_model import write_config
 
 pytestmark = pytest.mark.vllm
 
 URL = "redis://:t0ps3cret@127.0.0.1:1/0"
 
-SLIDING = {
-    **QWEN3,
-    "model_type": "mistral",
-    "architectures": ["MistralForCausalLM"],
-    "sliding_window": 128,
-}
 MAMBA = {
     "model_type": "mamba",
     "architectures": ["MambaForCausalLM"],
@@ -142,15 +136,17 @@ def test_settings_of_one_among_several_connectors(engines, model):
     assert_matches("chunksize.*did you mean chunk_size", said.splitlines()[0])
 
 
-@pytest.mark.parametrize(
-    ("config", "sentence"),
-    [(SLIDING, "SlidingWindow"), (MAMBA, "Mamba"), (HYBRID, "Lfm2.*states beside attention")],
-    ids=["sliding-window", "mamba", "hybrid"],
-)
-def test_kinds_of_model(engines, tmp_path, config, sentence):
-    folder = str(write_config(tmp_path / "odd", config))
+def test_a_model_of_states_only(engines, tmp_path):
+    folder = str(write_config(tmp_path / "odd", MAMBA))
     said = early_refusal(engines, connected(folder, URL, options={"load_format": "dummy"}))
-    assert_matches(f"ConfigError.*{sentence}.*not supported", said.splitlines()[0])
+    assert_matches("ConfigError.*by vLLM's own judgement.*not supported", said.splitlines()[0])
+
+
+def test_drafts_beside_states(engines, tmp_path):
+    folder = str(write_config(tmp_path / "odd", HYBRID))
+    options = {"load_format": "dummy", **NGRAM}
+    said = early_refusal(engines, connected(folder, URL, options=options))
+    assert_matches("ConfigError.*'ngram' moves a model's states", said.splitlines()[0])
 
 
 def test_mla_on_a_cpu(engines, tmp_path):

@@ -1,4 +1,4 @@
-"""Ways to run in parallel that are refused, each by its name with the reason."""
+"""Ways to run in parallel and to draft that are refused, each by its name with the reason."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kvtransfer.connector.vllm.config_check import refuse_config
+from kvtransfer.connector.vllm.config_check import refuse_block_size, refuse_config
 from kvtransfer.errors import ConfigError
 
 
@@ -27,3 +27,40 @@ KINDS = {
 def test_parallel_sizes(kind):
     with pytest.raises(ConfigError, match=KINDS[kind]):
         refuse_config(parallel(**{f"{kind}_parallel_size": 2}))
+
+
+def drafting(method, *, is_hybrid=False):
+    made = parallel()
+    made.speculative_config = SimpleNamespace(method=method)
+    made.model_config = SimpleNamespace(is_hybrid=is_hybrid)
+    return made
+
+
+def refusal(vllm_config):
+    with pytest.raises(ConfigError) as error:
+        refuse_config(vllm_config)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("method", ["ngram", "eagle"])
+def test_drafts_beside_states(method):
+    assert refusal(drafting(method, is_hybrid=True)) == (
+        f"speculative decoding by '{method}' moves a model's states between blocks as drafts are "
+        "accepted, which is not supported; leave --speculative-config out"
+    )
+
+
+def test_an_unknown_method_of_drafting():
+    said = refusal(drafting("dflash"))
+    assert said.startswith("speculative decoding by 'dflash' keeps a cache of its own that is not")
+    assert "use one of draft_model, eagle, eagle3, medusa" in said
+
+
+def test_a_size_of_chunks_that_blocks_do_not_fit():
+    refuse_block_size(64, 256)
+    with pytest.raises(ConfigError) as error:
+        refuse_block_size(96, 256)
+    assert str(error.value) == (
+        "chunk_size=256 is no multiple of vLLM's block size of 96 tokens; set chunk_size to 288, "
+        "or change --block-size"
+    )
