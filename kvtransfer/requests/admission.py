@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from kvtransfer.requests.loading.match import Matching
     from kvtransfer.requests.request_state import RequestState
     from kvtransfer.requests.requests import Requests
-    from kvtransfer.requests.saving.busy_blocks import BusyBlocks
     from kvtransfer.requests.step import BlockIds, EngineRequest
     from kvtransfer.requests.step_reader import StepReader
 
@@ -29,7 +28,6 @@ class Admission:
         loads: Loads,
         requests: Requests,
         steps: StepReader,
-        busy_blocks: BusyBlocks,
     ) -> None:
         self._basis = basis
         self._keying = keying
@@ -37,7 +35,6 @@ class Admission:
         self._loads = loads
         self._requests = requests
         self._steps = steps
-        self._busy_blocks = busy_blocks
 
     def match(self, request: EngineRequest, local_tokens: int) -> tuple[Span, ...] | None:
         """See :meth:`kvtransfer.requests.scheduler.Scheduler.match`."""
@@ -61,9 +58,8 @@ class Admission:
             state.refused_tokens = 0
         if external_tokens:
             self._loads.begin(state, Span(state.local_tokens, external_tokens))
-        else:  # the step writes them, or another connector does
-            own = state.local_tokens // self._basis.tiling.block_tokens
-            self._busy_blocks.note_write(state.block_ids[own:])
+        else:
+            self._steps.expect_writes(state)
 
     def _worth(self, state: RequestState) -> int | None:
         """How many tokens to load for the request; None: ask again."""

@@ -62,13 +62,7 @@ class Scheduler:
         )
         self._steps = StepReader(basis, self._requests, self._busy_blocks, self._saves)
         self._admission = Admission(
-            basis,
-            self._keying,
-            self._matching,
-            self._loads,
-            self._requests,
-            self._steps,
-            self._busy_blocks,
+            basis, self._keying, self._matching, self._loads, self._requests, self._steps
         )
 
     def track(self, request: EngineRequest) -> None:

@@ -9,6 +9,7 @@ from kvtransfer.requests.step import only_group
 
 if TYPE_CHECKING:
     from kvtransfer.requests.basis import Basis
+    from kvtransfer.requests.request_state import RequestState
     from kvtransfer.requests.requests import Requests
     from kvtransfer.requests.saving.busy_blocks import BusyBlocks
     from kvtransfer.requests.saving.saves import Saves
@@ -26,6 +27,8 @@ class StepReader:
         self._requests = requests
         self._busy_blocks = busy_blocks
         self._saves = saves
+        self._admitted: dict[str, RequestState] = {}
+        """Requests with new blocks that no load of ours fills, until the next step."""
 
     def read(self, step: StepInput) -> list[int]:
         """Take in the blocks and tokens of the step; returns its tokens by scheduled request."""
@@ -44,8 +47,13 @@ class StepReader:
         state.replace_blocks(block_ids)
         self._saves.begin_anew(state)
 
+    def expect_writes(self, state: RequestState) -> None:
+        """The next step writes the blocks that the request was given, or another connector does."""
+        self._admitted[state.request_id] = state
+
     def _take_blocks(self, step: StepInput) -> None:
         for given, tokens in zip(step.begun, step.computed_tokens, strict=False):
+            self._admitted.pop(given.request_id, None)
             self.replace_blocks(*given)
             blocks = only_group(given.block_ids)
             self._busy_blocks.note_write(blocks[tokens // self._block_tokens :])
@@ -57,3 +65,11 @@ class StepReader:
             blocks = only_group(block_ids)
             self._requests[request_id].block_ids += blocks
             self._busy_blocks.note_write(blocks)
+        self._note_admitted()
+
+    def _note_admitted(self) -> None:
+        """Note what is written for requests that were admitted and are not in this step."""
+        for state in self._admitted.values():
+            own = state.local_tokens // self._block_tokens
+            self._busy_blocks.note_write(state.block_ids[own:])
+        self._admitted.clear()

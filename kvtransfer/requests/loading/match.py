@@ -154,7 +154,8 @@ class Matching:
     def _judge(
         self, keys: Sequence[str], stored: Located, local_tokens: int, wait_s: float = 0.0
     ) -> Match:
-        runs = self._runs(keys[: self._planner.loadable(keys, stored)], stored, local_tokens)
+        loadable = self._planner.loadable(keys, stored.by_key)
+        runs = self._runs(keys[:loadable], stored, local_tokens) if loadable else []
         worth_tokens = self._timing.worth(runs, local_tokens, wait_s)
         return Match(runs, worth_tokens, judged=runs)
 
@@ -162,9 +163,9 @@ class Matching:
         """The runs of ``keys`` behind ``local_tokens``, which may end within the first chunk."""
         slots = self._planner.index.find_all(keys)
         located = stored.tiers(keys)
-        tiers = (
+        tiers = [
             tier if slot is None and tier else HOST
             for slot, tier in zip(slots, located, strict=True)
-        )
+        ]
         chunk_tokens = self._tiling.chunk_tokens
         return runs_of(tiers, chunk_tokens, local_tokens % chunk_tokens)

@@ -206,5 +206,6 @@ class Saves:
                 touched.append(keys[chunk])
             elif keys[chunk] not in stored:
                 wanted.append(chunk)
-        self._planner.touch(touched)
+        if touched:
+            self._planner.touch(touched)
         return wanted
