@@ -25,7 +25,8 @@ class MiniatureCache:
         held = self._slots
         self._policy.note_request(keys, held)
         pinned = [held[key] for key in keys if key in held]
-        self._policy.pin(pinned)
+        if pinned:
+            self._policy.pin(pinned)
         hits = len(pinned)
         if hits < len(keys):
             gaps = list(self._gaps(keys)) if pinned else [range(len(keys))]
