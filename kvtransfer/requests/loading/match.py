@@ -64,7 +64,8 @@ class Matching:
 
     def ask(self, request_id: str, keys: Sequence[str]) -> None:
         """Begin to find out which of ``keys`` the store holds."""
-        missing = [key for key in keys if key not in self._planner.index]
+        slots = self._planner.index.find_all(keys)
+        missing = [key for key, slot in zip(keys, slots, strict=True) if slot is None]
         if missing:
             self._store.ask(request_id, missing)
 
