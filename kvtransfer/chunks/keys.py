@@ -142,7 +142,8 @@ class KeyChain:
 
     def extend(self, token_ids: Sequence[int]) -> list[str]:
         """The keys of all whole chunks of ``token_ids``, the whole sequence as it is by now."""
-        self.advance(token_ids, len(token_ids))
+        if len(token_ids) - len(self._keys) * self._chunk_tokens >= self._chunk_tokens:
+            self.advance(token_ids, len(token_ids))
         return self._keys
 
     def advance(self, token_ids: Sequence[int], most_tokens: int) -> list[str] | None:

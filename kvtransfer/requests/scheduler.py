@@ -66,12 +66,7 @@ class Scheduler:
             basis, self._requests, self._busy_blocks, self._saves, self._passing_saves
         )
         self._admission = Admission(
-            basis,
-            self._keying,
-            self._matching,
-            self._loads,
-            self._requests,
-            self._steps,
+            basis, self._keying, self._matching, self._loads, self._requests, self._steps
         )
 
     def track(self, request: EngineRequest) -> None:

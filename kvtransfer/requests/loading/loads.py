@@ -104,8 +104,11 @@ class Loads:
     def end(self, job: int, *, failed: bool) -> RequestState | None:
         """A load has ended; returns its request if that has nothing left to load."""
         loading = self._owners.pop(job)
-        request_id, tier = loading.state.request_id, loading.jobs.pop(job)
+        tier = loading.jobs.pop(job)
         self._filled.end(job, failed=failed)
+        if loading.jobs and not failed:
+            return None
+        request_id = loading.state.request_id
         if failed:
             loading.failed_tier = loading.failed_tier or tier
             self._failed.add(request_id)

@@ -64,8 +64,9 @@ class Matching:
 
     def ask(self, request_id: str, keys: Sequence[str]) -> None:
         """Begin to find out what the store holds of the chunks ``keys``."""
-        index = self._planner.index
-        missing = [key for key in self._groups.piece_keys(keys) if key not in index]
+        pieces = self._groups.piece_keys(keys)
+        slots = self._planner.index.find_all(pieces)
+        missing = [key for key, slot in zip(pieces, slots, strict=True) if slot is None]
         if missing:
             self._store.ask(request_id, missing)
 
