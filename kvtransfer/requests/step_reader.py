@@ -44,8 +44,9 @@ class StepReader:
             computed = map(add, step.computed_tokens, counts)
             for request_id, tokens in self._saves.due(step.request_ids, computed):
                 state = self._requests[request_id]
+                before, begin = state.computed_tokens, tokens - scheduled[request_id]
                 self._saves.note(state, tokens)
-                self._passing_saves.note(state, tokens - scheduled[request_id], tokens)
+                self._passing_saves.note(state, begin, tokens, before)
         return counts
 
     def replace_blocks(self, request_id: str, block_ids: BlockIds) -> None:

@@ -16,24 +16,6 @@ pytestmark = pytest.mark.vllm
 
 URL = "redis://:t0ps3cret@127.0.0.1:1/0"
 
-SLIDING = {
-    **QWEN3,
-    "model_type": "mistral",
-    "architectures": ["MistralForCausalLM"],
-    "sliding_window": 128,
-}
-MAMBA = {
-    "model_type": "mamba",
-    "architectures": ["MambaForCausalLM"],
-    "vocab_size": 512,
-    "hidden_size": 64,
-    "intermediate_size": 128,
-    "state_size": 16,
-    "num_hidden_layers": 2,
-    "conv_kernel": 4,
-    "time_step_rank": 4,
-    "torch_dtype": "float32",
-}
 HYBRID = {
     "model_type": "lfm2",
     "architectures": ["Lfm2ForCausalLM"],
@@ -142,15 +124,19 @@ def test_settings_of_one_among_several_connectors(engines, model):
     assert_matches("chunksize.*did you mean chunk_size", said.splitlines()[0])
 
 
-@pytest.mark.parametrize(
-    ("config", "sentence"),
-    [(SLIDING, "SlidingWindow"), (MAMBA, "Mamba"), (HYBRID, "Lfm2.*states beside attention")],
-    ids=["sliding-window", "mamba", "hybrid"],
-)
-def test_kinds_of_model(engines, tmp_path, config, sentence):
-    folder = str(write_config(tmp_path / "odd", config))
-    said = early_refusal(engines, connected(folder, URL, options={"load_format": "dummy"}))
-    assert_matches(f"ConfigError.*{sentence}.*not supported", said.splitlines()[0])
+def test_states_without_vllms_own_cache(engines, tmp_path):
+    folder = str(write_config(tmp_path / "odd", HYBRID))
+    options = {"load_format": "dummy", "enable_prefix_caching": False}
+    said = refusal(engines, connected(folder, URL, options=options))
+    assert_matches("ConfigError.*mamba_cache_mode='none'.*--enable-prefix-caching", said)
+
+
+def test_states_with_drafts(engines, tmp_path):
+    folder = str(write_config(tmp_path / "odd", HYBRID))
+    draft = {"method": "ngram", "num_speculative_tokens": 2, "prompt_lookup_max": 3}
+    options = {"load_format": "dummy", "speculative_config": draft}
+    said = early_refusal(engines, connected(folder, URL, options=options))
+    assert_matches("ConfigError.*'ngram' moves a model's states", said.splitlines()[0])
 
 
 def test_mla_on_a_cpu(engines, tmp_path):

@@ -32,6 +32,11 @@ class _Computed(NamedTuple):
     state: RequestState
     begin: int
     end: int
+    before: int
+    """The tokens that were computed and known when the request was last noted."""
+    known: int
+    """The tokens that are computed with the step and known: an engine may schedule the next step
+    before it knows the token that ends this one."""
 
 
 class PassingSaves:
@@ -50,11 +55,14 @@ class PassingSaves:
         self._saves = saves
         self._computed: list[_Computed] = []
 
-    def note(self, state: RequestState, begin_tokens: int, end_tokens: int) -> None:
-        """The step that is being planned computes these tokens of the request."""
+    def note(self, state: RequestState, begin: int, end: int, before: int) -> None:
+        """The step that is being planned computes the tokens ``begin`` to ``end`` of the request.
+
+        ``before`` of them were computed and known when it was last noted.
+        """
         if self._groups.passing and state.chain is not None:
-            known = min(end_tokens, len(state.request.all_token_ids))
-            self._computed.append(_Computed(state, begin_tokens, known))
+            known = min(end, len(state.request.all_token_ids))
+            self._computed.append(_Computed(state, begin, end, min(begin, before), known))
 
     def plan(self, tables: Callable[[str], BlockIds] | None) -> list[Save]:
         """The saves of the step; ``tables`` are those of its requests."""
@@ -79,12 +87,12 @@ class PassingSaves:
         return saves
 
     def _ends(self, computed: _Computed) -> Iterator[int]:
-        """The ends of chunks, computed in this step, where a later request may continue."""
+        """The ends of chunks, known since this step, where a later request may continue."""
         size = self._groups.chunk_tokens
         prompt_tokens = computed.state.request.num_prompt_tokens
         last_of_prompt = (prompt_tokens - 1) // size * size
-        first = computed.begin // size * size + size
-        for end_tokens in range(first, computed.end + 1, size):
+        first = computed.before // size * size + size
+        for end_tokens in range(first, computed.known + 1, size):
             is_of_answer = end_tokens > last_of_prompt
             if end_tokens == last_of_prompt or (is_of_answer and self._saves_decode):
                 yield end_tokens
@@ -94,8 +102,9 @@ class PassingSaves:
     ) -> Iterator[Placement]:
         """The pieces of ``group`` that continuing at ``end_tokens`` reads, if they are there."""
         tiling, keys = self._groups.tilings[group], computed.state.keys
-        if isinstance(tiling.reach, State) and end_tokens != computed.end:
-            return  # the state that is there is the one of the step's last token
+        is_state = isinstance(tiling.reach, State)
+        if is_state and end_tokens not in (computed.begin, computed.end):
+            return  # only two states are there: what the step begins with, and what it ends with
         for chunk in tiling.needed(end_tokens):
             blocks = tiling.blocks(chunk, tables[group])
             if len(blocks) == tiling.piece_blocks and NULL_BLOCK not in blocks:
