@@ -10,7 +10,7 @@ import pytest
 from tests.connector.engine_process import Request, Setup
 from tests.connector.engines import EngineError
 from tests.connector.inputs import connected, prompt
-from tests.connector.tiny_model import QWEN3, write_config
+from tests.connector.tiny_model import write_config
 
 pytestmark = pytest.mark.vllm
 
