@@ -23,6 +23,7 @@ from kvtransfer.connector.vllm.messages import PlanMessage, ReportMessage
 from kvtransfer.connector.vllm.opened_scheduler import open_scheduler
 from kvtransfer.connector.vllm.pages.inline_scales import prepare_scales
 from kvtransfer.connector.vllm.pages.page_facts import page_facts
+from kvtransfer.connector.vllm.pool_pins import PoolPins
 from kvtransfer.connector.vllm.reuse_verdict import refuse_layers
 from kvtransfer.connector.vllm.stats import TransferPromMetrics, TransferStats
 from kvtransfer.connector.vllm.step_input import hit_sources, leading_tokens, read_step, served
@@ -60,6 +61,7 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
     _scheduler: Scheduler
     _adapters: Adapters
     """Set on the scheduler's side, too."""
+    _pins: PoolPins
     _worker: WorkerSide
     _neighbour: KVTransferConnector | None = None
     """The other side with the same settings, if it lives in this process."""
@@ -82,7 +84,10 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
         config_check.warn_of_failing_requests(vllm_config)
         tell_opening(self._config, self._facts.formats, self._facts.ranks)
         self._adapters = Adapters.open(vllm_config, self._facts.ranks)
-        self._scheduler = open_scheduler(self._config, vllm_config, self._facts, self._adapters)
+        self._pins = PoolPins()
+        self._scheduler = open_scheduler(
+            self._config, vllm_config, self._facts, self._adapters, self._pins
+        )
 
     @property
     def requires_kv_delivery(self) -> bool:
@@ -91,7 +96,8 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
 
     def bind_kv_cache_manager(self, kv_cache_manager: KVCacheManager) -> None:
         super().bind_kv_cache_manager(kv_cache_manager)
-        note_resets(kv_cache_manager, self._scheduler.local_cache)
+        self._pins.bind(kv_cache_manager.block_pool)
+        note_resets(kv_cache_manager, self._scheduler.local_cache, self._pins)
 
     def on_new_request(self, request: Request) -> None:
         self._scheduler.track(request)

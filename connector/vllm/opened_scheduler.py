@@ -17,10 +17,15 @@ if TYPE_CHECKING:
     from kvtransfer.config import TransferConfig
     from kvtransfer.connector.vllm.keys.adapters import Adapters
     from kvtransfer.connector.vllm.model_facts import ModelFacts
+    from kvtransfer.connector.vllm.pool_pins import PoolPins
 
 
 def open_scheduler(
-    config: TransferConfig, vllm_config: VllmConfig, facts: ModelFacts, adapters: Adapters
+    config: TransferConfig,
+    vllm_config: VllmConfig,
+    facts: ModelFacts,
+    adapters: Adapters,
+    pins: PoolPins,
 ) -> Scheduler:
     """Return the scheduler for the model of ``facts``; it connects to the store at first use."""
     transfer = vllm_config.kv_transfer_config
@@ -33,4 +38,5 @@ def open_scheduler(
         Basis.open(config, facts.formats, facts.names(config), facts.groups, duties),
         Naming(KeyBuilder(vllm_config, facts, config), weights, adapters, media),
         weights,
+        pins,
     )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kvtransfer.plan import Save
     from kvtransfer.requests.basis import Basis
     from kvtransfer.requests.request_state import RequestState
+    from kvtransfer.requests.saving.block_pins import BlockPins
     from kvtransfer.requests.saving.saves import Saves
     from kvtransfer.requests.step import BlockIds
 
@@ -45,14 +46,16 @@ class PassingSaves:
     Args:
         basis: its planner gives slots; its metrics count what no slot was free for.
         saves: begins and ends all copies out of blocks.
+        pins: keep the blocks until they are copied.
     """
 
-    def __init__(self, basis: Basis, saves: Saves) -> None:
+    def __init__(self, basis: Basis, saves: Saves, pins: BlockPins) -> None:
         self._planner = basis.planner
         self._groups = basis.groups
         self._metrics = basis.metrics
         self._saves_decode = basis.duties.saves_decode
         self._saves = saves
+        self._pins = pins
         self._computed: list[_Computed] = []
 
     def note(self, state: RequestState, begin: int, end: int, before: int) -> None:
@@ -84,6 +87,8 @@ class PassingSaves:
                     self._metrics.add("save_skipped_chunks", missing)
                 saves += planned
         self._saves.begin(computed.state, saves)
+        for save in saves:
+            self._pins.pin(save.job, save.block_ids)
         return saves
 
     def _ends(self, computed: _Computed) -> Iterator[int]:
