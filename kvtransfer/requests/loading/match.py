@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +13,6 @@ from kvtransfer.scheduling.lookup.located import NOTHING, Located
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from concurrent.futures import Future
 
     from kvtransfer.requests.basis import Basis
     from kvtransfer.requests.request_state import RequestState
@@ -72,7 +72,7 @@ class Matching:
 
     def ask_when_known(self, request_id: str, keys: Future[list[str]]) -> None:
         """Ask about the chunks ``keys``, held or not, once another thread has computed them."""
-        self._store.ask_when_known(request_id, keys)
+        self._store.ask_when_known(request_id, self._pieces_of(keys))
 
     def is_answered(self, request_id: str, keys: Sequence[str]) -> bool:
         """Whether it is known what the store holds of the chunks ``keys``; asks if need be."""
@@ -135,6 +135,18 @@ class Matching:
     def found(self) -> Mapping[str, str]:
         """A key that each tier was last seen to hold, by the tier's name."""
         return self._store.found
+
+    def _pieces_of(self, keys: Future[list[str]]) -> Future[Sequence[str]]:
+        """The keys of all pieces of the chunks ``keys``, computed on the thread that has these."""
+        pieces: Future[Sequence[str]] = Future()
+
+        def compute(known: Future[list[str]]) -> None:
+            if not known.cancelled():
+                found = [] if known.exception() else known.result()
+                pieces.set_result(self._groups.piece_keys(found))
+
+        keys.add_done_callback(compute)
+        return pieces
 
     def _stored(self, request_id: str, keys: Sequence[str], local_tokens: int) -> Located | None:
         """What the store is known to hold of ``keys``; None: it has not answered."""

@@ -32,6 +32,17 @@ class _Computed(NamedTuple):
     state: RequestState
     begin: int
     end: int
+    known: int
+    """How far the tokens are known: drafted ones aren't, nor the last one where the engine plans a
+    step before it has the tokens of the step before."""
+
+    def leaves_state(self, end_tokens: int) -> bool:
+        """Whether a state as of the known token ``end_tokens`` is there.
+
+        A step leaves the one of its last token, beside the one that it began with. After drafts
+        neither is certain to be that of an accepted token.
+        """
+        return end_tokens == self.known and end_tokens in (self.begin, self.end)
 
 
 class PassingSaves:
@@ -54,7 +65,7 @@ class PassingSaves:
         """The step that is being planned computes these tokens of the request."""
         if self._groups.passing and state.chain is not None:
             known = min(end_tokens, len(state.request.all_token_ids))
-            self._computed.append(_Computed(state, begin_tokens, known))
+            self._computed.append(_Computed(state, begin_tokens, end_tokens, known))
 
     def plan(self, tables: Callable[[str], BlockIds] | None) -> list[Save]:
         """The saves of the step; ``tables`` are those of its requests."""
@@ -64,6 +75,10 @@ class PassingSaves:
             for each in computed:
                 saves += self._save(each, tables(each.state.request_id))
         return saves
+
+    def skip(self) -> None:
+        """Save nothing of the step."""
+        self._computed.clear()
 
     def _save(self, computed: _Computed, tables: BlockIds) -> list[Save]:
         saves: list[Save] = []
@@ -79,12 +94,15 @@ class PassingSaves:
         return saves
 
     def _ends(self, computed: _Computed) -> Iterator[int]:
-        """The ends of chunks, computed in this step, where a later request may continue."""
+        """The ends of chunks where a later request may continue, up to the last known token.
+
+        An engine that plans ahead tells the last token of a chunk in the step that begins behind it.
+        """
         size = self._groups.chunk_tokens
         prompt_tokens = computed.state.request.num_prompt_tokens
         last_of_prompt = (prompt_tokens - 1) // size * size
-        first = computed.begin // size * size + size
-        for end_tokens in range(first, computed.end + 1, size):
+        first = max(size, -(-computed.begin // size) * size)
+        for end_tokens in range(first, computed.known + 1, size):
             is_of_answer = end_tokens > last_of_prompt
             if end_tokens == last_of_prompt or (is_of_answer and self._saves_decode):
                 yield end_tokens
@@ -94,8 +112,8 @@ class PassingSaves:
     ) -> Iterator[Placement]:
         """The pieces of ``group`` that continuing at ``end_tokens`` reads, if they are there."""
         tiling, keys = self._groups.tilings[group], computed.state.keys
-        if isinstance(tiling.reach, State) and end_tokens != computed.end:
-            return  # the state that is there is the one of the step's last token
+        if isinstance(tiling.reach, State) and not computed.leaves_state(end_tokens):
+            return
         for chunk in tiling.needed(end_tokens):
             blocks = tiling.blocks(chunk, tables[group])
             if len(blocks) == tiling.piece_blocks and NULL_BLOCK not in blocks:
