@@ -184,6 +184,7 @@ class Matching:
             host_tokens = runs[0].tokens if runs and runs[0].tier == HOST else 0
         else:  # a load ends where every group has what continuing there reads
             most_tokens = local_tokens + worth_tokens
-            worth_tokens = hits.longest(keys, stored, local_tokens, most_tokens) - local_tokens
+            if most_tokens < hit_tokens:
+                worth_tokens = hits.longest(keys, stored, local_tokens, most_tokens) - local_tokens
             host_tokens = hits.longest(keys, NOTHING, local_tokens) - local_tokens
         return Match(runs, worth_tokens, host_tokens, judged=runs)
