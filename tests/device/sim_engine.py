@@ -249,7 +249,7 @@ class SimStore:
 
     def _slot(self, key, payload):
         address = torch.frombuffer(payload, dtype=torch.uint8).data_ptr()
-        chunks = (self._engine.pool.chunk(slot, group_of(key)) for slot in range(SLOTS))
+        chunks = (self._engine.pool.sections(slot, group_of(key))[0] for slot in range(SLOTS))
         return next(chunk for chunk in chunks if chunk.data_ptr() == address)
 
 

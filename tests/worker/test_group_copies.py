@@ -11,7 +11,7 @@ from kvtransfer.device.cpu import CpuDevice
 from kvtransfer.kernels import open_copy
 from kvtransfer.worker.copier import Copier
 from kvtransfer.worker.copy_path import Calibration, CopyPath
-from kvtransfer.worker.group_paths import GroupPaths
+from kvtransfer.worker.group_paths import GroupPaths, SectionPaths
 from kvtransfer.worker.host_pool import HostPool
 from kvtransfer.worker.lanes import DirectLane, PagesLane, StagedLane, Stages, Streams
 from tests.kernels.layouts import patterned, raw, same
@@ -44,7 +44,7 @@ class Bench:
         self.formats = GroupFormats(forms, main=ATTENTION, chunk_tokens=16)
         self.pool = HostPool(device, self.formats, SLOTS)
         if calibration is None:
-            self.copier = Copier.open(self.caches, self.formats, self.pool, device)
+            self.copier = Copier.open([[c] for c in self.caches], self.formats, self.pool, device)
             return
         streams, stages = Streams.open(device), Stages(device, self.formats)
         paths = []
@@ -55,7 +55,7 @@ class Bench:
                 CopyPath.STAGED: StagedLane(copy, streams, device, stages, group),
                 CopyPath.PAGES: PagesLane(caches.planes, streams, device),
             }
-            paths.append(GroupPaths(caches, lanes, calibration))
+            paths.append(GroupPaths([SectionPaths(caches, lanes, calibration)]))
         self.copier = Copier(paths, self.pool, streams)
 
     def content(self, group, *managers):
@@ -120,4 +120,5 @@ def test_slots_have_room_for_the_largest_piece(it):
         it.pool.payload(slot, ATTENTION)[:] = bytes([slot]) * 4096
     for slot in range(SLOTS):
         assert set(it.pool.payload(slot, STATES)) == {slot}
-        assert it.pool.chunk(slot, STATES).data_ptr() == it.pool.chunk(slot, ATTENTION).data_ptr()
+        (state,), (attention,) = (it.pool.sections(slot, group) for group in (STATES, ATTENTION))
+        assert state.data_ptr() == attention.data_ptr()
