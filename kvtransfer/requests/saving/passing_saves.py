@@ -14,7 +14,7 @@ from kvtransfer.chunks.reach import State
 from kvtransfer.chunks.tiling import Placement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from kvtransfer.plan import Save
     from kvtransfer.requests.basis import Basis
@@ -73,16 +73,17 @@ class PassingSaves:
         saves: list[Save] = []
         if tables is not None:
             for each in computed:
-                saves += self._save(each, tables(each.state.request_id))
+                if ends := list(self._ends(each)):
+                    saves += self._save(each, ends, tables(each.state.request_id))
         return saves
 
     def skip(self) -> None:
         """Save nothing of the step."""
         self._computed.clear()
 
-    def _save(self, computed: _Computed, tables: BlockIds) -> list[Save]:
+    def _save(self, computed: _Computed, ends: Sequence[int], tables: BlockIds) -> list[Save]:
         saves: list[Save] = []
-        for end_tokens in self._ends(computed):
+        for end_tokens in ends:
             for group in self._groups.passing:
                 placements = list(self._placements(computed, tables, end_tokens, group))
                 planned = self._planner.save_all(placements)

@@ -100,6 +100,17 @@ def test_null_blocks_are_never_saved():
     assert not any(NULL in save.block_ids for save in plan.jobs.saves)
 
 
+def test_tables_are_asked_for_only_where_there_is_something_to_save():
+    """The engine makes them up anew for each request that asks."""
+    engine = GroupEngine(FULL, window(12), saves_decode=False)
+    request = engine.come("r", PROMPT)
+    asked = []
+    engine.table = lambda name: asked.append(name) or GroupEngine.table(engine, name)
+    for tokens, times in ((10, 0), (10, 0), (9, 1)):
+        engine.run((request, tokens))
+        assert len(asked) == times
+
+
 def test_what_is_held_is_not_saved_again():
     engine = GroupEngine(FULL, window(12))
     engine.keep(engine.run((engine.come("r", PROMPT), len(PROMPT))))
