@@ -28,7 +28,7 @@ from dataclasses import astuple
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import redis
 
@@ -99,7 +99,7 @@ def main() -> None:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "config.json").write_text('{"model_type": "llama"}')
-        key_builder = _key_builder(folder)
+        key_builder = key_builder_of(folder, _FACTS)
         for state in ("prompt", "50 ms", "silent", "refused"):
             rows += _measure(state, key_builder, options)
     rows.sort(key=lambda row: row.case)
@@ -185,7 +185,8 @@ def _side(url: str, key_builder: KeyBuilder) -> Iterator[Scheduler]:
         side.close()
 
 
-def _key_builder(folder: str) -> KeyBuilder:
+def key_builder_of(folder: str, facts: Any) -> KeyBuilder:
+    """A builder of the keys of a model without weights, of which ``facts`` are a ``ModelFacts``."""
     architecture = SimpleNamespace(
         to_json_string=lambda: '{"model_type": "llama"}', to_dict=lambda: {"model_type": "llama"}
     )
@@ -201,8 +202,9 @@ def _key_builder(folder: str) -> KeyBuilder:
         model_config=model,
         load_config=SimpleNamespace(load_format="auto"),
         cache_config=SimpleNamespace(cache_dtype="auto"),
+        speculative_config=None,
     )
-    return KeyBuilder(vllm_config, _FACTS, TransferConfig.of())
+    return KeyBuilder(vllm_config, facts, TransferConfig.of())
 
 
 def _options() -> argparse.Namespace:

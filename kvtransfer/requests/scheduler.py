@@ -102,7 +102,7 @@ class Scheduler:
         loads = self._plan_loads()
         reuses_blocks = self._busy_blocks.take_rewritten()
         first_saves = self._saves.rest() if reuses_blocks else []
-        saves = self._plan_saves(step) if self._keying.is_possible else []
+        saves = self._plan_saves(step)
         planner = self._basis.planner
         puts = tuple(planner.plan_puts())
         return StepPlan(
@@ -226,6 +226,9 @@ class Scheduler:
         self._basis.store.close()
 
     def _plan_saves(self, step: StepInput) -> list[Save]:
+        if not self._keying.is_possible:
+            self._passing_saves.skip()
+            return []
         return [*self._passing_saves.plan(step.tables), *self._saves.plan(step.scheduled_tokens)]
 
     def _plan_loads(self) -> list[Load]:

@@ -14,8 +14,10 @@ from kvtransfer.chunks.keys import (
     KeyChain,
     base_key,
     chunk_keys,
+    group_of,
     namespace,
     parse_base_key,
+    piece_key,
     tenant_of,
     tenant_of_salt,
 )
@@ -148,3 +150,22 @@ def test_a_chain_advanced_in_pieces_is_the_same(tokens, most_tokens):
         pieces += 1
     assert keys == chunk_keys(ids, 4, namespace=b"n")
     assert pieces == max(1, -(-(tokens // 4) // max(1, most_tokens // 4)))
+
+
+@given(st.integers(0, 120), st.sampled_from(["", "salt"]))
+def test_a_piece_names_its_group_in_a_process_and_in_a_store(group, salt):
+    tenant = tenant_of_salt(salt)
+    (key,) = KeyChain(2, namespace=SPACE, tenant=tenant).extend([1, 2])
+    piece = piece_key(key, group)
+    assert (group_of(piece), tenant_of(piece)) == (group, tenant)
+    for name in EntryKeys("org/a-1@b.c", 2).shards(piece):
+        assert group_of(name) == group
+        assert parse_base_key(name).chunk_hash == piece.partition(".")[0]
+
+
+def test_the_piece_of_the_first_group_has_the_chunks_key():
+    tenant = tenant_of_salt("salt")
+    (key,) = KeyChain(2, namespace=SPACE, tenant=tenant).extend([1, 2])
+    assert piece_key(key, 0) == key
+    assert piece_key(key, 3) == f"{key[:32]}-3.{tenant}"
+    assert len({piece_key(key, group) for group in range(20)}) == 20

@@ -14,7 +14,7 @@ from kvtransfer.chunks.reach import State
 from kvtransfer.chunks.tiling import Placement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from kvtransfer.plan import Save
     from kvtransfer.requests.basis import Basis
@@ -36,8 +36,16 @@ class _Computed(NamedTuple):
     before: int
     """The tokens that were computed and known when the request was last noted."""
     known: int
-    """The tokens that are computed with the step and known: an engine may schedule the next step
-    before it knows the token that ends this one."""
+    """How far the tokens are known: drafted ones aren't, nor the last one where the engine plans a
+    step before it has the tokens of the step before."""
+
+    def leaves_state(self, end_tokens: int) -> bool:
+        """Whether a state as of the known token ``end_tokens`` is there.
+
+        A step leaves the one of its last token, beside the one that it began with. After drafts
+        neither is certain to be that of an accepted token.
+        """
+        return end_tokens == self.known and end_tokens in (self.begin, self.end)
 
 
 class PassingSaves:
@@ -73,12 +81,17 @@ class PassingSaves:
         saves: list[Save] = []
         if tables is not None:
             for each in computed:
-                saves += self._save(each, tables(each.state.request_id))
+                if ends := list(self._ends(each)):
+                    saves += self._save(each, ends, tables(each.state.request_id))
         return saves
 
-    def _save(self, computed: _Computed, tables: BlockIds) -> list[Save]:
+    def skip(self) -> None:
+        """Save nothing of the step."""
+        self._computed.clear()
+
+    def _save(self, computed: _Computed, ends: Sequence[int], tables: BlockIds) -> list[Save]:
         saves: list[Save] = []
-        for end_tokens in self._ends(computed):
+        for end_tokens in ends:
             for group in self._groups.passing:
                 placements = list(self._placements(computed, tables, end_tokens, group))
                 planned = self._planner.save_all(placements)
@@ -92,11 +105,14 @@ class PassingSaves:
         return saves
 
     def _ends(self, computed: _Computed) -> Iterator[int]:
-        """The ends of chunks, known since this step, where a later request may continue."""
+        """The ends of chunks where a later request may continue, up to the last known token.
+
+        An engine that plans ahead tells the last token of a chunk in the step that begins behind it.
+        """
         size = self._groups.chunk_tokens
         prompt_tokens = computed.state.request.num_prompt_tokens
         last_of_prompt = (prompt_tokens - 1) // size * size
-        first = computed.before // size * size + size
+        first = max(size, -(-computed.before // size) * size)
         for end_tokens in range(first, computed.known + 1, size):
             is_of_answer = end_tokens > last_of_prompt
             if end_tokens == last_of_prompt or (is_of_answer and self._saves_decode):
@@ -107,9 +123,8 @@ class PassingSaves:
     ) -> Iterator[Placement]:
         """The pieces of ``group`` that continuing at ``end_tokens`` reads, if they are there."""
         tiling, keys = self._groups.tilings[group], computed.state.keys
-        is_state = isinstance(tiling.reach, State)
-        if is_state and end_tokens not in (computed.begin, computed.end):
-            return  # only two states are there: what the step begins with, and what it ends with
+        if isinstance(tiling.reach, State) and not computed.leaves_state(end_tokens):
+            return
         for chunk in tiling.needed(end_tokens):
             blocks = tiling.blocks(chunk, tables[group])
             if len(blocks) == tiling.piece_blocks and NULL_BLOCK not in blocks:
