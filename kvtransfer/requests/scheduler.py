@@ -70,7 +70,7 @@ class Scheduler:
         self._requests = Requests(
             self._keying, self._matching, self._prefetch, self._loads, self._saves
         )
-        self._pins = pins or NoPins()
+        self._pins = NoPins() if pins is None else pins
         self._passing_saves = PassingSaves(basis, self._saves, self._pins)
         self._steps = StepReader(
             basis, self._requests, self._busy_blocks, self._saves, self._passing_saves

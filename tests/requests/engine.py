@@ -137,6 +137,7 @@ class Engine:
         keep=True,
         request_keys=RequestKeys,
         groups=ONE_GROUP,
+        pins=None,
     ):
         self.now_s = 0.0
         self.planner = Planner(Index(slots), ranks=1, keep=keep, put=True, clock=self.clock)
@@ -148,7 +149,7 @@ class Engine:
         basis = Basis(self.planner, store, self.timing, groups, duties, metrics)
         weights = AgreedWeights(1)
         self.request_keys = request_keys(weights)
-        self.side = Scheduler(basis, self.request_keys, weights)
+        self.side = Scheduler(basis, self.request_keys, weights, pins)
         self.next_block = 1
         self.weights = WEIGHTS
         """What the worker holds; it is told with the next step."""

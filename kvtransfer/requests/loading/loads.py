@@ -69,7 +69,7 @@ class Loads:
         self._to_fail: set[str] = set()
         """Requests whose loads have failed as a whole, until a step tells the engine."""
         self._told: set[str] = set()
-        """Those that a step has told, until the workers' report."""
+        """Requests whose failure a step has told, until the workers' report."""
         self._given_up: set[str] = set()
         """Requests that are received although no report says so."""
         self._host_tokens: dict[str, int] = {}

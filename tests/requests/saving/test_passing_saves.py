@@ -222,3 +222,29 @@ def test_the_copies_of_a_request_that_has_ended_are_awaited():
     assert engine.side.is_saving
     engine.side.take(copied(plan.jobs.saves))
     assert not engine.side.is_saving
+
+
+class Pins(dict):
+    """Blocks by job."""
+
+    def pin(self, job, block_ids):
+        assert job not in self
+        self[job] = block_ids
+
+    def unpin(self, job):
+        self.pop(job, None)
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_blocks_that_the_engine_takes_back_are_pinned_until_they_are_copied(failed):
+    pins = Pins()
+    engine = GroupEngine(FULL, window(12), STATE, pins=pins)
+    request = engine.come("r", PROMPT)
+    plan = engine.run((request, 24))
+    passing = [*of_group(plan, 1), *of_group(plan, 2)]
+    assert pins == {save.job: save.block_ids for save in passing}
+    engine.side.finish(request, owns_blocks=True)
+    report = copied(plan.jobs.saves)
+    report.failed |= {save.job for save in passing if failed}
+    engine.side.take(report)
+    assert not pins
