@@ -148,7 +148,12 @@ class Engine:
         basis = Basis(self.planner, store, self.timing, groups, duties, metrics)
         weights = AgreedWeights(1)
         self.request_keys = request_keys(weights)
-        self.side = Scheduler(basis, self.request_keys, weights)
+        self.pinned = {}
+        """The blocks that are kept for each save, by job."""
+        pins = SimpleNamespace(
+            pin=self.pinned.__setitem__, unpin=lambda job: self.pinned.pop(job, 0)
+        )
+        self.side = Scheduler(basis, self.request_keys, weights, pins)
         self.next_block = 1
         self.weights = WEIGHTS
         """What the worker holds; it is told with the next step."""

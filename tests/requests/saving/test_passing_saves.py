@@ -222,3 +222,27 @@ def test_the_copies_of_a_request_that_has_ended_are_awaited():
     assert engine.side.is_saving
     engine.side.take(copied(plan.jobs.saves))
     assert not engine.side.is_saving
+
+
+def test_blocks_that_the_engine_takes_back_are_kept_until_they_are_copied():
+    engine = GroupEngine(FULL, window(12), STATE)
+    request = engine.come("r", PROMPT)
+    plan = engine.run((request, 24))
+    passing = [save for group in (1, 2) for save in of_group(plan, group)]
+    assert engine.pinned == {save.job: save.block_ids for save in passing}
+    engine.keep(plan)
+    assert not engine.pinned
+
+
+def test_a_chunk_that_ends_among_drafted_tokens_is_saved_of_a_window_once_they_are_known():
+    engine = GroupEngine(FULL, window(12))
+    request = engine.come("r", PROMPT)
+    engine.run((request, len(PROMPT)))
+    request.all_token_ids += [7, 7]  # 31 are known, of which 29 are computed
+    first = engine.run((request, 2), drafts=2)
+    request.all_token_ids += [7, 7, 7]  # two drafts were accepted
+    engine.computed["r"] += 2
+    second = engine.run((request, 1), drafts=2)
+    (d,) = keys(request.all_token_ids)[3:]
+    assert of_group(first, 1) == []
+    assert [save.key for save in of_group(second, 1)] == [f"{d}-1"]
