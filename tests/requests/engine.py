@@ -137,7 +137,6 @@ class Engine:
         keep=True,
         request_keys=RequestKeys,
         groups=ONE_GROUP,
-        pins=None,
     ):
         self.now_s = 0.0
         self.planner = Planner(Index(slots), ranks=1, keep=keep, put=True, clock=self.clock)
@@ -149,6 +148,11 @@ class Engine:
         basis = Basis(self.planner, store, self.timing, groups, duties, metrics)
         weights = AgreedWeights(1)
         self.request_keys = request_keys(weights)
+        self.pinned = {}
+        """The blocks that are kept for each save, by job."""
+        pins = SimpleNamespace(
+            pin=self.pinned.__setitem__, unpin=lambda job: self.pinned.pop(job, 0)
+        )
         self.side = Scheduler(basis, self.request_keys, weights, pins)
         self.next_block = 1
         self.weights = WEIGHTS

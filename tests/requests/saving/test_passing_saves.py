@@ -224,27 +224,25 @@ def test_the_copies_of_a_request_that_has_ended_are_awaited():
     assert not engine.side.is_saving
 
 
-class Pins(dict):
-    """Blocks by job."""
-
-    def pin(self, job, block_ids):
-        assert job not in self
-        self[job] = block_ids
-
-    def unpin(self, job):
-        self.pop(job, None)
-
-
-@pytest.mark.parametrize("failed", [False, True])
-def test_blocks_that_the_engine_takes_back_are_pinned_until_they_are_copied(failed):
-    pins = Pins()
-    engine = GroupEngine(FULL, window(12), STATE, pins=pins)
+def test_blocks_that_the_engine_takes_back_are_kept_until_they_are_copied():
+    engine = GroupEngine(FULL, window(12), STATE)
     request = engine.come("r", PROMPT)
     plan = engine.run((request, 24))
-    passing = [*of_group(plan, 1), *of_group(plan, 2)]
-    assert pins == {save.job: save.block_ids for save in passing}
-    engine.side.finish(request, owns_blocks=True)
-    report = copied(plan.jobs.saves)
-    report.failed |= {save.job for save in passing if failed}
-    engine.side.take(report)
-    assert not pins
+    passing = [save for group in (1, 2) for save in of_group(plan, group)]
+    assert engine.pinned == {save.job: save.block_ids for save in passing}
+    engine.keep(plan)
+    assert not engine.pinned
+
+
+def test_a_chunk_that_ends_among_drafted_tokens_is_saved_of_a_window_once_they_are_known():
+    engine = GroupEngine(FULL, window(12))
+    request = engine.come("r", PROMPT)
+    engine.run((request, len(PROMPT)))
+    request.all_token_ids += [7, 7]  # 31 are known, of which 29 are computed
+    first = engine.run((request, 2), drafts=2)
+    request.all_token_ids += [7, 7, 7]  # two drafts were accepted
+    engine.computed["r"] += 2
+    second = engine.run((request, 1), drafts=2)
+    (d,) = keys(request.all_token_ids)[3:]
+    assert of_group(first, 1) == []
+    assert [save.key for save in of_group(second, 1)] == [f"{d}-1"]
