@@ -72,9 +72,10 @@ class GroupFacts:
 
 
 def cache_groups(kv_cache_config: KVCacheConfig, chunk_size: int) -> tuple[GroupFacts, ...]:
-    """Return the groups whose caches are kept, in vLLM's order.
+    """Return the groups whose caches are kept: those that read all tokens first.
 
-    Groups that vLLM itself rebuilds behind a cached prefix are left out.
+    Of each kind they are in vLLM's order. Groups that vLLM itself rebuilds behind a cached prefix
+    are left out.
 
     Args:
         kv_cache_config: vLLM's.
@@ -93,10 +94,12 @@ def cache_groups(kv_cache_config: KVCacheConfig, chunk_size: int) -> tuple[Group
     chunk_tokens = _chunk_tokens(
         [group.kv_cache_spec.block_size for _, group in groups], reaches, chunk_size
     )
-    return tuple(
+    found = (
         _facts(number, group, Tiling(chunk_tokens, group.kv_cache_spec.block_size, reach))
         for (number, group), reach in zip(groups, reaches, strict=True)
     )
+    # The first group's pieces have the chunks' own keys, which are made once a request.
+    return tuple(sorted(found, key=lambda group: not group.tiling.reads_all))
 
 
 def _chunk_tokens(block_tokens: list[int], reaches: list[Reach], chunk_size: int) -> int:
