@@ -34,7 +34,7 @@ class GroupFacts:
     kind: str
     """vLLM's name of its kind of cache, such as ``SlidingWindowSpec``."""
     layer_names: tuple[str, ...]
-    """Its layers on this rank."""
+    """Its layers on this rank; a pipeline stage may have none."""
     tiling: Tiling
     chunk: ChunkFormat
     """The format of its pieces on one rank."""
@@ -133,8 +133,8 @@ def _reach_of(group: KVCacheGroupSpec) -> Reach:
     if reach is None:
         kinds = sorted({type(each).__name__ for each in _layer_specs(spec)})
         raise ConfigError(
-            f"a model with {' and '.join(kinds)} in one cache group, such as of "
-            f"{group.layer_names[0]}, is not supported; run it without the connector"
+            f"a model with {' and '.join(kinds)} in one cache group is not supported; run it "
+            "without the connector"
         )
     return reach(spec)
 

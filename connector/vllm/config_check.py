@@ -62,7 +62,6 @@ def warn_of_failing_requests(vllm_config: VllmConfig) -> None:
 def _refuse_parallel(vllm_config: VllmConfig) -> None:
     parallel = vllm_config.parallel_config
     for name, size in (
-        ("pipeline", parallel.pipeline_parallel_size),
         ("decode context", parallel.decode_context_parallel_size),
         ("prefill context", parallel.prefill_context_parallel_size),
     ):

@@ -10,7 +10,7 @@ from kvtransfer.worker.group_paths import GroupPaths
 from kvtransfer.worker.lanes import Stages, Streams, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from kvtransfer.chunks.layout import Formats
     from kvtransfer.chunks.paged import PagedCaches
@@ -27,12 +27,12 @@ class Copier:
 
     @classmethod
     def open(
-        cls, caches: Sequence[PagedCaches], formats: Formats, pool: HostPool, device: Device
+        cls, caches: Sequence[PagedCaches | None], formats: Formats, pool: HostPool, device: Device
     ) -> Copier:
         """Open the streams, and the lanes of each cache group.
 
         Args:
-            caches: those of each group.
+            caches: those of each group; None: it has no layers here, and nothing is copied.
             formats: what the groups' pieces are.
             pool: has slots for them.
             device: where the caches are.
@@ -42,15 +42,21 @@ class Copier:
         """
         streams = Streams.open(device)
         if device.is_host:
-            return cls([GroupPaths.on_host(each, streams) for each in caches], pool, streams)
+            on_host = {
+                group: GroupPaths.on_host(each, streams)
+                for group, each in enumerate(caches)
+                if each is not None
+            }
+            return cls(on_host, pool, streams)
         stages = Stages(device, formats)
-        paths = [
-            GroupPaths.on_device(group, each, streams, device, stages)
+        paths = {
+            group: GroupPaths.on_device(group, each, streams, device, stages)
             for group, each in enumerate(caches)
-        ]
+            if each is not None
+        }
         return cls(paths, pool, streams)
 
-    def __init__(self, groups: Sequence[GroupPaths], pool: HostPool, streams: Streams) -> None:
+    def __init__(self, groups: Mapping[int, GroupPaths], pool: HostPool, streams: Streams) -> None:
         self._groups = groups
         self._pool = pool
         self._streams = streams

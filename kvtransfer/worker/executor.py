@@ -16,12 +16,15 @@ from kvtransfer.chunks.keys import group_of
 from kvtransfer.device import open_device
 from kvtransfer.host_memory import slots, taking
 from kvtransfer.metrics import Metrics
+from kvtransfer.plan import Plan
 from kvtransfer.stores.open import open_tiers
+from kvtransfer.worker.absent_groups import AbsentGroups
 from kvtransfer.worker.copier import Copier
 from kvtransfer.worker.fetches import Fetches
 from kvtransfer.worker.host_pool import HostPool
 from kvtransfer.worker.outcomes import Outcomes
 from kvtransfer.worker.puts import Puts
+from kvtransfer.worker.puts_elsewhere import PutsElsewhere
 from kvtransfer.worker.tiers import Limits, Tiers
 from kvtransfer.worker.wakeable import WakeableCopier
 
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from kvtransfer.chunks.paged import PagedCaches
     from kvtransfer.config import TransferConfig
     from kvtransfer.device import Event
-    from kvtransfer.plan import Load, Plan, Report, Save
+    from kvtransfer.plan import Load, Report, Save
     from kvtransfer.stores.shelf import Shelf
 
 
@@ -48,27 +51,31 @@ class Executor:
     def open(
         cls,
         config: TransferConfig,
-        caches: Sequence[PagedCaches],
+        caches: Sequence[PagedCaches | None],
         formats: Formats,
         names: EntryKeys,
-        rank: int,
+        shard: int,
         shelf: Shelf | None = None,
+        *,
+        puts: bool = True,
     ) -> Executor:
         """Take host memory and open the store, as ``config`` says.
 
         Args:
             config: sizes, store, timeouts.
-            caches: the paged tensors of each cache group of ``rank``, borrowed until ``close``.
+            caches: the paged tensors of each cache group, borrowed until ``close``; None for a
+                group that has no layers on this rank.
             formats: what the groups' pieces are.
             names: makes the store's keys.
-            rank: the shard that is read and written.
+            shard: the number of the shard that is read and written.
             shelf: what ``memory://`` holds, shared with the lookup.
+            puts: whether this rank puts the shard; another does where several have the same one.
 
         Raises:
             ConfigError: the device isn't supported, host memory holds no chunk or is more than
                 the machine can give, or the store's URL is malformed.
         """
-        device = open_device(caches[0].planes[0].device)
+        device = open_device(next(each for each in caches if each is not None).planes[0].device)
         count = slots(config, formats)
         with taking(config.max_local_cpu_size, HostPool.nbytes(formats, count)):
             pool = HostPool(device, formats, count)
@@ -78,8 +85,9 @@ class Executor:
             pool=pool,
             device=device,
             store=open_tiers(config, formats, metrics, shelf),
-            name=partial(names.shard, rank),
-            block_bytes=[each.manager_block_bytes for each in caches],
+            name=partial(names.shard, shard),
+            block_bytes=[0 if each is None else each.manager_block_bytes for each in caches],
+            puts=puts,
         )
         return cls(tiers, _limits(config), metrics)
 
@@ -88,7 +96,12 @@ class Executor:
         self._tiers = tiers
         self._outcomes = Outcomes(metrics, tiers.block_bytes)
         self._fetches = Fetches(tiers, limits, metrics)
-        self._puts = Puts(tiers, limits.waiting_puts, metrics, self._outcomes)
+        self._absent = AbsentGroups.of(tiers.block_bytes, self._outcomes)
+        self._puts = (
+            Puts(tiers, limits.waiting_puts, metrics, self._outcomes)
+            if tiers.puts
+            else PutsElsewhere(self._outcomes)
+        )
         self._fetched: dict[int, Future[bool]] = {}
         """The fetch that filled each slot, for slots that a fetch filled last."""
         self._copied: dict[int, Event] = {}
@@ -96,6 +109,7 @@ class Executor:
 
     def run(self, plan: Plan) -> None:
         """Begin the jobs of ``plan``, after all work that the model has launched before."""
+        plan = self._absent.without(plan)
         for put in plan.puts:
             self._puts.offer(put, self._copied.get(put.slot))
         if plan.loads or plan.saves:
@@ -110,7 +124,7 @@ class Executor:
     def save_all(self, saves: Sequence[Save]) -> None:
         """Copy the blocks of ``saves`` and wait for it; their puts follow, and none is dropped."""
         computed = self._tiers.device.compute_event()
-        for save in saves:
+        for save in self._absent.without(Plan(saves=tuple(saves))).saves:
             copied = self._save(save, computed)
             if self._is_put(save):
                 self._puts.add(save, copied)
