@@ -1,7 +1,8 @@
 """Measures every lane between paged blocks and host memory, beside one large plain copy.
 
-``python -m benchmarks.bench_dma [--device cuda] [--json FILE] [--rounds N]``. The ceiling is the
-same number of bytes in one ``copy_`` from contiguous device memory into the same host memory.
+``python -m benchmarks.bench_dma [--device cuda] [--json FILE] [--rounds N] [--layers N]``. The
+ceiling is the same number of bytes in one ``copy_`` from contiguous device memory into the same
+host memory.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from benchmarks.bench_paged_copy import BLOCKS, CHUNK_TOKENS, Case
+from benchmarks.bench_paged_copy import BLOCKS, CHUNK_TOKENS, LAYERS, Case
+from benchmarks.device import usable_device
 from benchmarks.measure import append_rows, interleaved, print_table, rate_row
 from kvtransfer.device import open_device
 from kvtransfer.device.work import Copy
 from kvtransfer.kernels import open_copy
 from kvtransfer.worker.copier import Copier
 from kvtransfer.worker.copy_path import Calibration, CopyPath
-from kvtransfer.worker.group_paths import GroupPaths
+from kvtransfer.worker.group_paths import GroupPaths, SectionPaths
 from kvtransfer.worker.host_pool import HostPool
 from kvtransfer.worker.lanes import DirectLane, PagesLane, StagedLane, Stages, Streams
 
@@ -45,10 +47,10 @@ CEILING = "big copy"
 class Transfers:
     """Some chunks in blocks and in slots, and every way to move them all."""
 
-    def __init__(self, case: Case, device: torch.device, chunks: int) -> None:
+    def __init__(self, case: Case, device: torch.device, chunks: int, layers: int = LAYERS) -> None:
         self.device = open_device(device)
         count = CHUNK_TOKENS // case.block_tokens
-        self.caches = case.caches(device, blocks=max(BLOCKS, count * chunks))
+        self.caches = case.caches(device, max(BLOCKS, count * chunks), layers)
         self.nbytes = self.caches.chunk.nbytes * chunks
         self.pool = HostPool(self.device, self.caches.chunk, chunks)
         ids = random.Random(0).sample(range(self.caches.planes[0].shape[0]), count * chunks)
@@ -59,7 +61,11 @@ class Transfers:
     def copier(self, lane: Lane) -> Copier:
         """Everything by ``lane``."""
         lanes = dict.fromkeys(CopyPath, lane)
-        return Copier([GroupPaths(self.caches, lanes, Calibration())], self.pool, self._streams)
+        return Copier(
+            [GroupPaths([SectionPaths(self.caches, lanes, Calibration())])],
+            self.pool,
+            self._streams,
+        )
 
     def lanes(self, copy: BlockCopy) -> dict[str, Lane]:
         """Those that can read these caches, by name."""
@@ -148,9 +154,11 @@ def finish(events: list[Event]) -> None:
             raise event.error
 
 
-def measure(case: Case, device: torch.device, chunks: int, rounds: int) -> list[Row]:
+def measure(
+    case: Case, device: torch.device, chunks: int, rounds: int, layers: int = LAYERS
+) -> list[Row]:
     """Both directions of one case: each lane, a loop over blocks, the ceiling."""
-    it = Transfers(case, device, chunks)
+    it = Transfers(case, device, chunks, layers)
     lanes = it.lanes(open_copy(it.caches.planes))
     copiers = {name: it.copier(lane) for name, lane in lanes.items()}
     saves = {name: partial(it.begin_save, copier) for name, copier in copiers.items()}
@@ -173,13 +181,18 @@ def to_the_end(begins: dict[str, Callable[[], list[Event]]]) -> dict[str, Callab
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    parser.add_argument("--device", type=usable_device, default="cpu")
     parser.add_argument("--json", type=Path, help="append one line a measurement to this file")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--layers", type=int, default=LAYERS, help="of the made-up model")
     options = parser.parse_args()
     torch.set_num_threads(1)
     chunks = 2 if options.device.type == "cpu" else 8
-    rows = [row for case in CASES for row in measure(case, options.device, chunks, options.rounds)]
+    rows = [
+        row
+        for case in CASES
+        for row in measure(case, options.device, chunks, options.rounds, options.layers)
+    ]
     print_table(rows, baseline=CEILING)
     if options.json:
         append_rows(options.json, rows)

@@ -1,7 +1,8 @@
 """Measures copies of whole blocks to and from chunks, beside a plain copy of the same bytes.
 
-``python -m benchmarks.bench_paged_copy [--device cuda] [--json FILE] [--rounds N]``: on the CPU one
-thread and one chunk at a time, on a GPU the kernel alone, several launches of a chunk each.
+``python -m benchmarks.bench_paged_copy [--device cuda] [--json FILE] [--rounds N] [--layers N]``: on
+the CPU one thread and one chunk at a time, on a GPU the kernel alone, several launches of a chunk
+each.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from benchmarks.device import usable_device
 from benchmarks.measure import append_rows, interleaved, measured, print_table, rate_row
 from benchmarks.measure_gpu import measured_by_gpu
 from kvtransfer.chunks.paged import PagedCaches
@@ -88,6 +90,7 @@ class Setting:
     device: torch.device
     chunks: int
     rounds: int
+    layers: int = LAYERS
 
     @property
     def programs(self) -> dict[str, int | None]:
@@ -109,7 +112,7 @@ class Copies:
     def __init__(self, case: Case, setting: Setting) -> None:
         count = CHUNK_TOKENS // case.block_tokens
         blocks = max(BLOCKS, 2 * count * setting.chunks)
-        self.caches = case.caches(setting.device, blocks)
+        self.caches = case.caches(setting.device, blocks, setting.layers)
         self.nbytes = self.caches.chunk.nbytes * setting.chunks
         ids = random.Random(0).sample(range(blocks), count * setting.chunks)
         chunks = range(setting.chunks)
@@ -160,12 +163,14 @@ def measure(case: Case, setting: Setting) -> list[Row]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    parser.add_argument("--device", type=usable_device, default="cpu")
     parser.add_argument("--json", type=Path, help="append one line a measurement to this file")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--layers", type=int, default=LAYERS, help="of the made-up model")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    setting = Setting(options.device, 1 if options.device.type == "cpu" else 8, options.rounds)
+    chunks = 1 if options.device.type == "cpu" else 8
+    setting = Setting(options.device, chunks, options.rounds, options.layers)
     rows = [row for case in cases(options.device) for row in measure(case, setting)]
     print_table(rows, baseline="memcpy")
     if options.json:

@@ -1,12 +1,13 @@
 """Compares eviction policies on recorded and synthetic requests, and measures the index's cost.
 
-``python -m benchmarks.bench_policy [--trace FILE] [--json FILE]``. ``conversation/5%`` is the share
-of chunks served by leading runs with host memory for 5 % of the trace's distinct chunks; ``made``
+``python -m benchmarks.bench_policy [--trace FILE] [--json FILE] [--scale X]``. ``conversation/5%``
+is the share of chunks served by leading runs with host memory for 5 % of the trace's distinct chunks; ``made``
 is the same for a load of chats and questions on documents, see :mod:`benchmarks.workloads`;
 ``change/swap/5%`` for a load that changes, see :mod:`benchmarks.changing_loads`, with the worst ratio
 to LRU over 250 requests; ``change/held-out swap/5%`` has lengths that the policy was not tuned on;
 ``remote/host 20%`` is what an admission filter in front of the store saves and costs.
-FILE is Mooncake's ``FAST25-release/traces/conversation_trace.jsonl``.
+FILE is Mooncake's ``FAST25-release/traces/conversation_trace.jsonl``; X is a factor on the number of
+requests, and of chunks in an index.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import sys
 import time
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +47,7 @@ LEAST_SHARE = 0.02  # of the chunks of a window: where LRU serves less, a ratio 
 ADMIT_CHANCE = 0.05
 CHUNKS = 512  # of a request of 128k tokens
 MILLION = 1_000_000
+MADE_REQUESTS = 8000
 
 
 def rate_rows(
@@ -85,12 +88,21 @@ def worst_ratio(
     return min(ratios)
 
 
-def change_rows() -> Iterator[Row]:
+def change_rows(scale: float) -> Iterator[Row]:
     """Hit rates on loads that change, with the lengths used in tuning and with others."""
     for name in CHANGES:
-        held_out = changing_load(name, HELD_OUT_SEED, HELD_OUT)
-        yield from rate_rows(f"change/{name}", changing_load(name, SEED), CHANGE_PERCENTS)
+        tuned = changing_load(name, SEED, _shorter(Shape(), scale))
+        held_out = changing_load(name, HELD_OUT_SEED, _shorter(HELD_OUT, scale))
+        yield from rate_rows(f"change/{name}", tuned, CHANGE_PERCENTS)
         yield from rate_rows(f"change/held-out {name}", held_out, CHANGE_PERCENTS)
+
+
+def _shorter(shape: Shape, scale: float) -> Shape:
+    return replace(shape, phase_requests=_scaled(shape.phase_requests, scale))
+
+
+def _scaled(count: int, scale: float) -> int:
+    return max(1, round(count * scale))
 
 
 def admission_rows(requests: Sequence[Sequence[str]]) -> Iterator[Row]:
@@ -133,20 +145,21 @@ def planned(planner: Planner, keys: Sequence[str]) -> float:
     return taken_s
 
 
-def memory_rows() -> Iterator[Row]:
-    """A full index of a million chunks in requests of 24, the keys' own text included."""
+def memory_rows(chunks: int) -> Iterator[Row]:
+    """A full index of ``chunks`` chunks in requests of 24, the keys' own text included."""
     for impl, policy in (("kvtransfer", "learned"), ("lru", "lru"), ("arc", "arc")):
         tracemalloc.start()
-        index = Index(MILLION, policy)
+        index = Index(chunks, policy)
         fill(index)
-        nbytes = tracemalloc.get_traced_memory()[0] / MILLION
+        nbytes = tracemalloc.get_traced_memory()[0] / chunks
         tracemalloc.stop()
-        yield Row("policy", "memory/1M chunks", impl, nbytes, "B/chunk", (nbytes, nbytes), 1)
+        case = f"memory/{chunks / MILLION:g}M chunks"
+        yield Row("policy", case, impl, nbytes, "B/chunk", (nbytes, nbytes), 1)
 
 
 def fill(index: Index) -> None:
     """Fill the index by requests."""
-    for request in range(MILLION // 24 + 1):
+    for request in range(index.slots // 24 + 1):
         keys = [f"{request:016x}{i:016x}" for i in range(24)]
         index.note_request(keys)
         slots = [index.claim(key) for key in keys if index.room]
@@ -155,12 +168,12 @@ def fill(index: Index) -> None:
                 index.unpin(slot)
 
 
-def fill_rate_row(rounds: int = 5) -> Row:
-    """CPU time to replace one chunk in a full index."""
+def fill_rate_row(slots: int, rounds: int = 5) -> Row:
+    """CPU time to replace one chunk in a full index of ``slots``, which is filled first."""
     rates = []
     for round_ in range(rounds):
-        index = Index(20_000, "learned")
-        requests = [[f"{round_}.{n}.{i}" for i in range(24)] for n in range(3000)]
+        index = Index(slots, "learned")
+        requests = [[f"{round_}.{n}.{i}" for i in range(24)] for n in range(3 * slots // 20)]
         begun_s = time.thread_time()
         for keys in requests:
             index.note_request(keys)
@@ -173,25 +186,44 @@ def fill_rate_row(rounds: int = 5) -> Row:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trace", type=Path, default=TRACE, help="Mooncake's conversation trace")
-    parser.add_argument("--json", type=Path, help="append one line a measurement to this file")
-    options = parser.parse_args()
+    options = _options()
     POLICIES.setdefault("s3fifo", S3FIFO)
     try:
         conversation = [request.keys for request in read_trace(options.trace)]
     except TraceError as error:
         print(f"bench_policy: {error}; --trace names it", file=sys.stderr)
         return 2
-    made = [[str(id_) for id_ in ids] for ids in chats_and_documents()]
-    rows = [*speed_rows(), fill_rate_row(), *memory_rows()]
-    rows += [*rate_rows("conversation", conversation), *rate_rows("made", made)]
-    rows += change_rows()
-    rows += sorted(admission_rows(conversation), key=lambda row: row.case)
+    rows = _rows(conversation[: _scaled(len(conversation), options.scale)], options.scale)
     print_table(rows, baseline="kvtransfer")
     if options.json:
         append_rows(options.json, rows)
     return 0
+
+
+def _rows(conversation: Sequence[Sequence[str]], scale: float) -> list[Row]:
+    made = chats_and_documents(_scaled(MADE_REQUESTS, scale))
+    return [
+        *speed_rows(),
+        fill_rate_row(_scaled(20_000, scale)),
+        *memory_rows(_scaled(MILLION, scale)),
+        *rate_rows("conversation", conversation),
+        *rate_rows("made", [[str(id_) for id_ in ids] for ids in made]),
+        *change_rows(scale),
+        *sorted(admission_rows(conversation), key=lambda row: row.case),
+    ]
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trace", type=Path, default=TRACE, help="Mooncake's conversation trace")
+    parser.add_argument("--json", type=Path, help="append one line a measurement to this file")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="factor on requests and chunks (default: 1)"
+    )
+    options = parser.parse_args()
+    if not 0 < options.scale <= 1:
+        parser.error(f"--scale {options.scale}: more than 0, at most 1")
+    return options
 
 
 if __name__ == "__main__":

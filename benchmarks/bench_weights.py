@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,7 +32,7 @@ from benchmarks.measure import (
     seconds_row,
 )
 from demo.engine import Setup, kvtransfer_config
-from demo.process import EngineProcess
+from demo.process import EngineError, EngineProcess
 from demo.smollm2 import model_folder
 from kvtransfer.connector.vllm.weights.of_model import fingerprint
 
@@ -47,7 +48,10 @@ _PART_LAYERS = 3
 
 def main() -> None:
     options = _options()
-    rows = [*_read(options.gib, options.rounds), *_ready(options.before, options.rounds)]
+    try:
+        rows = [*_read(options.gib, options.rounds), *_ready(options.before, options.rounds)]
+    except EngineError as error:
+        sys.exit(f"bench_weights: {error}")
     print_table(rows, baseline="xxh3")
     if options.json:
         append_rows(options.json, rows)

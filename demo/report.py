@@ -135,7 +135,8 @@ def _cells(answers: list[Answer], speed_up: str) -> list[str]:
 
 def _all_is_well(outcome: Outcome) -> str:
     tokens = sum(len(run.cold.token_ids) for run in outcome.runs)
+    prompts = "one prompt" if len(outcome.runs) == 1 else f"{len(outcome.runs)} prompts"
     return (
-        f"Identical: {tokens} answer tokens to {len(outcome.runs)} prompt(s) are the same, token "
-        "by token, computed by vLLM alone, restored from Redis and found in vLLM's own cache."
+        f"Identical: {tokens} answer tokens to {prompts} are the same, token by token, "
+        "computed by vLLM alone, restored from Redis and found in vLLM's own cache."
     )

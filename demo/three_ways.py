@@ -61,7 +61,7 @@ def ask_three_ways(
         others = _jobs(chat, contexts, FIRST_QUESTION, 1)
         _ask(screen, "vLLM with kvtransfer reads them for another question", first, others)
         _close(screen, "it ends; what it computed stays in Redis", first)
-        _await(screen, "a new vLLM with kvtransfer starts, nothing cached", second)
+        _await(screen, "a new vLLM with kvtransfer is up, nothing cached", second)
         twice = [job for job in jobs for _ in range(2)]
         answers = _ask(screen, "it answers about each text, twice", second, twice)
         _close(screen, "it ends", second)

@@ -1,17 +1,11 @@
 import logging
 
 from kvtransfer.rare_log import RareLog
-
-
-class Clock:
-    now_s = 0.0
-
-    def __call__(self):
-        return self.now_s
+from tests.fake_clock import FakeClock
 
 
 def test_each_minute_has_one_line_with_the_count_so_far(caplog):
-    clock = Clock()
+    clock = FakeClock()
     log = RareLog(clock)
     with caplog.at_level(logging.WARNING, "kvtransfer"):
         for second in range(150):

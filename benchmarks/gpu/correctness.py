@@ -81,7 +81,9 @@ def _wrong_lanes(case: Case, device: torch.device) -> Iterator[str]:
     before = [plane.clone() for plane in it.caches.planes]
     lanes = it.lanes(open_copy(it.caches.planes))
     copiers = {f"the {name} lane": it.copier(lane) for name, lane in lanes.items()}
-    copiers["what we would choose"] = Copier.open([it.caches], it.caches.chunk, it.pool, it.device)
+    copiers["what we would choose"] = Copier.open(
+        [[it.caches]], it.caches.chunk, it.pool, it.device
+    )
     for name, copier in copiers.items():
         for slot in range(len(it.blocks)):
             it.pool.chunk(slot).zero_()

@@ -26,6 +26,21 @@ _LOG = logging.getLogger("kvtransfer")
 
 
 @dataclass(frozen=True)
+class Section:
+    """Describes layers of one group whose pages are alike."""
+
+    layer_names: tuple[str, ...]
+    chunk: ChunkFormat
+    """The format of their part of a piece on one rank."""
+
+    @property
+    def composition(self) -> list[object]:
+        """What a key says of them, as plain JSON."""
+        chunk = self.chunk
+        return [chunk.layout, chunk.dtype, list(chunk.shape), list(self.layer_names)]
+
+
+@dataclass(frozen=True)
 class GroupFacts:
     """Describes one cache group of a model."""
 
@@ -33,11 +48,18 @@ class GroupFacts:
     """vLLM's number of the group."""
     kind: str
     """vLLM's name of its kind of cache, such as ``SlidingWindowSpec``."""
-    layer_names: tuple[str, ...]
-    """Its layers on this rank; a pipeline stage may have none."""
     tiling: Tiling
-    chunk: ChunkFormat
-    """The format of its pieces on one rank."""
+    sections: tuple[Section, ...]
+    """Its layers on this rank, by the kind of their pages; a pipeline stage may have none."""
+
+    @property
+    def chunk(self) -> ChunkFormat:
+        """The format of its pieces on one rank."""
+        if not self.sections:
+            return ChunkFormat.content("uint8", 0, self.tiling.chunk_tokens, 1, 1)
+        if len(self.sections) == 1:
+            return self.sections[0].chunk
+        return ChunkFormat.sectioned([section.chunk for section in self.sections])
 
     @property
     def composition(self) -> list[object]:
@@ -46,10 +68,7 @@ class GroupFacts:
             self.kind,
             repr(self.tiling.reach),
             self.tiling.block_tokens,
-            self.chunk.layout,
-            self.chunk.dtype,
-            list(self.chunk.shape),
-            list(self.layer_names),
+            [section.composition for section in self.sections],
         ]
 
 
@@ -81,6 +100,18 @@ def cache_groups(kv_cache_config: KVCacheConfig, chunk_size: int) -> tuple[Group
     )
 
 
+def are_mixed(kv_cache_config: KVCacheConfig) -> bool:
+    """Whether a group's layers have several specifications, of which the scheduler sees only one.
+
+    vLLM gives the layers of each specification a ``KVCacheTensor`` of their own.
+    """
+    layers = [frozenset(tensor.layers) for tensor in kv_cache_config.kv_cache_tensors]
+    return any(
+        sum(not each.isdisjoint(group.layer_names) for each in layers) > 1
+        for group in kv_cache_config.kv_cache_groups
+    )
+
+
 def _chunk_tokens(block_tokens: list[int], reaches: list[Reach], chunk_size: int) -> int:
     """Return the tokens of a chunk, which fit the blocks of every group.
 
@@ -104,12 +135,22 @@ def _chunk_tokens(block_tokens: list[int], reaches: list[Reach], chunk_size: int
 
 
 def _facts(number: int, group: KVCacheGroupSpec, tiling: Tiling) -> GroupFacts:
-    spec, layers = group.kv_cache_spec, len(group.layer_names)
+    specs = _layer_specs(group)
+    alike: dict[ChunkFormat, list[str]] = {}
+    for name, spec in specs.items():
+        alike.setdefault(_format(spec, 1, tiling), []).append(name)
+    sections = tuple(
+        Section(tuple(names), _format(specs[names[0]], len(names), tiling))
+        for names in alike.values()
+    )
+    return GroupFacts(number, type(group.kv_cache_spec).__name__, tiling, sections)
+
+
+def _format(spec: Any, layers: int, tiling: Tiling) -> ChunkFormat:
+    """Return what ``layers`` of the same kind keep of a chunk."""
     if isinstance(tiling.reach, State):
-        chunk = ChunkFormat.content("int8", layers, 1, 1, spec.state_content_size_bytes)
-    else:
-        chunk = _attention_format(spec, layers, tiling.piece_blocks * tiling.block_tokens)
-    return GroupFacts(number, type(spec).__name__, tuple(group.layer_names), tiling, chunk)
+        return ChunkFormat.content("int8", layers, 1, 1, spec.state_content_size_bytes)
+    return _attention_format(spec, layers, tiling.piece_blocks * tiling.block_tokens)
 
 
 def _attention_format(spec: Any, layers: int, tokens: int) -> ChunkFormat:
@@ -128,19 +169,40 @@ def _attention_format(spec: Any, layers: int, tokens: int) -> ChunkFormat:
 
 
 def _reach_of(group: KVCacheGroupSpec) -> Reach:
-    spec = group.kv_cache_spec
-    reach = _REACHES.get(type(spec).__name__)
-    if reach is None:
-        kinds = sorted({type(each).__name__ for each in _layer_specs(spec)})
+    """Return how far back the layers of ``group`` read; all of them read alike."""
+    specs = _all_specs(group).values()
+    kinds = sorted({type(spec).__name__ for spec in specs})
+    unknown = [kind for kind in kinds if kind not in _REACHES]
+    if unknown:
         raise ConfigError(
-            f"a model with {' and '.join(kinds)} in one cache group is not supported; run it "
+            f"a model with {' and '.join(unknown)}{_example(group)} is not supported; run it "
             "without the connector"
         )
-    return reach(spec)
+    reaches = {_REACHES[type(spec).__name__](spec) for spec in specs}
+    if len(reaches) > 1:
+        raise ConfigError(
+            f"layers in one cache group{_example(group)} that read differently far back, "
+            f"{sorted(map(repr, reaches))}, are not supported; run it without the connector"
+        )
+    return reaches.pop()
 
 
-def _layer_specs(spec: Any) -> list[Any]:
-    return list(getattr(spec, "kv_cache_specs", {"": spec}).values())
+def _example(group: KVCacheGroupSpec) -> str:
+    return "".join(f", such as of {name}," for name in group.layer_names[:1])
+
+
+def _layer_specs(group: KVCacheGroupSpec) -> dict[str, Any]:
+    """Return vLLM's specification of each layer's cache on this rank, by the layer's name."""
+    by_layer = _all_specs(group)
+    return {name: by_layer[name] for name in group.layer_names}
+
+
+def _all_specs(group: KVCacheGroupSpec) -> dict[str, Any]:
+    """Return the specifications of all layers, one at least: a pipeline stage may have no layer."""
+    spec = group.kv_cache_spec
+    one_kind = dict.fromkeys(group.layer_names or [""], spec)
+    found: dict[str, Any] = getattr(spec, "kv_cache_specs", one_kind)
+    return found
 
 
 def _window(spec: Any) -> Window:

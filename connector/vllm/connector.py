@@ -76,25 +76,20 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
         if role == KVConnectorRole.SCHEDULER:
             warn_of_newer(vllm.__version__)
             config_check.warn_of_failing_requests(vllm_config)
-            if not self._awaits_stages:
+            if not self._facts.are_partial:
                 self._open_scheduler(Stages((self._facts,)))
-            self._meet_neighbour()
 
     # --- scheduler
-
-    @property
-    def _awaits_stages(self) -> bool:
-        """Whether what the workers hold must be known before the scheduler's side can open.
-
-        vLLM passes it on once the caches are registered, and before the first request.
-        """
-        return self._facts.ranks.stages > 1
 
     def set_xfer_handshake_metadata_pp_aware(
         self, metadata: dict[tuple[int, int], KVConnectorHandshakeMetadata]
     ) -> None:
-        if self._awaits_stages:
-            self._open_scheduler(Stages.told(self._facts, metadata))
+        """Open the scheduler's side where only the workers know what they hold.
+
+        vLLM calls this once they have registered their caches, and before the first request.
+        """
+        if self._facts.are_partial:
+            self._open_scheduler(Stages.of_workers(self._facts, metadata))
             note_resets(self._kv_cache_manager, self._scheduler.local_cache)
 
     def _open_scheduler(self, stages: Stages) -> None:
@@ -102,6 +97,7 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
         tell_opening(self._config, stages.formats, workers)
         self._adapters = Adapters.open(self._vllm_config, workers)
         self._scheduler = open_scheduler(self._config, self._vllm_config, stages, self._adapters)
+        self._meet_neighbour()
 
     @property
     def requires_kv_delivery(self) -> bool:
@@ -110,7 +106,7 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
 
     def bind_kv_cache_manager(self, kv_cache_manager: KVCacheManager) -> None:
         super().bind_kv_cache_manager(kv_cache_manager)
-        if not self._awaits_stages:
+        if not self._facts.are_partial:
             note_resets(kv_cache_manager, self._scheduler.local_cache)
 
     def on_new_request(self, request: Request) -> None:
@@ -193,7 +189,7 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
         self._worker = WorkerSide(self._config, self._facts, rank, kv_caches, *held)
 
     def get_handshake_metadata(self) -> FactsMessage | None:
-        return FactsMessage(self._facts) if self._awaits_stages else None
+        return FactsMessage(self._facts) if self._facts.are_partial else None
 
     def bind_connector_metadata(self, connector_metadata: KVConnectorMetadata) -> None:
         super().bind_connector_metadata(connector_metadata)

@@ -27,7 +27,7 @@ Question: TypeAlias = "tuple[int, LoRARequest]"
 
 @dataclass(frozen=True)
 class FactsMessage(KVConnectorHandshakeMetadata):
-    """Tells the scheduler's side, before the first request, what a pipeline's worker holds."""
+    """Tells the scheduler's side, before the first request, what a worker holds."""
 
     facts: ModelFacts
 

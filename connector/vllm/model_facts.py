@@ -16,7 +16,7 @@ from kvtransfer.chunks.keys import EntryKeys
 from kvtransfer.chunks.layout import GroupFormats
 from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.chunks.reach import State
-from kvtransfer.connector.vllm.cache_groups import cache_groups
+from kvtransfer.connector.vllm.cache_groups import are_mixed, cache_groups
 from kvtransfer.connector.vllm.config_check import refuse_block_size, refuse_config
 from kvtransfer.connector.vllm.ranks import Ranks
 from kvtransfer.connector.vllm.reuse_verdict import refuse_groups
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from vllm.config import VllmConfig
     from vllm.v1.kv_cache_interface import KVCacheConfig
 
-    from kvtransfer.chunks.layout import Formats
+    from kvtransfer.chunks.layout import ChunkFormat, Formats
+    from kvtransfer.chunks.tiling import Tiling
     from kvtransfer.config import TransferConfig
-    from kvtransfer.connector.vllm.cache_groups import GroupFacts
+    from kvtransfer.connector.vllm.cache_groups import GroupFacts, Section
 
 # How vLLM's CPU attention packs a page: only these are the strided layout that we read.
 _CPU_PACKINGS = {"vec", "vec16"}
@@ -47,6 +48,13 @@ class ModelFacts:
     """The workers, each of which holds a part of every chunk."""
     cache_groups: tuple[GroupFacts, ...]
     """What is kept, by cache group; a pipeline stage may have no layers of some of them."""
+    are_mixed: bool = False
+    """Whether layers of one group differ in ways that vLLM hides from the scheduler's side."""
+
+    @property
+    def are_partial(self) -> bool:
+        """Whether the scheduler's side has to be told by the workers what they hold."""
+        return self.ranks.stages > 1 or self.are_mixed
 
     @cached_property
     def groups(self) -> Groups:
@@ -85,13 +93,11 @@ def describe(
     if len(groups) == 1:
         refuse_block_size(groups[0].tiling.block_tokens, groups[0].tiling.chunk_tokens)
     ranks = Ranks.of(vllm_config, kv_cache_config, config)
-    return ModelFacts(_model_name(vllm_config), ranks, groups)
+    return ModelFacts(_model_name(vllm_config), ranks, groups, are_mixed(kv_cache_config))
 
 
-def paged_caches(
-    facts: ModelFacts, caches: Mapping[str, torch.Tensor]
-) -> tuple[PagedCaches | None, ...]:
-    """View the tensors that vLLM registers as planes, in the order of each group's layers.
+def paged_caches(facts: ModelFacts, caches: Mapping[str, torch.Tensor]) -> list[list[PagedCaches]]:
+    """View the tensors that vLLM registers as planes, by group and section, in their layers' order.
 
     A layer that shares another's cache is registered, too, but belongs to no group.
 
@@ -101,7 +107,7 @@ def paged_caches(
             the views keep them alive. Layers of different groups lie in the same memory.
 
     Returns:
-        The planes of each cache group; None for one that has no layers on this worker.
+        The planes of each cache group; a group without layers on this worker has no section.
 
     Raises:
         ConfigError: the tensors don't have the format that ``facts`` says, or there are none.
@@ -111,27 +117,28 @@ def paged_caches(
             "a pipeline stage without a layer that keeps a cache is not supported; set "
             "--pipeline-parallel-size 1"
         )
-    return tuple(
-        _paged(group, caches) if group.layer_names else None for group in facts.cache_groups
-    )
+    return [
+        [_paged(group.tiling, section, caches) for section in group.sections]
+        for group in facts.cache_groups
+    ]
 
 
-def _paged(group: GroupFacts, caches: Mapping[str, torch.Tensor]) -> PagedCaches:
-    tensors = [caches[name] for name in sorted(group.layer_names, key=_by_numbers)]
-    paged = _viewed(group, tensors)
-    if paged.chunk != group.chunk:
+def _paged(tiling: Tiling, section: Section, caches: Mapping[str, torch.Tensor]) -> PagedCaches:
+    tensors = [caches[name] for name in sorted(section.layer_names, key=_by_numbers)]
+    paged = _viewed(tiling, section.chunk, tensors)
+    if paged.chunk != section.chunk:
         raise ConfigError(
-            f"vLLM's caches make chunks of {paged.chunk}, its configuration says {group.chunk}; "
+            f"vLLM's caches make chunks of {paged.chunk}, its configuration says {section.chunk}; "
             "this model is not supported"
         )
     return paged
 
 
-def _viewed(group: GroupFacts, tensors: list[torch.Tensor]) -> PagedCaches:
-    if isinstance(group.tiling.reach, State):
+def _viewed(tiling: Tiling, chunk: ChunkFormat, tensors: list[torch.Tensor]) -> PagedCaches:
+    if isinstance(tiling.reach, State):
         return PagedCaches.content(tensors, 1)
-    tokens, block_tokens = group.chunk.tokens, group.tiling.block_tokens
-    if group.chunk.layout == "content":
+    tokens, block_tokens = chunk.tokens, tiling.block_tokens
+    if chunk.layout == "content":
         return PagedCaches.content(tensors, tokens, block_tokens)
     if tensors[0].device.type == "cpu":
         _check_cpu_packing(tensors[0])

@@ -30,7 +30,7 @@ class Stages:
     facts: tuple[ModelFacts, ...]
 
     @classmethod
-    def told(cls, own: ModelFacts, told: Mapping[tuple[int, int], object]) -> Stages:
+    def of_workers(cls, own: ModelFacts, told: Mapping[tuple[int, int], object]) -> Stages:
         """Join what the workers have told.
 
         Args:
@@ -99,10 +99,10 @@ def _facts(told: Mapping[tuple[int, int], object], stage: int, rank: int) -> Mod
     message = told.get((stage, rank))
     if not isinstance(message, FactsMessage):
         raise ConfigError(
-            "pipeline parallelism in a MultiConnector beside a connector that exchanges metadata "
-            f"of its own is not supported: of stage {stage}, rank {rank} came "
-            f"{type(message).__name__}; use KVTransferConnector alone, or set "
-            "--pipeline-parallel-size 1"
+            f"the worker of stage {stage}, rank {rank} didn't tell what it holds, but "
+            f"{type(message).__name__}: with pipeline parallelism, or a model like DeepSeek V3.2 "
+            "whose layers have pages of several kinds, a MultiConnector must list "
+            "KVTransferConnector before connectors that exchange metadata of their own"
         )
     return message.facts
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kvtransfer.chunks.keys import group_of
 from kvtransfer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _ELEMENT_BYTES = {
     "float32": 4,
@@ -20,6 +23,9 @@ _ELEMENT_BYTES = {
     "uint8": 1,
     "int8": 1,
 }
+
+# Sections begin where a kernel may use its widest accesses.
+_SECTION_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,9 @@ class ChunkFormat:
     """Tokens in a chunk."""
     nbytes: int
     """Bytes of a payload."""
+    sections: tuple[ChunkFormat, ...] = ()
+    """The parts of a payload, one behind the other, where layers have different kinds of pages; its
+    layout is ``sections`` then, and its shape the number of its bytes."""
 
     @classmethod
     def split(cls, dtype: str, layers: int, tokens: int, heads: int, dim: int) -> ChunkFormat:
@@ -62,6 +71,24 @@ class ChunkFormat:
             ConfigError: ``dtype`` is not supported; the message lists those that are.
         """
         return cls._of("content", dtype, (layers, tokens, heads, dim), tokens)
+
+    @classmethod
+    def sectioned(cls, sections: Sequence[ChunkFormat]) -> ChunkFormat:
+        """Return the format of a payload that consists of ``sections``.
+
+        Raises:
+            ConfigError: a section doesn't end where the next may begin.
+        """
+        for section in sections:
+            if section.nbytes % _SECTION_BYTES:
+                raise ConfigError(
+                    f"layers with pages of different kinds need {_SECTION_BYTES} bytes or a "
+                    f"multiple in each part of a chunk, not {section.nbytes}; use a larger "
+                    "chunk_size"
+                )
+        nbytes = sum(section.nbytes for section in sections)
+        tokens = sections[0].tokens
+        return cls("sections", "uint8", (nbytes,), tokens, nbytes, tuple(sections))
 
     @classmethod
     def _of(cls, layout: str, dtype: str, shape: tuple[int, ...], tokens: int) -> ChunkFormat:

@@ -10,11 +10,16 @@ if TYPE_CHECKING:
     from kvtransfer.chunks.layout import ChunkFormat
 
 
-def piece_view(form: ChunkFormat, memory: torch.Tensor) -> torch.Tensor:
-    """Show each row of ``memory``, ``[rows, bytes]`` uint8, as a piece of the format ``form``.
+def piece_views(form: ChunkFormat, memory: torch.Tensor) -> list[torch.Tensor]:
+    """Show each row of ``memory``, ``[rows, bytes]`` uint8, as the sections of a piece.
 
     Returns:
-        ``[rows, planes, tokens, heads, dim]`` of the piece's dtype; the same memory.
+        ``[rows, planes, tokens, heads, dim]`` of each section's dtype, one tensor a section; a
+        piece whose pages are of one kind is one section. The same memory.
     """
-    cells = memory[:, : form.nbytes].view(getattr(torch, form.dtype))
-    return cells.view(len(memory), form.planes, *form.plane_shape)
+    views, start = [], 0
+    for section in form.sections or (form,):
+        cells = memory[:, start : start + section.nbytes].view(getattr(torch, section.dtype))
+        views.append(cells.view(len(memory), section.planes, *section.plane_shape))
+        start += section.nbytes
+    return views

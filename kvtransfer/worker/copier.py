@@ -5,12 +5,12 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from kvtransfer.device.failed import FailedEvent
-from kvtransfer.worker.group_paths import GroupPaths
-from kvtransfer.worker.lanes import Stages, Streams, Target
+from kvtransfer.device.all_of import single_events
+from kvtransfer.worker.group_paths import GroupPaths, SectionPaths
+from kvtransfer.worker.lanes import Stages, Streams
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from kvtransfer.chunks.layout import Formats
     from kvtransfer.chunks.paged import PagedCaches
@@ -27,12 +27,16 @@ class Copier:
 
     @classmethod
     def open(
-        cls, caches: Sequence[PagedCaches | None], formats: Formats, pool: HostPool, device: Device
+        cls,
+        caches: Sequence[Sequence[PagedCaches]],
+        formats: Formats,
+        pool: HostPool,
+        device: Device,
     ) -> Copier:
         """Open the streams, and the lanes of each cache group.
 
         Args:
-            caches: those of each group; None: it has no layers here, and nothing is copied.
+            caches: those of each group, by section.
             formats: what the groups' pieces are.
             pool: has slots for them.
             device: where the caches are.
@@ -42,21 +46,19 @@ class Copier:
         """
         streams = Streams.open(device)
         if device.is_host:
-            on_host = {
-                group: GroupPaths.on_host(each, streams)
-                for group, each in enumerate(caches)
-                if each is not None
-            }
-            return cls(on_host, pool, streams)
+            on_host = [[SectionPaths.on_host(each, streams) for each in group] for group in caches]
+            return cls([GroupPaths(sections) for sections in on_host], pool, streams)
         stages = Stages(device, formats)
-        paths = {
-            group: GroupPaths.on_device(group, each, streams, device, stages)
-            for group, each in enumerate(caches)
-            if each is not None
-        }
-        return cls(paths, pool, streams)
+        on_device = [
+            [
+                SectionPaths.on_device(number, section, each, streams, device, stages)
+                for section, each in enumerate(group)
+            ]
+            for number, group in enumerate(caches)
+        ]
+        return cls([GroupPaths(sections) for sections in on_device], pool, streams)
 
-    def __init__(self, groups: Mapping[int, GroupPaths], pool: HostPool, streams: Streams) -> None:
+    def __init__(self, groups: Sequence[GroupPaths], pool: HostPool, streams: Streams) -> None:
         self._groups = groups
         self._pool = pool
         self._streams = streams
@@ -71,12 +73,8 @@ class Copier:
         The copy starts after ``written``, the events by which the blocks hold their contents.
         """
         with self._outward:
-            paths = self._groups[group]
-            try:
-                blocks = paths.kernel_blocks(block_ids)
-            except ValueError as wrong:
-                return FailedEvent(wrong)
-            return paths.saving.to_host(blocks, self._pool.chunk(slot, group), written)
+            sections = self._pool.sections(slot, group)
+            return self._groups[group].to_host(block_ids, sections, written)
 
     def to_device(
         self,
@@ -89,17 +87,13 @@ class Copier:
     ) -> Event:
         """Copy the piece in ``slot``, from ``first_token`` on, into the manager's ``block_ids``.
 
-        The slot is read after ``filled``, the events by which it holds the chunk. The blocks are
+        The slot is read after ``filled``, the events by which it holds the piece. The blocks are
         written after ``free``, the events by which no other work reads or writes them.
         """
         with self._inward:
-            paths = self._groups[group]
-            try:
-                blocks = paths.kernel_blocks(block_ids)
-            except ValueError as wrong:
-                return FailedEvent(wrong)
-            target = Target(blocks, first_token, filled, free)
-            return paths.loading(len(blocks)).to_device(self._pool.chunk(slot, group), target)
+            sections = self._pool.sections(slot, group)
+            ready = list(single_events(filled))
+            return self._groups[group].to_device(sections, block_ids, first_token, ready, free)
 
     def close(self) -> None:
         """Wait for the copies and end the streams."""

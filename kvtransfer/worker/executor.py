@@ -10,6 +10,7 @@ the caller's thread reads and writes.
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from kvtransfer.chunks.keys import group_of
@@ -51,7 +52,7 @@ class Executor:
     def open(
         cls,
         config: TransferConfig,
-        caches: Sequence[PagedCaches | None],
+        caches: Sequence[Sequence[PagedCaches]],
         formats: Formats,
         names: EntryKeys,
         shard: int,
@@ -63,8 +64,8 @@ class Executor:
 
         Args:
             config: sizes, store, timeouts.
-            caches: the paged tensors of each cache group, borrowed until ``close``; None for a
-                group that has no layers on this rank.
+            caches: the paged tensors of each cache group, by section, borrowed until ``close``; a
+                group that has no layers on this rank has no section.
             formats: what the groups' pieces are.
             names: makes the store's keys.
             shard: the number of the shard that is read and written.
@@ -75,7 +76,7 @@ class Executor:
             ConfigError: the device isn't supported, host memory holds no chunk or is more than
                 the machine can give, or the store's URL is malformed.
         """
-        device = open_device(next(each for each in caches if each is not None).planes[0].device)
+        device = open_device(next(chain.from_iterable(caches)).planes[0].device)
         count = slots(config, formats)
         with taking(config.max_local_cpu_size, HostPool.nbytes(formats, count)):
             pool = HostPool(device, formats, count)
@@ -86,7 +87,7 @@ class Executor:
             device=device,
             store=open_tiers(config, formats, metrics, shelf),
             name=partial(names.shard, shard),
-            block_bytes=[0 if each is None else each.manager_block_bytes for each in caches],
+            block_bytes=[sum(section.manager_block_bytes for section in group) for group in caches],
             puts=puts,
         )
         return cls(tiers, _limits(config), metrics)

@@ -1,35 +1,45 @@
-"""Chooses the lane on which a group's blocks are copied."""
+"""Chooses the lanes on which a group's blocks are copied."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kvtransfer.device.all_of import AllOf
+from kvtransfer.device.failed import FailedEvent
 from kvtransfer.kernels import open_copy
 from kvtransfer.worker.copy_path import Calibration, CopyPath
-from kvtransfer.worker.lanes import DirectLane, PagesLane, StagedLane
+from kvtransfer.worker.lanes import DirectLane, PagesLane, StagedLane, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from torch import Tensor
 
     from kvtransfer.chunks.paged import PagedCaches
-    from kvtransfer.device import Device
+    from kvtransfer.device import Device, Event
     from kvtransfer.worker.lanes import Lane, Stages, Streams
 
 
-class GroupPaths:
-    """The caches of one group, and the lanes on which they may be copied."""
+class SectionPaths:
+    """Caches of one group with one kind of page, and the lanes on which they may be copied."""
 
     @classmethod
-    def on_host(cls, caches: PagedCaches, streams: Streams) -> GroupPaths:
+    def on_host(cls, caches: PagedCaches, streams: Streams) -> SectionPaths:
         """Open the one lane that caches in host memory have a use for."""
         direct: Lane = DirectLane(open_copy(caches.planes), streams)
         return cls(caches, dict.fromkeys(CopyPath, direct), Calibration())
 
     @classmethod
     def on_device(
-        cls, group: int, caches: PagedCaches, streams: Streams, device: Device, stages: Stages
-    ) -> GroupPaths:
-        """Open the lanes of group number ``group`` on ``device``.
+        cls,
+        group: int,
+        section: int,
+        caches: PagedCaches,
+        streams: Streams,
+        device: Device,
+        stages: Stages,
+    ) -> SectionPaths:
+        """Open the lanes of a section of group number ``group`` on ``device``.
 
         Raises:
             ValueError: no kernel of ours can read the planes of ``caches``.
@@ -38,7 +48,7 @@ class GroupPaths:
         copy = open_copy(caches.planes, calibration.programs)
         lanes: dict[CopyPath, Lane] = {
             CopyPath.DIRECT: DirectLane(copy, streams),
-            CopyPath.STAGED: StagedLane(copy, streams, device, stages, group),
+            CopyPath.STAGED: StagedLane(copy, streams, device, stages, group, section),
             CopyPath.PAGES: PagesLane(caches.planes, streams, device),
         }
         if calibration.trickle_programs:
@@ -72,3 +82,44 @@ class GroupPaths:
         if wrong := [block for block in block_ids if not 0 <= block < blocks]:
             raise ValueError(f"block_ids={wrong} are not in [0, {blocks})")
         return self._caches.kernel_blocks(block_ids)
+
+
+class GroupPaths:
+    """The sections of one group's pieces, which are copied together."""
+
+    def __init__(self, sections: Sequence[SectionPaths]) -> None:
+        self._sections = sections
+
+    def to_host(
+        self, block_ids: Sequence[int], sections: Sequence[Tensor], written: Sequence[Event]
+    ) -> Event:
+        """Copy the manager's ``block_ids`` into ``sections``, which make up a slot."""
+        return _together(
+            paths.saving.to_host(paths.kernel_blocks(block_ids), view, written)
+            for paths, view in zip(self._sections, sections, strict=True)
+        )
+
+    def to_device(
+        self,
+        sections: Sequence[Tensor],
+        block_ids: Sequence[int],
+        first_token: int,
+        filled: Sequence[Event],
+        free: Sequence[Event],
+    ) -> Event:
+        """Copy ``sections``, from ``first_token`` on, into the manager's ``block_ids``."""
+        return _together(
+            paths.loading(len(blocks)).to_device(view, Target(blocks, first_token, filled, free))
+            for paths, view in zip(self._sections, sections, strict=True)
+            for blocks in (paths.kernel_blocks(block_ids),)
+        )
+
+
+def _together(copies: Iterable[Event]) -> Event:
+    """One event for ``copies``; a copy that can't be begun fails it."""
+    begun: list[Event] = []
+    try:
+        begun.extend(copies)
+    except ValueError as wrong:
+        begun.append(FailedEvent(wrong))
+    return begun[0] if len(begun) == 1 else AllOf(begun)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kvtransfer.chunks.piece_view import piece_view
+from kvtransfer.chunks.piece_view import piece_views
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,16 +33,20 @@ class HostPool:
         arena = device.host_memory(self.nbytes(formats, slots))
         self._bytes = arena.numpy().data
         slotted = arena.view(slots, self._stride_bytes)
-        self._pieces = [piece_view(form, slotted) for form in formats.formats]
+        self._pieces = [piece_views(form, slotted) for form in formats.formats]
 
     def payload(self, slot: int, group: int = 0) -> memoryview:
         """Return the bytes of a piece of ``group`` in ``slot``, writable and without a copy."""
         start = slot * self._stride_bytes
         return self._bytes[start : start + self._nbytes[group]]
 
-    def chunk(self, slot: int, group: int = 0) -> Tensor:
-        """Return the same memory as ``[planes, tokens, heads, dim]`` of the group's dtype."""
-        return self._pieces[group][slot]
+    def sections(self, slot: int, group: int = 0) -> list[Tensor]:
+        """Return the same memory as ``[planes, tokens, heads, dim]`` of each section of a piece."""
+        return [section[slot] for section in self._pieces[group]]
+
+    def chunk(self, slot: int) -> Tensor:
+        """Return the same memory as the first section of the first group's pieces."""
+        return self._pieces[0][0][slot]
 
 
 def _stride_bytes(formats: Formats) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from typing import TYPE_CHECKING, Protocol
 
-from kvtransfer.chunks.piece_view import piece_view
+from kvtransfer.chunks.piece_view import piece_views
 from kvtransfer.device.work import Copy, Gather, Scatter
 
 if TYPE_CHECKING:
@@ -110,18 +110,25 @@ class StagedLane:
     """A :class:`Lane` through ``stages``, so that one copy moves the whole chunk."""
 
     def __init__(
-        self, copy: BlockCopy, streams: Streams, device: Device, stages: Stages, group: int = 0
+        self,
+        copy: BlockCopy,
+        streams: Streams,
+        device: Device,
+        stages: Stages,
+        group: int = 0,
+        section: int = 0,
     ) -> None:
         self._copy = copy
         self._streams = streams
         self._device = device
         self._stages = stages
         self._group = group
+        self._section = section
 
     def to_host(self, block_ids: Sequence[int], chunk: Tensor, written: Sequence[Event]) -> Event:
         """See :class:`Lane`."""
         stage = next(self._stages.outward)
-        staged = stage.pieces[self._group]
+        staged = stage.pieces[self._group][self._section]
         gather = Gather(self._copy, block_ids, staged)
         gathered = self._streams.gather.launch(gather, [*written, *stage.free()])
         copy = Copy(self._device, [(chunk, staged)])
@@ -131,7 +138,7 @@ class StagedLane:
     def to_device(self, chunk: Tensor, target: Target) -> Event:
         """See :class:`Lane`."""
         stage = next(self._stages.inward)
-        staged = stage.pieces[self._group]
+        staged = stage.pieces[self._group][self._section]
         copy = Copy(self._device, _tails(staged, chunk, target.first_token))
         arrived = self._streams.to_device.launch(copy, [*target.filled, *stage.free()])
         scatter = Scatter(self._copy, staged, target.block_ids, target.first_token)
@@ -175,8 +182,8 @@ class PagesLane:
 class _Stage:
     """Device memory for one chunk on its way."""
 
-    pieces: Sequence[Tensor]
-    """The memory as ``[planes, tokens, heads, dim]`` of each group."""
+    pieces: Sequence[Sequence[Tensor]]
+    """The memory as ``[planes, tokens, heads, dim]``, by group and section."""
     used: Event | None = field(default=None)
     """The event after the last work that used the stage."""
 
@@ -184,7 +191,7 @@ class _Stage:
     def of(cls, device: Device, formats: Formats) -> _Stage:
         """Take device memory that holds any piece of ``formats``."""
         memory = device.memory(formats.slot_bytes)[None]
-        return cls([piece_view(form, memory)[0] for form in formats.formats])
+        return cls([[view[0] for view in piece_views(form, memory)] for form in formats.formats])
 
     def free(self) -> list[Event]:
         """Return the events before which it must not be written; failed work leaves none."""

@@ -15,6 +15,9 @@ import traceback
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tests.connector.models import preparations
+from tests.connector.models.groups import caches_of
+
 OURS = "kvtransfer:"
 HANG_S = 200
 """A command that takes longer ends the process, with every thread's stack in the log."""
@@ -29,6 +32,8 @@ class Setup:
     """The ``kv_transfer_config``; None is plain vLLM."""
     options: dict[str, Any] = field(default_factory=dict)
     """Arguments of ``LLM`` beside or instead of :data:`OPTIONS`."""
+    preparations: list[str] = field(default_factory=list)
+    """Functions of :mod:`tests.connector.models.preparations` to call before the engine starts."""
 
 
 OPTIONS: dict[str, Any] = {
@@ -52,6 +57,8 @@ class Request:
     cache_salt: str | None = None
     adapter: dict[str, Any] | None = None
     """Of what vLLM makes its ``LoRARequest``."""
+    with_logprobs: bool = False
+    """Whether to tell the log-probability of each token of the answer."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,8 @@ class Outcome:
     """By vLLM's own count, brought by the connector; a resumed request's are not counted."""
     preemptions: int
     steps: int
+    logprobs: list[list[float]]
+    """Of each answer's tokens, where the request asks for them."""
 
 
 def serve(connection: socket.socket) -> None:
@@ -105,6 +114,8 @@ class Session:
         from vllm import LLM
 
         self._seen: set[str] = set()
+        for name in setup.preparations:
+            getattr(preparations, name)()
         if setup.transfer is not None:
             self._watch_metrics()
         self._llm = LLM(
@@ -131,7 +142,11 @@ class Session:
         from vllm.inputs.engine import tokens_input
 
         sampling = SamplingParams(
-            temperature=0, max_tokens=request.answer_tokens, ignore_eos=True, detokenize=False
+            temperature=0,
+            max_tokens=request.answer_tokens,
+            ignore_eos=True,
+            detokenize=False,
+            logprobs=0 if request.with_logprobs else None,
         )
         prompt = tokens_input(request.prompt_ids, cache_salt=request.cache_salt)
         adapter = _lora_request(request.adapter) if request.adapter else None
@@ -179,6 +194,7 @@ class Session:
             external_tokens=counts[0] - self._counted[0],
             preemptions=counts[1] - self._counted[1],
             steps=self._steps,
+            logprobs=[_logprobs(output) for output in outputs],
         )
         self._answers, self._steps, self._counted = {}, 0, counts
         return asdict(outcome)
@@ -267,6 +283,10 @@ class Session:
         """The class of the first worker's model runner, and those that it is derived from."""
         return list(self._llm.collective_rpc(_runner_classes)[0])
 
+    def caches(self) -> dict[str, Any]:
+        """How vLLM keeps the model's caches: a :class:`tests.connector.models.groups.Caches`."""
+        return asdict(caches_of(self._scheduler.kv_cache_config))
+
     def close(self) -> None:
         """End the engine in good order."""
         self._engine.engine_core.shutdown()
@@ -281,6 +301,16 @@ def _lora_request(adapter: dict[str, Any]) -> Any:
     from vllm.lora.request import LoRARequest
 
     return LoRARequest(**adapter)
+
+
+def _logprobs(output: Any) -> list[float]:
+    """The log-probability of each token that was answered."""
+    if output is None or output.outputs[0].logprobs is None:
+        return []
+    (answer,) = output.outputs
+    return [
+        each[token].logprob for token, each in zip(answer.token_ids, answer.logprobs, strict=True)
+    ]
 
 
 def _runner_classes(worker: Any) -> list[str]:

@@ -16,6 +16,7 @@ from threading import Lock
 from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tests.connector.engine_process import Outcome, Request, Setup
+from tests.connector.models.groups import Caches
 from tests.connector.vllm_variants import V1
 
 if TYPE_CHECKING:
@@ -148,6 +149,10 @@ class Engine:
     def runner(self) -> list[str]:
         """The class of its model runner, and those that it is derived from."""
         return list(self._do("runner"))
+
+    def caches(self) -> Caches:
+        """How vLLM keeps the caches of its model."""
+        return Caches.of(**self._do("caches"))
 
     def close(self) -> None:
         """End it in good order; again is harmless."""

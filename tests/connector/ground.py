@@ -6,8 +6,8 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-from tests.connector.engine_process import Request, Setup
-from tests.connector.inputs import connected, prompt
+from tests.connector.engine_process import Request
+from tests.connector.inputs import prompt
 from tests.faults.arena import DEADLINE_S, Arena, Wrong
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from tests.connector.engine_process import Outcome
     from tests.connector.engines import Engine, Engines
+    from tests.connector.models.tiny import TinyModel
 
 RESUMES_S = 60.0
 """The store's breaker rests for seconds after a fault, and a busy machine takes its time."""
@@ -25,12 +26,14 @@ SETTINGS = {
     "load_timeout_ms": 2 * _DEADLINE_MS,
     "remote_timeout_ms": _DEADLINE_MS,
 }
+MODEL_TOKENS, STEP_TOKENS = 1024, 384
 OPTIONS = {
-    "num_gpu_blocks_override": 40,  # of 32 tokens: too few for four at once, so some are preempted
-    "max_model_len": 1024,
-    "max_num_batched_tokens": 384,
+    "max_model_len": MODEL_TOKENS,
+    "max_num_batched_tokens": STEP_TOKENS,
     "enable_chunked_prefill": True,
 }
+SPARE_BLOCKS = 7
+"""Beside those of one long request: too few for four at once, so some are preempted."""
 FAMILIES, MEMBERS, SHARED_TOKENS = 3, 4, 192
 
 
@@ -50,14 +53,16 @@ def known_requests() -> list[Request]:
 class Ground(Arena):
     """An arena for the faults of :mod:`tests.faults.known`, where an engine is who puts and gets."""
 
-    def __init__(self, engines: Engines, model: str, **settings: object) -> None:
+    def __init__(self, engines: Engines, model: TinyModel, **settings: object) -> None:
         super().__init__()
         self.chance = random.Random(0)
         """Which entries a fault strikes."""
         self._engines = engines
-        self._setup = connected(model, self.url, options=OPTIONS, **{**SETTINGS, **settings})
         self._right: dict[tuple[int, ...], list[int]] = {}
-        self._plain = engines.start(Setup(model, options={"enable_prefix_caching": False}))
+        self._plain = engines.start(model.plain())
+        blocks = self._plain.caches().blocks(MODEL_TOKENS, STEP_TOKENS) + SPARE_BLOCKS
+        options = {**OPTIONS, "num_gpu_blocks_override": blocks}
+        self._setup = model.connected(self.url, options=options, **{**SETTINGS, **settings})
         self.engine: Engine = engines.start(self._setup)
 
     @property

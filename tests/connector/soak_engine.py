@@ -1,8 +1,9 @@
 """Faults at random moments while a real vLLM answers requests; each drawn from seed and number.
 
-``python -m tests.connector.soak_engine [--faults N] [--seed N] [--seconds N] [--json FILE]``: a
-line a fault, appended to the file; those that it has of the same seed are not run again. Ends with
-1 if an answer was another one than vLLM's own, if anything hung, or if hits didn't resume.
+``python -m tests.connector.soak_engine [--faults N] [--seed N] [--kind NAME] [--seconds N] [--json
+FILE]``: a line a fault, appended to the file; those that it has of the same seed are not run again.
+Every few faults another kind of model is drawn. Ends with 1 if an answer was another one than
+vLLM's own, if anything hung, or if hits didn't resume.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +30,8 @@ from tests.connector.engine_process import Request
 from tests.connector.engines import Engines
 from tests.connector.ground import Ground, known_requests
 from tests.connector.inputs import prompt
-from tests.connector.tiny_model import write_model
+from tests.connector.models.kinds import KINDS, LLAMA
+from tests.connector.models.tiny import TinyModel
 from tests.faults.known import DATA, FAULTS
 from tests.faults.proxy import REPLY, REQUEST
 from tests.faults.scenario import Fault, nothing
@@ -42,6 +45,9 @@ RESET = Fault("prefix cache reset", nothing)
 WEIGHTS_REPLACED = Fault("connector reset", nothing)
 _KINDS = (*FAULTS, *[RESET, WEIGHTS_REPLACED, ENGINE_KILLED] * 2)
 _STRUCK_ENTRIES = 12
+_FAULTS_OF_A_KIND = 30
+# Of the others, an answer depends on how many of its tokens were restored.
+_MODELS = {kind.name: kind for kind in (LLAMA, *KINDS) if kind.splits_exactly}
 _HANG_S = 120.0
 
 
@@ -134,12 +140,14 @@ def _inject(ground: Ground, fault: Fault) -> None:
             fault.inject(ground)
 
 
-def soak(ground: Ground, numbers: Iterator[int], seed: int, path: Path) -> Iterator[dict]:
-    """Run storms and append a line of each to ``path``."""
+def soak(
+    ground: Ground, numbers: Iterator[int], seed: int, path: Path, kind: str
+) -> Iterator[dict]:
+    """Run storms over a model of ``kind`` and append a line of each to ``path``."""
     for number in numbers:
         chance = ground.chance = random.Random(f"{seed}/{number}")
         storm = Storm.drawn(chance, number)
-        line = {"seed": seed, "number": number, "fault": storm.fault.name}
+        line = {"seed": seed, "number": number, "kind": kind, "fault": storm.fault.name}
         line |= {"requests": len(storm.requests), "aborted": len(storm.aborted)}
         began_s = time.monotonic()
         line |= outcome(ground, storm)
@@ -155,6 +163,18 @@ def outcome(ground: Ground, storm: Storm) -> dict[str, object]:
     except Exception as error:  # noqa: BLE001 - any is a broken promise
         ground.restart_engine()
         return {"outcome": f"{type(error).__name__}: {error}"}
+
+
+def soak_kinds(engines: Engines, folder: Path, options: argparse.Namespace) -> Iterator[dict]:
+    """Run the storms that are left, each with the kind of model that is drawn for it."""
+    done = {line["number"] for line in lines(options.seed, options.json)}
+    left = sorted(set(range(options.faults)) - done)
+    for part, numbers in groupby(left, lambda number: number // _FAULTS_OF_A_KIND):
+        chance = random.Random(f"{options.seed}/kind/{part}")
+        kind = _MODELS[options.kind or chance.choice(sorted(_MODELS))]
+        place = Path(tempfile.mkdtemp(dir=folder))
+        with closing(Ground(engines, TinyModel.write(kind, place))) as ground:
+            yield from soak(ground, numbers, options.seed, options.json, kind.name)
 
 
 def summary(seed: int, path: Path) -> dict[str, object]:
@@ -178,17 +198,18 @@ def summary(seed: int, path: Path) -> dict[str, object]:
 def main() -> None:
     options = _options()
     logging.getLogger("kvtransfer").setLevel(logging.ERROR)
-    done = {line["number"] for line in lines(options.seed, options.json)}
-    left = iter(sorted(set(range(options.faults)) - done))
     deadline_s = time.monotonic() + options.seconds
-    with tempfile.TemporaryDirectory() as folder:
-        model = str(write_model(Path(folder, "tiny")))
-        with closing(Engines(Path(folder))) as engines, closing(Ground(engines, model)) as ground:
-            for line in soak(ground, left, options.seed, options.json):
-                if line["outcome"] != WELL or line["number"] % 20 == 0:
-                    print(f"{line['number']:5} {line['fault']}: {line['outcome']}", flush=True)
-                if time.monotonic() > deadline_s:
-                    break
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(Engines(Path(folder))) as engines,
+        closing(soak_kinds(engines, Path(folder), options)) as storms,
+    ):
+        for line in storms:
+            if line["outcome"] != WELL or line["number"] % 20 == 0:
+                told = f"{line['number']:5} {line['kind']}, {line['fault']}: {line['outcome']}"
+                print(told, flush=True)
+            if time.monotonic() > deadline_s:
+                break
     found = summary(options.seed, options.json)
     append(options.json, found)
     print(json.dumps(found, indent=2))
@@ -199,6 +220,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--faults", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kind", choices=sorted(_MODELS), help="of model; without it, drawn")
     parser.add_argument("--seconds", type=float, default=3600.0, help="begin no more after these")
     parser.add_argument("--json", type=Path, help="where the lines go; without it, a new file")
     options = parser.parse_args()

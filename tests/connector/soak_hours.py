@@ -27,6 +27,7 @@ from tests.connector.engine_process import Request
 from tests.connector.engines import Engines
 from tests.connector.ground import Ground, known_requests
 from tests.connector.inputs import prompt
+from tests.connector.models.tiny import TinyModel
 from tests.connector.tiny_model import write_model
 from tests.faults.soak import append
 
@@ -170,7 +171,7 @@ def main() -> None:
         model = str(write_model(Path(folder, "tiny")))
         with (
             closing(Engines(Path(folder))) as engines,
-            closing(Ground(engines, model, **_LITTLE_HOST_MEMORY)) as ground,
+            closing(Ground(engines, TinyModel(model), **_LITTLE_HOST_MEMORY)) as ground,
         ):
             line = summary(soak(ground, options.seconds), options.seconds)
     print(json.dumps(line, indent=1))

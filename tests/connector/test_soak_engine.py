@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.connector.ground import Ground
+from tests.connector.models.tiny import TinyModel
 from tests.connector.soak_engine import ENGINE_KILLED, RESET, WEIGHTS_REPLACED, WELL, Storm, outcome
 from tests.faults.arena import Wrong
 from tests.faults.known import FAULTS
@@ -39,7 +40,7 @@ CHOSEN = [
 
 @pytest.fixture(scope="module")
 def ground(engines, model):
-    with closing(Ground(engines, model)) as opened:
+    with closing(Ground(engines, TinyModel(model))) as opened:
         yield opened
 
 

@@ -21,7 +21,7 @@ from kvtransfer.scheduling.planner import Planner
 from kvtransfer.worker import fetches, puts
 from kvtransfer.worker.copier import Copier
 from kvtransfer.worker.executor import Executor
-from kvtransfer.worker.group_paths import GroupPaths
+from kvtransfer.worker.group_paths import GroupPaths, SectionPaths
 from kvtransfer.worker.host_pool import HostPool
 from kvtransfer.worker.lanes import DirectLane, PagesLane, StagedLane, Stages, Streams
 from kvtransfer.worker.tiers import Limits, Tiers
@@ -54,7 +54,7 @@ class SimEngine:
         streams = Streams.open(self.device)
         lanes = LANES[lane](self, open_copy(self.caches.planes), streams)
         only = SimpleNamespace(save_path=lambda *_: 0, load_path=lambda *_: 0)
-        copier = Copier([GroupPaths(self.caches, lanes, only)], self.pool, streams)
+        copier = Copier([GroupPaths([SectionPaths(self.caches, lanes, only)])], self.pool, streams)
         tiers = Tiers(copier, self.pool, self.device, self.store, lambda key: key, [1])
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(fetches, "PriorityPool", lambda *_: self.later)

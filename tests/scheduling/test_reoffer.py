@@ -1,15 +1,9 @@
 from kvtransfer.scheduling.reoffer import EVERY_S, Reoffer
-
-
-class Clock:
-    now_s = 1000.0
-
-    def __call__(self):
-        return self.now_s
+from tests.fake_clock import FakeClock
 
 
 def test_what_is_touched_is_offered_at_once_and_then_once_in_a_while():
-    clock = Clock()
+    clock = FakeClock(1000.0)
     again = Reoffer(2, clock)
     again.saved([0, 1])
     assert again.take(9) == []
@@ -27,7 +21,7 @@ def test_what_is_touched_is_offered_at_once_and_then_once_in_a_while():
 
 
 def test_a_few_are_taken_at_a_time_and_those_first_that_are_due_first():
-    clock = Clock()
+    clock = FakeClock(1000.0)
     again = Reoffer(4, clock)
     again.fetched([0])
     again.saved([1, 2, 3])
@@ -40,7 +34,7 @@ def test_a_few_are_taken_at_a_time_and_those_first_that_are_due_first():
 
 
 def test_a_slot_that_holds_another_chunk_by_then_is_offered_with_that_one():
-    again = Reoffer(1, Clock())
+    again = Reoffer(1, FakeClock(1000.0))
     again.saved([0])
     again.touch(0, "a")
     again.saved([0])

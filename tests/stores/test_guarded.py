@@ -16,18 +16,12 @@ from kvtransfer.stores.formatted import FormattedStore
 from kvtransfer.stores.guarded import GuardedStore
 from kvtransfer.stores.memory import MemoryStore
 from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD, FlakyStore, SlowStore, get
-
-
-class Clock:
-    now_s = 0.0
-
-    def __call__(self):
-        return self.now_s
+from tests.fake_clock import FakeClock
 
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return FakeClock()
 
 
 def guarded(clock, failures):

@@ -8,7 +8,7 @@ from kvtransfer.device.cpu import CpuDevice
 from kvtransfer.kernels import open_copy
 from kvtransfer.worker.copier import Copier
 from kvtransfer.worker.copy_path import Calibration, CopyPath
-from kvtransfer.worker.group_paths import GroupPaths
+from kvtransfer.worker.group_paths import GroupPaths, SectionPaths
 from kvtransfer.worker.host_pool import HostPool
 from kvtransfer.worker.lanes import DirectLane, PagesLane, StagedLane, Stages, Streams
 from tests.kernels.layouts import patterned, same
@@ -23,7 +23,7 @@ class Bench:
         self.caches = PagedCaches.content(layers, 16, block_tokens=8)
         self.pool = HostPool(device, self.caches.chunk, SLOTS)
         if calibration is None:
-            self.copier = Copier.open([self.caches], self.caches.chunk, self.pool, device)
+            self.copier = Copier.open([[self.caches]], self.caches.chunk, self.pool, device)
             return
         streams, copy = Streams.open(device), open_copy(self.caches.planes)
         lanes = {
@@ -32,7 +32,9 @@ class Bench:
             CopyPath.STAGED: StagedLane(copy, streams, device, Stages(device, self.caches.chunk)),
             CopyPath.PAGES: PagesLane(self.caches.planes, streams, device),
         }
-        self.copier = Copier([GroupPaths(self.caches, lanes, calibration)], self.pool, streams)
+        self.copier = Copier(
+            [GroupPaths([SectionPaths(self.caches, lanes, calibration)])], self.pool, streams
+        )
 
     def blocks(self, *managers):
         return [plane[self.caches.kernel_blocks(managers)].clone() for plane in self.caches.planes]

@@ -40,7 +40,7 @@ class Bench:
         self.inner = open_store("memory://", self.caches.chunk, StoreSettings())
         self.gate = Gate(FlakyStore(self.inner, failures))
         store = GuardedStore(self.gate, "memory://")
-        opening = partial(Copier.open, [self.caches], self.caches.chunk, self.pool, self.device)
+        opening = partial(Copier.open, [[self.caches]], self.caches.chunk, self.pool, self.device)
         copier = WakeableCopier(opening)
         names = EntryKeys("m", 1)
         shard = partial(names.shard, 0)

@@ -25,7 +25,7 @@ class Bench:
         device = open_device(torch.device("cpu"))
         self.opened = 0
         pool = HostPool(device, caches.chunk, 3)
-        self.copier = WakeableCopier(partial(self.open, [caches], caches.chunk, pool, device))
+        self.copier = WakeableCopier(partial(self.open, [[caches]], caches.chunk, pool, device))
         self.gate = Event()
 
     def open(self, *arguments):

@@ -44,7 +44,7 @@ class KeyBuilder:
         }
         if stages.ranks.stages > 1:
             self._facts["stages"] = stages.composition
-        elif not groups.are_one:
+        elif chunk.sections or not groups.are_one:
             self._facts["groups"] = stages.composition[0]
         if draft := draft_facts(vllm_config):
             self._facts["draft"] = draft

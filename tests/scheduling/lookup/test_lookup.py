@@ -8,6 +8,7 @@ from kvtransfer.chunks.keys import EntryKeys
 from kvtransfer.config import TransferConfig
 from kvtransfer.scheduling.lookup.lookup import Lookup
 from kvtransfer.testing import CHUNK
+from tests.fake_clock import FakeClock
 
 NAMES = EntryKeys("m", world_size=2)
 
@@ -34,16 +35,9 @@ class AskedStore:
         self.closed = True
 
 
-class Clock:
-    now_s = 0.0
-
-    def __call__(self):
-        return self.now_s
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return FakeClock()
 
 
 def awaited(lookup, request_id):

@@ -10,7 +10,7 @@ import pytest
 from kvtransfer.chunks.keys import tenant_of, tenant_of_salt
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.chunks.tiling import Tiling
-from kvtransfer.connector.vllm.cache_groups import GroupFacts
+from kvtransfer.connector.vllm.cache_groups import GroupFacts, Section
 from kvtransfer.connector.vllm.keys.key_builder import KeyBuilder
 from kvtransfer.connector.vllm.keys.media import Medium
 from kvtransfer.connector.vllm.model_facts import ModelFacts
@@ -58,7 +58,8 @@ def keys(folders, salt=None, weights="those", adapter=None, media=(), **changes)
         speculative_config=made["draft"],
     )
     chunk = ChunkFormat.split("float32", 2, 4, made["heads"], 8)
-    group = GroupFacts(0, "FullAttentionSpec", ("layers.0",), Tiling(4, made["block"]), chunk)
+    tiling, sections = Tiling(4, made["block"]), (Section(("layers.0",), chunk),)
+    group = GroupFacts(0, "FullAttentionSpec", tiling, sections)
     groups = (group,) * made["groups"]
     facts = ModelFacts("model", made["ranks"], groups)
     space = KeyBuilder(vllm_config, facts, SimpleNamespace(namespace=made["namespace"]))
