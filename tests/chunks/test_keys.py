@@ -16,6 +16,7 @@ from kvtransfer.chunks.keys import (
     chunk_keys,
     namespace,
     parse_base_key,
+    piece_key,
     tenant_of,
     tenant_of_salt,
 )
@@ -121,6 +122,13 @@ def test_a_base_key_is_read_back(model_name, world_size, worker_id):
 def test_a_plain_name_is_left_as_it_is():
     assert base_key("org/Model-1.5_b", 2, 1, "ab") == "org/Model-1.5_b@2@1@ab"
     assert EntryKeys("m", 2).shards("ab") == ["m@2@0@ab", "m@2@1@ab"]
+
+
+def test_a_piece_may_have_some_shards_only():
+    key = "0" * 32
+    names = EntryKeys("m", 3, holders=((0, 1, 2), (1,)))
+    assert names.shards(key) == [f"m@3@{shard}@{key}" for shard in range(3)]
+    assert names.shards(piece_key(f"{key}.tenant", 1)) == [f"m@3@1@{key}-1"]
 
 
 def test_a_tenants_keys_say_whose_they_are_and_stores_do_not_learn_it():
