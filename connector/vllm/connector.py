@@ -94,7 +94,7 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
 
     def _open_scheduler(self, stages: Stages) -> None:
         workers = stages.ranks.workers
-        tell_opening(self._config, stages.formats, workers)
+        tell_opening(self._config, stages.largest, workers)
         self._adapters = Adapters.open(self._vllm_config, workers)
         self._scheduler = open_scheduler(self._config, self._vllm_config, stages, self._adapters)
         self._meet_neighbour()

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from kvtransfer.connector.vllm.messages import FactsMessage
+from kvtransfer.connector.vllm.stage_formats import StageFormats
 from kvtransfer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -70,7 +71,13 @@ class Stages:
 
     @cached_property
     def formats(self) -> Formats:
-        """The formats of the stage with the largest pieces, which has the fewest slots."""
+        """The formats of the pieces of every stage."""
+        stages = tuple(facts.formats for facts in self.facts)
+        return stages[0] if len(set(stages)) == 1 else StageFormats(stages)
+
+    @property
+    def largest(self) -> Formats:
+        """The formats of the stage with the largest pieces."""
         return max((facts.formats for facts in self.facts), key=lambda each: each.slot_bytes)
 
     @property

@@ -100,7 +100,7 @@ def test_a_missing_shard_of_one_stage_is_a_miss(disk, tmp_path):
     with engine(ranks, ranks.random_caches()) as running:
         assert running.found([KEY]) == {KEY}
     for path in (tmp_path / "disk").rglob("*"):
-        if path.is_file() and b'"worker_id":"1"' in path.read_bytes():
+        if path.is_file() and b'"worker_id": "1"' in path.read_bytes():
             path.unlink()
     with engine(ranks, ranks.random_caches()) as running:
         assert running.found([KEY]) == set()
@@ -113,6 +113,16 @@ def test_the_stage_with_the_largest_pieces_decides_on_the_number_of_slots():
     counts = [slots(ranks.config, facts.formats) for facts in ranks.facts]
     assert counts[0] > counts[1]
     assert slots(ranks.config, ranks.stages.formats) == min(counts)
+
+
+def test_an_entry_has_the_format_of_the_stage_that_its_shard_is_of():
+    ranks = Ranks(cut([full] * 5, 2, 3), tensor=2)
+    stages = ranks.stages
+    names = stages.names(ranks.config)
+    found = [stages.formats.of(names.shard(rank, KEY)) for rank in range(4)]
+    assert found == [facts.formats.formats[0] for facts in ranks.facts]
+    assert set(stages.formats.formats) == set(found)
+    assert found[0] != found[2]
 
 
 def test_one_worker_of_each_eight_puts_a_replicated_shard_and_all_read_it(disk):
