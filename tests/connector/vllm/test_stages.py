@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -211,3 +213,48 @@ def test_stages_that_do_not_fit_each_other_are_refused():
     cut_otherwise = Ranks(cut([full] * 4, 2, 2), chunk_size=128).facts[1]
     with pytest.raises(ConfigError, match="different blocks or chunks"):
         Stages.of_workers(first, {(0, 0): FactsMessage(first), (1, 0): FactsMessage(cut_otherwise)})
+
+
+def test_what_a_worker_tells_is_the_same_in_another_process():
+    from kvtransfer.connector.vllm.messages import FactsMessage
+
+    for facts in Ranks(cut(ONE_OF_FOUR, 2, 2)).facts:
+        assert facts.formats.slot_bytes
+        assert pickle.loads(pickle.dumps(FactsMessage(facts))) == FactsMessage(facts)
+
+
+def connectors(ranks, monkeypatch):
+    """The scheduler's and the first workers' side, and the arguments of each opened scheduler."""
+    from kvtransfer.connector import KVTransferConnector
+    from kvtransfer.connector.vllm import connector as module
+
+    opened = []
+    monkeypatch.setattr(module, "open_scheduler", lambda *given: opened.append(given[2]) or SIDE)
+    monkeypatch.setattr(module, "note_resets", lambda manager, cache: None)
+    made = []
+    for facts in (ranks.scheduler_facts, *ranks.facts):
+        side = KVTransferConnector.__new__(KVTransferConnector)
+        side._vllm_config, side._config = ranks.vllm_config, ranks.config
+        side._facts, side._kv_cache_manager = facts, None
+        made.append(side)
+    return made[0], made[1:], opened
+
+
+SIDE = SimpleNamespace(local_cache=None)
+
+
+def test_the_schedulers_side_opens_with_what_the_workers_tell(monkeypatch):
+    ranks = Ranks(cut([full] * 5, 2, 3))
+    scheduler, workers, opened = connectors(ranks, monkeypatch)
+    told = {(stage, 0): side.get_handshake_metadata() for stage, side in enumerate(workers)}
+    scheduler.set_xfer_handshake_metadata_pp_aware(told)
+    assert opened == [ranks.stages]
+    assert scheduler._scheduler is SIDE
+
+
+def test_without_stages_nothing_is_told_and_what_others_tell_is_ignored(monkeypatch):
+    ranks = Ranks([layers([full] * 5)])
+    scheduler, (worker,), opened = connectors(ranks, monkeypatch)
+    assert worker.get_handshake_metadata() is None
+    scheduler.set_xfer_handshake_metadata_pp_aware({(0, 0): object()})
+    assert opened == []
