@@ -51,11 +51,13 @@ class GroupFacts:
     """vLLM's name of its kind of cache, such as ``SlidingWindowSpec``."""
     tiling: Tiling
     sections: tuple[Section, ...]
-    """Its layers on this rank, by the kind of their pages."""
+    """Its layers on this rank, by the kind of their pages; a pipeline stage may have none."""
 
     @property
     def chunk(self) -> ChunkFormat:
         """The format of its pieces on one rank."""
+        if not self.sections:
+            return ChunkFormat.content("uint8", 0, self.tiling.chunk_tokens, 1, 1)
         if len(self.sections) == 1:
             return self.sections[0].chunk
         return ChunkFormat.sectioned([section.chunk for section in self.sections])
@@ -100,6 +102,18 @@ def cache_groups(kv_cache_config: KVCacheConfig, chunk_size: int) -> tuple[Group
     )
     # The first group's pieces have the chunks' own keys, which are made once a request.
     return tuple(sorted(found, key=lambda group: not group.tiling.reads_all))
+
+
+def are_mixed(kv_cache_config: KVCacheConfig) -> bool:
+    """Whether a group's layers have several specifications, of which the scheduler sees only one.
+
+    vLLM gives the layers of each specification a ``KVCacheTensor`` of their own.
+    """
+    layers = [frozenset(tensor.layers) for tensor in kv_cache_config.kv_cache_tensors]
+    return any(
+        sum(not each.isdisjoint(group.layer_names) for each in layers) > 1
+        for group in kv_cache_config.kv_cache_groups
+    )
 
 
 def _chunk_tokens(block_tokens: list[int], reaches: list[Reach], chunk_size: int) -> int:
@@ -150,29 +164,39 @@ def _format(spec: Any, layers: int, tiling: Tiling) -> ChunkFormat:
 
 def _reach_of(group: KVCacheGroupSpec) -> Reach:
     """Return how far back the layers of ``group`` read; all of them read alike."""
-    specs = _layer_specs(group).values()
+    specs = _all_specs(group).values()
     kinds = sorted({type(spec).__name__ for spec in specs})
     unknown = [kind for kind in kinds if kind not in _REACHES]
     if unknown:
         raise ConfigError(
-            f"a model with {' and '.join(unknown)}, such as of {group.layer_names[0]}, is not "
-            "supported; run it without the connector"
+            f"a model with {' and '.join(unknown)}{_example(group)} is not supported; run it "
+            "without the connector"
         )
     reaches = {_REACHES[type(spec).__name__](spec) for spec in specs}
     if len(reaches) > 1:
         raise ConfigError(
-            f"layers like {group.layer_names[0]} that read differently far back, "
-            f"{sorted(map(repr, reaches))}, in one cache group are not supported; run it without "
-            "the connector"
+            f"layers in one cache group{_example(group)} that read differently far back, "
+            f"{sorted(map(repr, reaches))}, are not supported; run it without the connector"
         )
     return reaches.pop()
 
 
+def _example(group: KVCacheGroupSpec) -> str:
+    return "".join(f", such as of {name}," for name in group.layer_names[:1])
+
+
 def _layer_specs(group: KVCacheGroupSpec) -> dict[str, Any]:
-    """Return vLLM's specification of each layer's cache, by the layer's name."""
-    spec = group.kv_cache_spec
-    by_layer = getattr(spec, "kv_cache_specs", dict.fromkeys(group.layer_names, spec))
+    """Return vLLM's specification of each layer's cache on this rank, by the layer's name."""
+    by_layer = _all_specs(group)
     return {name: by_layer[name] for name in group.layer_names}
+
+
+def _all_specs(group: KVCacheGroupSpec) -> dict[str, Any]:
+    """Return the specifications of all layers, one at least: a pipeline stage may have no layer."""
+    spec = group.kv_cache_spec
+    one_kind = dict.fromkeys(group.layer_names or [""], spec)
+    found: dict[str, Any] = getattr(spec, "kv_cache_specs", one_kind)
+    return found
 
 
 def _window(spec: Any) -> Window:

@@ -73,7 +73,6 @@ def _refuse_parallel(vllm_config: VllmConfig) -> None:
         "tensor-parallel rank only"
     )
     for name, size, reason in (
-        ("pipeline", parallel.pipeline_parallel_size, ""),
         ("decode context", parallel.decode_context_parallel_size, dealt),
         ("prefill context", parallel.prefill_context_parallel_size, copied),
     ):

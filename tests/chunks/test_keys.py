@@ -125,6 +125,13 @@ def test_a_plain_name_is_left_as_it_is():
     assert EntryKeys("m", 2).shards("ab") == ["m@2@0@ab", "m@2@1@ab"]
 
 
+def test_a_piece_may_have_some_shards_only():
+    key = "0" * 32
+    names = EntryKeys("m", 3, holders=((0, 1, 2), (1,)))
+    assert names.shards(key) == [f"m@3@{shard}@{key}" for shard in range(3)]
+    assert names.shards(piece_key(f"{key}.tenant", 1)) == [f"m@3@1@{key}-1"]
+
+
 def test_a_tenants_keys_say_whose_they_are_and_stores_do_not_learn_it():
     tenant = tenant_of_salt("salt")
     plain = KeyChain(2, namespace=SPACE).extend(range(6))

@@ -152,11 +152,6 @@ def test_vllms_own_cache_may_be_off(engines, model):
         assert engine.generate(Request(prompt(100))).cached_tokens == [0]
 
 
-def test_pipeline_parallelism(engines, model):
-    said = refusal(engines, connected(model, URL, options={"pipeline_parallel_size": 2}))
-    assert_matches("pipeline parallel size 2 is not supported", said)
-
-
 def test_a_policy_that_fails_requests_is_warned_of(engines, model):
     setup = connected(model, None)
     failing = replace(setup, transfer={**setup.transfer, "kv_load_failure_policy": "fail"})
