@@ -28,21 +28,24 @@ from dataclasses import astuple
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import redis
 
 from benchmarks.measure import Row, Sample, append_rows, print_table, quantiles
 from benchmarks.scheduler_load import BLOCK_TOKENS, CHUNK_TOKENS, Arrival, EngineLoop
-from kvtransfer.chunks.groups import Groups
 from kvtransfer.chunks.keys import EntryKeys
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.chunks.tiling import Tiling
 from kvtransfer.config import TransferConfig
+from kvtransfer.connector.vllm.cache_groups import GroupFacts, Section
 from kvtransfer.connector.vllm.keys.adapters import Adapters
 from kvtransfer.connector.vllm.keys.key_builder import KeyBuilder
 from kvtransfer.connector.vllm.keys.media import Media
 from kvtransfer.connector.vllm.keys.naming import Naming
+from kvtransfer.connector.vllm.model_facts import ModelFacts
+from kvtransfer.connector.vllm.ranks import Ranks
+from kvtransfer.connector.vllm.stages import Stages
 from kvtransfer.metrics import Metrics
 from kvtransfer.requests.basis import Basis, Duties
 from kvtransfer.requests.keys.agreed_weights import AgreedWeights
@@ -62,13 +65,11 @@ TARGET_US = 200.0
 SLOTS = 4096
 LONG_CHUNKS, MOST_CHUNKS = 512, 16
 _CHUNK = ChunkFormat.split("bfloat16", 32, CHUNK_TOKENS, 8, 128)
-_FACTS = SimpleNamespace(
-    ranks=1,
-    cache_groups=[SimpleNamespace(chunk=_CHUNK)],
-    groups=Groups((Tiling(CHUNK_TOKENS, BLOCK_TOKENS),)),
-)
+_SECTIONS = (Section(("layers",), _CHUNK),)
+_GROUP = GroupFacts(0, "FullAttentionSpec", Tiling(CHUNK_TOKENS, BLOCK_TOKENS), _SECTIONS)
+_STAGES = Stages((ModelFacts("org/model", Ranks(), (_GROUP,)),))
 _FINGERPRINT = "weights"
-NAMES = EntryKeys("org/model", _FACTS.ranks)
+NAMES = EntryKeys("org/model", _STAGES.ranks.shards)
 """As a Llama 3 of 8 billion weights has them."""
 
 
@@ -99,7 +100,7 @@ def main() -> None:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "config.json").write_text('{"model_type": "llama"}')
-        key_builder = _key_builder(folder)
+        key_builder = key_builder_of(folder, _STAGES)
         for state in ("prompt", "50 ms", "silent", "refused"):
             rows += _measure(state, key_builder, options)
     rows.sort(key=lambda row: row.case)
@@ -166,14 +167,14 @@ def _store_half(client: redis.Redis, key_builder: KeyBuilder, arrivals: list[Arr
 
 @contextmanager
 def _side(url: str, key_builder: KeyBuilder) -> Iterator[Scheduler]:
-    metrics, weights = Metrics(), AgreedWeights(_FACTS.ranks)
+    metrics, weights = Metrics(), AgreedWeights(_STAGES.ranks.workers)
     weights.take({0: Holding(_FINGERPRINT, 0)})
     media = Media(trust_uuids=False, can_see=True)
     basis = Basis(
         Planner(Index(SLOTS), ranks=1, keep=True, put=True),
         Lookup.open(TransferConfig.of(remote_url=url), _CHUNK, NAMES),
         Timing(1e9, metrics),  # every load pays: the more work for the calls
-        _FACTS.groups,
+        _STAGES.groups,
         Duties(loads=True, saves=True, saves_decode=True),
         metrics,
     )
@@ -185,7 +186,8 @@ def _side(url: str, key_builder: KeyBuilder) -> Iterator[Scheduler]:
         side.close()
 
 
-def _key_builder(folder: str) -> KeyBuilder:
+def key_builder_of(folder: str, stages: Any) -> KeyBuilder:
+    """A builder of the keys of a model without weights, of which ``stages`` tell the caches."""
     architecture = SimpleNamespace(
         to_json_string=lambda: '{"model_type": "llama"}', to_dict=lambda: {"model_type": "llama"}
     )
@@ -201,8 +203,9 @@ def _key_builder(folder: str) -> KeyBuilder:
         model_config=model,
         load_config=SimpleNamespace(load_format="auto"),
         cache_config=SimpleNamespace(cache_dtype="auto"),
+        speculative_config=None,
     )
-    return KeyBuilder(vllm_config, _FACTS, TransferConfig.of())
+    return KeyBuilder(vllm_config, stages, TransferConfig.of())
 
 
 def _options() -> argparse.Namespace:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from kvtransfer.requests.scheduler import Scheduler
-    from kvtransfer.requests.step import StepPlan
+    from kvtransfer.requests.step import BlockIds, StepPlan
 
 CHUNK_TOKENS, BLOCK_TOKENS = 256, 16
 LONG_TOKENS = 100_000
@@ -58,6 +58,9 @@ class Arrival:
 class EngineLoop:
     """Runs arrivals to their end; whatever a worker is told to do is done one step later."""
 
+    groups = (0,)
+    """The numbers of the model's cache groups."""
+
     def __init__(self, side: Scheduler) -> None:
         self.calls: dict[str, list[Sample]] = defaultdict(list)
         """By call, in vLLM's words."""
@@ -82,10 +85,12 @@ class EngineLoop:
         scheduled = {a.request_id: 1 for a in self._running}
         for arrival in self._running:
             missing = len(arrival.all_token_ids) - arrival.computed_tokens
-            scheduled[arrival.request_id] = min(missing, STEP_TOKENS)
+            scheduled[arrival.request_id] = self._cut(arrival, min(missing, STEP_TOKENS))
         new = list(self._admit(STEP_TOKENS - sum(scheduled.values()), scheduled))
         output = self._output(new, scheduled)
-        plan = self._timed("build_connector_meta", lambda: self._side.plan(read_step(output)))
+        plan = self._timed(
+            "build_connector_meta", lambda: self._side.plan(read_step(output, self.groups))
+        )
         self._running += new
         time.sleep(_STEP_S)
         self._end(plan, scheduled)
@@ -104,14 +109,15 @@ class EngineLoop:
             arrival.block_ids = arrival.block_ids or self._take_blocks(arrival)
             self._timed(
                 f"update_state_after_alloc{arrival.kind}",
-                lambda a=arrival, n=external: self._side.admit(a, (a.block_ids,), n),
+                lambda a=arrival, n=external: self._side.admit(a, self._table(a, n), n),
             )
             if external:
                 arrival.computed_tokens = min(external, arrival.num_prompt_tokens - 1)
                 self.loaded_tokens += external
                 self._loading[arrival.request_id] = arrival
                 continue
-            tokens = min(budget, arrival.num_prompt_tokens - arrival.computed_tokens)
+            left = arrival.num_prompt_tokens - arrival.computed_tokens
+            tokens = self._cut(arrival, min(budget, left))
             scheduled[arrival.request_id] = tokens
             budget, room = budget - tokens, room - 1
             yield arrival
@@ -127,12 +133,20 @@ class EngineLoop:
         self._blocks += count
         return list(range(self._blocks - count, self._blocks))
 
+    def _table(self, arrival: Arrival, external_tokens: int = 0) -> BlockIds:
+        """The request's blocks of each group, where it loads ``external_tokens`` or computes."""
+        return (arrival.block_ids,)
+
+    def _cut(self, arrival: Arrival, tokens: int) -> int:
+        """How many of the next ``tokens`` of a request one step may compute."""
+        return tokens
+
     def _output(self, new: list[Arrival], scheduled: dict[str, int]) -> SimpleNamespace:
         return SimpleNamespace(
             scheduled_new_reqs=[
                 SimpleNamespace(
                     req_id=a.request_id,
-                    block_ids=(a.block_ids,),
+                    block_ids=self._table(a),
                     num_computed_tokens=a.computed_tokens,
                 )
                 for a in new
@@ -177,4 +191,5 @@ class EngineLoop:
 
 def _all_of(plan: StepPlan) -> Report:
     saves = {save.job: 1 for save in (*plan.first_saves, *plan.jobs.saves)}
-    return Report({load.job: 1 for load in plan.jobs.loads}, saves, dict(saves))
+    stored = {**saves, **{put.job: 1 for put in plan.jobs.puts}}
+    return Report({load.job: 1 for load in plan.jobs.loads}, saves, stored)

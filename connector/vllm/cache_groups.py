@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.chunks.reach import Everything, LocalChunks, State, Window
 from kvtransfer.chunks.tiling import Tiling
-from kvtransfer.connector.vllm.page_regions import regions
 from kvtransfer.connector.vllm.pages.page_format import page_format
 from kvtransfer.errors import ConfigError
 
@@ -52,19 +51,16 @@ class GroupFacts:
     """vLLM's name of its kind of cache, such as ``SlidingWindowSpec``."""
     tiling: Tiling
     sections: tuple[Section, ...]
-    """Its layers on this rank, by the kind of their pages."""
+    """Its layers on this rank, by the kind of their pages; a pipeline stage may have none."""
 
     @property
     def chunk(self) -> ChunkFormat:
         """The format of its pieces on one rank."""
+        if not self.sections:
+            return ChunkFormat.content("uint8", 0, self.tiling.chunk_tokens, 1, 1)
         if len(self.sections) == 1:
             return self.sections[0].chunk
         return ChunkFormat.sectioned([section.chunk for section in self.sections])
-
-    @property
-    def has_sections(self) -> bool:
-        """Whether its layers have pages of several kinds."""
-        return len(self.sections) > 1
 
     @property
     def composition(self) -> list[object]:
@@ -78,9 +74,10 @@ class GroupFacts:
 
 
 def cache_groups(kv_cache_config: KVCacheConfig, chunk_size: int) -> tuple[GroupFacts, ...]:
-    """Return the groups whose caches are kept, in vLLM's order.
+    """Return the groups whose caches are kept: those that read all tokens first.
 
-    Groups that vLLM itself rebuilds behind a cached prefix are left out.
+    Of each kind they are in vLLM's order. Groups that vLLM itself rebuilds behind a cached prefix
+    are left out.
 
     Args:
         kv_cache_config: vLLM's.
@@ -99,9 +96,23 @@ def cache_groups(kv_cache_config: KVCacheConfig, chunk_size: int) -> tuple[Group
     chunk_tokens = _chunk_tokens(
         [group.kv_cache_spec.block_size for _, group in groups], reaches, chunk_size
     )
-    return tuple(
-        _facts(kv_cache_config, number, Tiling(chunk_tokens, group.kv_cache_spec.block_size, reach))
+    found = (
+        _facts(number, group, Tiling(chunk_tokens, group.kv_cache_spec.block_size, reach))
         for (number, group), reach in zip(groups, reaches, strict=True)
+    )
+    # The first group's pieces have the chunks' own keys, which are made once a request.
+    return tuple(sorted(found, key=lambda group: not group.tiling.reads_all))
+
+
+def are_mixed(kv_cache_config: KVCacheConfig) -> bool:
+    """Whether a group's layers have several specifications, of which the scheduler sees only one.
+
+    vLLM gives the layers of each specification a ``KVCacheTensor`` of their own.
+    """
+    layers = [frozenset(tensor.layers) for tensor in kv_cache_config.kv_cache_tensors]
+    return any(
+        sum(not each.isdisjoint(group.layer_names) for each in layers) > 1
+        for group in kv_cache_config.kv_cache_groups
     )
 
 
@@ -127,27 +138,16 @@ def _chunk_tokens(block_tokens: list[int], reaches: list[Reach], chunk_size: int
     return chunk_tokens
 
 
-def _facts(kv_cache_config: KVCacheConfig, number: int, tiling: Tiling) -> GroupFacts:
-    group = kv_cache_config.kv_cache_groups[number]
-    kind = type(group.kv_cache_spec).__name__
-    found = regions(kv_cache_config, group)
-    if len(found) > 1 and not hasattr(group.kv_cache_spec, "kv_cache_specs"):
-        sections = tuple(Section(region.layer_names, region.format(tiling)) for region in found)
-    else:
-        sections = _sections(group, tiling)
-    return GroupFacts(number, kind, tiling, sections)
-
-
-def _sections(group: KVCacheGroupSpec, tiling: Tiling) -> tuple[Section, ...]:
-    """Deal the layers of ``group`` by what vLLM says of each."""
+def _facts(number: int, group: KVCacheGroupSpec, tiling: Tiling) -> GroupFacts:
     specs = _layer_specs(group)
     alike: dict[ChunkFormat, list[str]] = {}
     for name, spec in specs.items():
         alike.setdefault(_format(spec, 1, tiling), []).append(name)
-    return tuple(
+    sections = tuple(
         Section(tuple(names), _format(specs[names[0]], len(names), tiling))
         for names in alike.values()
     )
+    return GroupFacts(number, type(group.kv_cache_spec).__name__, tiling, sections)
 
 
 def _format(spec: Any, layers: int, tiling: Tiling) -> ChunkFormat:
@@ -164,29 +164,39 @@ def _format(spec: Any, layers: int, tiling: Tiling) -> ChunkFormat:
 
 def _reach_of(group: KVCacheGroupSpec) -> Reach:
     """Return how far back the layers of ``group`` read; all of them read alike."""
-    specs = _layer_specs(group).values()
+    specs = _all_specs(group).values()
     kinds = sorted({type(spec).__name__ for spec in specs})
     unknown = [kind for kind in kinds if kind not in _REACHES]
     if unknown:
         raise ConfigError(
-            f"a model with {' and '.join(unknown)}, such as of {group.layer_names[0]}, is not "
-            "supported; run it without the connector"
+            f"a model with {' and '.join(unknown)}{_example(group)} is not supported; run it "
+            "without the connector"
         )
     reaches = {_REACHES[type(spec).__name__](spec) for spec in specs}
     if len(reaches) > 1:
         raise ConfigError(
-            f"layers like {group.layer_names[0]} that read differently far back, "
-            f"{sorted(map(repr, reaches))}, in one cache group are not supported; run it without "
-            "the connector"
+            f"layers in one cache group{_example(group)} that read differently far back, "
+            f"{sorted(map(repr, reaches))}, are not supported; run it without the connector"
         )
     return reaches.pop()
 
 
+def _example(group: KVCacheGroupSpec) -> str:
+    return "".join(f", such as of {name}," for name in group.layer_names[:1])
+
+
 def _layer_specs(group: KVCacheGroupSpec) -> dict[str, Any]:
-    """Return vLLM's specification of each layer's cache, by the layer's name."""
-    spec = group.kv_cache_spec
-    by_layer = getattr(spec, "kv_cache_specs", dict.fromkeys(group.layer_names, spec))
+    """Return vLLM's specification of each layer's cache on this rank, by the layer's name."""
+    by_layer = _all_specs(group)
     return {name: by_layer[name] for name in group.layer_names}
+
+
+def _all_specs(group: KVCacheGroupSpec) -> dict[str, Any]:
+    """Return the specifications of all layers, one at least: a pipeline stage may have no layer."""
+    spec = group.kv_cache_spec
+    one_kind = dict.fromkeys(group.layer_names or [""], spec)
+    found: dict[str, Any] = getattr(spec, "kv_cache_specs", one_kind)
+    return found
 
 
 def _window(spec: Any) -> Window:

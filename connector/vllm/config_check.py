@@ -46,8 +46,9 @@ def may_have_groups(vllm_config: VllmConfig) -> bool:
     """Whether the model may have several cache groups, which then decide on the chunk's size."""
     model = vllm_config.model_config
     texts = model.hf_text_config
-    named = ("sliding_window", "attention_chunk_size", "layer_types")
-    return model.is_hybrid or any(getattr(texts, name, None) for name in named)
+    kinds = set(getattr(texts, "layer_types", None) or ())
+    parts = (getattr(texts, name, None) for name in ("sliding_window", "attention_chunk_size"))
+    return model.is_hybrid or len(kinds) > 1 or any(parts)
 
 
 def warn_of_failing_requests(vllm_config: VllmConfig) -> None:
@@ -72,7 +73,6 @@ def _refuse_parallel(vllm_config: VllmConfig) -> None:
         "tensor-parallel rank only"
     )
     for name, size, reason in (
-        ("pipeline", parallel.pipeline_parallel_size, ""),
         ("decode context", parallel.decode_context_parallel_size, dealt),
         ("prefill context", parallel.prefill_context_parallel_size, copied),
     ):
@@ -87,10 +87,12 @@ def _refuse_draft(vllm_config: VllmConfig) -> None:
     if vllm_config.model_config.is_hybrid:
         raise ConfigError(
             f"speculative decoding by {draft.method!r} moves a model's states between blocks as "
-            "drafts are accepted, which is not supported; leave --speculative-config out"
+            "drafts are accepted, which is not supported; leave it out, or the connector"
         )
-    if draft.method not in WITH_CACHE | WITHOUT_CACHE:
-        served = ", ".join(sorted(WITH_CACHE | WITHOUT_CACHE))
+    if draft.method in WITHOUT_CACHE:
+        return
+    served = ", ".join(sorted(WITH_CACHE | WITHOUT_CACHE))
+    if draft.method not in WITH_CACHE:
         raise ConfigError(
             f"speculative decoding by {draft.method!r} keeps a cache of its own that is not "
             f"supported; use one of {served}, or none"

@@ -12,18 +12,20 @@ from vllm.distributed.kv_transfer.kv_connector.v1.base import (
     KVConnectorTransferResults,
     SupportsHMA,
 )
-from vllm.distributed.parallel_state import get_tensor_model_parallel_rank
+from vllm.distributed.parallel_state import get_pp_group, get_tensor_model_parallel_rank
 
 from kvtransfer.config import TransferConfig
 from kvtransfer.connector.opening import tell_opening
 from kvtransfer.connector.vllm import config_check, model_facts, same_process
 from kvtransfer.connector.vllm.keys.adapters import Adapters
 from kvtransfer.connector.vllm.keys.loaded_adapters import LoadedAdapters
-from kvtransfer.connector.vllm.messages import PlanMessage, ReportMessage
+from kvtransfer.connector.vllm.messages import FactsMessage, PlanMessage, ReportMessage
 from kvtransfer.connector.vllm.opened_scheduler import open_scheduler
 from kvtransfer.connector.vllm.pages.inline_scales import prepare_scales
 from kvtransfer.connector.vllm.pages.page_facts import page_facts
+from kvtransfer.connector.vllm.pool_pins import PoolPins
 from kvtransfer.connector.vllm.reuse_verdict import refuse_layers
+from kvtransfer.connector.vllm.stages import Stages
 from kvtransfer.connector.vllm.stats import TransferPromMetrics, TransferStats
 from kvtransfer.connector.vllm.step_input import hit_sources, leading_tokens, read_step, served
 from kvtransfer.connector.vllm.vllm_version import warn_of_newer
@@ -35,7 +37,10 @@ from kvtransfer.connector.vllm.worker import WorkerSide
 if TYPE_CHECKING:
     import torch
     from vllm.config import KVTransferConfig, VllmConfig
-    from vllm.distributed.kv_transfer.kv_connector.v1.base import KVConnectorMetadata
+    from vllm.distributed.kv_transfer.kv_connector.v1.base import (
+        KVConnectorHandshakeMetadata,
+        KVConnectorMetadata,
+    )
     from vllm.forward_context import ForwardContext
     from vllm.v1.core.kv_cache_manager import KVCacheBlocks, KVCacheManager
     from vllm.v1.core.sched.output import SchedulerOutput
@@ -60,6 +65,7 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
     _scheduler: Scheduler
     _adapters: Adapters
     """Set on the scheduler's side, too."""
+    _pins: PoolPins
     _worker: WorkerSide
     _neighbour: KVTransferConnector | None = None
     """The other side with the same settings, if it lives in this process."""
@@ -72,17 +78,33 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
         self._facts = model_facts.describe(vllm_config, kv_cache_config, self._config)
         self._invalid_blocks: set[int] = set()
         if role == KVConnectorRole.SCHEDULER:
-            self._open_scheduler(vllm_config)
-            self._meet_neighbour()
+            warn_of_newer(vllm.__version__)
+            config_check.warn_of_failing_requests(vllm_config)
+            self._pins = PoolPins()
+            if not self._facts.are_partial:
+                self._open_scheduler(Stages((self._facts,)))
 
     # --- scheduler
 
-    def _open_scheduler(self, vllm_config: VllmConfig) -> None:
-        warn_of_newer(vllm.__version__)
-        config_check.warn_of_failing_requests(vllm_config)
-        tell_opening(self._config, self._facts.formats, self._facts.ranks)
-        self._adapters = Adapters.open(vllm_config, self._facts.ranks)
-        self._scheduler = open_scheduler(self._config, vllm_config, self._facts, self._adapters)
+    def set_xfer_handshake_metadata_pp_aware(
+        self, metadata: dict[tuple[int, int], KVConnectorHandshakeMetadata]
+    ) -> None:
+        """Open the scheduler's side where only the workers know what they hold.
+
+        vLLM calls this once they have registered their caches, and before the first request.
+        """
+        if self._facts.are_partial:
+            self._open_scheduler(Stages.of_workers(self._facts, metadata))
+            note_resets(self._kv_cache_manager, self._scheduler.local_cache, self._pins)
+
+    def _open_scheduler(self, stages: Stages) -> None:
+        workers = stages.ranks.workers
+        tell_opening(self._config, stages.largest, workers)
+        self._adapters = Adapters.open(self._vllm_config, workers)
+        self._scheduler = open_scheduler(
+            self._config, self._vllm_config, stages, self._adapters, self._pins
+        )
+        self._meet_neighbour()
 
     @property
     def requires_kv_delivery(self) -> bool:
@@ -91,7 +113,9 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
 
     def bind_kv_cache_manager(self, kv_cache_manager: KVCacheManager) -> None:
         super().bind_kv_cache_manager(kv_cache_manager)
-        note_resets(kv_cache_manager, self._scheduler.local_cache)
+        self._pins.bind(kv_cache_manager.block_pool)
+        if not self._facts.are_partial:
+            note_resets(kv_cache_manager, self._scheduler.local_cache, self._pins)
 
     def on_new_request(self, request: Request) -> None:
         self._scheduler.track(request)
@@ -165,12 +189,17 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
 
     def register_kv_caches(self, kv_caches: dict[str, torch.Tensor]) -> None:
         refuse_layers(self._vllm_config)
-        rank = get_tensor_model_parallel_rank()
+        rank = self._facts.ranks.rank(
+            get_pp_group().rank_in_group, get_tensor_model_parallel_rank()
+        )
         worker = calling_worker()
         pages = page_facts(self._vllm_config, kv_caches)
         prepare_scales(self._vllm_config, kv_caches)
         held = HeldWeights(worker, self._vllm_config, pages), LoadedAdapters.of(worker)
         self._worker = WorkerSide(self._config, self._facts, rank, kv_caches, *held)
+
+    def get_handshake_metadata(self) -> FactsMessage | None:
+        return FactsMessage(self._facts) if self._facts.are_partial else None
 
     def bind_connector_metadata(self, connector_metadata: KVConnectorMetadata) -> None:
         super().bind_connector_metadata(connector_metadata)

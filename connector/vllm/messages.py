@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from vllm.distributed.kv_transfer.kv_connector.v1.base import (
+    KVConnectorHandshakeMetadata,
     KVConnectorMetadata,
     KVConnectorWorkerMetadata,
 )
@@ -17,10 +18,18 @@ from kvtransfer.requests.step import StepPlan  # noqa: TC001
 if TYPE_CHECKING:
     from vllm.lora.request import LoRARequest
 
+    from kvtransfer.connector.vllm.model_facts import ModelFacts
     from kvtransfer.requests.keys.adapter import Held
 
 Question: TypeAlias = "tuple[int, LoRARequest]"
 """A ticket, under which workers answer, and the adapter that a request names."""
+
+
+@dataclass(frozen=True)
+class FactsMessage(KVConnectorHandshakeMetadata):
+    """Tells the scheduler's side, before the first request, what a worker holds."""
+
+    facts: ModelFacts
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from kvtransfer.chunks.keys import EntryKeys
 from kvtransfer.chunks.layout import GroupFormats
 from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.chunks.reach import State
-from kvtransfer.connector.vllm.cache_groups import cache_groups
+from kvtransfer.connector.vllm.cache_groups import are_mixed, cache_groups
 from kvtransfer.connector.vllm.config_check import refuse_block_size, refuse_config
 from kvtransfer.connector.vllm.cpu_packing import cpu_caches
+from kvtransfer.connector.vllm.ranks import Ranks
 from kvtransfer.connector.vllm.reuse_verdict import refuse_groups
 from kvtransfer.errors import ConfigError
 
@@ -41,10 +42,17 @@ class ModelFacts:
 
     model_name: str
     """vLLM's name of the model; the folder's name alone where it was loaded from one."""
-    ranks: int
-    """How many tensor-parallel workers each hold a part of every chunk."""
+    ranks: Ranks
+    """The workers, each of which holds a part of every chunk."""
     cache_groups: tuple[GroupFacts, ...]
-    """What is kept, by cache group."""
+    """What is kept, by cache group; a pipeline stage may have no layers of some of them."""
+    are_mixed: bool = False
+    """Whether layers of one group differ in ways that vLLM hides from the scheduler's side."""
+
+    @property
+    def are_partial(self) -> bool:
+        """Whether the scheduler's side has to be told by the workers what they hold."""
+        return self.ranks.stages > 1 or self.are_mixed
 
     @cached_property
     def groups(self) -> Groups:
@@ -64,9 +72,9 @@ class ModelFacts:
         """VLLM's numbers of the groups."""
         return tuple(group.number for group in self.cache_groups)
 
-    def names(self, config: TransferConfig) -> EntryKeys:
+    def names(self, config: TransferConfig, holders: tuple[tuple[int, ...], ...] = ()) -> EntryKeys:
         """The names of its chunks in a store; ``config.model_name`` overrides vLLM's name."""
-        return EntryKeys(config.model_name or self.model_name, self.ranks)
+        return EntryKeys(config.model_name or self.model_name, self.ranks.shards, holders)
 
 
 def describe(
@@ -82,9 +90,8 @@ def describe(
     groups = cache_groups(kv_cache_config, config.chunk_size)
     if len(groups) == 1:
         refuse_block_size(groups[0].tiling.block_tokens, groups[0].tiling.chunk_tokens)
-    return ModelFacts(
-        _model_name(vllm_config), vllm_config.parallel_config.tensor_parallel_size, groups
-    )
+    ranks = Ranks.of(vllm_config, kv_cache_config, config)
+    return ModelFacts(_model_name(vllm_config), ranks, groups, are_mixed(kv_cache_config))
 
 
 def paged_caches(facts: ModelFacts, caches: Mapping[str, torch.Tensor]) -> list[list[PagedCaches]]:
@@ -97,9 +104,17 @@ def paged_caches(facts: ModelFacts, caches: Mapping[str, torch.Tensor]) -> list[
         caches: ``[blocks, heads, tokens, content]`` each, by the layer's name. They stay vLLM's;
             the views keep them alive. Layers of different groups lie in the same memory.
 
+    Returns:
+        The planes of each cache group; a group without layers on this worker has no section.
+
     Raises:
-        ConfigError: the tensors don't have the format that ``facts`` says.
+        ConfigError: the tensors don't have the format that ``facts`` says, or there are none.
     """
+    if not facts.formats.slot_bytes:
+        raise ConfigError(
+            "a pipeline stage without a layer that keeps a cache is not supported; set "
+            "--pipeline-parallel-size 1"
+        )
     return [
         [_paged(group.tiling, section, caches) for section in group.sections]
         for group in facts.cache_groups

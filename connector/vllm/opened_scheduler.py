@@ -16,21 +16,34 @@ if TYPE_CHECKING:
 
     from kvtransfer.config import TransferConfig
     from kvtransfer.connector.vllm.keys.adapters import Adapters
-    from kvtransfer.connector.vllm.model_facts import ModelFacts
+    from kvtransfer.connector.vllm.pool_pins import PoolPins
+    from kvtransfer.connector.vllm.stages import Stages
 
 
 def open_scheduler(
-    config: TransferConfig, vllm_config: VllmConfig, facts: ModelFacts, adapters: Adapters
+    config: TransferConfig,
+    vllm_config: VllmConfig,
+    stages: Stages,
+    adapters: Adapters,
+    pins: PoolPins,
 ) -> Scheduler:
-    """Return the scheduler for the model of ``facts``; it connects to the store at first use."""
+    """Return the scheduler for the model of ``stages``; it connects to the store at first use."""
     transfer = vllm_config.kv_transfer_config
     duties = Duties(
         transfer.is_kv_consumer, transfer.is_kv_producer, saves_decode=config.save_decode
     )
-    weights = AgreedWeights(facts.ranks)
+    weights = AgreedWeights(stages.ranks.workers)
     media = Media.open(vllm_config, trust_uuids=config.trust_media_uuids)
     return Scheduler(
-        Basis.open(config, facts.formats, facts.names(config), facts.groups, duties),
-        Naming(KeyBuilder(vllm_config, facts, config), weights, adapters, media),
+        Basis.open(
+            config,
+            stages.formats,
+            stages.names(config),
+            stages.groups,
+            duties,
+            stages.ranks.workers,
+        ),
+        Naming(KeyBuilder(vllm_config, stages, config), weights, adapters, media),
         weights,
+        pins,
     )

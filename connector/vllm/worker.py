@@ -41,7 +41,10 @@ class WorkerSide:
         self._rank = rank
         self._weights = weights
         paged = model_facts.paged_caches(facts, caches)
-        self._executor = Executor.open(config, paged, facts.formats, facts.names(config), rank)
+        names, shard = facts.names(config), facts.ranks.shard(rank)
+        self._executor = Executor.open(
+            config, paged, facts.formats, names, shard, puts=facts.ranks.puts(rank)
+        )
         self._reports_blocks = facts.groups.are_one
         """Whether vLLM can go on behind the part of a load that has arrived."""
         self._loading: dict[int, tuple[int, ...]] = {}

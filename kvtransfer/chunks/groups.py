@@ -108,7 +108,9 @@ class Groups:
         most = self._held_whole(keys, is_held, most_tokens, skip_tokens)
         size = self.chunk_tokens
         for hit_tokens in range(most * size, skip_tokens, -size):
-            if self._is_complete(keys, is_held, hit_tokens, skip_tokens):
+            if any(self.needed(hit_tokens, skip_tokens)) and self._is_complete(
+                keys, is_held, hit_tokens, skip_tokens
+            ):
                 return hit_tokens
         return skip_tokens
 

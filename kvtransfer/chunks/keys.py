@@ -142,7 +142,8 @@ class KeyChain:
 
     def extend(self, token_ids: Sequence[int]) -> list[str]:
         """The keys of all whole chunks of ``token_ids``, the whole sequence as it is by now."""
-        self.advance(token_ids, len(token_ids))
+        if len(token_ids) - len(self._keys) * self._chunk_tokens >= self._chunk_tokens:
+            self.advance(token_ids, len(token_ids))
         return self._keys
 
     def advance(self, token_ids: Sequence[int], most_tokens: int) -> list[str] | None:
@@ -208,15 +209,19 @@ def parse_base_key(key: str) -> BaseKey:
 
 @dataclass(frozen=True)
 class EntryKeys:
-    """Makes the base keys under which a store holds a model's chunks, one entry a rank."""
+    """Makes the base keys under which a store holds a model's chunks, one entry a shard."""
 
     model_name: str
     world_size: int
+    """How many shards a chunk has."""
+    holders: tuple[tuple[int, ...], ...] = ()
+    """The shards that a piece of each cache group has; empty: all pieces have all shards."""
 
     def shard(self, worker_id: int, key: str) -> str:
-        """The base key of one rank's shard of the chunk ``key``."""
+        """The base key of shard number ``worker_id`` of the chunk or piece ``key``."""
         return base_key(self.model_name, self.world_size, worker_id, key.partition(".")[0])
 
     def shards(self, key: str) -> list[str]:
-        """The base keys of all ranks' shards; the chunk is there when all of them are."""
-        return [self.shard(rank, key) for rank in range(self.world_size)]
+        """The base keys of all shards of ``key``; it is there when all of them are."""
+        held = self.holders[group_of(key)] if self.holders else range(self.world_size)
+        return [self.shard(worker_id, key) for worker_id in held]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from itertools import accumulate, pairwise
 from operator import mul, sub
+from typing import NamedTuple
 
 _FIRST_LIMIT = 64
 AGES = 16
@@ -26,6 +27,15 @@ _DECAY = 0.99
 _LEAST_HAZARD = 0.001
 
 
+class _Counts(NamedTuple):
+    """The counts of one kind and those of all kinds, by age, as they were at an update."""
+
+    arrivals: list[float]
+    hits: list[float]
+    all_arrivals: list[float]
+    all_hits: list[float]
+
+
 class GittinsTable:
     """Counts, Gittins index and reuse probability for ``kinds`` kinds, at each age."""
 
@@ -34,10 +44,10 @@ class GittinsTable:
         self._hits = [[0.0] * AGES for _ in range(kinds)]
         self._all_arrivals = [0.0] * AGES
         self._all_hits = [0.0] * AGES
-        self.index = [_gittins([_LEAST_HAZARD] * AGES) for _ in range(kinds)]
-        """Expected hits for each chunk kept during one tick of the clock, by kind and age."""
-        self.reuse_probability = [[1.0] * AGES for _ in range(kinds)]
-        """The probability of a request at this age or a later one, by kind and age."""
+        self._updates: dict[int, _Counts] = {}
+        """The latest update of each kind, until somebody asks for what follows from it."""
+        self._index = [_gittins([_LEAST_HAZARD] * AGES) for _ in range(kinds)]
+        self._reuse_probability = [[1.0] * AGES for _ in range(kinds)]
 
     def count_arrivals(self, kind: int, age: int, chunks: int) -> None:
         """Count ``chunks`` of ``kind`` that have reached ``age``."""
@@ -50,27 +60,41 @@ class GittinsTable:
         self._all_hits[age] += chunks
 
     def update(self, kind: int) -> None:
-        """Compute index and reuse probability of ``kind`` from its counts, and decay the counts."""
-        hazards = self._hazards(kind)
-        self.index[kind] = _gittins(hazards)
-        survival = list(accumulate((1.0 - hazard for hazard in reversed(hazards)), mul))
-        self.reuse_probability[kind] = [1.0 - left for left in reversed(survival)]
-        self._arrivals[kind], self._all_arrivals = _decayed(
-            self._arrivals[kind], self._all_arrivals
-        )
-        self._hits[kind], self._all_hits = _decayed(self._hits[kind], self._all_hits)
-
-    def _hazards(self, kind: int) -> list[float]:
-        """The hazard rate at each age, drawn towards that of all kinds where counts are low."""
-        priors = [
-            (hits + _LEAST_HAZARD) / (arrivals + 1.0)
-            for hits, arrivals in zip(self._all_hits, self._all_arrivals, strict=True)
-        ]
+        """Base index and reuse probability of ``kind`` on its counts so far, and decay the counts."""
         arrivals, hits = self._arrivals[kind], self._hits[kind]
-        return [
-            min(1.0, (hits[age] + _PRIOR_CHUNKS * prior) / (arrivals[age] + _PRIOR_CHUNKS))
-            for age, prior in enumerate(priors)
-        ]
+        self._updates[kind] = _Counts(arrivals, hits, self._all_arrivals, self._all_hits)
+        self._arrivals[kind], self._all_arrivals = _decayed(arrivals, self._all_arrivals)
+        self._hits[kind], self._all_hits = _decayed(hits, self._all_hits)
+
+    def index(self, kind: int) -> list[float]:
+        """Expected hits for each chunk of ``kind`` kept during one tick of the clock, by age."""
+        if kind in self._updates:
+            self._compute(kind)
+        return self._index[kind]
+
+    def reuse_probability(self, kind: int) -> list[float]:
+        """The probability that a chunk of ``kind`` is requested at an age or later, by age."""
+        if kind in self._updates:
+            self._compute(kind)
+        return self._reuse_probability[kind]
+
+    def _compute(self, kind: int) -> None:
+        hazards = _hazards(self._updates.pop(kind))
+        self._index[kind] = _gittins(hazards)
+        survival = list(accumulate((1.0 - hazard for hazard in reversed(hazards)), mul))
+        self._reuse_probability[kind] = [1.0 - left for left in reversed(survival)]
+
+
+def _hazards(counts: _Counts) -> list[float]:
+    """The hazard rate at each age, drawn towards that of all kinds where counts are low."""
+    priors = [
+        (hits + _LEAST_HAZARD) / (arrivals + 1.0)
+        for hits, arrivals in zip(counts.all_hits, counts.all_arrivals, strict=True)
+    ]
+    return [
+        min(1.0, (hits + _PRIOR_CHUNKS * prior) / (arrivals + _PRIOR_CHUNKS))
+        for hits, arrivals, prior in zip(counts.hits, counts.arrivals, priors, strict=True)
+    ]
 
 
 def _gittins(hazards: list[float]) -> list[float]:
@@ -95,7 +119,9 @@ def _gittins(hazards: list[float]) -> list[float]:
 
 
 def _decayed(counts: list[float], all_counts: list[float]) -> tuple[list[float], list[float]]:
-    """The ``counts`` of one kind after decay, and those of all kinds less what it lost."""
+    """New lists: the ``counts`` of one kind after decay, those of all kinds less what it lost."""
+    if not any(counts):
+        return counts.copy(), all_counts.copy()
     left = [_DECAY * count for count in counts]
     lost = map(sub, counts, left)
     return left, list(map(sub, all_counts, lost))

@@ -36,22 +36,24 @@ class Hazard:
 
     def add(self, slots: Sequence[int], keys: Sequence[str], after: int | None) -> None:
         """Give each chunk the run of its ghost, or that of the chunk before it."""
+        runs, depths, take_ghost = self._runs, self._depths, self._ghosts.pop
         for slot, key in zip(slots, keys, strict=True):
-            ghost = self._ghosts.pop(key)
+            ghost = take_ghost(key)
             if ghost is None:
                 run = self._extended(slot, after)
             else:
-                run, self._depths[slot] = ghost
+                run, depths[slot] = ghost
+            runs[slot] = run
             self._arc_lists.add(run, 1)
-            self._runs[slot] = run
             self._keys[slot] = key
             after = slot
 
     def unpin(self, slots: Iterable[int]) -> None:
         """Insert each slot among the idle ones of its run, by depth."""
-        depths = self._depths
+        runs, depths = self._runs, self._depths
         for slot in slots:
-            run = self._run_in(slot)
+            run = runs[slot]
+            assert run is not None, f"slot {slot} holds nothing"
             idle = run.idle
             if not idle:
                 self._queues.enqueue(run)

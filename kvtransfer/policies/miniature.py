@@ -25,11 +25,13 @@ class MiniatureCache:
         held = self._slots
         self._policy.note_request(keys, held)
         pinned = [held[key] for key in keys if key in held]
-        self._policy.pin(pinned)
+        if pinned:
+            self._policy.pin(pinned)
         hits = len(pinned)
         if hits < len(keys):
-            hits = next(number for number, key in enumerate(keys) if key not in held)
-            for gap in list(self._gaps(keys)):
+            gaps = list(self._gaps(keys)) if pinned else [range(len(keys))]
+            hits = gaps[0].start
+            for gap in gaps:
                 pinned += self._fill(keys, gap)
         self._policy.unpin(pinned)
         return hits

@@ -38,7 +38,7 @@ class Run:
         self.is_frequent = is_frequent
         """Whether ARC has it in its frequency list, see :mod:`kvtransfer.policies.arc_lists`."""
         turns = min(turn + uses, _MOST_TURNS) - 1
-        self.kind = 4 * max(turns, 0) + 2 * (uses > 1) + is_last
+        self.kind = 4 * turns + 2 * (uses > 1) + is_last
         """The class that it is counted in: turns so far, used before, last of its request."""
         self.queue = 2 * self.kind + is_frequent
         """The eviction queue of its kind and list, see :mod:`kvtransfer.policies.run_queues`."""

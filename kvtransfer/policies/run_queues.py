@@ -31,6 +31,8 @@ class RunQueues:
         """The clock: known chunks requested so far, and new ones at ``_NEW_CHUNK_TICKS`` each."""
         self._requests = 0
         self._by_age: list[OrderedDict[Run, None]] = [OrderedDict() for _ in range(AGES)]
+        self._aging = list(zip(self._by_age, AGE_LIMITS, strict=False))[::-1]
+        """Runs that can grow older and the limits of their ages, the oldest first."""
         self._queues: list[list[OrderedDict[Run, None]]] = [
             [OrderedDict() for _ in range(AGES)] for _ in range(2 * KINDS)
         ]
@@ -75,13 +77,15 @@ class RunQueues:
 
     def reuse_probability(self, run: Run) -> float:
         """The probability that a chunk of the run will be requested again."""
-        return self._table.reuse_probability[run.kind][run.age]
+        return self._table.reuse_probability(run.kind)[run.age]
 
     def enqueue(self, run: Run) -> None:
         """Let the run be evicted: it has idle chunks now."""
-        self._queues[run.queue][run.age][run] = None
-        self._occupied.add((run.queue, run.age))
-        if self._table.index[run.kind][run.age] <= self._lowest_index:
+        queue = self._queues[run.queue][run.age]
+        if not queue:
+            self._occupied.add((run.queue, run.age))
+        queue[run] = None
+        if self._lowest and self._table.index(run.kind)[run.age] <= self._lowest_index:
             self._lowest = None
 
     def dequeue(self, run: Run) -> None:
@@ -108,18 +112,19 @@ class RunQueues:
         return self._least_recent([at for at in self._occupied if at[0] % 2 == is_frequent])
 
     def _age_runs(self) -> None:
-        for age in range(AGES - 2, -1, -1):
-            runs, limit = self._by_age[age], self.now - AGE_LIMITS[age]
-            while runs and (run := next(iter(runs))).used_at <= limit:
-                del runs[run]
-                self._by_age[age + 1][run] = None
-                self._age(run)
+        for runs, limit in self._aging:
+            if runs:
+                latest = self.now - limit
+                while runs and (run := next(iter(runs))).used_at <= latest:
+                    self._age(run)
 
     def _age(self, run: Run) -> None:
         """Move the run to the next age bucket."""
         if run.idle:
             self.dequeue(run)
+        del self._by_age[run.age][run]
         run.age += 1
+        self._by_age[run.age][run] = None
         if run.idle:
             self.enqueue(run)
         self._table.count_arrivals(run.kind, run.age, run.chunks)
@@ -137,6 +142,6 @@ class RunQueues:
         index = self._table.index
         # Among equal indices, the highest age.
         self._lowest_index, queue, age = min(
-            (index[queue // 2][age], queue, -age) for queue, age in self._occupied
+            (index(queue // 2)[age], queue, -age) for queue, age in self._occupied
         )
         return self._queues[queue][-age]

@@ -32,18 +32,24 @@ def segments(
         runs: the run of each slot.
         ghosts: those of the other chunks.
     """
-    found: list[Segment] = []
     if slots.keys().isdisjoint(keys) and ghosts.has_none_of(keys):
-        found.append((None, len(keys)))
-    else:
-        for run, members in groupby(_runs_of(keys, slots, runs, ghosts)):
-            found.append((run, len(list(members))))
-            if run is None:
-                break
-    run, chunks = found[-1]
-    if chunks > 1 and sum(chunks for _, chunks in found) == len(keys):
-        found[-1:] = [(run, chunks - 1), (run, 1)]
+        return _split_last(None, len(keys))
+    found: list[Segment] = []
+    covered = 0
+    for run, members in groupby(_runs_of(keys, slots, runs, ghosts)):
+        chunks = len(list(members))
+        covered += chunks
+        if covered == len(keys):
+            return [*found, *_split_last(run, chunks)]
+        found.append((run, chunks))
+        if run is None:
+            break
     return found
+
+
+def _split_last(run: Run | None, chunks: int) -> list[Segment]:
+    """The segments of the ``chunks`` chunks of ``run`` that end a request."""
+    return [(run, chunks - 1), (run, 1)] if chunks > 1 else [(run, 1)]
 
 
 def _runs_of(

@@ -81,7 +81,7 @@ class SetDueling:
         if self._latest_share < _LULL_SHARE * self._usual_share:
             self.leader = self._in_lulls
         for rival in range(len(hits)):
-            if self._exceeds_leader(rival):
+            if rival != self.leader and self._exceeds_leader(rival):
                 self.leader = rival
 
     def _sample(self, keys: Sequence[str]) -> Sequence[str]:

@@ -60,8 +60,8 @@ class Admission:
             state.refused_tokens = 0
         if external_tokens:
             self._loads.begin(state, Span(state.local_tokens, external_tokens))
-        else:  # the step writes them, or another connector does
-            self._steps.note_writes(state.block_ids, state.local_tokens)
+        else:
+            self._steps.expect_writes(state)
 
     def _worth(self, state: RequestState) -> int | None:
         """How many tokens to load for the request; None: ask again."""

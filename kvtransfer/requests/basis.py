@@ -48,12 +48,13 @@ class Basis:
         names: EntryKeys,
         groups: Groups,
         duties: Duties,
+        workers: int,
     ) -> Basis:
-        """For ``names.world_size`` workers; the store is connected to when first asked."""
+        """For ``workers`` that all carry out each job; the store is connected to when first asked."""
         metrics = Metrics()
         lookup = Lookup.open(config, formats, names) if duties.loads else None
         return cls(
-            Planner.open(config, formats, names.world_size),
+            Planner.open(config, formats, workers),
             lookup or NoStore(),
             Timing(config.load_margin, metrics),
             groups,

@@ -15,6 +15,7 @@ from kvtransfer.requests.loading.loads import Loads
 from kvtransfer.requests.loading.match import Matching
 from kvtransfer.requests.loading.prefetch import Prefetch
 from kvtransfer.requests.requests import Requests
+from kvtransfer.requests.saving.block_pins import NoPins
 from kvtransfer.requests.saving.busy_blocks import BusyBlocks
 from kvtransfer.requests.saving.passing_saves import PassingSaves
 from kvtransfer.requests.saving.saves import Saves
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from kvtransfer.requests.keys.weights import Expectation, Holding
     from kvtransfer.requests.loading.match import Span
     from kvtransfer.requests.request_state import RequestState
+    from kvtransfer.requests.saving.block_pins import BlockPins
     from kvtransfer.requests.step import BlockIds, EngineRequest, StepInput
 
 # While nothing is computed, a worker waits this long for a load or an answer instead of returning
@@ -47,9 +49,16 @@ class Scheduler:
         basis: slots, the store's answers, learned times; closed with the scheduler.
         request_keys: the engine's; closed with the scheduler.
         weights: those that the engine's workers hold, as ``request_keys`` knows them.
+        pins: keep blocks that the engine takes back; None: steps wait for their copies.
     """
 
-    def __init__(self, basis: Basis, request_keys: RequestKeys, weights: AgreedWeights) -> None:
+    def __init__(
+        self,
+        basis: Basis,
+        request_keys: RequestKeys,
+        weights: AgreedWeights,
+        pins: BlockPins | None = None,
+    ) -> None:
         self._basis = basis
         self._weights = weights
         self._busy_blocks = BusyBlocks()
@@ -61,17 +70,13 @@ class Scheduler:
         self._requests = Requests(
             self._keying, self._matching, self._prefetch, self._loads, self._saves
         )
-        self._passing_saves = PassingSaves(basis, self._saves)
+        self._pins = NoPins() if pins is None else pins
+        self._passing_saves = PassingSaves(basis, self._saves, self._pins)
         self._steps = StepReader(
             basis, self._requests, self._busy_blocks, self._saves, self._passing_saves
         )
         self._admission = Admission(
-            basis,
-            self._keying,
-            self._matching,
-            self._loads,
-            self._requests,
-            self._steps,
+            basis, self._keying, self._matching, self._loads, self._requests, self._steps
         )
 
     def track(self, request: EngineRequest) -> None:
@@ -97,7 +102,7 @@ class Scheduler:
         loads = self._plan_loads()
         reuses_blocks = self._busy_blocks.take_rewritten()
         first_saves = self._saves.rest() if reuses_blocks else []
-        saves = self._plan_saves(step) if self._keying.is_possible else []
+        saves = self._plan_saves(step)
         planner = self._basis.planner
         puts = tuple(planner.plan_puts())
         return StepPlan(
@@ -162,6 +167,7 @@ class Scheduler:
         saved_tokens = 0
         for job in settled.copied:
             tokens = self._saves.end(job)
+            self._pins.unpin(job)
             saved_tokens += 0 if job in settled.failed else tokens
         self._basis.metrics.add("saved_tokens", saved_tokens)
         self._loads.end_failing(failed_requests)
@@ -220,6 +226,9 @@ class Scheduler:
         self._basis.store.close()
 
     def _plan_saves(self, step: StepInput) -> list[Save]:
+        if not self._keying.is_possible:
+            self._passing_saves.skip()
+            return []
         return [*self._passing_saves.plan(step.tables), *self._saves.plan(step.scheduled_tokens)]
 
     def _plan_loads(self) -> list[Load]:

@@ -60,12 +60,11 @@ class LoadJobs:
         """
         room = self.room
         for i, pins in enumerate(self._index.pins(keys)):
-            if pins is None and keys[i] not in stored:
+            if pins:
+                continue
+            if room <= 0 or (pins is None and keys[i] not in stored):
                 return i
-            if not pins:
-                if room <= 0:
-                    return i
-                room -= 1
+            room -= 1
         return len(keys)
 
     def reserve(self, keys: Sequence[str]) -> Reservation:

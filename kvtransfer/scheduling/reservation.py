@@ -30,8 +30,9 @@ class Reservations:
         slots = self._index.pin_all(keys)
         is_shared = self._fetches.fill_any(slots)
         end = _end_of_room(slots, self.room)
-        self._index.unpin_all(slot for slot in slots[end:] if slot is not None)
-        del slots[end:]
+        if end < len(slots):
+            self._index.unpin_all(slot for slot in slots[end:] if slot is not None)
+            del slots[end:]
         priority = self._fetches.priority(slots.count(None))
         return Reservation(self, self._index, keys[:end], slots, priority, is_shared=is_shared)
 
@@ -127,5 +128,7 @@ class Reservation:
 
 def _end_of_room(slots: Sequence[int | None], room: int) -> int:
     """How many of ``slots``, from the first on, fit where ``room`` more can be claimed."""
-    wanted = [i for i, slot in enumerate(slots) if slot is None][max(0, room) :]
-    return wanted[0] if wanted else len(slots)
+    room = max(0, room)
+    if slots.count(None) <= room:
+        return len(slots)
+    return [i for i, slot in enumerate(slots) if slot is None][room]

@@ -10,18 +10,22 @@ the caller's thread reads and writes.
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from kvtransfer.chunks.keys import group_of
 from kvtransfer.device import open_device
 from kvtransfer.host_memory import slots, taking
 from kvtransfer.metrics import Metrics
+from kvtransfer.plan import Plan
 from kvtransfer.stores.open import open_tiers
+from kvtransfer.worker.absent_groups import AbsentGroups
 from kvtransfer.worker.copier import Copier
 from kvtransfer.worker.fetches import Fetches
 from kvtransfer.worker.host_pool import HostPool
 from kvtransfer.worker.outcomes import Outcomes
 from kvtransfer.worker.puts import Puts
+from kvtransfer.worker.puts_elsewhere import PutsElsewhere
 from kvtransfer.worker.tiers import Limits, Tiers
 from kvtransfer.worker.wakeable import WakeableCopier
 
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
     from kvtransfer.chunks.paged import PagedCaches
     from kvtransfer.config import TransferConfig
     from kvtransfer.device import Event
-    from kvtransfer.plan import Load, Plan, Report, Save
+    from kvtransfer.plan import Load, Report, Save
     from kvtransfer.stores.shelf import Shelf
 
 
@@ -51,25 +55,28 @@ class Executor:
         caches: Sequence[Sequence[PagedCaches]],
         formats: Formats,
         names: EntryKeys,
-        rank: int,
+        shard: int,
         shelf: Shelf | None = None,
+        *,
+        puts: bool = True,
     ) -> Executor:
         """Take host memory and open the store, as ``config`` says.
 
         Args:
             config: sizes, store, timeouts.
-            caches: the paged tensors of each cache group of ``rank``, by section, borrowed until
-                ``close``.
+            caches: the paged tensors of each cache group, by section, borrowed until ``close``; a
+                group that has no layers on this rank has no section.
             formats: what the groups' pieces are.
             names: makes the store's keys.
-            rank: the shard that is read and written.
+            shard: the number of the shard that is read and written.
             shelf: what ``memory://`` holds, shared with the lookup.
+            puts: whether this rank puts the shard; another does where several have the same one.
 
         Raises:
             ConfigError: the device isn't supported, host memory holds no chunk or is more than
                 the machine can give, or the store's URL is malformed.
         """
-        device = open_device(caches[0][0].planes[0].device)
+        device = open_device(next(chain.from_iterable(caches)).planes[0].device)
         count = slots(config, formats)
         with taking(config.max_local_cpu_size, HostPool.nbytes(formats, count)):
             pool = HostPool(device, formats, count)
@@ -79,8 +86,9 @@ class Executor:
             pool=pool,
             device=device,
             store=open_tiers(config, formats, metrics, shelf),
-            name=partial(names.shard, rank),
+            name=partial(names.shard, shard),
             block_bytes=[sum(section.manager_block_bytes for section in group) for group in caches],
+            puts=puts,
         )
         return cls(tiers, _limits(config), metrics)
 
@@ -89,7 +97,12 @@ class Executor:
         self._tiers = tiers
         self._outcomes = Outcomes(metrics, tiers.block_bytes)
         self._fetches = Fetches(tiers, limits, metrics)
-        self._puts = Puts(tiers, limits.waiting_puts, metrics, self._outcomes)
+        self._absent = AbsentGroups.of(tiers.block_bytes, self._outcomes)
+        self._puts = (
+            Puts(tiers, limits.waiting_puts, metrics, self._outcomes)
+            if tiers.puts
+            else PutsElsewhere(self._outcomes)
+        )
         self._fetched: dict[int, Future[bool]] = {}
         """The fetch that filled each slot, for slots that a fetch filled last."""
         self._copied: dict[int, Event] = {}
@@ -97,6 +110,7 @@ class Executor:
 
     def run(self, plan: Plan) -> None:
         """Begin the jobs of ``plan``, after all work that the model has launched before."""
+        plan = self._absent.without(plan)
         for put in plan.puts:
             self._puts.offer(put, self._copied.get(put.slot))
         if plan.loads or plan.saves:
@@ -111,7 +125,7 @@ class Executor:
     def save_all(self, saves: Sequence[Save]) -> None:
         """Copy the blocks of ``saves`` and wait for it; their puts follow, and none is dropped."""
         computed = self._tiers.device.compute_event()
-        for save in saves:
+        for save in self._absent.without(Plan(saves=tuple(saves))).saves:
             copied = self._save(save, computed)
             if self._is_put(save):
                 self._puts.add(save, copied)

@@ -56,6 +56,14 @@ class Outcomes:
             self._fail(load, error)
             self.end_load(load)
 
+    def end_save(self, save: Save) -> None:
+        """Report that there was nothing to copy for ``save``, and nothing to put."""
+        with self._condition:
+            self._ended.copied[save.job] = 1
+            if save.put:
+                self._ended.stored[save.job] = 1
+            self._condition.notify_all()
+
     def end_put(self, job: Save | Put) -> None:
         """Report that ``job`` no longer needs its slot: its chunk was put, refused or dropped."""
         with self._condition:

@@ -26,7 +26,10 @@ class Tiers:
     name: Callable[[str], str]
     """Turns a chunk's key into the base key of this rank's shard in the store."""
     block_bytes: Sequence[int]
-    """Bytes in one of the manager's blocks of each cache group, summed over the group's layers."""
+    """Bytes in one of the manager's blocks of each cache group, summed over the group's layers; 0:
+    it has no layers on this rank."""
+    puts: bool = True
+    """Whether this rank puts its shard into the store; of ranks with the same shard, one does."""
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,10 @@ from kvtransfer.chunks.keys import (
     KeyChain,
     base_key,
     chunk_keys,
+    group_of,
     namespace,
     parse_base_key,
+    piece_key,
     tenant_of,
     tenant_of_salt,
 )
@@ -123,6 +125,13 @@ def test_a_plain_name_is_left_as_it_is():
     assert EntryKeys("m", 2).shards("ab") == ["m@2@0@ab", "m@2@1@ab"]
 
 
+def test_a_piece_may_have_some_shards_only():
+    key = "0" * 32
+    names = EntryKeys("m", 3, holders=((0, 1, 2), (1,)))
+    assert names.shards(key) == [f"m@3@{shard}@{key}" for shard in range(3)]
+    assert names.shards(piece_key(f"{key}.tenant", 1)) == [f"m@3@1@{key}-1"]
+
+
 def test_a_tenants_keys_say_whose_they_are_and_stores_do_not_learn_it():
     tenant = tenant_of_salt("salt")
     plain = KeyChain(2, namespace=SPACE).extend(range(6))
@@ -148,3 +157,22 @@ def test_a_chain_advanced_in_pieces_is_the_same(tokens, most_tokens):
         pieces += 1
     assert keys == chunk_keys(ids, 4, namespace=b"n")
     assert pieces == max(1, -(-(tokens // 4) // max(1, most_tokens // 4)))
+
+
+@given(st.integers(0, 120), st.sampled_from(["", "salt"]))
+def test_a_piece_names_its_group_in_a_process_and_in_a_store(group, salt):
+    tenant = tenant_of_salt(salt)
+    (key,) = KeyChain(2, namespace=SPACE, tenant=tenant).extend([1, 2])
+    piece = piece_key(key, group)
+    assert (group_of(piece), tenant_of(piece)) == (group, tenant)
+    for name in EntryKeys("org/a-1@b.c", 2).shards(piece):
+        assert group_of(name) == group
+        assert parse_base_key(name).chunk_hash == piece.partition(".")[0]
+
+
+def test_the_piece_of_the_first_group_has_the_chunks_key():
+    tenant = tenant_of_salt("salt")
+    (key,) = KeyChain(2, namespace=SPACE, tenant=tenant).extend([1, 2])
+    assert piece_key(key, 0) == key
+    assert piece_key(key, 3) == f"{key[:32]}-3.{tenant}"
+    assert len({piece_key(key, group) for group in range(20)}) == 20

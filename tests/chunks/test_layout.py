@@ -3,7 +3,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvtransfer.chunks.layout import ChunkFormat
+from kvtransfer.chunks.keys import EntryKeys, piece_key
+from kvtransfer.chunks.layout import ChunkFormat, GroupFormats
 from kvtransfer.errors import ConfigError
 
 counts = st.integers(1, 40)
@@ -40,3 +41,32 @@ def test_slots_are_whole_chunks():
 def test_an_unknown_dtype_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError, match=r"complex64 .* float32, .*int8"):
         ChunkFormat.split("complex64", 1, 1, 1, 1)
+
+
+ATTENTION = ChunkFormat.split("float16", 4, 8, 2, 16)
+STATES = ChunkFormat.content("int8", 6, 1, 1, 3000)
+GROUPS = GroupFormats((STATES, ATTENTION), main=1, chunk_tokens=8)
+
+
+def test_a_piece_has_the_format_of_the_group_that_its_key_names():
+    key = "a" * 32
+    assert [GROUPS.of(piece_key(key, group)) for group in (0, 1)] == [STATES, ATTENTION]
+    name = EntryKeys("org/model-1", 1).shard(0, piece_key(key, 1))
+    assert GROUPS.of(name) == ATTENTION
+
+
+def test_the_tokens_of_a_chunk_count_once():
+    key = "a" * 32
+    assert [GROUPS.counted_tokens(piece_key(key, group)) for group in (0, 1)] == [0, 8]
+    assert ATTENTION.counted_tokens(key) == 8
+
+
+def test_a_slot_holds_the_largest_piece_of_any_group():
+    assert (STATES.nbytes, ATTENTION.nbytes) == (18_000, 4096)
+    assert GROUPS.slot_bytes == 18_000
+    assert GROUPS.slots_in(1) == 2**30 // 18_000
+    assert (ATTENTION.formats, ATTENTION.slot_bytes, ATTENTION.of("any")) == (
+        (ATTENTION,),
+        4096,
+        ATTENTION,
+    )

@@ -9,7 +9,7 @@ import pytest
 
 from tests.connector.engine_process import Request, Setup
 from tests.connector.engines import EngineError
-from tests.connector.inputs import NGRAM, connected, prompt
+from tests.connector.inputs import connected, prompt
 from tests.connector.tiny_model import write_config
 
 pytestmark = pytest.mark.vllm
@@ -142,9 +142,17 @@ def test_a_model_of_states_only(engines, tmp_path):
     assert_matches("ConfigError.*by vLLM's own judgement.*not supported", said.splitlines()[0])
 
 
-def test_drafts_beside_states(engines, tmp_path):
+def test_states_without_vllms_own_cache(engines, tmp_path):
     folder = str(write_config(tmp_path / "odd", HYBRID))
-    options = {"load_format": "dummy", **NGRAM}
+    options = {"load_format": "dummy", "enable_prefix_caching": False}
+    said = refusal(engines, connected(folder, URL, options=options))
+    assert_matches("ConfigError.*mamba_cache_mode='none'.*--enable-prefix-caching", said)
+
+
+def test_states_with_drafts(engines, tmp_path):
+    folder = str(write_config(tmp_path / "odd", HYBRID))
+    draft = {"method": "ngram", "num_speculative_tokens": 2, "prompt_lookup_max": 3}
+    options = {"load_format": "dummy", "speculative_config": draft}
     said = early_refusal(engines, connected(folder, URL, options=options))
     assert_matches("ConfigError.*'ngram' moves a model's states", said.splitlines()[0])
 
@@ -160,11 +168,6 @@ def test_vllms_own_cache_may_be_off(engines, model):
     setup = connected(model, None, options={"enable_prefix_caching": False})
     with engines.start(setup) as engine:
         assert engine.generate(Request(prompt(100))).cached_tokens == [0]
-
-
-def test_pipeline_parallelism(engines, model):
-    said = refusal(engines, connected(model, URL, options={"pipeline_parallel_size": 2}))
-    assert_matches("pipeline parallel size 2 is not supported", said)
 
 
 def test_a_policy_that_fails_requests_is_warned_of(engines, model):

@@ -12,6 +12,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from kvtransfer.chunks.keys import group_of, piece_key
+from kvtransfer.chunks.layout import GroupFormats
 from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.chunks.tiling import Placement
 from kvtransfer.metrics import Metrics
@@ -30,6 +32,8 @@ from tests.device.simdevice import Model, SimDevice
 BLOCKS, BLOCK_TOKENS, CHUNK_TOKENS, SLOTS, STEPS = 28, 4, 8, 10, 40
 LONGEST = 1000
 KEYS = [f"{i:032x}" for i in range(12)]
+PIECES = [*KEYS, *(piece_key(key, 1) for key in KEYS)]
+"""Where there are two groups."""
 
 
 class SimEngine:
@@ -40,8 +44,14 @@ class SimEngine:
         self.random = self.device.random
         self.finishes_copies = finishes_copies
         memory = torch.zeros(4, BLOCKS, BLOCK_TOKENS, 2, 8, dtype=torch.int16).view(torch.float16)
-        self.caches = PagedCaches.keys_and_values(list(memory[:2]), list(memory[2:]), CHUNK_TOKENS)
-        self.pool = HostPool(self.device, self.caches.chunk, SLOTS)
+        whole = PagedCaches.keys_and_values(list(memory[:2]), list(memory[2:]), CHUNK_TOKENS)
+        ends = PagedCaches.keys_and_values([memory[1]], [memory[3]], BLOCK_TOKENS)
+        self.groups = (whole, ends) if lane == "groups" else (whole,)
+        """Their layers lie in the same memory; no block is two groups' at once."""
+        self.keys = PIECES if lane == "groups" else KEYS
+        forms = tuple(caches.chunk for caches in self.groups)
+        formats = GroupFormats(forms, 0, CHUNK_TOKENS)
+        self.pool = HostPool(self.device, formats, SLOTS)
         self.planner = Planner(Index(SLOTS), ranks=1, keep=True, put=True)
         self.store = SimStore(self)
         self.later = Later(self.random)
@@ -52,10 +62,21 @@ class SimEngine:
         """By job, what happens when it has ended."""
         self.preempted = []
         streams = Streams.open(self.device)
-        lanes = LANES[lane](self, open_copy(self.caches.planes), streams)
+        make_lane, stages = LANES[lane], Stages(self.device, formats)
         only = SimpleNamespace(save_path=lambda *_: 0, load_path=lambda *_: 0)
-        copier = Copier([GroupPaths([SectionPaths(self.caches, lanes, only)])], self.pool, streams)
-        tiers = Tiers(copier, self.pool, self.device, self.store, lambda key: key, [1])
+        paths = [
+            GroupPaths(
+                [
+                    SectionPaths(
+                        caches, {0: make_lane(self.device, streams, stages, group, copy)}, only
+                    )
+                ]
+            )
+            for group, caches in enumerate(self.groups)
+            for copy in [open_copy(caches.planes)]
+        ]
+        copier = Copier(paths, self.pool, streams)
+        tiers = Tiers(copier, self.pool, self.device, self.store, lambda key: key, [1] * len(paths))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(fetches, "PriorityPool", lambda *_: self.later)
             patch.setattr(puts, "WriteBehind", self.later.write_behind)
@@ -85,7 +106,7 @@ class SimEngine:
 
     def likely(self, count):
         """Prompts, most of them seen lately, and how many of their blocks are wanted."""
-        keys = self.random.choices([*KEYS, *(self.saved[-3:] * 4)], k=count)
+        keys = self.random.choices([*self.keys, *(self.saved[-3:] * 4)], k=count)
         return [(key, self.random.randint(0, 2)) for key in keys]
 
     def begin(self, wanted, saves):
@@ -101,12 +122,13 @@ class SimEngine:
 
     def compute(self):
         """A prompt that is cached nowhere: the model writes its blocks, and it is saved."""
-        missing = [key for key in KEYS if key not in self.planner.index]
+        missing = [key for key in self.keys if key not in self.planner.index]
         if len(self.free) < 2 or not missing:
             return
-        key, blocks = self.random.choice(missing), self.take(2)
+        key = self.random.choice(missing)
+        blocks = self.take(self.piece_blocks(key))
         self.device.model.launch(
-            Model(lambda: self.fill(key, blocks, 0), writes=self.memory_of(blocks))
+            Model(lambda: self.fill(key, blocks, 0), writes=self.memory_of(key, blocks))
         )
         save = self.planner.save(key, blocks)
         if save is None:
@@ -124,10 +146,11 @@ class SimEngine:
         """A prompt, or the end of one, or only its way into host memory."""
         if key not in self.planner.index and key not in self.store.held:
             return
+        count = min(count, self.piece_blocks(key))
         if len(self.free) < count:
             return
         blocks = self.take(count)
-        first_token = (2 - count) * BLOCK_TOKENS if count else 0
+        first_token = (self.piece_blocks(key) - count) * BLOCK_TOKENS if count else 0
         jobs = self.planner.load([Placement(key, tuple(blocks), first_token)])
         if not jobs:
             self.free += blocks
@@ -138,8 +161,8 @@ class SimEngine:
     def use(self, key, blocks, first_token, failed):
         """The model reads what was loaded; no one waits for it before the blocks are given on."""
         if not failed:
-            read = Model(lambda: self.check(key, blocks, first_token), reads=self.memory_of(blocks))
-            self.device.model.launch(read)
+            reads = self.memory_of(key, blocks)
+            self.device.model.launch(Model(lambda: self.check(key, blocks, first_token), reads))
         self.free += blocks
 
     def take(self, count):
@@ -154,42 +177,53 @@ class SimEngine:
         for job in (*settled.loaded, *settled.copied):
             self.busy.pop(job)(job in settled.failed)
 
-    def memory_of(self, blocks):
-        return [plane[block] for plane in self.caches.planes for block in blocks]
+    def caches_of(self, key):
+        return self.groups[group_of(key)]
+
+    def piece_blocks(self, key):
+        return self.caches_of(key).chunk.tokens // BLOCK_TOKENS
+
+    def memory_of(self, key, blocks):
+        return [plane[block] for plane in self.caches_of(key).planes for block in blocks]
 
     def fill(self, key, blocks, first_token):
-        for plane, rows in zip(self.caches.planes, content(key, self.caches), strict=True):
-            for i, block in enumerate(blocks):
-                start = first_token + i * BLOCK_TOKENS
-                plane[block] = rows[start : start + BLOCK_TOKENS]
+        for page, rows in self.pages_of(key, blocks, first_token):
+            page[:] = rows
 
     def check(self, key, blocks, first_token):
-        for plane, rows in zip(self.caches.planes, content(key, self.caches), strict=True):
+        for page, rows in self.pages_of(key, blocks, first_token):
+            assert torch.equal(page, rows)
+
+    def pages_of(self, key, blocks, first_token):
+        """The memory of each block of each plane, and what the model computes for it."""
+        caches = self.caches_of(key)
+        for plane, rows in zip(caches.planes, content(key, caches), strict=True):
             for i, block in enumerate(blocks):
                 start = first_token + i * BLOCK_TOKENS
-                assert torch.equal(plane[block], rows[start : start + BLOCK_TOKENS])
+                yield plane[block], rows[start : start + BLOCK_TOKENS]
 
 
 def content(key, caches):
     """``[planes, tokens, heads, dim]``: what the model computes for ``key``."""
     shape = (caches.chunk.planes, *caches.chunk.plane_shape)
     count = torch.arange(torch.Size(shape).numel(), dtype=torch.float16)
-    return (count % 251 + 1000 + 8 * int(key, 16)).view(shape)
+    return (count % 251 + 1000 + 8 * PIECES.index(key)).view(shape)
 
 
-def staged(engine, copy, streams):
-    return {0: StagedLane(copy, streams, engine.device, Stages(engine.device, engine.caches.chunk))}
+def staged(device, streams, stages, group, copy):
+    return StagedLane(copy, streams, device, stages, group)
 
 
-def direct(engine, copy, streams):
-    return {0: DirectLane(copy, streams)}
+def direct(device, streams, stages, group, copy):
+    return DirectLane(copy, streams)
 
 
-def pages(engine, copy, streams):
-    return {0: PagesLane(engine.caches.planes, streams, engine.device)}
+def pages(device, streams, stages, group, copy):
+    return PagesLane(copy.planes, streams, device)
 
 
-LANES = {"staged": staged, "direct": direct, "pages": pages}
+LANES = {"staged": staged, "groups": staged, "direct": direct, "pages": pages}
+"""``groups``: two cache groups whose pieces pass through the same stages."""
 
 
 class SimStore:
@@ -202,20 +236,20 @@ class SimStore:
         self.held = {}
 
     def put(self, key, payload, tenant):
-        slot = self._slot(payload)
+        slot = self._slot(key, payload)
         self._engine.device.touch(slot, "read", "put")
-        assert torch.equal(slot, content(key, self._engine.caches))
+        assert torch.equal(slot, content(key, self._engine.caches_of(key)))
         self.held[key] = bytes(payload)
         return True
 
     def get_into(self, key, payload, tenant):
-        self._engine.device.touch(self._slot(payload), "write", "get_into")
+        self._engine.device.touch(self._slot(key, payload), "write", "get_into")
         payload[:] = self.held[key]
         return True
 
-    def _slot(self, payload):
+    def _slot(self, key, payload):
         address = torch.frombuffer(payload, dtype=torch.uint8).data_ptr()
-        chunks = map(self._engine.pool.chunk, range(SLOTS))
+        chunks = (self._engine.pool.sections(slot, group_of(key))[0] for slot in range(SLOTS))
         return next(chunk for chunk in chunks if chunk.data_ptr() == address)
 
 

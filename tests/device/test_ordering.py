@@ -9,7 +9,7 @@ from tests.device.sim_engine import LANES, SimEngine
 from tests.device.simdevice import Mistakes
 from tests.kernels.copies import INTERPRETED
 
-SEEDS = {"staged": 200, "direct": 50, "pages": 50}
+SEEDS = {"staged": 200, "groups": 100, "direct": 50, "pages": 50}
 SEEDS_A_MISTAKE = 50
 
 
@@ -40,6 +40,14 @@ MISTAKES = {
     "a stage is gathered into while it is copied": ("staged", unordered("to-host", "gather")),
     "a scatter does not wait for its copy": ("staged", unordered("to-device", "scatter")),
     "a stage is copied into while it is scattered": ("staged", unordered("scatter", "to-device")),
+    "a stage is gathered into while another group's is copied": (
+        "groups",
+        unordered("to-host", "gather"),
+    ),
+    "a stage is copied into while another group's is scattered": (
+        "groups",
+        unordered("scatter", "to-device"),
+    ),
     "a load writes blocks that are still read": ("staged", unordered("model", "scatter")),
     "a slot is loaded before it is filled": ("staged", unordered("to-host", "to-device")),
     "a slot is put before it is filled": ("staged", unawaited("to-host")),

@@ -35,8 +35,8 @@ def test_a_kind_that_returns_has_the_higher_index_and_reuse_probability():
         table.count_hits(kind, 0, hits)
     for kind in (0, 1):
         table.update(kind)
-    assert table.index[1][0] > table.index[0][0]
-    assert table.reuse_probability[1][0] > table.reuse_probability[0][0]
+    assert table.index(1)[0] > table.index(0)[0]
+    assert table.reuse_probability(1)[0] > table.reuse_probability(0)[0]
 
 
 def test_counts_decay_with_each_update():
@@ -44,7 +44,7 @@ def test_counts_decay_with_each_update():
     table.count_arrivals(0, 0, 1000)
     table.count_hits(0, 0, 900)
     table.update(0)
-    first = table.index[0][0]
+    first = table.index(0)[0]
     for _ in range(600):
         table.update(0)
-    assert table.index[0][0] < 0.7 * first
+    assert table.index(0)[0] < 0.7 * first

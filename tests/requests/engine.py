@@ -21,6 +21,7 @@ from kvtransfer.scheduling.lookup.located import Located
 from kvtransfer.scheduling.planner import Planner
 
 CHUNK, BLOCK = 8, 4
+ONE_GROUP = Groups((Tiling(CHUNK, BLOCK),))
 WEIGHTS = "those at start"
 TOKENS = list(range(100, 121))
 """Two chunks and a rest."""
@@ -135,6 +136,7 @@ class Engine:
         saves_decode=True,
         keep=True,
         request_keys=RequestKeys,
+        groups=ONE_GROUP,
     ):
         self.now_s = 0.0
         self.planner = Planner(Index(slots), ranks=1, keep=keep, put=True, clock=self.clock)
@@ -143,11 +145,15 @@ class Engine:
         metrics = Metrics()
         self.timing = Timing(1.0, metrics, self.clock)
         store = self.lookup if loads else NoStore()
-        groups = Groups((Tiling(CHUNK, BLOCK),))
         basis = Basis(self.planner, store, self.timing, groups, duties, metrics)
         weights = AgreedWeights(1)
         self.request_keys = request_keys(weights)
-        self.side = Scheduler(basis, self.request_keys, weights)
+        self.pinned = {}
+        """The blocks that are kept for each save, by job."""
+        pins = SimpleNamespace(
+            pin=self.pinned.__setitem__, unpin=lambda job: self.pinned.pop(job, 0)
+        )
+        self.side = Scheduler(basis, self.request_keys, weights, pins)
         self.next_block = 1
         self.weights = WEIGHTS
         """What the worker holds; it is told with the next step."""
@@ -198,9 +204,13 @@ class Engine:
                 added=[GivenBlocks(r.request_id, (ids,)) for r, ids, *_ in cached if ids],
             )
         )
+        self.tell_weights(expected)
+        return plan
+
+    def tell_weights(self, expected):
+        """The worker tells what it holds, if the step expected something else."""
         if not expected.fits(0, self.weights):
             self.side.take_weights({0: Holding(self.weights, expected.plan)})
-        return plan
 
     def prefill(self, name, tokens, local=0):
         """A request that is computed in one step; returns it, its blocks and the plan."""

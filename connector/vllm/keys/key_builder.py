@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from kvtransfer.config import TransferConfig
     from kvtransfer.connector.vllm.keys.media import Medium
-    from kvtransfer.connector.vllm.model_facts import ModelFacts
+    from kvtransfer.connector.vllm.stages import Stages
 
 # How many namespaces we keep, each for one salt and adapter.
 _REMEMBERED = 256
@@ -30,19 +30,22 @@ class KeyBuilder:
     Keys cover the model, its settings and weights, the adapter, the media and the salt.
     """
 
-    def __init__(self, vllm_config: VllmConfig, facts: ModelFacts, config: TransferConfig) -> None:
-        chunk = facts.cache_groups[facts.groups.main].chunk
-        self._chunk_tokens = facts.groups.chunk_tokens
+    def __init__(self, vllm_config: VllmConfig, stages: Stages, config: TransferConfig) -> None:
+        groups = stages.groups
+        chunk = stages.facts[0].cache_groups[groups.main].chunk
+        self._chunk_tokens = groups.chunk_tokens
         self._facts = {
             **_model_facts(vllm_config),
-            "ranks": facts.ranks,
+            "ranks": stages.ranks.shards,
             "layout": chunk.layout,
             "dtype": chunk.dtype,
             "shape": list(chunk.shape),
             "operator": config.namespace,
         }
-        if not facts.groups.are_one or facts.cache_groups[0].has_sections:
-            self._facts["groups"] = [group.composition for group in facts.cache_groups]
+        if stages.ranks.stages > 1:
+            self._facts["stages"] = stages.composition
+        elif chunk.sections or not groups.are_one:
+            self._facts["groups"] = stages.composition[0]
         if draft := draft_facts(vllm_config):
             self._facts["draft"] = draft
         self._media_facts = _media_facts(vllm_config)

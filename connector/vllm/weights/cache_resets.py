@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vllm.v1.core.kv_cache_manager import KVCacheManager
 
+    from kvtransfer.connector.vllm.pool_pins import PoolPins
     from kvtransfer.requests.keys.local_cache import LocalCache
 
 
-def note_resets(manager: KVCacheManager, local_cache: LocalCache) -> None:
-    """Have each successful reset of ``manager`` noted in ``local_cache`` from now on."""
+def note_resets(manager: KVCacheManager, local_cache: LocalCache, pins: PoolPins) -> None:
+    """Have each successful reset of ``manager`` noted in ``local_cache`` from now on.
+
+    ``pins`` are released before: vLLM empties no cache of which a block is in use.
+    """
     reset = manager.reset_prefix_cache
 
     @wraps(reset)
     def reset_and_note() -> bool:
+        pins.release()
         was_reset: bool = reset()
         if was_reset:
             local_cache.note_reset()

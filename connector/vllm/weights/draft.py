@@ -19,11 +19,15 @@ WITH_CACHE = frozenset({"draft_model", "eagle", "eagle3", "mtp"})
 def draft_model(worker: Any, vllm_config: VllmConfig) -> nn.Module | None:
     """Return the draft model of vLLM's ``worker``; None where no draft has a cache.
 
+    The last pipeline stage alone has it.
+
     Raises:
         UnknownWeightsError: there should be one, and it isn't where we know to look.
     """
+    from vllm.distributed.parallel_state import get_pp_group
+
     draft = vllm_config.speculative_config
-    if draft is None or draft.method in WITHOUT_CACHE:
+    if draft is None or draft.method in WITHOUT_CACHE or not get_pp_group().is_last_rank:
         return None
     runner = worker.model_runner
     for place in ("drafter", "speculator"):  # vLLM's older runner, and its newer one

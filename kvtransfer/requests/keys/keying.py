@@ -88,7 +88,8 @@ class Keying:
         if state.is_named and state.weights != self._weights.by_rank:
             self._matching.forget(request_id)
             self._request_keys.begin(state)
-        self._name(request_id)
+        if not state.is_named:
+            self._name(request_id)
         if self._is_of_others(state):
             self._end_caching(state)
         return state.is_hashed()

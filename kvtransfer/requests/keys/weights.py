@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import NamedTuple
 
 UNKNOWABLE = ""
@@ -32,6 +33,7 @@ class Expectation(NamedTuple):
         return self.by_rank is not None and self.by_rank[rank] == fingerprint
 
 
+@lru_cache(maxsize=16)
 def weights_name(by_rank: tuple[str, ...]) -> str | None:
     """One name for the weights of all ranks, a part of every key; None: nothing may be cached."""
     if UNKNOWABLE in by_rank:

@@ -54,7 +54,7 @@ class Hits:
             most_tokens = len(keys) * size
         if groups.are_one:
             first = local_tokens // size
-            loadable = self._planner.loadable(keys[first : most_tokens // size], stored)
+            loadable = self._planner.loadable(keys[first : most_tokens // size], stored.by_key)
             return max(local_tokens, (first + loadable) * size)
         return self._longest_with_room(keys, stored, local_tokens, most_tokens)
 
@@ -98,7 +98,7 @@ class Hits:
             if hit == local_tokens:
                 return hit
             pieces = LoadOrder(self._groups, keys, hit, local_tokens).keys
-            loadable = self._planner.loadable(pieces, stored)
+            loadable = self._planner.loadable(pieces, stored.by_key)
             if loadable == len(pieces):
                 return hit
             most_tokens = min(

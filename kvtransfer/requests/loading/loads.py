@@ -69,7 +69,7 @@ class Loads:
         self._to_fail: set[str] = set()
         """Requests whose loads have failed as a whole, until a step tells the engine."""
         self._told: set[str] = set()
-        """Requests of which a step has told the engine, until the workers report them."""
+        """Requests whose failure a step has told, until the workers' report."""
         self._given_up: set[str] = set()
         """Requests that are received although no report says so."""
         self._host_tokens: dict[str, int] = {}
@@ -104,8 +104,11 @@ class Loads:
     def end(self, job: int, *, failed: bool) -> RequestState | None:
         """A load has ended; returns its request if that has nothing left to load."""
         loading = self._owners.pop(job)
-        request_id, tier = loading.state.request_id, loading.jobs.pop(job)
+        tier = loading.jobs.pop(job)
         self._filled.end(job, failed=failed)
+        if loading.jobs and not failed:
+            return None
+        request_id = loading.state.request_id
         if failed:
             loading.failed_tier = loading.failed_tier or tier
             self._failed.add(request_id)

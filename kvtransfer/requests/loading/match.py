@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +13,6 @@ from kvtransfer.scheduling.lookup.located import NOTHING, Located
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from concurrent.futures import Future
 
     from kvtransfer.requests.basis import Basis
     from kvtransfer.requests.request_state import RequestState
@@ -64,14 +64,15 @@ class Matching:
 
     def ask(self, request_id: str, keys: Sequence[str]) -> None:
         """Begin to find out what the store holds of the chunks ``keys``."""
-        index = self._planner.index
-        missing = [key for key in self._groups.piece_keys(keys) if key not in index]
+        pieces = self._groups.piece_keys(keys)
+        slots = self._planner.index.find_all(pieces)
+        missing = [key for key, slot in zip(pieces, slots, strict=True) if slot is None]
         if missing:
             self._store.ask(request_id, missing)
 
     def ask_when_known(self, request_id: str, keys: Future[list[str]]) -> None:
         """Ask about the chunks ``keys``, held or not, once another thread has computed them."""
-        self._store.ask_when_known(request_id, keys)
+        self._store.ask_when_known(request_id, self._pieces_of(keys))
 
     def is_answered(self, request_id: str, keys: Sequence[str]) -> bool:
         """Whether it is known what the store holds of the chunks ``keys``; asks if need be."""
@@ -135,6 +136,18 @@ class Matching:
         """A key that each tier was last seen to hold, by the tier's name."""
         return self._store.found
 
+    def _pieces_of(self, keys: Future[list[str]]) -> Future[Sequence[str]]:
+        """The keys of all pieces of the chunks ``keys``, computed on the thread that has these."""
+        pieces: Future[Sequence[str]] = Future()
+
+        def compute(known: Future[list[str]]) -> None:
+            if not known.cancelled():
+                found = [] if known.exception() else known.result()
+                pieces.set_result(self._groups.piece_keys(found))
+
+        keys.add_done_callback(compute)
+        return pieces
+
     def _stored(self, request_id: str, keys: Sequence[str], local_tokens: int) -> Located | None:
         """What the store is known to hold of ``keys``; None: it has not answered."""
         if self._hits.longest(keys, NOTHING, local_tokens) >= len(keys) * self._groups.chunk_tokens:
@@ -171,6 +184,7 @@ class Matching:
             host_tokens = runs[0].tokens if runs and runs[0].tier == HOST else 0
         else:  # a load ends where every group has what continuing there reads
             most_tokens = local_tokens + worth_tokens
-            worth_tokens = hits.longest(keys, stored, local_tokens, most_tokens) - local_tokens
+            if most_tokens < hit_tokens:
+                worth_tokens = hits.longest(keys, stored, local_tokens, most_tokens) - local_tokens
             host_tokens = hits.longest(keys, NOTHING, local_tokens) - local_tokens
         return Match(runs, worth_tokens, host_tokens, judged=runs)

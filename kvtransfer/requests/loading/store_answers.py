@@ -32,7 +32,7 @@ class StoreAnswers(Protocol):
     def ask(self, request_id: str, keys: Sequence[str]) -> None:
         """Begin to find out about ``keys``; replaces what the request asked before."""
 
-    def ask_when_known(self, request_id: str, keys: Future[list[str]]) -> None:
+    def ask_when_known(self, request_id: str, keys: Future[Sequence[str]]) -> None:
         """Ask about ``keys`` once another thread has computed them."""
 
     def asked(self, request_id: str) -> bool:
@@ -67,7 +67,7 @@ class NoStore:
     def ask(self, request_id: str, keys: Sequence[str]) -> None:
         """Nothing has to be found out."""
 
-    def ask_when_known(self, request_id: str, keys: Future[list[str]]) -> None:
+    def ask_when_known(self, request_id: str, keys: Future[Sequence[str]]) -> None:
         """Nothing has to be found out."""
 
     def asked(self, request_id: str) -> bool:

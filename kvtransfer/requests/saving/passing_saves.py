@@ -14,11 +14,12 @@ from kvtransfer.chunks.reach import State
 from kvtransfer.chunks.tiling import Placement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from kvtransfer.plan import Save
     from kvtransfer.requests.basis import Basis
     from kvtransfer.requests.request_state import RequestState
+    from kvtransfer.requests.saving.block_pins import BlockPins
     from kvtransfer.requests.saving.saves import Saves
     from kvtransfer.requests.step import BlockIds
 
@@ -32,6 +33,19 @@ class _Computed(NamedTuple):
     state: RequestState
     begin: int
     end: int
+    before: int
+    """The tokens that were computed and known when the request was last noted."""
+    known: int
+    """How far the tokens are known: drafted ones aren't, nor the last one where the engine plans a
+    step before it has the tokens of the step before."""
+
+    def leaves_state(self, end_tokens: int) -> bool:
+        """Whether a state as of the known token ``end_tokens`` is there.
+
+        A step leaves the one of its last token, beside the one that it began with. After drafts
+        neither is certain to be that of an accepted token.
+        """
+        return end_tokens == self.known and end_tokens in (self.begin, self.end)
 
 
 class PassingSaves:
@@ -40,21 +54,26 @@ class PassingSaves:
     Args:
         basis: its planner gives slots; its metrics count what no slot was free for.
         saves: begins and ends all copies out of blocks.
+        pins: keep the blocks until they are copied.
     """
 
-    def __init__(self, basis: Basis, saves: Saves) -> None:
+    def __init__(self, basis: Basis, saves: Saves, pins: BlockPins) -> None:
         self._planner = basis.planner
         self._groups = basis.groups
         self._metrics = basis.metrics
         self._saves_decode = basis.duties.saves_decode
         self._saves = saves
+        self._pins = pins
         self._computed: list[_Computed] = []
 
-    def note(self, state: RequestState, begin_tokens: int, end_tokens: int) -> None:
-        """The step that is being planned computes these tokens of the request."""
+    def note(self, state: RequestState, begin: int, end: int, before: int) -> None:
+        """The step that is being planned computes the tokens ``begin`` to ``end`` of the request.
+
+        ``before`` of them were computed and known when it was last noted.
+        """
         if self._groups.passing and state.chain is not None:
-            known = min(end_tokens, len(state.request.all_token_ids))
-            self._computed.append(_Computed(state, begin_tokens, known))
+            known = min(end, len(state.request.all_token_ids))
+            self._computed.append(_Computed(state, begin, end, min(begin, before), known))
 
     def plan(self, tables: Callable[[str], BlockIds] | None) -> list[Save]:
         """The saves of the step; ``tables`` are those of its requests."""
@@ -62,12 +81,17 @@ class PassingSaves:
         saves: list[Save] = []
         if tables is not None:
             for each in computed:
-                saves += self._save(each, tables(each.state.request_id))
+                if ends := list(self._ends(each)):
+                    saves += self._save(each, ends, tables(each.state.request_id))
         return saves
 
-    def _save(self, computed: _Computed, tables: BlockIds) -> list[Save]:
+    def skip(self) -> None:
+        """Save nothing of the step."""
+        self._computed.clear()
+
+    def _save(self, computed: _Computed, ends: Sequence[int], tables: BlockIds) -> list[Save]:
         saves: list[Save] = []
-        for end_tokens in self._ends(computed):
+        for end_tokens in ends:
             for group in self._groups.passing:
                 placements = list(self._placements(computed, tables, end_tokens, group))
                 planned = self._planner.save_all(placements)
@@ -76,15 +100,20 @@ class PassingSaves:
                     self._metrics.add("save_skipped_chunks", missing)
                 saves += planned
         self._saves.begin(computed.state, saves)
+        for save in saves:
+            self._pins.pin(save.job, save.block_ids)
         return saves
 
     def _ends(self, computed: _Computed) -> Iterator[int]:
-        """The ends of chunks, computed in this step, where a later request may continue."""
+        """The ends of chunks where a later request may continue, up to the last known token.
+
+        An engine that plans ahead tells the last token of a chunk in the step that begins behind it.
+        """
         size = self._groups.chunk_tokens
         prompt_tokens = computed.state.request.num_prompt_tokens
         last_of_prompt = (prompt_tokens - 1) // size * size
-        first = computed.begin // size * size + size
-        for end_tokens in range(first, computed.end + 1, size):
+        first = max(size, -(-computed.before // size) * size)
+        for end_tokens in range(first, computed.known + 1, size):
             is_of_answer = end_tokens > last_of_prompt
             if end_tokens == last_of_prompt or (is_of_answer and self._saves_decode):
                 yield end_tokens
@@ -94,8 +123,8 @@ class PassingSaves:
     ) -> Iterator[Placement]:
         """The pieces of ``group`` that continuing at ``end_tokens`` reads, if they are there."""
         tiling, keys = self._groups.tilings[group], computed.state.keys
-        if isinstance(tiling.reach, State) and end_tokens != computed.end:
-            return  # the state that is there is the one of the step's last token
+        if isinstance(tiling.reach, State) and not computed.leaves_state(end_tokens):
+            return
         for chunk in tiling.needed(end_tokens):
             blocks = tiling.blocks(chunk, tables[group])
             if len(blocks) == tiling.piece_blocks and NULL_BLOCK not in blocks:

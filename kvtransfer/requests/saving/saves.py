@@ -234,7 +234,8 @@ class Saves:
                 elif key not in stored:
                     chunks.append(chunk)
                     left -= 1
-        self._planner.touch(touched)
+        if touched:
+            self._planner.touch(touched)
         return wanted
 
     def _blocks(self, state: RequestState, chunk: int) -> list[int]:

@@ -22,6 +22,8 @@ class LinearFit:
     _y: float = 0.0
     _xx: float = 0.0
     _xy: float = 0.0
+    _line: tuple[float, float] | None = None
+    """The slope, and ``y`` at 0; None: to be fitted anew."""
 
     def observe(self, x: float, y: float, weight: float = 1.0) -> None:
         """See ``y`` at ``x``, as if ``weight`` times."""
@@ -30,12 +32,15 @@ class LinearFit:
         self._y = self._y * _MEMORY + y * weight
         self._xx = self._xx * _MEMORY + x * x * weight
         self._xy = self._xy * _MEMORY + x * y * weight
+        self._line = None
 
     def at(self, x: float) -> float | None:
         """``y`` at ``x``; None before the first observation."""
         if not self._weight:
             return None
-        slope, start = self._fit()
+        if self._line is None:
+            self._line = self._fit()
+        slope, start = self._line
         return start + slope * x
 
     def _fit(self) -> tuple[float, float]:

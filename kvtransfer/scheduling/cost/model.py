@@ -89,10 +89,11 @@ class Cost:
             context_tokens: tokens before the first run.
             wait_s: before a load from any tier but host memory can begin.
         """
-        if self.prefill.seconds(1, 0) is None:
+        if not runs or self.prefill.seconds(1, 0) is None:
             return total_tokens(runs)
         savings_s = [0.0, *self._savings_s(runs, context_tokens, wait_s)]
-        best = max(range(len(savings_s)), key=lambda count: (savings_s[count], count))
+        most_s = max(savings_s)
+        best = max(count for count, saving_s in enumerate(savings_s) if saving_s == most_s)
         return total_tokens(runs[:best])
 
     def decide(self, runs: Sequence[Run], context_tokens: int) -> int:

@@ -80,7 +80,7 @@ class Lookup:
         """Begin to find out about ``keys``; this replaces an earlier question of the request."""
         self._questions[request_id] = self._asker.put(keys)
 
-    def ask_when_known(self, request_id: str, keys: Future[list[str]]) -> None:
+    def ask_when_known(self, request_id: str, keys: Future[Sequence[str]]) -> None:
         """Begin to find out about ``keys`` once another thread has worked them out."""
         self._questions[request_id] = self._asker.put_when_known(keys)
 

@@ -93,11 +93,11 @@ class Questions:
         self._queue.put((question, list(keys)))
         return question
 
-    def put_when_known(self, keys: Future[list[str]]) -> Question:
+    def put_when_known(self, keys: Future[Sequence[str]]) -> Question:
         """Ask about ``keys`` once another thread has worked them out."""
         question = Question(self._clock())
 
-        def put(known: Future[list[str]]) -> None:
+        def put(known: Future[Sequence[str]]) -> None:
             if not known.cancelled():
                 self._queue.put((question, [] if known.exception() else known.result()))
 

@@ -15,8 +15,8 @@ _LONGEST_OWNER = 200
 _CUT_OWNER = 160
 _OWNER = re.compile(r"[!-.0-~]+@[0-9]+@[0-9]+|[!-.0-~]{160}~[0-9a-f]{32}")
 _FAN = re.compile(r"[0-9a-f]{2}")
-_CHUNK = re.compile(r"[0-9a-f]{32}\.kv")
-_TEMPORARY = re.compile(r"[0-9a-f]{32}\.(?P<boot>[0-9a-f]{32})\.[0-9a-f]{32}\.part")
+_CHUNK = re.compile(r"[0-9a-f]{32}(?:-[0-9]+)?\.kv")
+_TEMPORARY = re.compile(r"[0-9a-f]{32}(?:-[0-9]+)?\.(?P<boot>[0-9a-f]{32})\.[0-9a-f]{32}\.part")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 

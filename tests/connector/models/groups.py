@@ -28,6 +28,11 @@ class Group:
         """Whether one block holds all that is kept of the tokens before."""
         return self.spec == "MambaSpec"
 
+    @property
+    def reads_all(self) -> bool:
+        """Whether later tokens read all tokens before them."""
+        return not self.is_state and self.reach_tokens is None
+
     def first_token(self, hit_tokens: int) -> int:
         """The first token that is read by tokens after the first ``hit_tokens``."""
         if self.is_state:
@@ -51,7 +56,7 @@ class Caches:
     """The caches of a model in an engine."""
 
     groups: tuple[Group, ...]
-    """In vLLM's order, without those of which vLLM reuses nothing."""
+    """Those that read all tokens first, without those of which vLLM reuses nothing."""
     num_blocks: int
 
     @classmethod
@@ -92,7 +97,8 @@ def caches_of(kv_cache_config: Any) -> Caches:
     every = kv_cache_config.kv_cache_groups
     served = [every[number] for number in kv_cache_config.prefix_cacheable_group_ids]
     specs = [next(iter(iter_layer_specs(group.kv_cache_spec))) for group in served]
-    return Caches(tuple(map(_group, specs)), kv_cache_config.num_blocks)
+    groups = sorted(map(_group, specs), key=lambda group: not group.reads_all)
+    return Caches(tuple(groups), kv_cache_config.num_blocks)
 
 
 def _group(spec: Any) -> Group:

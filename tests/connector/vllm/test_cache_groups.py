@@ -15,6 +15,8 @@ from kvtransfer.chunks.reach import Everything, LocalChunks, State, Window
 from kvtransfer.connector.vllm.cache_groups import cache_groups
 from kvtransfer.connector.vllm.keys.key_builder import KeyBuilder
 from kvtransfer.connector.vllm.model_facts import ModelFacts
+from kvtransfer.connector.vllm.ranks import Ranks
+from kvtransfer.connector.vllm.stages import Stages
 from kvtransfer.errors import ConfigError
 
 pytestmark = pytest.mark.vllm
@@ -28,16 +30,16 @@ EXPECTED = {
     "Llama 3": (256, [(Everything(), 256, [("split", 32)])]),
     "Llama 4": (
         256,
-        [(LocalChunks(8192), 256, [("split", 12)])] * 3 + [(Everything(), 256, [("split", 12)])],
+        [(Everything(), 256, [("split", 12)])] + [(LocalChunks(8192), 256, [("split", 12)])] * 3,
     ),
     "Mistral 7B v0.1": (256, [(Window(4096), 256, [("split", 32)])]),
     "gpt-oss": (
         256,
-        [(Window(128), 128, [("split", 18)]), (Everything(), 256, [("split", 18)])],
+        [(Everything(), 256, [("split", 18)]), (Window(128), 128, [("split", 18)])],
     ),
     "Gemma 4": (
         256,
-        [(Window(512), 256, [("split", 5)])] * 5 + [(Everything(), 256, [("split", 5)])],
+        [(Everything(), 256, [("split", 5)])] + [(Window(512), 256, [("split", 5)])] * 5,
     ),
     "DeepSeek V3": (256, [(Everything(), 256, [("content", 61)])]),
     "DeepSeek V3.2": (256, [(Everything(), 256, [("content", 61)] * 2)]),
@@ -46,14 +48,14 @@ EXPECTED = {
     "Kimi Linear": (
         1920,
         [
+            (Everything(), 1920, [("content", 7)]),
             *[(State(), 1, [("content", 7)])] * 2,
             (State(), 1, [("content", 6)]),
-            (Everything(), 1920, [("content", 7)]),
         ],
     ),
     "Qwen 3.5": (
         288,
-        [(State(), 1, [("content", 8)])] * 3 + [(Everything(), 288, [("split", 8)])],
+        [(Everything(), 288, [("split", 8)])] + [(State(), 1, [("content", 8)])] * 3,
     ),
     "Falcon-H1": (
         160,
@@ -122,7 +124,7 @@ def test_a_group_that_vllm_rebuilds_itself_is_left_out():
 
 def key(record):
     """The first key of a request, by the groups of ``record`` and nothing else."""
-    facts = ModelFacts("model", 1, groups_of(record))
+    facts = ModelFacts("model", Ranks(1), groups_of(record))
     hf_config = SimpleNamespace(to_json_string=lambda: "{}", to_dict=dict, rope_parameters={})
     model = SimpleNamespace(
         model="model",
@@ -137,7 +139,7 @@ def key(record):
         cache_config=SimpleNamespace(cache_dtype="auto"),
         speculative_config=None,
     )
-    builder = KeyBuilder(engine, facts, SimpleNamespace(namespace=""))
+    builder = KeyBuilder(engine, Stages((facts,)), SimpleNamespace(namespace=""))
     request = SimpleNamespace(cache_salt=None)
     tokens = list(range(facts.groups.chunk_tokens))
     return builder.chain(request, "weights", None, ()).extend(tokens)[0]
@@ -226,9 +228,9 @@ def test_layers_of_one_group_that_read_differently_far():
     window["pages"].append({**window["pages"][0], "window_tokens": 64})
     said = refusal(cache_config(record))
     assert said == (
-        "layers like model.layers.0.attn.attn that read differently far back, "
-        "['Window(tokens=128, extra_tokens=0)', 'Window(tokens=64, extra_tokens=0)'], in one cache "
-        "group are not supported; run it without the connector"
+        "layers in one cache group, such as of model.layers.0.attn.attn, that read differently far "
+        "back, ['Window(tokens=128, extra_tokens=0)', 'Window(tokens=64, extra_tokens=0)'], are not "
+        "supported; run it without the connector"
     )
 
 

@@ -17,7 +17,6 @@ def parallel(**sizes):
 
 
 KINDS = {
-    "pipeline": r"^pipeline parallel size 2 is not supported; set it to 1$",
     "decode_context": r"^decode context parallel size 2 is not supported: .* 16 at a time, .*1$",
     "prefill_context": r"^prefill context parallel size 2 is not supported: its ranks hold copies",
 }
@@ -46,7 +45,7 @@ def refusal(vllm_config):
 def test_drafts_beside_states(method):
     assert refusal(drafting(method, is_hybrid=True)) == (
         f"speculative decoding by '{method}' moves a model's states between blocks as drafts are "
-        "accepted, which is not supported; leave --speculative-config out"
+        "accepted, which is not supported; leave it out, or the connector"
     )
 
 

@@ -15,6 +15,7 @@ from kvtransfer.chunks.piece_view import piece_views
 from kvtransfer.connector.vllm import model_facts
 from kvtransfer.connector.vllm.cache_groups import cache_groups
 from kvtransfer.connector.vllm.model_facts import ModelFacts, paged_caches
+from kvtransfer.connector.vllm.ranks import Ranks
 from kvtransfer.kernels import paged_copy, reference
 from tests.connector.vllm.recorded_tensors import views, with_tensors
 from tests.kernels.copies import INTERPRETED, interpreted_copy
@@ -46,7 +47,7 @@ class Recorded:
         (family,) = (family for family in FAMILIES if family.name == name)
         config = with_tensors(cache_config(recorded(family), layers=LAYERS), layout)
         self.memory, tensors = views(config)
-        self.facts = ModelFacts(name, 1, cache_groups(config, 256))
+        self.facts = ModelFacts(name, Ranks(1), cache_groups(config, 256))
         self.groups = paged_caches(self.facts, tensors)
 
     def parts(self):

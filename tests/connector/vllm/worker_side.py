@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from kvtransfer.chunks.layout import ChunkFormat
+from kvtransfer.chunks.tiling import Tiling
 from kvtransfer.config import TransferConfig
 from kvtransfer.connector.vllm.keys.loaded_adapters import LoadedAdapters
 from kvtransfer.requests.keys.weights import Expectation, Holding
@@ -32,12 +33,15 @@ class Weights:
 
 def opened(weights: Weights | None = None) -> WorkerSide:
     """The only rank's, with host memory alone."""
+    from kvtransfer.connector.vllm.cache_groups import GroupFacts, Section
     from kvtransfer.connector.vllm.model_facts import ModelFacts
+    from kvtransfer.connector.vllm.ranks import Ranks
     from kvtransfer.connector.vllm.worker import WorkerSide
 
-    facts = ModelFacts(
-        "tiny", 1, ChunkFormat.split("float32", 2, CHUNK_TOKENS, 2, 32), BLOCK_TOKENS
-    )
+    chunk = ChunkFormat.split("float32", 2, CHUNK_TOKENS, 2, 32)
+    sections = (Section(("layer.0", "layer.1"), chunk),)
+    group = GroupFacts(0, "FullAttentionSpec", Tiling(CHUNK_TOKENS, BLOCK_TOKENS), sections)
+    facts = ModelFacts("tiny", Ranks(), (group,))
     caches = {f"layer.{n}": torch.randn(BLOCKS, 2, BLOCK_TOKENS, 64) for n in range(2)}
     config = TransferConfig.load({"chunk_size": CHUNK_TOKENS, "max_local_cpu_size": 0.01})
     return WorkerSide(config, facts, 0, caches, weights or Weights(), LoadedAdapters(None))

@@ -14,6 +14,8 @@ from kvtransfer.connector.vllm.cache_groups import GroupFacts, Section
 from kvtransfer.connector.vllm.keys.key_builder import KeyBuilder
 from kvtransfer.connector.vllm.keys.media import Medium
 from kvtransfer.connector.vllm.model_facts import ModelFacts
+from kvtransfer.connector.vllm.ranks import Ranks
+from kvtransfer.connector.vllm.stages import Stages
 
 TOKENS = list(range(8))
 ROPE = {"rope_type": "default", "rope_theta": 1e5}
@@ -32,6 +34,7 @@ def keys(folders, salt=None, weights="those", adapter=None, media=(), **changes)
     made |= {
         "cache_dtype": "auto",
         "ranks": 1,
+        "stages": 1,
         "namespace": "",
         "heads": 2,
         "groups": 1,
@@ -61,8 +64,9 @@ def keys(folders, salt=None, weights="those", adapter=None, media=(), **changes)
     tiling, sections = Tiling(4, made["block"]), (Section(("layers.0",), chunk),)
     group = GroupFacts(0, "FullAttentionSpec", tiling, sections)
     groups = (group,) * made["groups"]
-    facts = ModelFacts("model", made["ranks"], groups)
-    space = KeyBuilder(vllm_config, facts, SimpleNamespace(namespace=made["namespace"]))
+    facts = ModelFacts("model", Ranks(tensor=made["ranks"], stages=made["stages"]), groups)
+    stages = Stages((facts,) * made["stages"])
+    space = KeyBuilder(vllm_config, stages, SimpleNamespace(namespace=made["namespace"]))
     request = SimpleNamespace(cache_salt=salt)
     return tuple(space.chain(request, weights, adapter, media).extend(TOKENS))
 
@@ -84,6 +88,8 @@ def test_every_difference_that_shapes_the_bytes_is_another_key(folders):
         keys(folders, cache_dtype="fp8"),
         keys(folders, rope={**ROPE, "rope_theta": 1e4}),
         keys(folders, ranks=2),
+        keys(folders, stages=2),
+        keys(folders, stages=3),
         keys(folders, heads=1),
         keys(folders, namespace="tenant"),
         keys(folders, weights="others"),

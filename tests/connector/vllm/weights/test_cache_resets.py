@@ -16,10 +16,12 @@ def test_only_a_reset_that_succeeds_is_noted(succeeds):
     agreed = AgreedWeights(1)
     cache = LocalCache(agreed)
     manager = SimpleNamespace(reset_prefix_cache=lambda: succeeds)
-    note_resets(manager, cache)
+    released = []
+    note_resets(manager, cache, SimpleNamespace(release=lambda: released.append(True)))
     agreed.expect()
     agreed.expect()
     cache.change_weights(2)
     assert cache.is_stale
     assert manager.reset_prefix_cache() is succeeds
     assert cache.is_stale is not succeeds
+    assert released == [True]
