@@ -17,7 +17,6 @@ def parallel(**sizes):
 
 
 KINDS = {
-    "pipeline": r"^pipeline parallel size 2 is not supported; set it to 1$",
     "decode_context": r"^decode context parallel size 2 is not supported: .* 16 at a time, .*1$",
     "prefill_context": r"^prefill context parallel size 2 is not supported: its ranks hold copies",
 }
