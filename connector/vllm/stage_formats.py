@@ -17,11 +17,11 @@ class StageFormats:
     """The formats of stages that hold different numbers of layers; see ``Formats``."""
 
     stages: tuple[Formats, ...]
-    """Those of each stage, in order."""
+    """The formats of each stage, in order."""
 
     @property
     def largest(self) -> Formats:
-        """Those of the stage with the largest pieces, which therefore has the fewest slots."""
+        """The formats of the stage with the largest pieces, and so the fewest slots."""
         return max(self.stages, key=lambda formats: formats.slot_bytes)
 
     @cached_property
