@@ -35,6 +35,7 @@ from benchmarks.scheduler_load import Arrival
 from kvtransfer.connector.vllm.keys.adapters import Adapters
 from kvtransfer.connector.vllm.keys.media import Media
 from kvtransfer.connector.vllm.keys.naming import Naming
+from kvtransfer.connector.vllm.stages import Stages
 from kvtransfer.metrics import Metrics
 from kvtransfer.requests.basis import Basis, Duties
 from kvtransfer.requests.keys.agreed_weights import AgreedWeights
@@ -129,7 +130,7 @@ def _run(facts: ModelFacts, folder: str, store: StoredPieces, arrivals: list[Arr
 
 @contextmanager
 def _side(facts: ModelFacts, folder: str, store: StoredPieces) -> Iterator[Scheduler]:
-    metrics, weights = Metrics(), AgreedWeights(facts.ranks)
+    metrics, weights = Metrics(), AgreedWeights(facts.ranks.workers)
     weights.take({0: Holding("weights", 0)})
     basis = Basis(
         Planner(Index(SLOTS), ranks=1, keep=True, put=True),
@@ -140,7 +141,7 @@ def _side(facts: ModelFacts, folder: str, store: StoredPieces) -> Iterator[Sched
         metrics,
     )
     media = Media(trust_uuids=False, can_see=True)
-    naming = Naming(key_builder_of(folder, facts), weights, Adapters(ranks=1), media)
+    naming = Naming(key_builder_of(folder, Stages((facts,))), weights, Adapters(ranks=1), media)
     side = Scheduler(basis, naming, weights)
     try:
         yield side

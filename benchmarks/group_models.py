@@ -9,6 +9,7 @@ from kvtransfer.chunks.reach import State, Window
 from kvtransfer.chunks.tiling import Tiling
 from kvtransfer.connector.vllm.cache_groups import GroupFacts, Section
 from kvtransfer.connector.vllm.model_facts import ModelFacts
+from kvtransfer.connector.vllm.ranks import Ranks
 
 WINDOW_TOKENS = 1024
 
@@ -19,9 +20,9 @@ def windows() -> ModelFacts:
     layers = [9, 9, 9, 9, 8, 8, 10]
     chunks = [ChunkFormat.split("bfloat16", count, size, 16, 128) for count in layers]
     *short, full = chunks
-    groups = [_group(i, "SlidingWindowSpec", window, chunk) for i, chunk in enumerate(short)]
-    groups.append(_group(len(groups), "FullAttentionSpec", Tiling(size, 16), full))
-    return ModelFacts("org/windows", 1, tuple(groups))
+    groups = [_group(0, "FullAttentionSpec", Tiling(size, 16), full)]
+    groups += [_group(i, "SlidingWindowSpec", window, chunk) for i, chunk in enumerate(short, 1)]
+    return ModelFacts("org/windows", Ranks(), tuple(groups))
 
 
 def states() -> ModelFacts:
@@ -29,10 +30,10 @@ def states() -> ModelFacts:
     size, layers = 544, 12  # vLLM makes a block of attention as large as a state
     conv_bytes, recurrent_bytes = 8192 * 3 * 2, 32 * 128 * 128 * 2
     chunk = ChunkFormat.content("int8", layers, 1, 1, conv_bytes + recurrent_bytes)
-    groups = [_group(i, "MambaSpec", Tiling(size, size, State()), chunk) for i in range(3)]
     attention = ChunkFormat.split("bfloat16", layers, size, 2, 256)
-    groups.append(_group(len(groups), "FullAttentionSpec", Tiling(size, size), attention))
-    return ModelFacts("org/states", 1, tuple(groups))
+    groups = [_group(0, "FullAttentionSpec", Tiling(size, size), attention)]
+    groups += [_group(i, "MambaSpec", Tiling(size, size, State()), chunk) for i in range(1, 4)]
+    return ModelFacts("org/states", Ranks(), tuple(groups))
 
 
 def whole(facts: ModelFacts) -> ModelFacts:
@@ -44,7 +45,7 @@ def whole(facts: ModelFacts) -> ModelFacts:
     )
     tiling = Tiling(size, lcm(*(group.tiling.block_tokens for group in facts.cache_groups)))
     chunk = ChunkFormat.content("int8", 1, 1, 1, nbytes)
-    return ModelFacts(facts.model_name, 1, (_group(0, "FullAttentionSpec", tiling, chunk),))
+    return ModelFacts(facts.model_name, Ranks(), (_group(0, "FullAttentionSpec", tiling, chunk),))
 
 
 def _group(number: int, kind: str, tiling: Tiling, chunk: ChunkFormat) -> GroupFacts:

@@ -21,7 +21,7 @@ class StageFormats:
 
     @property
     def largest(self) -> Formats:
-        """The formats of the stage with the largest pieces, which therefore has the fewest slots."""
+        """The formats of the stage with the largest pieces, and so the fewest slots."""
         return max(self.stages, key=lambda formats: formats.slot_bytes)
 
     @cached_property

@@ -47,7 +47,6 @@ INHERITED = {
     "get_loaded_kv_cache_group_ids": "there is one group, and the default names it",
     "get_mem_pool_context": "the caches need no memory of a kind",
     "get_required_kvcache_layout": "every layout is read by its strides",
-    "get_transfer_results": "the default asks get_finished; failures travel as blocks",
     "has_pending_block_frees": "no block is held; has_pending_push_work keeps vLLM stepping",
     "register_finished_partial_tail": "only whole chunks are saved",
     "requires_piecewise_for_cudagraph": "nothing of ours runs within a layer",
