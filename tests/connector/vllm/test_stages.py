@@ -230,12 +230,12 @@ def connectors(ranks, monkeypatch):
 
     opened = []
     monkeypatch.setattr(module, "open_scheduler", lambda *given: opened.append(given[2]) or SIDE)
-    monkeypatch.setattr(module, "note_resets", lambda manager, cache: None)
+    monkeypatch.setattr(module, "note_resets", lambda manager, cache, pins: None)
     made = []
     for facts in (ranks.scheduler_facts, *ranks.facts):
         side = KVTransferConnector.__new__(KVTransferConnector)
         side._vllm_config, side._config = ranks.vllm_config, ranks.config
-        side._facts, side._kv_cache_manager = facts, None
+        side._facts, side._kv_cache_manager, side._pins = facts, None, None
         made.append(side)
     return made[0], made[1:], opened
 
