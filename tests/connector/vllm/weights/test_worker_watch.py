@@ -81,6 +81,7 @@ def held(worker, **offload):
             offload_backend=offload.get("backend", "auto"), prefetch=prefetch
         ),
         parallel_config=SimpleNamespace(enable_expert_parallel=False),
+        speculative_config=None,
     )
     return HeldWeights(worker, config)
 
