@@ -32,10 +32,10 @@ from benchmarks.group_load import GroupLoop, StoredPieces
 from benchmarks.group_models import states, whole, windows
 from benchmarks.measure import Row, append_rows, print_table, quantiles
 from benchmarks.scheduler_load import Arrival
+from kvtransfer.connector.vllm.caches.stages import Stages
 from kvtransfer.connector.vllm.keys.adapters import Adapters
 from kvtransfer.connector.vllm.keys.media import Media
 from kvtransfer.connector.vllm.keys.naming import Naming
-from kvtransfer.connector.vllm.stages import Stages
 from kvtransfer.metrics import Metrics
 from kvtransfer.requests.basis import Basis, Duties
 from kvtransfer.requests.keys.agreed_weights import AgreedWeights
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from benchmarks.measure import Sample
-    from kvtransfer.connector.vllm.model_facts import ModelFacts
+    from kvtransfer.connector.vllm.caches.model_facts import ModelFacts
 
 TARGET = 0.35
 """Bytes with windows, of those of all layers: stored, and fetched."""

@@ -38,14 +38,14 @@ from kvtransfer.chunks.keys import EntryKeys
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.chunks.tiling import Tiling
 from kvtransfer.config import TransferConfig
-from kvtransfer.connector.vllm.cache_groups import GroupFacts, Section
+from kvtransfer.connector.vllm.caches.cache_groups import GroupFacts, Section
+from kvtransfer.connector.vllm.caches.model_facts import ModelFacts
+from kvtransfer.connector.vllm.caches.ranks import Ranks
+from kvtransfer.connector.vllm.caches.stages import Stages
 from kvtransfer.connector.vllm.keys.adapters import Adapters
 from kvtransfer.connector.vllm.keys.key_builder import KeyBuilder
 from kvtransfer.connector.vllm.keys.media import Media
 from kvtransfer.connector.vllm.keys.naming import Naming
-from kvtransfer.connector.vllm.model_facts import ModelFacts
-from kvtransfer.connector.vllm.ranks import Ranks
-from kvtransfer.connector.vllm.stages import Stages
 from kvtransfer.metrics import Metrics
 from kvtransfer.requests.basis import Basis, Duties
 from kvtransfer.requests.keys.agreed_weights import AgreedWeights

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from types import SimpleNamespace
 
     from benchmarks.scheduler_load import Arrival
-    from kvtransfer.connector.vllm.model_facts import ModelFacts
+    from kvtransfer.connector.vllm.caches.model_facts import ModelFacts
     from kvtransfer.requests.scheduler import Scheduler
     from kvtransfer.requests.step import BlockIds, StepPlan
 

@@ -7,9 +7,9 @@ from math import lcm
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.chunks.reach import State, Window
 from kvtransfer.chunks.tiling import Tiling
-from kvtransfer.connector.vllm.cache_groups import GroupFacts, Section
-from kvtransfer.connector.vllm.model_facts import ModelFacts
-from kvtransfer.connector.vllm.ranks import Ranks
+from kvtransfer.connector.vllm.caches.cache_groups import GroupFacts, Section
+from kvtransfer.connector.vllm.caches.model_facts import ModelFacts
+from kvtransfer.connector.vllm.caches.ranks import Ranks
 
 WINDOW_TOKENS = 1024
 

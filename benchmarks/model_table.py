@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.families import FAMILIES
 from benchmarks.measure import Row, append_rows
 from benchmarks.recorded_groups import cache_config, recorded
-from kvtransfer.connector.vllm.cache_groups import cache_groups
+from kvtransfer.connector.vllm.caches.cache_groups import cache_groups
 from kvtransfer.connector.vllm.config_check import refuse_block_size
 from kvtransfer.connector.vllm.reuse_verdict import refuse_groups
 from kvtransfer.errors import ConfigError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from benchmarks.families import Family
-    from kvtransfer.connector.vllm.cache_groups import GroupFacts
+    from kvtransfer.connector.vllm.caches.cache_groups import GroupFacts
 
 CHUNK_SIZE = 256
 ON_AN_ENGINE = "restored on a real engine"

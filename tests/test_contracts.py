@@ -24,7 +24,7 @@ VIOLATIONS = {
     "Only vLLM's connector imports vllm": ("errors.py", "import vllm"),
     "No engine's connector knows another engine's": (
         "connector/sglang/__init__.py",
-        "from kvtransfer.connector.vllm import model_facts",
+        "from kvtransfer.connector.vllm.caches import model_facts",
     ),
     "Only the Redis store imports redis": ("stores/tiered.py", "import redis"),
 }

@@ -1,10 +1,11 @@
-"""Refuses configurations of vLLM that the connector can't serve, and warns of risky ones."""
+"""Reads the settings, refuses configurations of vLLM that can't be served, warns of risky ones."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
 
+from kvtransfer.config import TransferConfig
 from kvtransfer.connector.vllm.pages.refusals import refuse_pages
 from kvtransfer.connector.vllm.reuse_verdict import refuse_model
 from kvtransfer.connector.vllm.weights.draft import WITH_CACHE, WITHOUT_CACHE
@@ -14,6 +15,19 @@ if TYPE_CHECKING:
     from vllm.config import VllmConfig
 
 _LOG = logging.getLogger("kvtransfer")
+
+
+def read_settings(vllm_config: VllmConfig, *, warns: bool) -> TransferConfig:
+    """Read the connector's settings.
+
+    Odd ones are warned of where ``warns``: in the scheduler's process, of which there is one.
+    """
+
+    def tell(level: int, said: str) -> None:
+        _LOG.log(level if warns else logging.DEBUG, said, stacklevel=2)
+
+    extra = vllm_config.kv_transfer_config.kv_connector_extra_config
+    return TransferConfig.load(extra, tell=tell)
 
 
 def refuse_config(vllm_config: VllmConfig) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 import vllm
@@ -14,9 +13,11 @@ from vllm.distributed.kv_transfer.kv_connector.v1.base import (
 )
 from vllm.distributed.parallel_state import get_pp_group, get_tensor_model_parallel_rank
 
-from kvtransfer.config import TransferConfig
 from kvtransfer.connector.opening import tell_opening
-from kvtransfer.connector.vllm import config_check, model_facts, same_process
+from kvtransfer.connector.vllm import same_process
+from kvtransfer.connector.vllm.caches import model_facts
+from kvtransfer.connector.vllm.caches.stages import Stages
+from kvtransfer.connector.vllm.config_check import read_settings, warn_of_failing_requests
 from kvtransfer.connector.vllm.keys.adapters import Adapters
 from kvtransfer.connector.vllm.keys.loaded_adapters import LoadedAdapters
 from kvtransfer.connector.vllm.messages import FactsMessage, PlanMessage, ReportMessage
@@ -25,7 +26,6 @@ from kvtransfer.connector.vllm.pages.inline_scales import prepare_scales
 from kvtransfer.connector.vllm.pages.page_facts import page_facts
 from kvtransfer.connector.vllm.pool_pins import PoolPins
 from kvtransfer.connector.vllm.reuse_verdict import refuse_layers
-from kvtransfer.connector.vllm.stages import Stages
 from kvtransfer.connector.vllm.stats import TransferPromMetrics, TransferStats
 from kvtransfer.connector.vllm.step_input import hit_sources, leading_tokens, read_step, served
 from kvtransfer.connector.vllm.vllm_version import warn_of_newer
@@ -52,9 +52,6 @@ if TYPE_CHECKING:
     from kvtransfer.requests.scheduler import Scheduler
 
 
-_LOG = logging.getLogger("kvtransfer")
-
-
 class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
     """Serves vLLM as the scheduler's side or as a worker's side, as ``role`` says.
 
@@ -74,12 +71,12 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
         self, vllm_config: VllmConfig, role: KVConnectorRole, kv_cache_config: KVCacheConfig
     ) -> None:
         super().__init__(vllm_config, role, kv_cache_config)
-        self._config = _settings(vllm_config, role)
+        self._config = read_settings(vllm_config, warns=role == KVConnectorRole.SCHEDULER)
         self._facts = model_facts.describe(vllm_config, kv_cache_config, self._config)
         self._invalid_blocks: set[int] = set()
         if role == KVConnectorRole.SCHEDULER:
             warn_of_newer(vllm.__version__)
-            config_check.warn_of_failing_requests(vllm_config)
+            warn_of_failing_requests(vllm_config)
             self._pins = PoolPins()
             if not self._facts.are_partial:
                 self._open_scheduler(Stages((self._facts,)))
@@ -292,14 +289,3 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
             if hasattr(self, side):
                 getattr(self, side).close()
                 delattr(self, side)
-
-
-def _settings(vllm_config: VllmConfig, role: KVConnectorRole) -> TransferConfig:
-    """Read the settings; only the scheduler's process, of which there is one, warns of odd ones."""
-    warns = role == KVConnectorRole.SCHEDULER
-
-    def tell(level: int, said: str) -> None:
-        _LOG.log(level if warns else logging.DEBUG, said, stacklevel=2)
-
-    extra = vllm_config.kv_transfer_config.kv_connector_extra_config
-    return TransferConfig.load(extra, tell=tell)

@@ -18,7 +18,7 @@ from kvtransfer.requests.step import StepPlan  # noqa: TC001
 if TYPE_CHECKING:
     from vllm.lora.request import LoRARequest
 
-    from kvtransfer.connector.vllm.model_facts import ModelFacts
+    from kvtransfer.connector.vllm.caches.model_facts import ModelFacts
     from kvtransfer.requests.keys.adapter import Held
 
 Question: TypeAlias = "tuple[int, LoRARequest]"

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from vllm.config import VllmConfig
 
     from kvtransfer.config import TransferConfig
+    from kvtransfer.connector.vllm.caches.stages import Stages
     from kvtransfer.connector.vllm.keys.adapters import Adapters
     from kvtransfer.connector.vllm.pool_pins import PoolPins
-    from kvtransfer.connector.vllm.stages import Stages
 
 
 def open_scheduler(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kvtransfer.connector.refusals import Refusals
-from kvtransfer.connector.vllm import model_facts
+from kvtransfer.connector.vllm.caches import model_facts
 from kvtransfer.connector.vllm.messages import AdapterStep, ReportMessage
 from kvtransfer.plan import Plan, Report
 from kvtransfer.worker.executor import Executor
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import torch
 
     from kvtransfer.config import TransferConfig
+    from kvtransfer.connector.vllm.caches.model_facts import ModelFacts
     from kvtransfer.connector.vllm.keys.loaded_adapters import LoadedAdapters
     from kvtransfer.connector.vllm.messages import PlanMessage
-    from kvtransfer.connector.vllm.model_facts import ModelFacts
     from kvtransfer.connector.vllm.weights.held import HeldWeights
     from kvtransfer.plan import Save
     from kvtransfer.requests.keys.adapter import Held

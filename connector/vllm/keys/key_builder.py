@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from vllm.v1.request import Request
 
     from kvtransfer.config import TransferConfig
+    from kvtransfer.connector.vllm.caches.stages import Stages
     from kvtransfer.connector.vllm.keys.media import Medium
-    from kvtransfer.connector.vllm.stages import Stages
 
 # How many namespaces we keep, each for one salt and adapter.
 _REMEMBERED = 256

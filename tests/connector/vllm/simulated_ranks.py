@@ -19,7 +19,7 @@ from kvtransfer.scheduling.planner import Planner
 from tests.connector.vllm.worker_side import WEIGHTS, Weights
 
 if TYPE_CHECKING:
-    from kvtransfer.connector.vllm.stages import Stages
+    from kvtransfer.connector.vllm.caches.stages import Stages
 
 BLOCK_TOKENS, BLOCKS, CHUNK_TOKENS = 16, 10, 64
 HEADS, DIM = 2, 32
@@ -109,8 +109,8 @@ class Ranks:
     @property
     def stages(self) -> Stages:
         """What the scheduler's side knows once the workers have told it."""
+        from kvtransfer.connector.vllm.caches.stages import Stages
         from kvtransfer.connector.vllm.messages import FactsMessage
-        from kvtransfer.connector.vllm.stages import Stages
 
         told = dict(enumerate(map(FactsMessage, self.facts)))
         tensor = self.scheduler_facts.ranks.tensor
@@ -119,9 +119,9 @@ class Ranks:
         )
 
     def _facts(self, kv_cache_config):
-        from kvtransfer.connector.vllm.cache_groups import are_mixed, cache_groups
-        from kvtransfer.connector.vllm.model_facts import ModelFacts
-        from kvtransfer.connector.vllm.ranks import Ranks
+        from kvtransfer.connector.vllm.caches.cache_groups import are_mixed, cache_groups
+        from kvtransfer.connector.vllm.caches.model_facts import ModelFacts
+        from kvtransfer.connector.vllm.caches.ranks import Ranks
 
         ranks = Ranks.of(self.vllm_config, kv_cache_config, self.config)
         groups = cache_groups(kv_cache_config, self.config.chunk_size)

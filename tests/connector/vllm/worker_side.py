@@ -33,9 +33,9 @@ class Weights:
 
 def opened(weights: Weights | None = None) -> WorkerSide:
     """The only rank's, with host memory alone."""
-    from kvtransfer.connector.vllm.cache_groups import GroupFacts, Section
-    from kvtransfer.connector.vllm.model_facts import ModelFacts
-    from kvtransfer.connector.vllm.ranks import Ranks
+    from kvtransfer.connector.vllm.caches.cache_groups import GroupFacts, Section
+    from kvtransfer.connector.vllm.caches.model_facts import ModelFacts
+    from kvtransfer.connector.vllm.caches.ranks import Ranks
     from kvtransfer.connector.vllm.worker import WorkerSide
 
     chunk = ChunkFormat.split("float32", 2, CHUNK_TOKENS, 2, 32)

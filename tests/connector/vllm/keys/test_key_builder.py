@@ -10,12 +10,12 @@ import pytest
 from kvtransfer.chunks.keys import tenant_of, tenant_of_salt
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.chunks.tiling import Tiling
-from kvtransfer.connector.vllm.cache_groups import GroupFacts, Section
+from kvtransfer.connector.vllm.caches.cache_groups import GroupFacts, Section
+from kvtransfer.connector.vllm.caches.model_facts import ModelFacts
+from kvtransfer.connector.vllm.caches.ranks import Ranks
+from kvtransfer.connector.vllm.caches.stages import Stages
 from kvtransfer.connector.vllm.keys.key_builder import KeyBuilder
 from kvtransfer.connector.vllm.keys.media import Medium
-from kvtransfer.connector.vllm.model_facts import ModelFacts
-from kvtransfer.connector.vllm.ranks import Ranks
-from kvtransfer.connector.vllm.stages import Stages
 
 TOKENS = list(range(8))
 ROPE = {"rope_type": "default", "rope_theta": 1e5}

@@ -16,10 +16,10 @@ from kvtransfer.chunks.keys import EntryKeys
 from kvtransfer.chunks.layout import GroupFormats
 from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.chunks.reach import State
-from kvtransfer.connector.vllm.cache_groups import are_mixed, cache_groups
+from kvtransfer.connector.vllm.caches.cache_groups import are_mixed, cache_groups
+from kvtransfer.connector.vllm.caches.cpu_packing import cpu_caches
+from kvtransfer.connector.vllm.caches.ranks import Ranks
 from kvtransfer.connector.vllm.config_check import refuse_block_size, refuse_config
-from kvtransfer.connector.vllm.cpu_packing import cpu_caches
-from kvtransfer.connector.vllm.ranks import Ranks
 from kvtransfer.connector.vllm.reuse_verdict import refuse_groups
 from kvtransfer.errors import ConfigError
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kvtransfer.chunks.layout import ChunkFormat, Formats
     from kvtransfer.chunks.tiling import Tiling
     from kvtransfer.config import TransferConfig
-    from kvtransfer.connector.vllm.cache_groups import GroupFacts, Section
+    from kvtransfer.connector.vllm.caches.cache_groups import GroupFacts, Section
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from benchmarks.families import FAMILIES
 from benchmarks.recorded_groups import cache_config, recorded
 from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.chunks.piece_view import piece_views
-from kvtransfer.connector.vllm import model_facts
-from kvtransfer.connector.vllm.cache_groups import cache_groups
-from kvtransfer.connector.vllm.model_facts import ModelFacts, paged_caches
-from kvtransfer.connector.vllm.ranks import Ranks
+from kvtransfer.connector.vllm.caches import model_facts
+from kvtransfer.connector.vllm.caches.cache_groups import cache_groups
+from kvtransfer.connector.vllm.caches.model_facts import ModelFacts, paged_caches
+from kvtransfer.connector.vllm.caches.ranks import Ranks
 from kvtransfer.kernels import paged_copy, reference
-from tests.connector.vllm.recorded_tensors import views, with_tensors
+from tests.connector.vllm.caches.recorded_tensors import views, with_tensors
 from tests.kernels.copies import INTERPRETED, interpreted_copy
 
 pytestmark = pytest.mark.vllm

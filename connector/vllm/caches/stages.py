@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from kvtransfer.connector.vllm.caches.stage_formats import StageFormats
 from kvtransfer.connector.vllm.messages import FactsMessage
-from kvtransfer.connector.vllm.stage_formats import StageFormats
 from kvtransfer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from kvtransfer.chunks.keys import EntryKeys
     from kvtransfer.chunks.layout import Formats
     from kvtransfer.config import TransferConfig
-    from kvtransfer.connector.vllm.model_facts import ModelFacts
-    from kvtransfer.connector.vllm.ranks import Ranks
+    from kvtransfer.connector.vllm.caches.model_facts import ModelFacts
+    from kvtransfer.connector.vllm.caches.ranks import Ranks
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ import pytest
 from benchmarks.families import FAMILIES
 from benchmarks.recorded_groups import cache_config, recorded
 from kvtransfer.chunks.reach import Everything, LocalChunks, State, Window
-from kvtransfer.connector.vllm.cache_groups import cache_groups
+from kvtransfer.connector.vllm.caches.cache_groups import cache_groups
+from kvtransfer.connector.vllm.caches.model_facts import ModelFacts
+from kvtransfer.connector.vllm.caches.ranks import Ranks
+from kvtransfer.connector.vllm.caches.stages import Stages
 from kvtransfer.connector.vllm.keys.key_builder import KeyBuilder
-from kvtransfer.connector.vllm.model_facts import ModelFacts
-from kvtransfer.connector.vllm.ranks import Ranks
-from kvtransfer.connector.vllm.stages import Stages
 from kvtransfer.errors import ConfigError
 
 pytestmark = pytest.mark.vllm

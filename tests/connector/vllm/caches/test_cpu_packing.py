@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from kvtransfer.connector.vllm import cpu_packing
-from kvtransfer.connector.vllm.cpu_packing import UNPACKED, UNTESTED, cpu_caches
+from kvtransfer.connector.vllm.caches import cpu_packing
+from kvtransfer.connector.vllm.caches.cpu_packing import UNPACKED, UNTESTED, cpu_caches
 from kvtransfer.errors import ConfigError
 from kvtransfer.kernels import open_copy
 from tests.connector.vllm.packed_pages import BLOCKS, Write, packed, packer

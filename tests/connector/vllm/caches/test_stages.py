@@ -154,7 +154,7 @@ def test_workers_that_may_be_on_several_machines_share_no_disk(
     backend, disk_is_used, replicas, disk
 ):
     from kvtransfer.config import TransferConfig
-    from kvtransfer.connector.vllm.ranks import Ranks as Numbers
+    from kvtransfer.connector.vllm.caches.ranks import Ranks as Numbers
 
     ranks = Ranks([layers([latent])], tensor=4)
     parallel = ranks.vllm_config.parallel_config
@@ -166,7 +166,7 @@ def test_workers_that_may_be_on_several_machines_share_no_disk(
 
 
 def test_workers_are_numbered_stage_by_stage():
-    from kvtransfer.connector.vllm.ranks import Ranks as Numbers
+    from kvtransfer.connector.vllm.caches.ranks import Ranks as Numbers
 
     ranks = Numbers(tensor=4, stages=2, replicas=2)
     numbers = [ranks.rank(stage, tensor) for stage in range(2) for tensor in range(4)]
@@ -195,7 +195,7 @@ def test_the_first_workers_configuration_hides_pages_of_a_second_kind():
 
 
 def test_a_worker_that_tells_nothing_is_refused():
-    from kvtransfer.connector.vllm.stages import Stages
+    from kvtransfer.connector.vllm.caches.stages import Stages
 
     own = Ranks(cut([full] * 4, 2, 2)).scheduler_facts
     with pytest.raises(ConfigError, match=r"stage 0, rank 0 didn't tell .* MultiConnector must"):
@@ -203,8 +203,8 @@ def test_a_worker_that_tells_nothing_is_refused():
 
 
 def test_stages_that_do_not_fit_each_other_are_refused():
+    from kvtransfer.connector.vllm.caches.stages import Stages
     from kvtransfer.connector.vllm.messages import FactsMessage
-    from kvtransfer.connector.vllm.stages import Stages
 
     first, second = Ranks(cut([full] * 4, 2, 2)).facts
     others = replace(second, ranks=replace(second.ranks, replicas=2))
