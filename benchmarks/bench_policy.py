@@ -24,7 +24,8 @@ from benchmarks.changing_loads import CHANGES, Shape, changing_load
 from benchmarks.measure import ROOT, Row, append_rows, print_table, quantiles, seconds_row
 from benchmarks.s3fifo import S3FIFO
 from benchmarks.workloads import chats_and_documents
-from kvtransfer.chunks.tiling import Placement
+from kvtransfer.chunks.groups import Groups
+from kvtransfer.chunks.tiling import Placement, Tiling
 from kvtransfer.policies import POLICIES
 from kvtransfer.scheduling.index import Index
 from kvtransfer.scheduling.planner import Planner
@@ -49,6 +50,9 @@ CHUNKS = 512  # of a request of 128k tokens
 MILLION = 1_000_000
 MADE_REQUESTS = 8000
 
+# A chunk is one piece; sizes are in chunks, so its tokens don't matter.
+ONE_GROUP = Groups((Tiling(1, 1),))
+
 
 def rate_rows(
     name: str, requests: Sequence[Sequence[str]], percents: Sequence[int] = PERCENTS
@@ -71,8 +75,8 @@ def rate_rows(
 
 def hits_of(requests: Sequence[Sequence[str]], policy: str, slots: int) -> list[int]:
     """The chunks of each request that host memory alone serves."""
-    hierarchy = Hierarchy(Sizes(slots), policy)
-    return [hierarchy.serve(keys).total() for keys in requests]
+    hierarchy = Hierarchy(Sizes(slots), policy, ONE_GROUP)
+    return [hierarchy.serve(keys).hits.total() for keys in requests]
 
 
 def worst_ratio(
@@ -112,8 +116,8 @@ def admission_rows(requests: Sequence[Sequence[str]]) -> Iterator[Row]:
     for percent in (5, 10, 20, 30):
         for impl, chance in (("kvtransfer", None), ("admission", ADMIT_CHANCE)):
             sizes = Sizes(host=distinct * percent // 100, remote=distinct)
-            tiers = Hierarchy(sizes, "learned", chance)
-            rate = sum(tiers.serve(keys).total() for keys in requests) / asked
+            tiers = Hierarchy(sizes, "learned", ONE_GROUP, chance)
+            rate = sum(tiers.serve(keys).hits.total() for keys in requests) / asked
             share = tiers.written["remote"] / distinct
             case = f"remote/host {percent}%"
             yield Row("policy", f"{case}/hits", impl, rate, "hit rate", (rate, rate), len(requests))

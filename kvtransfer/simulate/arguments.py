@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from argparse import ArgumentTypeError
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from kvtransfer.chunks.reach import Everything, LocalChunks, State, Window
 from kvtransfer.policies import OLD_NAMES, POLICIES
-from kvtransfer.simulate.grid import chunks_in
+from kvtransfer.simulate.grid import pieces_in
+
+if TYPE_CHECKING:
+    from kvtransfer.chunks.reach import Reach
+
+_GROUP = re.compile(
+    r"(?:(?P<whole>full|state)|(?P<part>window|local):(?P<tokens>[1-9][0-9]*))"
+    r"(?:\*(?P<count>[1-9][0-9]?))?"
+)
 
 
 def sizes(text: str) -> list[str]:
@@ -16,7 +27,7 @@ def sizes(text: str) -> list[str]:
     given = list(dict.fromkeys(text.split(",")))
     for size in given:
         try:
-            chunks_in(size, 1, 1)
+            pieces_in(size, 1, 1)
         except ValueError:
             raise ArgumentTypeError(
                 f"{size!r} is not a size; write GiB as in 64, or a share of all chunks as in 5%"
@@ -31,6 +42,20 @@ def policies(text: str) -> list[str]:
         if name not in POLICIES and name not in OLD_NAMES:
             raise ArgumentTypeError(f"{name!r} is not a policy; known are {', '.join(POLICIES)}")
     return given
+
+
+def reaches(text: str) -> tuple[Reach, ...]:
+    """Cache groups, separated by commas: a kind, ``:`` and its tokens, ``*`` and how many there are."""
+    found: list[Reach] = []
+    for group in text.split(","):
+        match = _GROUP.fullmatch(group)
+        if match is None:
+            raise ArgumentTypeError(
+                f"{group!r} is no cache group; write full, state, window:TOKENS or local:TOKENS, "
+                "and *N for N of them, as in full,window:1024*6"
+            )
+        found += [_reach(match)] * int(match["count"] or 1)
+    return tuple(found)
 
 
 def count(text: str) -> int:
@@ -78,3 +103,10 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return math.nan
+
+
+def _reach(group: re.Match[str]) -> Reach:
+    if group["whole"]:
+        return Everything() if group["whole"] == "full" else State()
+    tokens = int(group["tokens"])
+    return Window(tokens) if group["part"] == "window" else LocalChunks(tokens)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kvtransfer.errors import ConfigError
 from kvtransfer.policies import OLD_NAMES
 from kvtransfer.simulate import arguments
-from kvtransfer.simulate.grid import Machine, chunks_in, grid, replayed
+from kvtransfer.simulate.grid import Machine, grid, pieces_in, replayed
 from kvtransfer.simulate.replay import HOST, TIERS
 from kvtransfer.simulate.trace import read_trace
 
@@ -27,6 +27,11 @@ _FILE_WIDTH = 120
 _ADMIT = (
     "write back to disk and remote only evicted chunks whose learned reuse probability is at least "
     "P, as in 0.05; default: write every chunk when it is computed"
+)
+
+_GROUPS = (
+    "the model's cache groups, all with as many layers: full, state, window:TOKENS or local:TOKENS, "
+    "as in full,window:1024*6; default: %(default)s"
 )
 
 HELP = "simulate sizes of tiers and eviction policies on recorded requests"
@@ -71,6 +76,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=131072,
         help="KV cache bytes for each token; default: %(default)s",
     )
+    add("--groups", type=arguments.reaches, default="full", help=_GROUPS)
     add(
         "--prefill-tokens-per-s",
         type=rate,
@@ -114,6 +120,7 @@ def simulate(options: Namespace) -> None:
         options.token_bytes,
         options.prefill_tokens_per_s,
         {tier: getattr(options, f"{tier}_gb_s") * 1e9 for tier in TIERS},
+        options.groups,
     )
     requests = read_trace(options.trace, machine.chunk_tokens)
     sizes = _sizes(options, requests, machine)
@@ -137,19 +144,19 @@ def _sizes(options: Namespace, requests: Sequence[Request], machine: Machine) ->
     Raises:
         ConfigError: a size above 0 is too small for a chunk.
     """
-    distinct = len({key for request in requests for key in request.keys})
-    chunks: dict[str, list[int]] = {}
+    chunks_in_trace = len({key for request in requests for key in request.keys})
+    pieces: dict[str, list[int]] = {}
     for tier in TIERS:
-        chunks[tier] = []
+        pieces[tier] = []
         for text in getattr(options, tier):
-            held = chunks_in(text, distinct, machine.chunk_bytes)
+            held = pieces_in(text, chunks_in_trace * len(machine.reaches), machine.piece_bytes)
             if held == 0 and (tier == HOST or float(text.rstrip("%"))):
                 raise ConfigError(
                     f"--{tier} {text} is too small for one chunk of "
-                    f"{machine.chunk_bytes / 2**20:.4g} MiB; the trace has {distinct} chunks"
+                    f"{machine.chunk_bytes / 2**20:.4g} MiB; the trace has {chunks_in_trace} chunks"
                 )
-            chunks[tier].append(held)
-    return grid(*chunks.values())
+            pieces[tier].append(held)
+    return grid(*pieces.values())
 
 
 def _outcomes(

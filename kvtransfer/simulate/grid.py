@@ -8,18 +8,23 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
+from kvtransfer.chunks.groups import Groups
+from kvtransfer.chunks.reach import Everything
+from kvtransfer.chunks.tiling import Tiling
 from kvtransfer.simulate.optimum import optimal_hits
 from kvtransfer.simulate.replay import Hierarchy, Sizes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from kvtransfer.chunks.reach import Reach
+    from kvtransfer.simulate.replay import Served
     from kvtransfer.simulate.trace import Request
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The size of a chunk and the speeds of the machine, to convert hits into time."""
+    """The size of a chunk, its pieces and the speeds of the machine, to convert hits into time."""
 
     chunk_tokens: int
     token_bytes: int
@@ -27,16 +32,30 @@ class Machine:
     """Tokens that the model computes each second."""
     tier_bytes_per_s: dict[str, float]
     """Load speed of each tier."""
+    reaches: tuple[Reach, ...] = (Everything(),)
+    """How far back each of the model's cache groups reads; all have as many bytes a token."""
 
     @property
     def chunk_bytes(self) -> int:
         """Bytes of a chunk, in all layers."""
         return self.chunk_tokens * self.token_bytes
 
-    def saved_s(self, hits: Counter[str], tokens: int) -> float:
-        """Seconds saved by loading ``hits``, chunks by tier, of a prompt of ``tokens``; never negative."""
-        load_s = sum(n * self.chunk_bytes / self.tier_bytes_per_s[tier] for tier, n in hits.items())
-        return max(0.0, self.saved_tokens(hits, tokens) / self.prefill_tokens_per_s - load_s)
+    @property
+    def piece_bytes(self) -> int:
+        """Bytes of what one cache group keeps of a chunk."""
+        return self.chunk_bytes // len(self.reaches)
+
+    @property
+    def groups(self) -> Groups:
+        """The model's cache groups."""
+        size = self.chunk_tokens
+        return Groups(tuple(Tiling(size, size, reach) for reach in self.reaches))
+
+    def saved_s(self, served: Served, tokens: int) -> float:
+        """Seconds saved by what was ``served`` of a prompt of ``tokens``; never negative."""
+        speeds = self.tier_bytes_per_s
+        load_s = sum(n * self.piece_bytes / speeds[tier] for tier, n in served.pieces.items())
+        return max(0.0, self.saved_tokens(served.hits, tokens) / self.prefill_tokens_per_s - load_s)
 
     def saved_tokens(self, hits: Counter[str], tokens: int) -> int:
         """Tokens in ``hits`` of a prompt of ``tokens``, whose last chunk may not be full."""
@@ -55,10 +74,11 @@ class Outcome:
     hits: Counter[str] = field(default_factory=Counter)
     """Chunks by tier."""
     written: Counter[str] = field(default_factory=Counter)
-    """Chunks by tier."""
+    """Pieces by tier."""
     saved_tokens: int = 0
     saved_s: float = 0.0
     optimal_rate: float = 0.0
+    """NaN where the model has several cache groups: the optimum of those isn't known."""
 
     @property
     def hit_rate(self) -> float:
@@ -82,7 +102,7 @@ def replayed(
 
     Args:
         requests: the trace.
-        sizes: of the tiers, in chunks.
+        sizes: of the tiers, in pieces.
         policies: names of eviction policies.
         machine: what converts hits into time.
         advance: is called after each request.
@@ -91,14 +111,16 @@ def replayed(
 
     @cache
     def optimal_rate(slots: int) -> float:
+        if len(machine.reaches) > 1:
+            return math.nan
         chains = [request.keys for request in requests]
         return optimal_hits(chains, slots) / sum(map(len, chains))
 
-    distinct = len({key for request in requests for key in request.keys})
+    distinct = len(machine.reaches) * len({key for request in requests for key in request.keys})
     for size in sizes:
         for policy in policies:
             outcome = Outcome(size, policy)
-            tiers = Hierarchy(size.at_most(distinct), policy, admit_chance)
+            tiers = Hierarchy(size.at_most(distinct), policy, machine.groups, admit_chance)
             _replay(requests, tiers, outcome, machine, advance)
             outcome.optimal_rate = optimal_rate(min(size.total, distinct))
             yield outcome
@@ -112,29 +134,29 @@ def _replay(
     advance: Callable[[], object],
 ) -> None:
     for request in requests:
-        hits = tiers.serve(request.keys)
+        served = tiers.serve(request.keys, request.tokens)
         outcome.requests += 1
         outcome.chunks += len(request.keys)
         outcome.tokens += request.tokens
-        outcome.hits += hits
-        outcome.saved_tokens += machine.saved_tokens(hits, request.tokens)
-        outcome.saved_s += machine.saved_s(hits, request.tokens)
+        outcome.hits += served.hits
+        outcome.saved_tokens += machine.saved_tokens(served.hits, request.tokens)
+        outcome.saved_s += machine.saved_s(served, request.tokens)
         advance()
     outcome.written = tiers.written
 
 
 def grid(host: Sequence[int], disk: Sequence[int], remote: Sequence[int]) -> list[Sizes]:
-    """Every combination of sizes, in chunks."""
+    """Every combination of sizes, in pieces."""
     return [Sizes(h, d, r) for d in disk for r in remote for h in host]
 
 
-def chunks_in(text: str, distinct: int, chunk_bytes: int) -> int:
-    """The chunks that a tier of the size ``text`` holds.
+def pieces_in(text: str, distinct: int, piece_bytes: int) -> int:
+    """The pieces that a tier of the size ``text`` holds.
 
     Args:
-        text: a share of the ``distinct`` chunks of a trace, as in ``5%``, or GiB.
-        distinct: number of different chunks.
-        chunk_bytes: size of one.
+        text: a share of the ``distinct`` pieces of a trace, as in ``5%``, or GiB.
+        distinct: number of different pieces.
+        piece_bytes: size of one.
 
     Raises:
         ValueError: ``text`` is neither, is negative or not finite.
@@ -144,4 +166,4 @@ def chunks_in(text: str, distinct: int, chunk_bytes: int) -> int:
         raise ValueError(text)
     if text.endswith("%"):
         return round(distinct * number / 100)
-    return int(number * 2**30 / chunk_bytes)
+    return int(number * 2**30 / piece_bytes)

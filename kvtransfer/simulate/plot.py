@@ -42,7 +42,7 @@ def draw(path: Path, outcomes: Sequence[Outcome], machine: Machine, trace: str) 
     panels = list(grid.flat)
     for panel, tiers in zip(panels, behind, strict=False):
         alike = [o for o in outcomes if (o.sizes.disk, o.sizes.remote) == tiers]
-        _draw_panel(panel, alike, machine.chunk_bytes)
+        _draw_panel(panel, alike, machine.piece_bytes)
     for panel in panels[len(behind) :]:
         panel.remove()
     _explain(figure, panels[0], outcomes[0], machine, trace)
@@ -52,18 +52,18 @@ def draw(path: Path, outcomes: Sequence[Outcome], machine: Machine, trace: str) 
         raise ConfigError(f"{path}: {error.strerror}") from None
 
 
-def _draw_panel(panel: Any, outcomes: Sequence[Outcome], chunk_bytes: int) -> None:  # noqa: ANN401 - matplotlib has no types
+def _draw_panel(panel: Any, outcomes: Sequence[Outcome], piece_bytes: int) -> None:  # noqa: ANN401 - matplotlib has no types
     by_host = sorted(outcomes, key=lambda outcome: outcome.sizes.host)
     first = [o for o in by_host if o.policy == outcomes[0].policy]
-    hosts = [gibibytes(o.sizes.host, chunk_bytes) for o in first]
+    hosts = [gibibytes(o.sizes.host, piece_bytes) for o in first]
     panel.plot(hosts, [o.optimal_rate for o in first], **_OPTIMUM)
     policies = dict.fromkeys(outcome.policy for outcome in outcomes)
     for colour, policy in zip(_COLOURS * len(policies), policies, strict=False):
         rates = [o.hit_rate for o in by_host if o.policy == policy]
         panel.plot(hosts, rates, color=colour, marker="o", markersize=4, label=policy)
-    panel.set_title(_behind(outcomes[0], chunk_bytes), fontsize="medium")
+    panel.set_title(_behind(outcomes[0], piece_bytes), fontsize="medium")
     panel.set_xscale("log")
-    panel.set_xticks(hosts, [size(o.sizes.host, chunk_bytes) for o in first], rotation=45)
+    panel.set_xticks(hosts, [size(o.sizes.host, piece_bytes) for o in first], rotation=45)
     panel.minorticks_off()
     panel.set_ylim(bottom=0)
     panel.yaxis.set_major_formatter("{x:.0%}")
@@ -86,7 +86,7 @@ def _explain(figure: Figure, panel: Any, outcome: Outcome, machine: Machine, tra
     figure.legend(*named, loc="outside right upper", frameon=False)
 
 
-def _behind(outcome: Outcome, chunk_bytes: int) -> str:
+def _behind(outcome: Outcome, piece_bytes: int) -> str:
     sizes = {"disk": outcome.sizes.disk, "remote": outcome.sizes.remote}
-    named = [f"{size(chunks, chunk_bytes)} GiB {tier}" for tier, chunks in sizes.items() if chunks]
+    named = [f"{size(pieces, piece_bytes)} GiB {tier}" for tier, pieces in sizes.items() if pieces]
     return f"host memory and {', '.join(named)}" if named else "host memory alone"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -30,29 +31,29 @@ def table(outcomes: Sequence[Outcome], machine: Machine) -> Table:
     for name in [*columns, f"GiB written to\n{split}", "saved\ntokens", "saved\ns/request"]:
         shown.add_column(name, justify="right", overflow="fold")
     for outcome in outcomes:
-        shown.add_row(outcome.policy, *_cells(outcome, tiers, machine.chunk_bytes))
+        shown.add_row(outcome.policy, *_cells(outcome, tiers, machine.piece_bytes))
     return shown
 
 
-def gibibytes(chunks: int, chunk_bytes: int) -> float:
-    """The size of ``chunks``, in GiB."""
-    return chunks * chunk_bytes / 2**30
+def gibibytes(pieces: int, piece_bytes: int) -> float:
+    """The size of ``pieces``, in GiB."""
+    return pieces * piece_bytes / 2**30
 
 
-def size(chunks: int, chunk_bytes: int) -> str:
-    """The size of ``chunks`` in GiB, formatted."""
-    value = gibibytes(chunks, chunk_bytes)
+def size(pieces: int, piece_bytes: int) -> str:
+    """The size of ``pieces`` in GiB, formatted."""
+    value = gibibytes(pieces, piece_bytes)
     return f"{value:,.0f}" if value >= 10 or value == 0 else f"{value:.2g}"
 
 
-def _cells(outcome: Outcome, tiers: Sequence[str], chunk_bytes: int) -> list[str]:
-    def sizes(chunks: Mapping[str, int]) -> str:
-        return "/".join(size(chunks[tier], chunk_bytes) for tier in tiers)
+def _cells(outcome: Outcome, tiers: Sequence[str], piece_bytes: int) -> list[str]:
+    def sizes(pieces: Mapping[str, int]) -> str:
+        return "/".join(size(pieces[tier], piece_bytes) for tier in tiers)
 
     return [
         sizes({tier: getattr(outcome.sizes, tier) for tier in tiers}),
         f"{outcome.hit_rate:.3f}",
-        f"{outcome.optimal_rate:.3f}",
+        "" if math.isnan(outcome.optimal_rate) else f"{outcome.optimal_rate:.3f}",
         "/".join(f"{outcome.rate_of(tier):.3f}" for tier in tiers),
         sizes(outcome.written),
         f"{outcome.saved_tokens / outcome.tokens:.1%}",

@@ -8,18 +8,19 @@ from hypothesis import strategies as st
 
 from kvtransfer.cli import main
 from kvtransfer.policies import POLICIES
-from kvtransfer.simulate.grid import Machine, chunks_in, grid, replayed
+from kvtransfer.simulate.grid import Machine, grid, pieces_in, replayed
 from kvtransfer.simulate.optimum import optimal_hits
-from kvtransfer.simulate.replay import Hierarchy, Sizes
+from kvtransfer.simulate.replay import Hierarchy, Served, Sizes
 from kvtransfer.simulate.trace import Request, read_trace
 
 MACHINE = Machine(10, 100, 1000.0, {"host": 1e9, "disk": 1e6, "remote": 1e4})
+ONE = MACHINE.groups
 chains = st.lists(st.sampled_from(["a", "ab", "abc", "abz", "x", "xy"]), min_size=1, max_size=12)
 
 
 def hits(requests, slots, policy="learned"):
-    hierarchy = Hierarchy(Sizes(slots), policy)
-    return sum(hierarchy.serve(keys).total() for keys in requests)
+    hierarchy = Hierarchy(Sizes(slots), policy, ONE)
+    return sum(hierarchy.serve(keys).hits.total() for keys in requests)
 
 
 @given(requests=chains, slots=st.integers(1, 5), policy=st.sampled_from(list(POLICIES)))
@@ -45,41 +46,43 @@ def test_the_optimum_knows_the_future():
 
 
 def test_each_tier_serves_what_those_before_it_lack():
-    tiers = Hierarchy(Sizes(host=2, disk=4, remote=8), "lru")
-    assert tiers.serve("abcd") == Counter()
+    tiers = Hierarchy(Sizes(host=2, disk=4, remote=8), "lru", ONE)
+    assert tiers.serve("abcd").hits == Counter()
     assert tiers.written == Counter(host=2, disk=4, remote=4)
-    assert tiers.serve("abcd") == Counter(host=2, disk=2)
+    assert tiers.serve("abcd").hits == Counter(host=2, disk=2)
     tiers.serve("wxyz")  # drives all out of host memory and disk
-    assert tiers.serve("abcd") == Counter(remote=4)
+    assert tiers.serve("abcd").hits == Counter(remote=4)
     assert tiers.written["remote"] == 8
 
 
 def test_what_is_admitted_is_written_as_it_leaves_host_memory():
-    tiers = Hierarchy(Sizes(host=2, remote=8), "lru", admit_chance=0.05)
+    tiers = Hierarchy(Sizes(host=2, remote=8), "lru", ONE, admit_chance=0.05)
     tiers.serve("ab")
     assert tiers.written["remote"] == 0
     tiers.serve("xy")
     assert tiers.written["remote"] == 2
-    assert tiers.serve("ab") == Counter(remote=2)
+    assert tiers.serve("ab").hits == Counter(remote=2)
 
 
 def test_what_never_comes_again_is_not_admitted():
-    tiers = Hierarchy(Sizes(host=50, remote=100_000), "learned", admit_chance=0.05)
+    tiers = Hierarchy(Sizes(host=50, remote=100_000), "learned", ONE, admit_chance=0.05)
     for number in range(3000):
         tiers.serve([f"{number}.{i}" for i in range(10)])
     assert 0 < tiers.written["remote"] < 0.2 * 30_000
 
 
 def test_a_hit_counts_only_behind_hits():
-    tiers = Hierarchy(Sizes(host=4), "lru")
+    tiers = Hierarchy(Sizes(host=4), "lru", ONE)
     tiers.serve("bc")
-    assert tiers.serve("abc") == Counter()
+    assert tiers.serve("abc").hits == Counter()
 
 
 def test_time_saved_is_computing_less_loading_and_never_negative():
-    assert MACHINE.saved_s(Counter(host=2), 25) == pytest.approx(0.02 - 2 * 1000 / 1e9)
+    assert MACHINE.saved_s(Served(Counter(host=2), Counter(host=2)), 25) == pytest.approx(
+        0.02 - 2 * 1000 / 1e9
+    )
     assert MACHINE.saved_tokens(Counter(host=3), 25) == 25
-    assert MACHINE.saved_s(Counter(remote=2), 25) == 0.0
+    assert MACHINE.saved_s(Served(Counter(remote=2), Counter(remote=2)), 25) == 0.0
 
 
 def test_a_grid_is_every_size_under_every_policy():
@@ -102,8 +105,8 @@ def test_a_grid_is_every_size_under_every_policy():
 
 
 def test_sizes_are_shares_or_gibibytes():
-    assert chunks_in("5%", 1000, 1) == 50
-    assert chunks_in("1.5", 1000, 2**29) == 3
+    assert pieces_in("5%", 1000, 1) == 50
+    assert pieces_in("1.5", 1000, 2**29) == 3
 
 
 MOONCAKE = [
