@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vllm.config import VllmConfig
 
 # vLLM's function for this makes subclasses that build other metadata, and have the same pages.
-_MADE_AT_RUN_TIME = "vllm.v1.attention.backend"
+_MADE_AT_RUN_TIME = ("vllm.v1.attention.backend", "abc")
 _USUAL_FP8 = "torch.float8_e4m3fn"
 
 
@@ -60,7 +60,7 @@ def backend_name(backend: type) -> str:
     """
     from vllm.v1.attention.backends.registry import AttentionBackendEnum, MambaAttentionBackendEnum
 
-    if backend.__module__ == _MADE_AT_RUN_TIME:
+    if backend.__module__ in _MADE_AT_RUN_TIME:
         return backend_name(backend.__mro__[1])
     path = f"{backend.__module__}.{backend.__qualname__}"
     if not path.startswith("vllm."):
