@@ -130,13 +130,13 @@ class Transfers:
 
     def _parts(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for slot, blocks in enumerate(self.blocks):
-            for rows, plane in zip(self.pool.chunk(slot), self.caches.planes, strict=True):
+            for rows, plane in zip(self.pool.sections(slot)[0], self.caches.planes, strict=True):
                 for part, block in zip(rows.chunk(len(blocks)), blocks, strict=True):
                     yield part, plane[block]
 
     def _pairs(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         return [
-            (memory, self.pool.chunk(slot).view(torch.uint8).view(-1))
+            (memory, self.pool.sections(slot)[0].view(torch.uint8).view(-1))
             for slot, memory in enumerate(self._whole)
         ]
 

@@ -41,11 +41,18 @@ def tell_opening(config: TransferConfig, formats: Formats, ranks: int) -> None:
 def _chunks(config: TransferConfig, formats: Formats, ranks: int) -> str:
     each = "" if ranks == 1 else f" on each of {ranks} ranks"
     return (
-        f"kvtransfer {_version()}: chunks of {formats.chunk_tokens} tokens, {_size(formats)}{each}; "
+        f"kvtransfer {_version()}: chunks of {formats.chunk_tokens} tokens"
+        f"{_reason(config, formats)}, {_size(formats)}{each}; "
         f"host memory of {config.max_local_cpu_size:g} GiB for {slots(config, formats)} "
         f"{'chunks' if len(formats.formats) == 1 else 'pieces'}"
         f"{'' if config.local_cpu else ', on their way only'}"
     )
+
+
+def _reason(config: TransferConfig, formats: Formats) -> str:
+    if formats.chunk_tokens == config.chunk_size:
+        return ""
+    return f" (not chunk_size={config.chunk_size}: the model's blocks need that)"
 
 
 def _size(formats: Formats) -> str:

@@ -86,7 +86,7 @@ def _wrong_lanes(case: Case, device: torch.device) -> Iterator[str]:
     )
     for name, copier in copiers.items():
         for slot in range(len(it.blocks)):
-            it.pool.chunk(slot).zero_()
+            it.pool.sections(slot)[0].zero_()
         it.save(copier)
         for plane in it.caches.planes:
             plane[it.blocks[0] + it.blocks[3]] = 0

@@ -41,14 +41,15 @@ def _saved_after_written(it: Transfers, copier: Copier, value: int, *, waits: bo
     after = [it.device.compute_event()] if waits else []
     finish([copier.to_host(blocks, slot, after) for slot, blocks in enumerate(it.blocks)])
     return all(
-        _is_all(it.pool.chunk(slot).to(it.caches.planes[0].device), value) for slot in range(CHUNKS)
+        _is_all(it.pool.sections(slot)[0].to(it.caches.planes[0].device), value)
+        for slot in range(CHUNKS)
     )
 
 
 def _loaded_after_read(it: Transfers, copier: Copier, value: int) -> bool:
     """The model reads late; the chunks that come in hold something else."""
     for slot in range(CHUNKS):
-        it.pool.chunk(slot).fill_(-value)
+        it.pool.sections(slot)[0].fill_(-value)
     torch.cuda._sleep(_SLOW_CYCLES)
     read = [plane.clone() for plane in it.caches.planes]
     finish(it.begin_load(copier))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from kvtransfer.chunks.keys import piece_key
+from kvtransfer.chunks.keys import piece_key, piece_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -66,16 +66,19 @@ class Groups:
         """The keys of all pieces of the chunks ``keys``."""
         if self.are_one:
             return keys
-        return [piece_key(key, g) for g in range(len(self.tilings)) for key in keys]
+        return [key for group in range(len(self.tilings)) for key in piece_keys(keys, group)]
 
-    def expected(self, keys: Sequence[str], tokens: int) -> Iterator[Sequence[str]]:
-        """The keys, group by group, of what a request of ``tokens`` loads if everything is there."""
-        if self.are_one:
-            yield keys
-            return
-        usable = self.usable(keys, tokens)
-        for group, chunks in self.needed(len(usable) * self.chunk_tokens, 0):
-            yield [piece_key(key, group) for key in usable[chunks.start : chunks.stop]]
+    def left_by(self, keys: Sequence[str], tokens: int) -> Iterator[Sequence[str]]:
+        """The keys, group by group, of what a prompt of ``tokens`` leaves for later ones to load.
+
+        Of a group that reads everything these are all of its chunks, ``keys``; of another what
+        continuing behind the last usable one reads.
+        """
+        usable_tokens = len(self.usable(keys, tokens)) * self.chunk_tokens
+        for group, tiling in enumerate(self.tilings):
+            chunks = range(len(keys)) if tiling.reads_all else tiling.needed(usable_tokens)
+            if chunks:
+                yield piece_keys(keys[chunks.start : chunks.stop], group)
 
     def needed(self, hit_tokens: int, skip_tokens: int) -> Iterator[Part]:
         """What a hit of ``hit_tokens`` needs behind ``skip_tokens``, in the order to load it.
@@ -105,41 +108,29 @@ class Groups:
         Returns:
             Its tokens, a whole number of chunks, or ``skip_tokens`` where there is none.
         """
-        most = self._held_whole(keys, is_held, most_tokens, skip_tokens)
+
+        def holds(group: int, chunk: int) -> bool:
+            return is_held(piece_key(keys[chunk], group))
+
         size = self.chunk_tokens
+        most = self._held_whole(holds, min(len(keys), most_tokens // size), skip_tokens)
         for hit_tokens in range(most * size, skip_tokens, -size):
-            if any(self.needed(hit_tokens, skip_tokens)) and self._is_complete(
-                keys, is_held, hit_tokens, skip_tokens
+            if any(self.needed(hit_tokens, skip_tokens)) and all(
+                holds(group, chunk)
+                for group in self.passing
+                for chunk in reversed(self.tilings[group].needed(hit_tokens, skip_tokens))
             ):
                 return hit_tokens
         return skip_tokens
 
     def _held_whole(
-        self,
-        keys: Sequence[str],
-        is_held: Callable[[str], bool],
-        most_tokens: int,
-        skip_tokens: int,
+        self, holds: Callable[[int, int], bool], most_chunks: int, skip_tokens: int
     ) -> int:
         """How many chunks the groups that read everything hold, from the first on."""
-        most = min(len(keys), most_tokens // self.chunk_tokens)
+        most = most_chunks
         for group in self.lasting:
             chunk = skip_tokens // self.chunk_tokens
-            while chunk < most and is_held(piece_key(keys[chunk], group)):
+            while chunk < most and holds(group, chunk):
                 chunk += 1
             most = chunk
         return most
-
-    def _is_complete(
-        self,
-        keys: Sequence[str],
-        is_held: Callable[[str], bool],
-        hit_tokens: int,
-        skip_tokens: int,
-    ) -> bool:
-        """Whether the groups that don't read everything have what continuing there reads."""
-        return all(
-            is_held(piece_key(keys[chunk], group))
-            for group in self.passing
-            for chunk in reversed(self.tilings[group].needed(hit_tokens, skip_tokens))
-        )

@@ -89,6 +89,11 @@ def piece_key(key: str, group: int) -> str:
     return f"{key[:KEY_HEX_DIGITS]}-{group}{key[KEY_HEX_DIGITS:]}"
 
 
+def piece_keys(keys: Sequence[str], group: int) -> Sequence[str]:
+    """Return the keys of what cache group number ``group`` keeps of the chunks ``keys``."""
+    return [piece_key(key, group) for key in keys] if group else keys
+
+
 def group_of(key: str) -> int:
     """Return the number of the cache group whose piece ``key`` names, in a process or in a store."""
     ending = key.rpartition("@")[2].partition(".")[0][KEY_HEX_DIGITS:]

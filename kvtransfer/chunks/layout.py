@@ -30,7 +30,7 @@ _SECTION_BYTES = 16
 
 @dataclass(frozen=True)
 class ChunkFormat:
-    """Describes the bytes of a chunk; all payloads of one store have the same format.
+    """Describes the bytes of what one cache group keeps of a chunk, on one rank.
 
     A payload is raw little-endian elements, outermost dimension first, without padding or header.
     The tokens of one layer's keys (or values, or content) are a *plane*, ``[tokens, heads, dim]``.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from kvtransfer.chunks.keys import piece_key
+from kvtransfer.chunks.keys import piece_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,7 +36,11 @@ class LoadOrder:
         )
         """The chunks that the hit covers, whether or not a piece of them is needed."""
         self._parts = tuple(groups.needed(hit_tokens, skip_tokens))
-        self.keys: Sequence[str] = self._keys(keys)
+        self.keys: Sequence[str] = [
+            key
+            for group, chunks in self._parts
+            for key in piece_keys(keys[chunks.start : chunks.stop], group)
+        ]
         """The keys of the pieces, in their order."""
 
     def tokens(self, pieces: int) -> int:
@@ -71,11 +75,4 @@ class LoadOrder:
                 )
                 for chunk in inside
             ]
-        return found
-
-    def _keys(self, keys: Sequence[str]) -> list[str]:
-        found: list[str] = []
-        for group, chunks in self._parts:
-            members = keys[chunks.start : chunks.stop]
-            found += [piece_key(key, group) for key in members] if group else members
         return found

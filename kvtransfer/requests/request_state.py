@@ -93,7 +93,7 @@ class RequestState:
             return True
         self.is_noted = True
         keys = self.keys
-        for pieces in groups.expected(keys, len(self.request.all_token_ids)):
+        for pieces in groups.left_by(keys, len(self.request.all_token_ids)):
             index.note_request(pieces)
         return len(keys) < _LONG_CHUNKS
 

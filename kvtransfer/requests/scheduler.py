@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from kvtransfer.requests.request_state import RequestState
     from kvtransfer.requests.saving.block_pins import BlockPins
     from kvtransfer.requests.step import BlockIds, EngineRequest, StepInput
+    from kvtransfer.scheduling.planner import Settled
 
 # While nothing is computed, a worker waits this long for a load or an answer instead of returning
 # at once: steps that spin would take the interpreter lock from the threads that do the work.
@@ -155,21 +156,8 @@ class Scheduler:
             self._basis.timing.steps.end(step)
         settled = self._basis.planner.settle(report)
         received = self._loads.take_given_up()
-        for job in settled.loaded:
-            failed = job in settled.failed
-            if not self._loads.owns(job):
-                self._prefetch.end(job, failed=failed)
-            elif loaded := self._loads.end(job, failed=failed):
-                received.add(loaded.request_id)
-        for job in voided:
-            if self._loads.owns(job) and (waited := self._loads.end(job, failed=True)):
-                received.add(waited.request_id)
-        saved_tokens = 0
-        for job in settled.copied:
-            tokens = self._saves.end(job)
-            self._pins.unpin(job)
-            saved_tokens += 0 if job in settled.failed else tokens
-        self._basis.metrics.add("saved_tokens", saved_tokens)
+        received.update(self._end_loads(settled, voided))
+        self._end_saves(settled)
         self._loads.end_failing(failed_requests)
         received.update(failed_requests)
         self._requests.receive(received)
@@ -224,6 +212,26 @@ class Scheduler:
         """End the lookups."""
         self._keying.close()
         self._basis.store.close()
+
+    def _end_loads(self, settled: Settled, voided: Collection[int]) -> Iterator[str]:
+        """The requests of which no load is left."""
+        for job in settled.loaded:
+            failed = job in settled.failed
+            if not self._loads.owns(job):
+                self._prefetch.end(job, failed=failed)
+            elif loaded := self._loads.end(job, failed=failed):
+                yield loaded.request_id
+        for job in voided:
+            if self._loads.owns(job) and (waited := self._loads.end(job, failed=True)):
+                yield waited.request_id
+
+    def _end_saves(self, settled: Settled) -> None:
+        saved_tokens = 0
+        for job in settled.copied:
+            tokens = self._saves.end(job)
+            self._pins.unpin(job)
+            saved_tokens += 0 if job in settled.failed else tokens
+        self._basis.metrics.add("saved_tokens", saved_tokens)
 
     def _plan_saves(self, step: StepInput) -> list[Save]:
         if not self._keying.is_possible:

@@ -63,8 +63,8 @@ class StepInput:
     added: Sequence[GivenBlocks] = ()
     """Blocks added to requests that had begun; all blocks of the resumed ones."""
     tables: Callable[[str], BlockIds] | None = None
-    """The blocks of a scheduled request as the engine knows them in this step: it may have taken
-    some back. Asked only where a cache group doesn't read all tokens, and only while the step is
+    """The blocks of a scheduled request as the engine knows them in this step, with 0 for those that
+    it has taken back. Asked only where a cache group doesn't read all tokens, and only while the step is
     being planned."""
 
     @property

@@ -7,12 +7,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from kvtransfer.chunks.keys import piece_key
 from kvtransfer.chunks.load_order import LoadOrder
 from kvtransfer.scheduling.index import Index
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from kvtransfer.chunks.groups import Groups
 
@@ -74,7 +73,7 @@ class Hierarchy:
 
     def serve(self, keys: Sequence[str], tokens: int = sys.maxsize) -> Served:
         """Serve a request for the chunks ``keys`` of a prompt of ``tokens``."""
-        chains = list(self._chains(keys, tokens))
+        chains = list(self._groups.left_by(keys, tokens))
         for chain in chains:
             self._host.note_request(chain)
         order = LoadOrder(self._groups, keys, self._hit_tokens(keys, tokens), 0)
@@ -87,17 +86,6 @@ class Hierarchy:
             loaded = set(order.keys)
             self._write([key for chain in chains for key in chain if key not in loaded])
         return Served(self._hits(order, tiers), Counter(tiers))
-
-    def _chains(self, keys: Sequence[str], tokens: int) -> Iterator[Sequence[str]]:
-        """The pieces that the request leaves, group by group: those that a later one may load."""
-        groups = self._groups
-        usable = groups.usable(keys, tokens)
-        for group, tiling in enumerate(groups.tilings):
-            if tiling.reads_all:
-                yield [piece_key(key, group) for key in keys]
-            else:
-                chunks = tiling.needed(len(usable) * groups.chunk_tokens)
-                yield [piece_key(keys[chunk], group) for chunk in chunks]
 
     def _hit_tokens(self, keys: Sequence[str], tokens: int) -> int:
         """How far the longest cached prefix reaches."""

@@ -41,9 +41,7 @@ class FormattedStore:
 
     def contains(self, keys: Sequence[str]) -> list[bool]:
         """See :class:`kvtransfer.stores.interface.ChunkStore`."""
-        if len(self._facts) == 1:
-            return self.store.contains(keys, self._codec.stored_bytes(self._formats.slot_bytes))
-        return self.store.contains(keys, None)
+        return self.store.contains(keys, self._stored_bytes)
 
     def get_into(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         """See :class:`kvtransfer.stores.interface.ChunkStore`; removes an entry of another format."""
@@ -63,6 +61,9 @@ class FormattedStore:
         form = self._formats.of(key)
         stored = self._codec.encode(as_chunk_bytes(payload, form))
         return self.store.put(key, stored, self._facts[form], tenant)
+
+    def _stored_bytes(self, key: str) -> int | None:
+        return self._codec.stored_bytes(self._formats.of(key).nbytes)
 
     def close(self) -> None:
         """See :class:`kvtransfer.stores.interface.ChunkStore`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, TypeAlias
 
 from kvtransfer.stores.circuit_breaker import BreakerSettings
 
@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 FAR_FETCHES = 16
 """Fetches to have under way at once from a store that is far away: most of each is waiting."""
+
+LengthOf: TypeAlias = "Callable[[str], int | None]"
+"""Returns how long the payload of a base key is as stored; None: that varies."""
+
+
+def any_length(key: str) -> int | None:
+    """Allow every length."""
+    del key
+    return None
 
 
 class StoredEntry(NamedTuple):
@@ -33,10 +42,10 @@ class StoredEntry(NamedTuple):
 
 
 class ChunkStore(Protocol):
-    """Holds chunks of one format by base key; safe to call from several threads.
+    """Holds pieces of known formats by base key; safe to call from several threads.
 
     Every method but ``close`` raises :class:`StoreError` when the store itself can't answer, and
-    ``ValueError`` for a payload that isn't ``ChunkFormat.nbytes`` long.
+    ``ValueError`` for a payload that isn't as long as its key's format says.
     """
 
     @property
@@ -131,13 +140,13 @@ class Store(Protocol):
             ConfigError: its limit is lower; the message names both.
         """
 
-    def contains(self, keys: Sequence[str], nbytes: int | None = None) -> list[bool]:
+    def contains(self, keys: Sequence[str], length_of: LengthOf = any_length) -> list[bool]:
         """Say for each key, in order, whether both halves of its entry are there, unverified.
 
         Args:
             keys: base keys.
-            nbytes: the length of payloads as stored, None where it varies. A store that learns the
-                length at no extra cost counts an entry of another length as missing.
+            length_of: a store that learns the length of an entry at no extra cost counts one of
+                another length as missing.
         """
         ...
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from kvtransfer.stores.interface import Store, StoredEntry
+from kvtransfer.stores.interface import Store, StoredEntry, any_length
 from kvtransfer.stores.record import ChunkRecord
 from kvtransfer.stores.schemes import unknown_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from kvtransfer.stores.interface import LengthOf
     from kvtransfer.stores.record import ChunkFacts
     from kvtransfer.stores.settings import StoreSettings
 
@@ -40,7 +41,7 @@ class MemoryStore(Store):
         self._shelf = settings.shelf
         self._clock = clock
 
-    def contains(self, keys: Sequence[str], nbytes: int | None = None) -> list[bool]:
+    def contains(self, keys: Sequence[str], length_of: LengthOf = any_length) -> list[bool]:
         """See :class:`Store`."""
         with self._shelf.lock:
             return [self._has_both_halves(key) for key in keys]

@@ -44,10 +44,6 @@ class HostPool:
         """Return the same memory as ``[planes, tokens, heads, dim]`` of each section of a piece."""
         return [section[slot] for section in self._pieces[group]]
 
-    def chunk(self, slot: int) -> Tensor:
-        """Return the same memory as the first section of the first group's pieces."""
-        return self._pieces[0][0][slot]
-
 
 def _stride_bytes(formats: Formats) -> int:
     return -(-formats.slot_bytes // _PAGE_BYTES) * _PAGE_BYTES

@@ -94,12 +94,13 @@ def test_keys_of_all_pieces():
     assert Groups((STATE, FULL)).piece_keys([a, b]) == [a, b, f"{a}-1", f"{b}-1"]
 
 
-def test_what_a_request_would_load_if_all_of_it_were_there():
+def test_what_a_prompt_leaves_for_later_ones():
     groups = Groups((FULL, STATE))
-    assert list(Groups((FULL,)).expected(KEYS[:2], 16)) == [KEYS[:2]]
-    assert list(groups.expected(KEYS[:2], 17)) == [[f"{KEYS[1]}-1"], KEYS[:2]]
-    assert list(groups.expected(KEYS[:2], 16)) == [[f"{KEYS[0]}-1"], KEYS[:1]]
-    assert list(groups.expected(KEYS[:1], 8)) == []
+    assert list(Groups((FULL,)).left_by(KEYS[:2], 16)) == [KEYS[:2]]
+    assert list(groups.left_by(KEYS[:2], 17)) == [KEYS[:2], [f"{KEYS[1]}-1"]]
+    assert list(groups.left_by(KEYS[:2], 16)) == [KEYS[:2], [f"{KEYS[0]}-1"]]
+    assert list(groups.left_by(KEYS[:1], 8)) == [KEYS[:1]]
+    assert list(groups.left_by([], 7)) == []
 
 
 def test_a_model_of_windows_alone_needs_only_the_last():

@@ -5,7 +5,6 @@ A kind of cache that isn't in ``_REACHES`` is refused.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from math import lcm
 from typing import TYPE_CHECKING, Any
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from vllm.v1.kv_cache_interface import KVCacheConfig, KVCacheGroupSpec
 
     from kvtransfer.chunks.reach import Reach
-
-_LOG = logging.getLogger("kvtransfer")
 
 
 @dataclass(frozen=True)
@@ -126,16 +123,7 @@ def _chunk_tokens(block_tokens: list[int], reaches: list[Reach], chunk_size: int
     has_states = any(isinstance(reach, State) for reach in reaches)
     if len(block_tokens) == 1 and not has_states:
         return chunk_size  # config_check.refuse_block_size has the say
-    chunk_tokens = unit if has_states else -(-chunk_size // unit) * unit
-    if chunk_tokens != chunk_size:
-        _LOG.info(
-            "chunks have %d tokens, not chunk_size=%d: the blocks of the model's %d cache groups "
-            "need that",
-            chunk_tokens,
-            chunk_size,
-            len(block_tokens),
-        )
-    return chunk_tokens
+    return unit if has_states else -(-chunk_size // unit) * unit
 
 
 def _facts(number: int, group: KVCacheGroupSpec, tiling: Tiling) -> GroupFacts:

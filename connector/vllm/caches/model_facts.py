@@ -69,7 +69,7 @@ class ModelFacts:
 
     @cached_property
     def numbers(self) -> tuple[int, ...]:
-        """VLLM's numbers of the groups."""
+        """The numbers that vLLM has for the groups."""
         return tuple(group.number for group in self.cache_groups)
 
     def names(self, config: TransferConfig, holders: tuple[tuple[int, ...], ...] = ()) -> EntryKeys:

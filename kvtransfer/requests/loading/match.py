@@ -58,7 +58,7 @@ class Matching:
         self._store = basis.store
         self._timing = basis.timing
         self._groups = basis.groups
-        self._hits = Hits(basis.planner, basis.groups, (HOST, *basis.store.tiers))
+        self.hits = Hits(basis.planner, basis.groups, (HOST, *basis.store.tiers))
         self._reviews_s: dict[str, float] = {}
         """How long each request will have waited when its match is judged anew."""
 
@@ -98,28 +98,27 @@ class Matching:
             for slot, tier in zip(slots, located, strict=True)
         ]
 
-    @property
-    def hits(self) -> Hits:
-        """What can be loaded at all."""
-        return self._hits
-
     def make(self, state: RequestState, local_tokens: int) -> Match | None:
         """The match of the request behind ``local_tokens``; None: wait for the store's answer."""
         request_id = state.request_id
         if self._is_pending(request_id):
             return None
         keys = self._groups.usable(state.keys, len(state.request.all_token_ids))
-        stored = self._stored(request_id, keys, local_tokens)
+        held_tokens = self.hits.longest(keys, NOTHING, local_tokens)
+        is_held = held_tokens >= len(keys) * self._groups.chunk_tokens
+        stored = NOTHING if is_held else self._stored(request_id, keys, local_tokens)
         if stored is None:
             # At best the fastest tier has all of it. If even that is not worth its time, don't wait.
             pieces = self._groups.piece_keys(keys)
             everything = Located(dict.fromkeys(pieces, self._store.tiers[0]))
-            best = self._judge(keys, everything, local_tokens, self._answer_s(request_id))
+            wait_s = self._answer_s(request_id)
+            best = self._judge(keys, everything, local_tokens, held_tokens, wait_s)
             if best.worth_tokens > best.host_tokens:
                 self._put_off(request_id)
                 return None
-            return replace(self._judge(keys, NOTHING, local_tokens), judged=best.runs)
-        return self._judge(keys, stored, local_tokens)
+            held = self._judge(keys, NOTHING, local_tokens, held_tokens)
+            return replace(held, judged=best.runs)
+        return self._judge(keys, stored, local_tokens, held_tokens)
 
     def forget(self, request_id: str) -> None:
         """Drop what the store said about the request."""
@@ -150,8 +149,6 @@ class Matching:
 
     def _stored(self, request_id: str, keys: Sequence[str], local_tokens: int) -> Located | None:
         """What the store is known to hold of ``keys``; None: it has not answered."""
-        if self._hits.longest(keys, NOTHING, local_tokens) >= len(keys) * self._groups.chunk_tokens:
-            return NOTHING
         if not self._store.asked(request_id):
             self.ask(request_id, keys[local_tokens // self._groups.chunk_tokens :])
         return self._store.answer(request_id)
@@ -173,18 +170,20 @@ class Matching:
         return self._timing.answer_s(self._store.waited_s(request_id))
 
     def _judge(
-        self, keys: Sequence[str], stored: Located, local_tokens: int, wait_s: float = 0.0
+        self,
+        keys: Sequence[str],
+        stored: Located,
+        local_tokens: int,
+        held_tokens: int,
+        wait_s: float = 0.0,
     ) -> Match:
-        """What could be loaded behind ``local_tokens``, and how much of it pays."""
-        hits = self._hits
-        hit_tokens = hits.longest(keys, stored, local_tokens)
-        runs = hits.runs(keys, stored, local_tokens, hit_tokens)
-        worth_tokens = self._timing.worth(runs, local_tokens, wait_s)
-        if self._groups.are_one:
-            host_tokens = runs[0].tokens if runs and runs[0].tier == HOST else 0
-        else:  # a load ends where every group has what continuing there reads
-            most_tokens = local_tokens + worth_tokens
-            if most_tokens < hit_tokens:
-                worth_tokens = hits.longest(keys, stored, local_tokens, most_tokens) - local_tokens
-            host_tokens = hits.longest(keys, NOTHING, local_tokens) - local_tokens
-        return Match(runs, worth_tokens, host_tokens, judged=runs)
+        """What could be loaded behind ``local_tokens``, and how much of it pays.
+
+        Host memory alone reaches to ``held_tokens``.
+        """
+        hit_tokens = self.hits.longest(keys, stored, local_tokens)
+        runs = self.hits.runs(keys, stored, local_tokens, hit_tokens)
+        end_tokens = local_tokens + self._timing.worth(runs, local_tokens, wait_s)
+        if end_tokens < hit_tokens:  # a load ends where every group has what continuing reads
+            end_tokens = self.hits.longest(keys, stored, local_tokens, end_tokens)
+        return Match(runs, end_tokens - local_tokens, held_tokens - local_tokens, judged=runs)

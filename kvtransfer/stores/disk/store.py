@@ -21,12 +21,13 @@ from kvtransfer.stores.disk.folder import ChunkFolder
 from kvtransfer.stores.disk.names import path_of
 from kvtransfer.stores.disk.url import read_disk_url
 from kvtransfer.stores.disk.write_gate import WriteGate
-from kvtransfer.stores.interface import Store, StoredEntry
+from kvtransfer.stores.interface import Store, StoredEntry, any_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from kvtransfer.stores.disk.folder import OpenFolder
+    from kvtransfer.stores.interface import LengthOf
     from kvtransfer.stores.record import ChunkFacts, ChunkRecord
     from kvtransfer.stores.settings import StoreSettings
 
@@ -92,13 +93,13 @@ class DiskStore(Store):
                 f"{file_bytes(nbytes)}; raise max_local_storage_size"
             )
 
-    def contains(self, keys: Sequence[str], nbytes: int | None = None) -> list[bool]:
-        """See :class:`Store`; without ``nbytes`` a file of any length counts."""
+    def contains(self, keys: Sequence[str], length_of: LengthOf = any_length) -> list[bool]:
+        """See :class:`Store`; a file of another length than ``length_of`` says doesn't count."""
         deadline_s = self._deadline_s()
         with self._opened() as folder:
             if folder is None:
                 return [False] * len(keys)
-            return [self._entries.has(folder, key, nbytes, deadline_s) for key in keys]
+            return [self._entries.has(folder, key, length_of(key), deadline_s) for key in keys]
 
     def get_into(self, key: str, buffer: memoryview, tenant: str = "") -> ChunkRecord | None:
         """See :class:`Store`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from kvtransfer.stores.interface import FAR_FETCHES, Store, StoredEntry
+from kvtransfer.stores.interface import FAR_FETCHES, Store, StoredEntry, any_length
 from kvtransfer.stores.record import ChunkRecord
 from kvtransfer.stores.redis.cluster import Cluster
 from kvtransfer.stores.redis.one_server import OneServer
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from kvtransfer.stores.circuit_breaker import BreakerSettings
+    from kvtransfer.stores.interface import LengthOf
     from kvtransfer.stores.record import ChunkFacts
     from kvtransfer.stores.redis.commands import Found
     from kvtransfer.stores.redis.servers import Servers
@@ -68,7 +69,7 @@ class RedisStore(Store):
         """See :class:`Store`."""
         return self._servers.open_breakers()
 
-    def contains(self, keys: Sequence[str], nbytes: int | None = None) -> list[bool]:
+    def contains(self, keys: Sequence[str], length_of: LengthOf = any_length) -> list[bool]:
         """See :class:`Store`."""
         return self._servers.contain(keys, self._servers.begin()) if keys else []
 

@@ -12,6 +12,8 @@ import pytest
 from benchmarks.families import FAMILIES
 from benchmarks.recorded_groups import cache_config, recorded
 from kvtransfer.chunks.reach import Everything, LocalChunks, State, Window
+from kvtransfer.config import TransferConfig
+from kvtransfer.connector.opening import tell_opening
 from kvtransfer.connector.vllm.caches.cache_groups import cache_groups
 from kvtransfer.connector.vllm.caches.model_facts import ModelFacts
 from kvtransfer.connector.vllm.caches.ranks import Ranks
@@ -105,12 +107,14 @@ def test_chunks_fit_the_blocks_of_every_group(family):
 
 
 def test_one_line_says_that_groups_need_other_chunks(caplog):
+    facts = ModelFacts("model", Ranks(), cache_groups(config("Qwen 3.5"), 256))
     with caplog.at_level(logging.INFO, logger="kvtransfer"):
-        cache_groups(config("Qwen 3.5"), 256)
+        tell_opening(TransferConfig.of(), facts.formats, 1)
+    (record,) = caplog.records
     assert (
-        "chunks have 288 tokens, not chunk_size=256: the blocks of the model's 4 cache groups need "
-        "that"
-    ) in caplog.text
+        "chunks of 288 tokens (not chunk_size=256: the model's blocks need that), "
+        "pieces of 4 cache groups, "
+    ) in record.getMessage()
 
 
 def test_a_group_that_vllm_rebuilds_itself_is_left_out():
