@@ -132,7 +132,9 @@ def restoring(chunks: int) -> Iterator[Restoring]:
         config = TransferConfig.of(
             remote_url=server.url, max_local_cpu_size=1.1 * size_bytes / 2**30
         )
-        executor = Executor.open(config, [[caches]], caches.chunk, EntryKeys("SmolLM2-135M", 1), 0)
+        executor = Executor.open(
+            config, [[caches]], caches.chunk, EntryKeys("SmolLM2-135M", 1), [0]
+        )
         try:
             yield Restoring(executor, memory, chunks)
         finally:

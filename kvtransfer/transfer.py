@@ -88,7 +88,7 @@ class KVTransfer:
         return cls(
             Planner.open(config, chunk, ranks=1),
             Lookup.open(config, chunk, names, shelf),
-            Executor.open(config, ((caches,),), chunk, names, 0, shelf),
+            Executor.open(config, ((caches,),), chunk, names, [0], shelf),
             Tiling(chunk.tokens, caches.block_tokens),
             space,
             caches.blocks,

@@ -192,8 +192,9 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
         worker = calling_worker()
         pages = page_facts(self._vllm_config, kv_caches)
         prepare_scales(self._vllm_config, kv_caches)
-        held = HeldWeights(worker, self._vllm_config, pages), LoadedAdapters.of(worker)
-        self._worker = WorkerSide(self._config, self._facts, rank, kv_caches, *held)
+        weights = HeldWeights(worker, self._vllm_config, pages, self._config.weights_name)
+        adapters = LoadedAdapters.of(worker)
+        self._worker = WorkerSide(self._config, self._facts, rank, kv_caches, weights, adapters)
 
     def get_handshake_metadata(self) -> FactsMessage | None:
         return FactsMessage(self._facts) if self._facts.are_partial else None

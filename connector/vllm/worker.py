@@ -41,9 +41,9 @@ class WorkerSide:
         self._rank = rank
         self._weights = weights
         paged = model_facts.paged_caches(facts, caches)
-        names, shard = facts.names(config), facts.ranks.shard(rank)
+        names, shards = facts.names(config), facts.ranks.shards_on(rank)
         self._executor = Executor.open(
-            config, paged, facts.formats, names, shard, puts=facts.ranks.puts(rank)
+            config, paged, facts.formats, names, shards, puts=facts.ranks.puts(rank)
         )
         self._reports_blocks = facts.groups.are_one
         """Whether vLLM can go on behind the part of a load that has arrived."""

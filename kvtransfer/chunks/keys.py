@@ -226,7 +226,11 @@ class EntryKeys:
         """The base key of shard number ``worker_id`` of the chunk or piece ``key``."""
         return base_key(self.model_name, self.world_size, worker_id, key.partition(".")[0])
 
+    def held(self, worker_ids: Sequence[int], key: str) -> list[str]:
+        """The base keys of the shards ``worker_ids`` of ``key``."""
+        return [self.shard(worker_id, key) for worker_id in worker_ids]
+
     def shards(self, key: str) -> list[str]:
         """The base keys of all shards of ``key``; it is there when all of them are."""
         held = self.holders[group_of(key)] if self.holders else range(self.world_size)
-        return [self.shard(worker_id, key) for worker_id in held]
+        return self.held(held, key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Protocol
 
@@ -51,6 +51,8 @@ class ChunkFormat:
     sections: tuple[ChunkFormat, ...] = ()
     """The parts of a payload, one behind the other, where layers have different kinds of pages; its
     layout is ``sections`` then, and its shape the number of its bytes."""
+    shards: int = 1
+    """How many equal parts, one behind the other, a store keeps as entries of their own."""
 
     @classmethod
     def split(cls, dtype: str, layers: int, tokens: int, heads: int, dim: int) -> ChunkFormat:
@@ -73,8 +75,8 @@ class ChunkFormat:
         return cls._of("content", dtype, (layers, tokens, heads, dim), tokens)
 
     @classmethod
-    def sectioned(cls, sections: Sequence[ChunkFormat]) -> ChunkFormat:
-        """Return the format of a payload that consists of ``sections``.
+    def sectioned(cls, sections: Sequence[ChunkFormat], shards: int = 1) -> ChunkFormat:
+        """Return the format of a payload that consists of ``sections``, ``shards`` times.
 
         Raises:
             ConfigError: a section doesn't end where the next may begin.
@@ -86,9 +88,9 @@ class ChunkFormat:
                     f"multiple in each part of a chunk, not {section.nbytes}; use a larger "
                     "chunk_size"
                 )
-        nbytes = sum(section.nbytes for section in sections)
-        tokens = sections[0].tokens
-        return cls("sections", "uint8", (nbytes,), tokens, nbytes, tuple(sections))
+        every = tuple(sections) * shards
+        nbytes = sum(section.nbytes for section in every)
+        return cls("sections", "uint8", (nbytes,), every[0].tokens, nbytes, every, shards)
 
     @classmethod
     def _of(cls, layout: str, dtype: str, shape: tuple[int, ...], tokens: int) -> ChunkFormat:
@@ -108,6 +110,14 @@ class ChunkFormat:
         """The shape of one plane of a chunk, ``(tokens, heads, dim)``."""
         tokens, heads, dim = self.shape[-3:]
         return tokens, heads, dim
+
+    @property
+    def entries(self) -> ChunkFormat:
+        """The format of one shard; see ``Formats``."""
+        if self.shards == 1:
+            return self
+        sections = self.sections[: len(self.sections) // self.shards]
+        return sections[0] if len(sections) == 1 else ChunkFormat.sectioned(sections)
 
     @property
     def formats(self) -> tuple[ChunkFormat, ...]:
@@ -139,6 +149,10 @@ class ChunkFormat:
 
 class Formats(Protocol):
     """The formats of the pieces of a model: a ``ChunkFormat`` where it has one cache group."""
+
+    @property
+    def entries(self) -> Formats:
+        """The formats of what a store keeps of the pieces, an entry a shard."""
 
     @property
     def formats(self) -> tuple[ChunkFormat, ...]:
@@ -175,6 +189,11 @@ class GroupFormats:
     """The group whose pieces stand for their chunks where tokens are counted."""
     chunk_tokens: int
     """Tokens of a chunk, of which a piece may hold fewer."""
+
+    @property
+    def entries(self) -> GroupFormats:
+        """See ``Formats``."""
+        return replace(self, formats=tuple(form.entries for form in self.formats))
 
     def of(self, key: str) -> ChunkFormat:
         """See ``Formats``."""

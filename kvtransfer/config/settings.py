@@ -96,6 +96,11 @@ class TransferConfig(BaseModel):
     """Which chunks are evicted from host memory first: ``learned``, ``lru`` or ``arc``."""
     model_name: Annotated[Name, Field(min_length=1)] | None = None
     """Name in the store's keys; None: vLLM's name of the model."""
+    weights_name: Annotated[Name, Field(min_length=1)] | None = None
+    """Your word for which weights are loaded: engines that say the same share chunks. None: a
+    fingerprint of all weights decides."""
+    tensor_parallel_shards: Count | None = None
+    """Largest tensor-parallel size of the engines that share a store; needs ``weights_name``."""
     namespace: Name = ""
     """Deployments with different namespaces share no chunks."""
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class FormattedStore:
-    """A :class:`ChunkStore` of the formats ``formats`` on ``store``, which it owns and closes.
+    """A :class:`ChunkStore` of the entries of ``formats`` on ``store``, which it owns and closes.
 
     Raises:
         ConfigError: the store can't hold even one piece.
@@ -25,10 +25,10 @@ class FormattedStore:
     def __init__(self, store: Store, formats: Formats, codec: Codec = NAIVE) -> None:
         self.store = store
         """The store of entries, which may have any format."""
-        self._formats = formats
+        self._formats = formats.entries
         self._codec = codec
-        self._facts = {form: ChunkFacts.of(form, codec.name) for form in formats.formats}
-        store.require_room(codec.stored_bytes(formats.slot_bytes) or 0)
+        self._facts = {form: ChunkFacts.of(form, codec.name) for form in self._formats.formats}
+        store.require_room(codec.stored_bytes(self._formats.slot_bytes) or 0)
 
     @property
     def parallelism(self) -> int:

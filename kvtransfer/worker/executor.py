@@ -55,7 +55,7 @@ class Executor:
         caches: Sequence[Sequence[PagedCaches]],
         formats: Formats,
         names: EntryKeys,
-        shard: int,
+        shards: Sequence[int],
         shelf: Shelf | None = None,
         *,
         puts: bool = True,
@@ -68,9 +68,9 @@ class Executor:
                 group that has no layers on this rank has no section.
             formats: what the groups' pieces are.
             names: makes the store's keys.
-            shard: the number of the shard that is read and written.
+            shards: the numbers of the shards that are read and written.
             shelf: what ``memory://`` holds, shared with the lookup.
-            puts: whether this rank puts the shard; another does where several have the same one.
+            puts: whether this rank puts the shards; another does where several have the same one.
 
         Raises:
             ConfigError: the device isn't supported, host memory holds no chunk or is more than
@@ -86,7 +86,7 @@ class Executor:
             pool=pool,
             device=device,
             store=open_tiers(config, formats, metrics, shelf),
-            name=partial(names.shard, shard),
+            names=partial(names.held, shards),
             block_bytes=[sum(section.manager_block_bytes for section in group) for group in caches],
             puts=puts,
         )

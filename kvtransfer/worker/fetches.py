@@ -6,7 +6,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from kvtransfer.chunks.keys import group_of, tenant_of
+from kvtransfer.chunks.keys import tenant_of
 from kvtransfer.worker.priority_pool import PriorityPool
 
 if TYPE_CHECKING:
@@ -54,9 +54,10 @@ class Fetches:
         store, began_s = self._tiers.store, time.monotonic()
         if store is None or began_s > start_by_s:
             return False
-        payload = self._tiers.pool.payload(load.slot, group_of(load.key))
-        found = store.get_into(self._tiers.name(load.key), payload, tenant_of(load.key))
+        found, tenant = True, tenant_of(load.key)
+        for name, shard in self._tiers.entries(load.key, load.slot):
+            found = found and store.get_into(name, shard, tenant)
+            self._metrics.add("fetched_bytes", len(shard) if found else 0)
         self._threads.widen(store.parallelism)
         self._metrics.add("fetch_seconds", time.monotonic() - began_s)
-        self._metrics.add("fetched_bytes", len(payload) if found else 0)
         return found

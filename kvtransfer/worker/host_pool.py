@@ -29,6 +29,7 @@ class HostPool:
 
     def __init__(self, device: Device, formats: Formats, slots: int) -> None:
         self._nbytes = [form.nbytes for form in formats.formats]
+        self._shards = [form.shards for form in formats.formats]
         self._stride_bytes = _stride_bytes(formats)
         arena = device.host_memory(self.nbytes(formats, slots))
         self._bytes = arena.numpy().data
@@ -39,6 +40,12 @@ class HostPool:
         """Return the bytes of a piece of ``group`` in ``slot``, writable and without a copy."""
         start = slot * self._stride_bytes
         return self._bytes[start : start + self._nbytes[group]]
+
+    def shards(self, slot: int, group: int = 0) -> list[memoryview]:
+        """Return the same memory as the shards of a piece, which a store keeps one by one."""
+        payload, count = self.payload(slot, group), self._shards[group]
+        nbytes = len(payload) // count
+        return [payload[start : start + nbytes] for start in range(0, count * nbytes, nbytes)]
 
     def sections(self, slot: int, group: int = 0) -> list[Tensor]:
         """Return the same memory as ``[planes, tokens, heads, dim]`` of each section of a piece."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from kvtransfer.chunks.keys import group_of, tenant_of
+from kvtransfer.chunks.keys import tenant_of
 from kvtransfer.worker.dropped_puts import DroppedPuts
 from kvtransfer.write_behind import WriteBehind
 
@@ -68,11 +68,14 @@ class Puts:
         store = self._tiers.store
         if store is None:
             return
-        payload, began_s = self._tiers.pool.payload(job.slot, group_of(job.key)), time.monotonic()
-        taken = store.put(self._tiers.name(job.key), payload, tenant_of(job.key))
+        began_s, tenant = time.monotonic(), tenant_of(job.key)
+        put_bytes = [
+            len(shard) if store.put(name, shard, tenant) else 0
+            for name, shard in self._tiers.entries(job.key, job.slot)
+        ]
         self._metrics.add("put_seconds", time.monotonic() - began_s)
-        self._metrics.add("put_bytes", len(payload) if taken else 0)
-        self._metrics.add("put_failed_chunks", not taken)
+        self._metrics.add("put_bytes", sum(put_bytes))
+        self._metrics.add("put_failed_chunks", not all(put_bytes))
 
     def _drop(self, item: Item) -> None:
         self._metrics.add("put_dropped_chunks")

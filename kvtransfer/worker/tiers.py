@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kvtransfer.chunks.keys import group_of
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from kvtransfer.device import Device
     from kvtransfer.stores.interface import ChunkStore
@@ -23,13 +25,17 @@ class Tiers:
     device: Device
     store: ChunkStore | None
     """A guarded store, which raises nothing; None if chunks stay in host memory."""
-    name: Callable[[str], str]
-    """Turns a chunk's key into the base key of this rank's shard in the store."""
+    names: Callable[[str], Sequence[str]]
+    """Turns a piece's key into the base keys of this rank's shards in the store, in order."""
     block_bytes: Sequence[int]
     """Bytes in one of the manager's blocks of each cache group, summed over the group's layers; 0:
     it has no layers on this rank."""
     puts: bool = True
-    """Whether this rank puts its shard into the store; of ranks with the same shard, one does."""
+    """Whether this rank puts its shards into the store; of ranks with the same shard, one does."""
+
+    def entries(self, key: str, slot: int) -> Iterator[tuple[str, memoryview]]:
+        """Yield the base key of each shard of the piece ``key``, and its bytes in ``slot``."""
+        return zip(self.names(key), self.pool.shards(slot, group_of(key)), strict=True)
 
 
 @dataclass(frozen=True)

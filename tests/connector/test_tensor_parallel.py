@@ -41,3 +41,22 @@ def test_two_ranks_restore_what_two_ranks_saved(engines, model, server, entries)
         outcome = restoring.generate(*REQUESTS)
     assert outcome.external_tokens == 576 + 640
     assert outcome.answers == right
+
+
+def test_one_and_two_ranks_restore_what_the_other_saved(v1_engines, model, server, plain):
+    shared = {"weights_name": "tiny", "tensor_parallel_shards": 2}
+    one = connected(model, server.url, **shared)
+    two = connected(model, server.url, options=TWO_RANKS, **shared)
+    of_one, of_two = REQUESTS
+    right = plain.generate(*REQUESTS).answers
+    with v1_engines.start(one) as saving:
+        saving.generate(of_one)
+    with v1_engines.start(two) as both:
+        restored = both.generate(of_one)
+        assert restored.external_tokens == 576
+        assert restored.answers == right[:1]
+        both.generate(of_two)
+    with v1_engines.start(one) as restoring:
+        restored = restoring.generate(of_two)
+    assert restored.external_tokens == 640
+    assert restored.answers == right[1:]

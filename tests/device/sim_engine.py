@@ -76,7 +76,9 @@ class SimEngine:
             for copy in [open_copy(caches.planes)]
         ]
         copier = Copier(paths, self.pool, streams)
-        tiers = Tiers(copier, self.pool, self.device, self.store, lambda key: key, [1] * len(paths))
+        tiers = Tiers(
+            copier, self.pool, self.device, self.store, lambda key: [key], [1] * len(paths)
+        )
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(fetches, "PriorityPool", lambda *_: self.later)
             patch.setattr(puts, "WriteBehind", self.later.write_behind)

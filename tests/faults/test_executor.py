@@ -37,7 +37,7 @@ class Engine:
         )
         caches = PagedCaches.split(self.layers, CHUNK_TOKENS)
         self.nbytes = caches.chunk.nbytes
-        self.executor = Executor.open(config, [[caches]], caches.chunk, EntryKeys("model", 1), 0)
+        self.executor = Executor.open(config, [[caches]], caches.chunk, EntryKeys("model", 1), [0])
         self._jobs = itertools.count()
         self._seen = Report()
 

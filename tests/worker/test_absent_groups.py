@@ -50,7 +50,7 @@ def test_an_executor_without_layers_of_the_first_group_serves_the_second():
         {"max_local_cpu_size": 0.001, "remote_url": "memory://", "chunk_size": 8}
     )
     shelf = Shelf()
-    opened = Executor.open(config, [[], [caches]], formats, EntryKeys("m", 1), 0, shelf)
+    opened = Executor.open(config, [[], [caches]], formats, EntryKeys("m", 1), [0], shelf)
     first, second = HERE, piece_key(HERE, 1)
     with closing(opened) as executor:
         saves = (Save(1, first, 0, (1, 2)), Save(2, second, 1, (1, 2)))

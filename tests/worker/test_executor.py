@@ -43,9 +43,9 @@ class Bench:
         opening = partial(Copier.open, [[self.caches]], self.caches.chunk, self.pool, self.device)
         copier = WakeableCopier(opening)
         names = EntryKeys("m", 1)
-        shard = partial(names.shard, 0)
+        held = partial(names.held, [0])
         tiers = Tiers(
-            copier, self.pool, self.device, store, shard, [self.caches.manager_block_bytes]
+            copier, self.pool, self.device, store, held, [self.caches.manager_block_bytes]
         )
         settings = {"fetches": 2, "waiting_puts": 8, "start_within_s": FOREVER_S, **limits}
         self.executor = Executor(tiers, Limits(**settings), Metrics())

@@ -48,9 +48,11 @@ def test_one_rank_puts_and_the_other_reads_what_it_put():
     caches = [PagedCaches.split([each], 8) for each in (layer, layer.clone())]
     names = EntryKeys("m", 1)
     with (
-        closing(Executor.open(config, [[caches[0]]], caches[0].chunk, names, 0, shelf)) as putting,
         closing(
-            Executor.open(config, [[caches[1]]], caches[1].chunk, names, 0, shelf, puts=False)
+            Executor.open(config, [[caches[0]]], caches[0].chunk, names, [0], shelf)
+        ) as putting,
+        closing(
+            Executor.open(config, [[caches[1]]], caches[1].chunk, names, [0], shelf, puts=False)
         ) as other,
     ):
         for executor in (other, putting):

@@ -29,7 +29,7 @@ class Section:
 
     layer_names: tuple[str, ...]
     chunk: ChunkFormat
-    """The format of their part of a piece on one rank."""
+    """The format of their part of one shard."""
 
     @property
     def composition(self) -> list[object]:
@@ -49,15 +49,17 @@ class GroupFacts:
     tiling: Tiling
     sections: tuple[Section, ...]
     """Its layers on this rank, by the kind of their pages; a pipeline stage may have none."""
+    shards: int = 1
+    """How many shards this rank holds: each has a part of the heads of every layer."""
 
     @property
     def chunk(self) -> ChunkFormat:
         """The format of its pieces on one rank."""
         if not self.sections:
             return ChunkFormat.content("uint8", 0, self.tiling.chunk_tokens, 1, 1)
-        if len(self.sections) == 1:
+        if len(self.sections) == self.shards == 1:
             return self.sections[0].chunk
-        return ChunkFormat.sectioned([section.chunk for section in self.sections])
+        return ChunkFormat.sectioned([section.chunk for section in self.sections], self.shards)
 
     @property
     def composition(self) -> list[object]:

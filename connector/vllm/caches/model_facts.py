@@ -6,7 +6,7 @@ What the facts alone show to be unsupported is refused here. ``config_check.py``
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from kvtransfer.chunks.reach import State
 from kvtransfer.connector.vllm.caches.cache_groups import are_mixed, cache_groups
 from kvtransfer.connector.vllm.caches.cpu_packing import cpu_caches
 from kvtransfer.connector.vllm.caches.ranks import Ranks
+from kvtransfer.connector.vllm.caches.shared_shards import cut, shards_each
 from kvtransfer.connector.vllm.config_check import refuse_block_size, refuse_config
 from kvtransfer.connector.vllm.reuse_verdict import refuse_groups
 from kvtransfer.errors import ConfigError
@@ -91,7 +92,13 @@ def describe(
     if len(groups) == 1:
         refuse_block_size(groups[0].tiling.block_tokens, groups[0].tiling.chunk_tokens)
     ranks = Ranks.of(vllm_config, kv_cache_config, config)
-    return ModelFacts(_model_name(vllm_config), ranks, groups, are_mixed(kv_cache_config))
+    each = shards_each(config, ranks, groups)
+    return ModelFacts(
+        _model_name(vllm_config),
+        replace(ranks, shards_each=each),
+        cut(groups, each),
+        are_mixed(kv_cache_config),
+    )
 
 
 def paged_caches(facts: ModelFacts, caches: Mapping[str, torch.Tensor]) -> list[list[PagedCaches]]:
@@ -116,13 +123,27 @@ def paged_caches(facts: ModelFacts, caches: Mapping[str, torch.Tensor]) -> list[
             "--pipeline-parallel-size 1"
         )
     return [
-        [_paged(group.tiling, section, caches) for section in group.sections]
+        [
+            _paged(group.tiling, section, _heads_of(section, group, shard, caches))
+            for shard in range(group.shards)
+            for section in group.sections
+        ]
         for group in facts.cache_groups
     ]
 
 
-def _paged(tiling: Tiling, section: Section, caches: Mapping[str, torch.Tensor]) -> PagedCaches:
-    tensors = [caches[name] for name in sorted(section.layer_names, key=_by_numbers)]
+def _heads_of(
+    section: Section, group: GroupFacts, shard: int, caches: Mapping[str, torch.Tensor]
+) -> list[torch.Tensor]:
+    """View the heads of number ``shard`` of a worker's shards, layer by layer."""
+    whole = [caches[name] for name in sorted(section.layer_names, key=_by_numbers)]
+    if group.shards == 1:
+        return whole
+    heads = section.chunk.plane_shape[1]
+    return [cache.narrow(1, shard * heads, heads) for cache in whole]
+
+
+def _paged(tiling: Tiling, section: Section, tensors: list[torch.Tensor]) -> PagedCaches:
     paged = _viewed(tiling, section.chunk, tensors)
     if paged.chunk != section.chunk:
         raise ConfigError(

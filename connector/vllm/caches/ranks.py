@@ -18,8 +18,9 @@ _ON_ONE_MACHINE = (None, "mp", "uni")
 class Ranks:
     """Numbers workers as vLLM does: stage by stage, and in each stage by tensor-parallel rank.
 
-    A shard is what a worker holds of every chunk. Neighbouring tensor-parallel ranks may hold the
-    same one: all of them read its entry in a store, and the first of them puts it there.
+    A shard is what a worker holds of every chunk, or one of several equal parts of it.
+    Neighbouring tensor-parallel ranks may hold the same shards: all of them read their entries in a
+    store, and the first of them puts them there.
     """
 
     tensor: int = 1
@@ -27,7 +28,9 @@ class Ranks:
     stages: int = 1
     """Pipeline stages."""
     replicas: int = 1
-    """How many workers hold the same shard; it divides ``tensor``."""
+    """How many workers hold the same shards; it divides ``tensor``."""
+    shards_each: int = 1
+    """How many neighbouring shards each worker holds."""
 
     @classmethod
     def of(
@@ -51,23 +54,25 @@ class Ranks:
     @property
     def shards(self) -> int:
         """How many entries of a store make up a piece of which every stage has a part."""
-        return self.workers // self.replicas
+        return self.workers // self.replicas * self.shards_each
 
     def rank(self, stage: int, tensor_rank: int) -> int:
         """The number of a worker."""
         return stage * self.tensor + tensor_rank
 
-    def shard(self, rank: int) -> int:
-        """The number of the shard that worker ``rank`` holds."""
-        return rank // self.replicas
+    def shards_on(self, rank: int) -> range:
+        """The numbers of the shards that worker ``rank`` holds."""
+        first = rank // self.replicas * self.shards_each
+        return range(first, first + self.shards_each)
 
     def puts(self, rank: int) -> bool:
-        """Whether worker ``rank`` puts its shard into the store."""
+        """Whether worker ``rank`` puts its shards into the store."""
         return rank % self.replicas == 0
 
     def shards_of(self, stage: int) -> range:
         """The numbers of the shards that the workers of ``stage`` hold."""
-        return range(self.shard(self.rank(stage, 0)), self.shard(self.rank(stage + 1, 0)))
+        first, last = self.rank(stage, 0), self.rank(stage, self.tensor - 1)
+        return range(self.shards_on(first).start, self.shards_on(last).stop)
 
 
 def _may_spread(parallel: ParallelConfig) -> bool:

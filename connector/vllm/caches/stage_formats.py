@@ -20,6 +20,11 @@ class StageFormats:
     """The formats of each stage, in order."""
 
     @property
+    def entries(self) -> StageFormats:
+        """See ``Formats``."""
+        return StageFormats(tuple(stage.entries for stage in self.stages))
+
+    @property
     def largest(self) -> Formats:
         """The formats of the stage with the largest pieces, and so the fewest slots."""
         return max(self.stages, key=lambda formats: formats.slot_bytes)

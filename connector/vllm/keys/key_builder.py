@@ -32,7 +32,7 @@ class KeyBuilder:
 
     def __init__(self, vllm_config: VllmConfig, stages: Stages, config: TransferConfig) -> None:
         groups = stages.groups
-        chunk = stages.facts[0].cache_groups[groups.main].chunk
+        chunk = stages.facts[0].cache_groups[groups.main].chunk.entries
         self._chunk_tokens = groups.chunk_tokens
         self._facts = {
             **_model_facts(vllm_config),

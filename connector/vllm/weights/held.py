@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kvtransfer.connector.vllm.weights.draft import draft_model
 from kvtransfer.connector.vllm.weights.experts import are_spread, of_all_experts
-from kvtransfer.connector.vllm.weights.of_model import UnknownWeightsError, fingerprint
+from kvtransfer.connector.vllm.weights.of_model import UnknownWeightsError, fingerprint, named
 from kvtransfer.connector.vllm.weights.worker_watch import note_loading, touches
 from kvtransfer.requests.keys.weights import UNKNOWABLE, Holding
 
@@ -28,20 +28,24 @@ class HeldWeights:
     """Knows which weights vLLM's ``worker`` holds.
 
     Only the worker's main thread may call it, between two steps of the model. What ``page_facts``
-    tells of the pages is in the fingerprint too, because only a worker knows it.
+    tells of the pages is in the fingerprint too, because only a worker knows it. ``name`` is the
+    operator's word for the weights that are loaded first: they go by it until they change.
     """
 
-    def __init__(self, worker: Any, vllm_config: VllmConfig, pages: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        worker: Any,
+        vllm_config: VllmConfig,
+        pages: Sequence[str] = (),
+        name: str | None = None,
+    ) -> None:
         self._worker = worker
         note_loading(worker.get_model(), worker)
         self._vllm_config = vllm_config
         self._pages = pages
         self._read_touches = touches(worker)
-        self._own = name = self._read()
-        if are_spread(vllm_config):
-            name = of_all_experts(self._own or _NO_NAME)
-            name = name if self._own else UNKNOWABLE
-        self.holding = Holding(name, 0)
+        self._own = self._read()
+        self.holding = Holding(self._shared_name(name), 0)
 
     def check(self, expected: Expectation) -> bool:
         """Read the weights again if they may have changed; return whether they have."""
@@ -54,9 +58,22 @@ class HeldWeights:
         self.holding = Holding(own if have_changed else name, expected.plan)
         return have_changed
 
+    def _shared_name(self, name: str | None) -> str:
+        """Return what other engines that hold the same weights call them, too."""
+        if name is not None:
+            model, quantization = self._worker.get_model(), self._vllm_config.quant_config
+            return self._own and self._with_draft(named(name, model, quantization, self._pages))
+        if are_spread(self._vllm_config):
+            of_all = of_all_experts(self._own or _NO_NAME)
+            return self._own and of_all
+        return self._own
+
     def _fingerprint(self) -> str:
         model, quantization = self._worker.get_model(), self._vllm_config.quant_config
-        found = fingerprint(model, quantization, self._pages)
+        return self._with_draft(fingerprint(model, quantization, self._pages))
+
+    def _with_draft(self, found: str) -> str:
+        """Combine the name of the model's weights with the fingerprint of its draft's, if any."""
         draft = draft_model(self._worker, self._vllm_config)
         if draft is None:
             return found

@@ -53,6 +53,27 @@ def fingerprint(model: nn.Module, quantization: object = None, pages: Sequence[s
         "code": _code(model),
         **({"pages": list(pages)} if pages else {}),
     }
+    return _digest(facts)
+
+
+def named(
+    name: str, model: nn.Module, quantization: object = None, pages: Sequence[str] = ()
+) -> str:
+    """Return what stands for the fingerprint of weights that the operator calls ``name``.
+
+    It is the same on all ranks and for all kernels. The other arguments, and what is covered beside
+    the weights, are those of ``fingerprint``.
+    """
+    facts = {
+        "named": name,
+        "quantization": _plain(quantization),
+        "code": _code(model),
+        "pages": list(pages),
+    }
+    return _digest(facts)
+
+
+def _digest(facts: dict[str, object]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -35,7 +35,12 @@ class Expectation(NamedTuple):
 
 @lru_cache(maxsize=16)
 def weights_name(by_rank: tuple[str, ...]) -> str | None:
-    """One name for the weights of all ranks, a part of every key; None: nothing may be cached."""
+    """One name for the weights of all ranks, a part of every key; None: nothing may be cached.
+
+    Ranks that tell the same have one name, however many they are.
+    """
     if UNKNOWABLE in by_rank:
         return None
+    if len(set(by_rank)) == 1:
+        by_rank = by_rank[:1]
     return hashlib.sha256(" ".join(by_rank).encode()).hexdigest()[:32]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -26,18 +27,18 @@ HEADS, DIM = 2, 32
 FOREVER_S = 30.0
 
 
-def full():
+def full(heads=HEADS):
     """The specification of a layer that keeps everything."""
     from vllm.v1.kv_cache_interface import FullAttentionSpec
 
-    return FullAttentionSpec(**_dense())
+    return FullAttentionSpec(**_dense(heads))
 
 
-def window():
+def window(heads=HEADS):
     """The specification of a layer with a sliding window."""
     from vllm.v1.kv_cache_interface import SlidingWindowSpec
 
-    return SlidingWindowSpec(**_dense(), sliding_window=96)
+    return SlidingWindowSpec(**_dense(heads), sliding_window=96)
 
 
 def latent(dim=DIM):
@@ -49,10 +50,10 @@ def latent(dim=DIM):
     )
 
 
-def _dense():
+def _dense(heads):
     return {
         "block_size": BLOCK_TOKENS,
-        "num_kv_heads": HEADS,
+        "num_kv_heads": heads,
         "head_size": DIM,
         "dtype": torch.float32,
     }
@@ -122,35 +123,37 @@ class Ranks:
         from kvtransfer.connector.vllm.caches.cache_groups import are_mixed, cache_groups
         from kvtransfer.connector.vllm.caches.model_facts import ModelFacts
         from kvtransfer.connector.vllm.caches.ranks import Ranks
+        from kvtransfer.connector.vllm.caches.shared_shards import cut, shards_each
 
         ranks = Ranks.of(self.vllm_config, kv_cache_config, self.config)
         groups = cache_groups(kv_cache_config, self.config.chunk_size)
-        return ModelFacts("tiny", ranks, groups, are_mixed(kv_cache_config))
+        each = shards_each(self.config, ranks, groups)
+        ranks = replace(ranks, shards_each=each)
+        return ModelFacts("tiny", ranks, cut(groups, each), are_mixed(kv_cache_config))
 
     def random_caches(self):
         """Caches of each worker, by layer; those of workers with the same shard are equal."""
         made = {}
         for rank, facts in enumerate(self.facts):
-            shard = facts.ranks.shard(rank)
-            made.setdefault(shard, _caches(facts))
+            made.setdefault(facts.ranks.shards_on(rank), _caches(facts))
         return [
-            {name: cache.clone() for name, cache in made[facts.ranks.shard(rank)].items()}
+            {name: cache.clone() for name, cache in made[facts.ranks.shards_on(rank)].items()}
             for rank, facts in enumerate(self.facts)
         ]
 
 
 def _caches(facts):
     return {
-        name: torch.randn(_shape(section.chunk))
+        name: torch.randn(_shape(section.chunk, group.shards))
         for group in facts.cache_groups
         for section in group.sections
         for name in section.layer_names
     }
 
 
-def _shape(chunk):
+def _shape(chunk, shards):
     heads, dim = chunk.shape[-2:]
-    return BLOCKS, heads, BLOCK_TOKENS, dim * (2 if chunk.layout == "split" else 1)
+    return BLOCKS, heads * shards, BLOCK_TOKENS, dim * (2 if chunk.layout == "split" else 1)
 
 
 class Engine:

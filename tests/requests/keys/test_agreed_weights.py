@@ -58,8 +58,9 @@ def test_a_plan_fits_the_worker_that_holds_what_was_expected(weights):
 
 
 def test_every_rank_counts_in_the_name():
-    names = {weights_name(ranks) for ranks in (("a", "b"), ("b", "a"), ("a", "a"), ("a",))}
+    names = {weights_name(ranks) for ranks in (("a", "b"), ("b", "a"), ("a",), ("a", "b", "a"))}
     assert len(names - {None}) == 4
+    assert weights_name(("a", "a")) == weights_name(("a",))
     assert weights_name(("a", UNKNOWABLE)) is None
 
 

@@ -13,6 +13,7 @@ from kvtransfer.chunks.tiling import Tiling
 from kvtransfer.connector.vllm.caches.cache_groups import GroupFacts, Section
 from kvtransfer.connector.vllm.caches.model_facts import ModelFacts
 from kvtransfer.connector.vllm.caches.ranks import Ranks
+from kvtransfer.connector.vllm.caches.shared_shards import cut
 from kvtransfer.connector.vllm.caches.stages import Stages
 from kvtransfer.connector.vllm.keys.key_builder import KeyBuilder
 from kvtransfer.connector.vllm.keys.media import Medium
@@ -35,6 +36,7 @@ def keys(folders, salt=None, weights="those", adapter=None, media=(), **changes)
         "cache_dtype": "auto",
         "ranks": 1,
         "stages": 1,
+        "shards_each": 1,
         "namespace": "",
         "heads": 2,
         "groups": 1,
@@ -64,7 +66,8 @@ def keys(folders, salt=None, weights="those", adapter=None, media=(), **changes)
     tiling, sections = Tiling(4, made["block"]), (Section(("layers.0",), chunk),)
     group = GroupFacts(0, "FullAttentionSpec", tiling, sections)
     groups = (group,) * made["groups"]
-    facts = ModelFacts("model", Ranks(tensor=made["ranks"], stages=made["stages"]), groups)
+    ranks = Ranks(made["ranks"], made["stages"], shards_each=made["shards_each"])
+    facts = ModelFacts("model", ranks, cut(groups, made["shards_each"]))
     stages = Stages((facts,) * made["stages"])
     space = KeyBuilder(vllm_config, stages, SimpleNamespace(namespace=made["namespace"]))
     request = SimpleNamespace(cache_salt=salt)
@@ -107,6 +110,16 @@ def test_every_difference_that_shapes_the_bytes_is_another_key(folders):
     ]
     assert len(set(seen)) == len(seen)
     assert keys(folders) == seen[0]
+
+
+def test_engines_of_all_sizes_have_the_keys_of_the_shards_that_they_share(folders):
+    def of(size, **changes):
+        return keys(folders, ranks=size, heads=8 // size, shards_each=4 // size, **changes)
+
+    for changes in ({}, {"groups": 2}, {"stages": 2}):
+        assert of(1, **changes) == of(2, **changes) == of(4, **changes)
+    assert of(4) == keys(folders, ranks=4, heads=2)
+    assert of(4) != keys(folders, ranks=2, heads=4, shards_each=1)
 
 
 def test_a_salted_request_has_the_keys_of_its_tenant(folders):

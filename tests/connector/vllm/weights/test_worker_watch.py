@@ -6,6 +6,7 @@ import logging
 from types import SimpleNamespace
 
 import pytest
+import torch
 from torch import nn
 
 from kvtransfer.connector.vllm.weights.worker_watch import (
@@ -71,7 +72,7 @@ def test_loading_weights_into_the_model_is_a_touch():
     assert touches(worker) == 1
 
 
-def held(worker, **offload):
+def held(worker, name=None, **offload):
     from kvtransfer.connector.vllm.weights.held import HeldWeights
 
     prefetch = SimpleNamespace(offload_group_size=offload.get("group", 0))
@@ -83,7 +84,7 @@ def held(worker, **offload):
         parallel_config=SimpleNamespace(enable_expert_parallel=False),
         speculative_config=None,
     )
-    return HeldWeights(worker, config)
+    return HeldWeights(worker, config, name=name)
 
 
 @pytest.fixture
@@ -91,6 +92,21 @@ def worker():
     model = nn.Linear(4, 4)
     model.load_weights = lambda weights: set()
     return SimpleNamespace(get_model=lambda: model)
+
+
+def test_the_operators_word_stands_for_any_weights_until_they_change(worker):
+    from kvtransfer.requests.keys.weights import Expectation
+
+    other = SimpleNamespace(get_model=lambda: nn.Linear(2, 8))
+    weights, elsewhere = held(worker, "llama"), held(other, "llama")
+    assert weights.holding == elsewhere.holding
+    names = {each.holding.fingerprint for each in (weights, held(worker, "qwen"), held(worker))}
+    assert len(names) == 3
+
+    with torch.no_grad():
+        worker.get_model().weight += 1
+    assert weights.check(Expectation(1, reread=True))
+    assert weights.holding.fingerprint == held(worker).holding.fingerprint
 
 
 def test_weights_are_read_again_after_a_touch_or_when_asked(worker):
