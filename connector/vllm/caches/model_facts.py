@@ -136,11 +136,11 @@ def _heads_of(
     section: Section, group: GroupFacts, shard: int, caches: Mapping[str, torch.Tensor]
 ) -> list[torch.Tensor]:
     """View the heads of number ``shard`` of a worker's shards, layer by layer."""
-    whole = [caches[name] for name in sorted(section.layer_names, key=_by_numbers)]
+    tensors = [caches[name] for name in sorted(section.layer_names, key=_by_numbers)]
     if group.shards == 1:
-        return whole
+        return tensors
     heads = section.chunk.plane_shape[1]
-    return [cache.narrow(1, shard * heads, heads) for cache in whole]
+    return [cache.narrow(1, shard * heads, heads) for cache in tensors]
 
 
 def _paged(tiling: Tiling, section: Section, tensors: list[torch.Tensor]) -> PagedCaches:

@@ -89,7 +89,10 @@ def held(worker, name=None, **offload):
 
 @pytest.fixture
 def worker():
-    model = nn.Linear(4, 4)
+    return worker_of(nn.Linear(4, 4))
+
+
+def worker_of(model):
     model.load_weights = lambda weights: set()
     return SimpleNamespace(get_model=lambda: model)
 
@@ -97,8 +100,7 @@ def worker():
 def test_the_operators_word_stands_for_any_weights_until_they_change(worker):
     from kvtransfer.requests.keys.weights import Expectation
 
-    other = SimpleNamespace(get_model=lambda: nn.Linear(2, 8))
-    weights, elsewhere = held(worker, "llama"), held(other, "llama")
+    weights, elsewhere = held(worker, "llama"), held(worker_of(nn.Linear(2, 8)), "llama")
     assert weights.holding == elsewhere.holding
     names = {each.holding.fingerprint for each in (weights, held(worker, "qwen"), held(worker))}
     assert len(names) == 3
