@@ -32,6 +32,7 @@ def pytest_configure():
     settings.load_profile("untimed")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(config, items):
     elsewhere = "cpu" if has_gpu() else "gpu"
     left_out = [item for item in items if item.get_closest_marker(elsewhere)]

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from tests.connector.models.kinds import Kind
 
+_PATIENT = {"lookup_timeout_ms": 30_000, "remote_timeout_ms": 20_000}
+"""On a busy machine an answer that comes late would be a miss."""
+
 
 @dataclass(frozen=True)
 class TinyModel:
@@ -49,5 +52,5 @@ class TinyModel:
     ) -> Setup:
         """An engine with the connector; see :func:`tests.connector.inputs.connected`."""
         own = {**self.options, **(options or {})}
-        setup = connected(self.folder, url, options=own, **settings)
+        setup = connected(self.folder, url, options=own, **{**_PATIENT, **settings})
         return replace(setup, preparations=self.preparations)
