@@ -81,13 +81,14 @@ class HostRotation:
         # One for each head, so that torch multiplies long rows.
         real, imaginary = quotients[:, :, None].expand(-1, -1, keys.shape[2], -1).unbind(1)
         real, imaginary = real.contiguous(), imaginary.contiguous()
+        bench = _Workbench(self._rotation, keys, self._batch_tokens + self._block_tokens)
         most_blocks = max(1, self._batch_tokens // self._block_tokens)
         for part in parts(placement, self._block_tokens, most_blocks):
             own = real[part.rows], imaginary[part.rows]
             for members, blocks in self._keys:
                 for some in self._batches(len(blocks), part):
                     rows = keys[members, part.rows][some]
-                    _write(blocks[some], part, _rotated(rows, *own, self._rotation))
+                    _write(blocks[some], part, bench.rotated(rows, *own))
 
     def _batches(self, planes: int, part: Part) -> Iterator[slice]:
         """Yield as many planes at once as the cache holds of ``part``."""
@@ -96,23 +97,36 @@ class HostRotation:
             yield slice(first, first + step)
 
 
-def _rotated(keys: Tensor, real: Tensor, imaginary: Tensor, rotation: Rotation) -> Tensor:
-    """Return ``keys``, ``[planes, tokens, heads, dim]``, rotated; a new tensor.
+class _Workbench:
+    """Memory in which keys are rotated; taken once, since new memory costs as much as the work."""
 
-    The quotients' parts are ``[tokens, heads, size / 2]`` each.
-    """
-    moved = torch.empty(keys.shape, dtype=keys.dtype)
-    end = rotation.start + rotation.size
-    for still in (slice(rotation.start), slice(end, None)):
-        moved[..., still] = keys[..., still]
-    a, b = (x.float() for x in pair_views(keys[..., rotation.start : end], rotation))
-    first, second = pair_views(moved[..., rotation.start : end], rotation)
-    one, other = torch.mul(a, real), torch.mul(b, imaginary)
-    torch.sub(one, other, out=first)  # rounded to the keys' dtype here, and only here
-    torch.mul(b, real, out=one)
-    torch.mul(a, imaginary, out=other)
-    torch.add(one, other, out=second)
-    return moved
+    def __init__(self, rotation: Rotation, keys: Tensor, tokens: int) -> None:
+        heads, dim = keys.shape[2:]
+        self._rotation = rotation
+        self._moved = torch.empty(tokens * heads * dim, dtype=keys.dtype)
+        self._halves = torch.empty(4, tokens * heads * rotation.size // 2)
+
+    def rotated(self, keys: Tensor, real: Tensor, imaginary: Tensor) -> Tensor:
+        """Return ``keys``, ``[planes, tokens, heads, dim]``, rotated; until the next call.
+
+        The quotients' parts are ``[tokens, heads, size / 2]`` each.
+        """
+        moved = self._moved[: keys.numel()].view(keys.shape)
+        start, end = self._rotation.start, self._rotation.start + self._rotation.size
+        for still in (slice(start), slice(end, None)):
+            moved[..., still] = keys[..., still]
+        first, second = pair_views(moved[..., start:end], self._rotation)
+        a, b = pair_views(keys[..., start:end], self._rotation)
+        one, other, *wide = (half[: a.numel()].view(a.shape) for half in self._halves)
+        if keys.dtype != torch.float32:
+            a, b = wide[0].copy_(a), wide[1].copy_(b)
+        torch.mul(a, real, out=one)
+        torch.mul(b, imaginary, out=other)
+        torch.sub(one, other, out=first)  # rounded to the keys' dtype here, and only here
+        torch.mul(b, real, out=one)
+        torch.mul(a, imaginary, out=other)
+        torch.add(one, other, out=second)
+        return moved
 
 
 def _write(blocks: Cells, part: Part, rows: Tensor) -> None:
