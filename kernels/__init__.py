@@ -1,4 +1,4 @@
-"""Copies whole blocks between paged caches and contiguous chunks; knows nothing but tensors."""
+"""Copies blocks, or tokens of blocks, between paged caches and chunks; knows nothing but tensors."""
 
 if __name__ == "kernels":
     # The repository's root is on sys.path, and transformers looks for another package of this
@@ -8,5 +8,15 @@ if __name__ == "kernels":
 
 else:
     from .block_copy import BlockCopy, open_copy
+    from .placement import Placement
+    from .rotated_scatter import RotatedScatter, open_rotation
+    from .rotation import Rotation
 
-    __all__ = ["BlockCopy", "open_copy"]
+    __all__ = [
+        "BlockCopy",
+        "Placement",
+        "RotatedScatter",
+        "Rotation",
+        "open_copy",
+        "open_rotation",
+    ]

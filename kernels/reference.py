@@ -68,7 +68,19 @@ def check_fit(
 
     ``planes`` must be alike, which ``check_alike`` has checked when they were taken.
     """
-    blocks, block_tokens, heads, dim = plane_shape(planes[0])
+    check_chunk(planes, chunk)
+    blocks, block_tokens, _, _ = plane_shape(planes[0])
+    if first_token % block_tokens or first_token < 0:
+        raise ValueError(f"first_token={first_token} is no multiple of {block_tokens}")
+    end_token = first_token + len(block_ids) * block_tokens
+    if end_token > chunk.shape[1]:
+        raise ValueError(f"token {end_token} is past the chunk's {chunk.shape[1]}")
+    check_blocks(block_ids, blocks)
+
+
+def check_chunk(planes: Sequence[Tensor], chunk: Tensor) -> None:
+    """Raise ValueError for a chunk that isn't ``[planes, tokens, heads, dim]`` of the planes."""
+    _, _, heads, dim = plane_shape(planes[0])
     if (len(planes), heads, dim) != (chunk.shape[0], *chunk.shape[2:]):
         raise ValueError(
             f"chunk {list(chunk.shape)} is not [{len(planes)}, tokens, {heads}, {dim}]"
@@ -77,11 +89,10 @@ def check_fit(
         raise ValueError(f"chunk of {chunk.dtype} does not fit planes of {planes[0].dtype}")
     if not chunk.is_contiguous():
         raise ValueError(f"chunk must be contiguous, got strides {list(chunk.stride())}")
-    if first_token % block_tokens or first_token < 0:
-        raise ValueError(f"first_token={first_token} is no multiple of {block_tokens}")
-    end_token = first_token + len(block_ids) * block_tokens
-    if end_token > chunk.shape[1]:
-        raise ValueError(f"token {end_token} is past the chunk's {chunk.shape[1]}")
+
+
+def check_blocks(block_ids: Sequence[int], blocks: int) -> None:
+    """Raise ValueError for blocks that don't exist."""
     wrong = [block for block in block_ids if not 0 <= block < blocks]
     if wrong:
         raise ValueError(f"block_ids={wrong} are not in [0, {blocks})")

@@ -1,0 +1,1 @@
+"""Reuses passages wherever they stand in a prompt of vLLM."""
