@@ -6,6 +6,8 @@ is the same for a load of chats and questions on documents, see :mod:`benchmarks
 ``change/swap/5%`` for a load that changes, see :mod:`benchmarks.changing_loads`, with the worst ratio
 to LRU over 250 requests; ``change/held-out swap/5%`` has lengths that the policy was not tuned on;
 ``remote/host 20%`` is what an admission filter in front of the store saves and costs.
+``groups/window/128 GiB`` is the share with host memory of that size for a model with several cache
+groups, under its default policy and under ``learned``.
 FILE is Mooncake's ``FAST25-release/traces/conversation_trace.jsonl``; X is a factor on the number of
 requests, and of chunks in an index.
 """
@@ -29,12 +31,16 @@ from kvtransfer.chunks.tiling import Placement, Tiling
 from kvtransfer.policies import POLICIES
 from kvtransfer.scheduling.index import Index
 from kvtransfer.scheduling.planner import Planner
+from kvtransfer.simulate.arguments import reaches
+from kvtransfer.simulate.grid import Machine, pieces_in, replayed
 from kvtransfer.simulate.optimum import optimal_hits
-from kvtransfer.simulate.replay import Hierarchy, Sizes
+from kvtransfer.simulate.replay import TIERS, Hierarchy, Sizes
 from kvtransfer.simulate.trace import TraceError, read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from kvtransfer.simulate.trace import Request
 
 TRACE = ROOT.parent / "shared" / "traces" / "mooncake_conversation.jsonl"
 PERCENTS = (1, 2, 5, 10, 20)
@@ -49,6 +55,11 @@ ADMIT_CHANCE = 0.05
 CHUNKS = 512  # of a request of 128k tokens
 MILLION = 1_000_000
 MADE_REQUESTS = 8000
+
+GROUPS = {"window": "full,window:1024*5", "states": "full,state*3"}
+GROUP_GIB = (64, 128, 256)
+GROUP_SHARE = 0.25
+"""Of the trace's requests: ``learned`` takes five times as long with several groups."""
 
 # A chunk is one piece; sizes are in chunks, so its tokens don't matter.
 ONE_GROUP = Groups((Tiling(1, 1),))
@@ -107,6 +118,18 @@ def _shorter(shape: Shape, scale: float) -> Shape:
 
 def _scaled(count: int, scale: float) -> int:
     return max(1, round(count * scale))
+
+
+def group_rows(requests: Sequence[Request]) -> Iterator[Row]:
+    """The hit rate of models with several cache groups, under the default and under ``learned``."""
+    for name, text in GROUPS.items():
+        machine = Machine(512, 131_072, 1.0, dict.fromkeys(TIERS, 1.0), reaches(text))
+        for gib in GROUP_GIB:
+            sizes = [Sizes(pieces_in(str(gib), 1, machine.piece_bytes))]
+            for impl, policy in (("kvtransfer", "lru"), ("learned", "learned")):
+                (outcome,) = replayed(requests, sizes, [policy], machine)
+                rate, case = outcome.hit_rate, f"groups/{name}/{gib} GiB"
+                yield Row("policy", case, impl, rate, "hit rate", (rate, rate), len(requests))
 
 
 def admission_rows(requests: Sequence[Sequence[str]]) -> Iterator[Row]:
@@ -193,18 +216,19 @@ def main() -> int:
     options = _options()
     POLICIES.setdefault("s3fifo", S3FIFO)
     try:
-        conversation = [request.keys for request in read_trace(options.trace)]
+        trace = read_trace(options.trace)
     except TraceError as error:
         print(f"bench_policy: {error}; --trace names it", file=sys.stderr)
         return 2
-    rows = _rows(conversation[: _scaled(len(conversation), options.scale)], options.scale)
+    rows = _rows(trace[: _scaled(len(trace), options.scale)], options.scale)
     print_table(rows, baseline="kvtransfer")
     if options.json:
         append_rows(options.json, rows)
     return 0
 
 
-def _rows(conversation: Sequence[Sequence[str]], scale: float) -> list[Row]:
+def _rows(trace: Sequence[Request], scale: float) -> list[Row]:
+    conversation = [request.keys for request in trace]
     made = chats_and_documents(_scaled(MADE_REQUESTS, scale))
     return [
         *speed_rows(),
@@ -213,6 +237,7 @@ def _rows(conversation: Sequence[Sequence[str]], scale: float) -> list[Row]:
         *rate_rows("conversation", conversation),
         *rate_rows("made", [[str(id_) for id_ in ids] for ids in made]),
         *change_rows(scale),
+        *group_rows(trace[: _scaled(len(trace), GROUP_SHARE)]),
         *sorted(admission_rows(conversation), key=lambda row: row.case),
     ]
 

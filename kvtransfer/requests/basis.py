@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kvtransfer.metrics import Metrics
+from kvtransfer.requests.eviction_choice import eviction_policy
 from kvtransfer.requests.loading.store_answers import NoStore
 from kvtransfer.requests.timing import Timing
 from kvtransfer.scheduling.lookup.lookup import Lookup
@@ -54,7 +55,7 @@ class Basis:
         metrics = Metrics()
         lookup = Lookup.open(config, formats, names) if duties.loads else None
         return cls(
-            Planner.open(config, formats, workers),
+            Planner.open(config, formats, workers, eviction_policy(config, groups)),
             lookup or NoStore(),
             Timing(config.load_margin, metrics),
             groups,

@@ -55,13 +55,17 @@ class Planner:
     """
 
     @classmethod
-    def open(cls, config: TransferConfig, formats: Formats, ranks: int) -> Planner:
+    def open(
+        cls, config: TransferConfig, formats: Formats, ranks: int, policy: str | None = None
+    ) -> Planner:
         """A planner as ``config`` says, with slots that hold any piece of ``formats``.
+
+        ``policy`` names the eviction policy; None: the configured one.
 
         Raises:
             ConfigError: host memory doesn't hold one piece.
         """
-        index = Index(slots(config, formats), config.eviction_policy)
+        index = Index(slots(config, formats), policy or config.eviction_policy)
         keep, put = config.local_cpu, config.has_stores
         later = config.write_policy == "write_back" and keep and put
         margin = min(config.max_pending_puts, -(-index.slots // _MARGIN_SHARE)) if later else 0

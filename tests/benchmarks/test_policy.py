@@ -44,3 +44,15 @@ def test_the_made_load_is_the_same_each_time_and_of_prefixes():
 
 def test_planning_is_measured_for_every_policy():
     assert [row.impl for row in speed_rows(rounds=1)] == ["kvtransfer", "lru", "arc"]
+
+
+def test_the_default_serves_no_less_than_learned_where_there_are_several_groups():
+    rows = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
+    rates = {(row["case"], row["impl"]): row["value"] for row in rows}
+    cases = [case for case, _ in rates if case.startswith("groups/")]
+    assert cases
+    for case in cases:
+        assert rates[case, "kvtransfer"] >= rates[case, "learned"]
+    shown = (RESULTS.parents[2] / "docs" / "policy.md").read_text(encoding="utf-8")
+    for impl in ("kvtransfer", "learned"):
+        assert f"{rates['groups/window/128 GiB', impl]:.3f}" in shown
