@@ -16,9 +16,11 @@ def eviction_policy(config: TransferConfig, groups: Groups) -> str:
     """The name of the policy: the configured one, or the default for ``groups``.
 
     ``learned`` values each piece alone, but a window or a state serves nothing without the
-    attention before it. So the default is ``lru`` where the model has such groups.
+    attention before it. So the default is ``lru`` where the model has such groups, unless
+    ``admit_chance`` asks for what only ``learned`` knows.
     """
-    if "eviction_policy" in config.model_fields_set or not groups.passing:
+    is_configured = "eviction_policy" in config.model_fields_set or config.admit_chance > 0
+    if is_configured or not groups.passing:
         return config.eviction_policy
     _LOG.info(
         "eviction_policy is lru, because the model keeps windows or states; "

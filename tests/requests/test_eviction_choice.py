@@ -40,3 +40,8 @@ def test_a_configured_policy_is_obeyed(name):
 def test_a_policy_of_the_environment_is_obeyed():
     config = TransferConfig.load(environ={"KVTRANSFER_EVICTION_POLICY": "learned"})
     assert eviction_policy(config, Groups((Tiling(8, 8, State()),))) == "learned"
+
+
+def test_a_chance_of_admission_keeps_the_policy_that_knows_it():
+    groups = Groups((FULL, Tiling(8, 8, State())))
+    assert eviction_policy(TransferConfig.of(admit_chance=0.1), groups) == "learned"
