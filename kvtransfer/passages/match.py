@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from operator import itemgetter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,11 +16,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from kvtransfer.passages.anchors import Anchor, Anchors
+    from kvtransfer.passages.anchors import Anchors
     from kvtransfer.passages.library import Library
+    from kvtransfer.passages.source import Source
     from kvtransfer.passages.space import Space
 
-_MOST_COMPARED = 8
+_MOST_COMPARED = 4
 """Sources that are compared with the prompt at one place, by the windows that they share."""
 
 
@@ -36,9 +36,9 @@ def match(
     """Find which tokens of a prompt stand in sources, whatever their positions there.
 
     Windows that both have are anchors; from there on tokens are compared, in both directions, so
-    a run ends where its source differs. Of several sources at one anchor, one whose run is exact
-    is taken; then the one whose run ends last; then the longest; then the source that shares most
-    windows with the prompt, as its KV has seen most of what is in this prompt; then the latest.
+    a run ends where its source differs. Of several sources at one place, the four that share most
+    windows with the prompt are compared, as their KV has seen most of what is in this prompt. One
+    whose run is exact is taken, or the one whose run ends last, or the first of these four.
 
     Args:
         library: what was saved. It isn't changed: call its `use` for the sources that are used.
@@ -80,48 +80,46 @@ class _Prompt:
             if start < begin:
                 continue
             # Each source that has the passage here has a window within the next stride.
-            near = self.anchors.between(start, start + stride_tokens, _MOST_COMPARED)
-            best = self._best((self._around(anchor, begin), anchor) for anchor in near)
+            best = _best(self._ahead(start, start + stride_tokens))
             if best is not None:
-                yield best
+                yield self._with_tokens_before(best, begin)
                 begin = best.end
 
     def whole(self, first: int, end: int) -> Run | None:
         """The best run of exactly tokens ``[first, end)``."""
-        last = end - self.library.window_tokens
-        near = self.anchors.between(first, last + 1, _MOST_COMPARED)
-        around = ((self._around(anchor, first), anchor) for anchor in near)
-        return self._best(
-            (cut, anchor)
-            for run, anchor in around
-            if run is not None
-            and (cut := run.within(first, end)) is not None
-            and cut.tokens == end - first
-        )
+        ahead = self._ahead(first, end - self.library.window_tokens + 1)
+        around = ((self._with_tokens_before(run, first), shared) for run, shared in ahead)
+        best = _best(it for it in around if it[0].start == first and it[0].end >= end)
+        return best and best.within(first, end)
 
-    def _around(self, anchor: Anchor, begin: int) -> Run | None:
-        """The run through ``anchor``, from token ``begin`` of the prompt on at the earliest.
+    def _ahead(self, begin: int, end: int) -> Iterator[tuple[Run, int]]:
+        """The run from each anchor in ``[begin, end)`` on, and its source's shared windows."""
+        for anchor in self.anchors.between(begin, end, _MOST_COMPARED):
+            source, start, at = anchor.source, anchor.start, anchor.source_start
+            tokens = leading_equal(source.token_ids[at:], self.token_ids[start:])
+            if tokens >= self.library.window_tokens:  # not only the hashes are equal
+                run = Run(start, tokens, source, at, self._is_exact(source, start, at))
+                yield run, anchor.shared_windows
 
-        None where the tokens differ, and only the hashes are equal.
-        """
-        saved, start, at = anchor.source.token_ids, anchor.start, anchor.source_start
-        ahead = leading_equal(saved[at:], self.token_ids[start:])
-        if ahead < self.library.window_tokens:
-            return None
-        before = trailing_equal(saved[:at], self.token_ids[begin:start])
-        run = Run(start - before, before + ahead, anchor.source, at - before)
-        return replace(run, is_exact=True) if self._is_exact(run) else run
-
-    def _is_exact(self, run: Run) -> bool:
-        if run.source.position != 0 or run.shift != 0:
+    def _is_exact(self, source: Source, start: int, at: int) -> bool:
+        if source.position != 0 or start != at:
             return False
-        return np.array_equal(run.source.token_ids[: run.start], self.token_ids[: run.start])
+        return np.array_equal(source.token_ids[:at], self.token_ids[:start])
 
-    def _best(self, found: Iterable[tuple[Run | None, Anchor]]) -> Run | None:
-        """The best of the runs at some anchors; the first of equal ones, as it is the latest."""
-        ranked = (
-            ((run.is_exact, run.end, run.tokens, anchor.shared_windows), run)
-            for run, anchor in found
-            if run is not None
-        )
-        return max(ranked, key=itemgetter(0), default=(None, None))[1]
+    def _with_tokens_before(self, run: Run, begin: int) -> Run:
+        """``run``, begun as far before as the tokens are equal, but not before ``begin``."""
+        saved = run.source.token_ids[: run.source_start]
+        tokens = trailing_equal(saved, self.token_ids[begin : run.start])
+        start, source_start = run.start - tokens, run.source_start - tokens
+        return Run(start, run.tokens + tokens, run.source, source_start, run.is_exact)
+
+
+def _best(runs: Iterable[tuple[Run, int]]) -> Run | None:
+    """The best of runs with the shared windows of their sources; the first of equal ones."""
+    run, _ = max(runs, key=_rank, default=(None, 0))
+    return run
+
+
+def _rank(found: tuple[Run, int]) -> tuple[bool, int, int]:
+    run, shared_windows = found
+    return run.is_exact, run.end, shared_windows
