@@ -60,8 +60,8 @@ def match(
     prompt = _Prompt(ids, library.anchors(ids, space), library)
     if wanted is None:
         return tuple(prompt.runs(exact_tokens))
-    whole = (prompt.whole(first, end) for first, end in wanted)
-    cut = (run.within(exact_tokens, len(ids)) for run in whole if run is not None)
+    spans = (prompt.spanning(first, end) for first, end in wanted)
+    cut = (run.within(exact_tokens, len(ids)) for run in spans if run is not None)
     return tuple(run for run in cut if run is not None)
 
 
@@ -80,19 +80,19 @@ class _Prompt:
             if start < begin:
                 continue
             # Each source that has the passage here has a window within the next stride.
-            best = _best(self._ahead(start, start + stride_tokens))
+            best = _best(self._from_anchors(start, start + stride_tokens))
             if best is not None:
                 yield self._with_tokens_before(best, begin)
                 begin = best.end
 
-    def whole(self, first: int, end: int) -> Run | None:
+    def spanning(self, first: int, end: int) -> Run | None:
         """The best run of exactly tokens ``[first, end)``."""
-        ahead = self._ahead(first, end - self.library.window_tokens + 1)
-        around = ((self._with_tokens_before(run, first), shared) for run, shared in ahead)
+        found = self._from_anchors(first, end - self.library.window_tokens + 1)
+        around = ((self._with_tokens_before(run, first), shared) for run, shared in found)
         best = _best(it for it in around if it[0].start == first and it[0].end >= end)
         return best and best.within(first, end)
 
-    def _ahead(self, begin: int, end: int) -> Iterator[tuple[Run, int]]:
+    def _from_anchors(self, begin: int, end: int) -> Iterator[tuple[Run, int]]:
         """The run from each anchor in ``[begin, end)`` on, and its source's shared windows."""
         for anchor in self.anchors.between(begin, end, _MOST_COMPARED):
             source, start, at = anchor.source, anchor.start, anchor.source_start
