@@ -60,6 +60,11 @@ PARTS = (
         "README explains [each setting](../README.md#settings) to an operator.",
         ("kvtransfer.TransferConfig",),
     ),
+    Part(
+        "Prompts",
+        "For clients that put prompts together from passages.",
+        ("kvtransfer.prompts.arrange",),
+    ),
     Part("Errors", "Each error that is raised on purpose.", ("kvtransfer.errors",)),
     Part("Stores", "What keeps chunks beyond host memory.", ("kvtransfer.stores",)),
     Part(

@@ -21,6 +21,7 @@ VIOLATIONS = {
         "requests/match.py",
         "from kvtransfer.device import cpu",
     ),
+    "Passages are found without torch, and without I/O": ("passages/match.py", "import torch"),
     "Only vLLM's connector imports vllm": ("errors.py", "import vllm"),
     "No engine's connector knows another engine's": (
         "connector/sglang/__init__.py",

@@ -1,0 +1,40 @@
+"""Tokens and sources for the tests of passages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kvtransfer.passages.source import Source
+from kvtransfer.passages.space import Space
+
+if TYPE_CHECKING:
+    import random
+
+SPACE = Space.of(b'{"model":"m"}')
+CHUNK_TOKENS = 16
+
+
+def tokens(chance: random.Random, count: int, vocabulary: int = 49_152) -> list[int]:
+    return [chance.randrange(vocabulary) for _ in range(count)]
+
+
+def source(token_ids, space=SPACE, position=0) -> Source:
+    """A source of ``token_ids``, whose last chunk is filled up with tokens that nothing else has."""
+    filled = [*token_ids, *range(10**9, 10**9 + -len(token_ids) % CHUNK_TOKENS)]
+    made = Source.of(space, filled, CHUNK_TOKENS, position=position)
+    assert made is not None
+    return made
+
+
+def check(token_ids, runs) -> None:
+    """Runs are in order, don't overlap, and say the truth."""
+    ids = np.asarray(token_ids, np.int32)
+    before = 0
+    for run in runs:
+        assert run.start >= before
+        assert run.tokens > 0
+        there = run.source.token_ids[run.source_start : run.source_end]
+        assert np.array_equal(there, ids[run.start : run.end])
+        before = run.end
