@@ -12,14 +12,25 @@ from tests.connector.engine_process import Outcome, Request
 from tests.connector.engines import start_together
 from tests.connector.inputs import CHUNK_TOKENS, prompt
 from tests.connector.models.alike import assert_alike
-from tests.connector.models.kinds import KINDS
+from tests.connector.models.kinds import GEMMA3, GRANITE4, KINDS
 from tests.connector.models.tiny import TinyModel
+from tests.connector.vllm_variants import V1, V2
 
 if TYPE_CHECKING:
     from tests.connector.models.groups import Caches
     from tests.connector.models.kinds import Kind
 
-pytestmark = pytest.mark.vllm
+ON_BOTH_RUNNERS = (GEMMA3, GRANITE4)
+CASES = [*((V1, kind) for kind in KINDS), *((V2, kind) for kind in ON_BOTH_RUNNERS)]
+
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.parametrize(
+        ("engines", "kind"),
+        [pytest.param(*case, id="-".join(each.name for each in case)) for case in CASES],
+        indirect=True,
+    ),
+]
 
 ANSWER_TOKENS = 16
 MIB = 1 << 20
@@ -43,24 +54,25 @@ class Runs:
     """Plain vLLM's and the restoring engine's: the talk goes on."""
 
 
-@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.name)
-def runs(request, v1_engines, tmp_path_factory):
-    kind = request.param
+@pytest.fixture(scope="module")
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def runs(engines, kind, tmp_path_factory):
     model = TinyModel.write(kind, tmp_path_factory.mktemp("models"))
     with EmbeddedServer(64 * MIB) as server:
         connected = model.connected(server.url)
         # Where a step's size counts, vLLM's own cache has prompts split as the connector has.
         plain = model.plain(enable_prefix_caching=not kind.splits_exactly)
-        engines = start_together(
-            *(
-                lambda setup=setup: v1_engines.start(setup)
-                for setup in (plain, connected, connected)
-            )
+        started = start_together(
+            *(lambda setup=setup: engines.start(setup) for setup in (plain, connected, connected))
         )
         try:
-            return _answered(kind, *engines)
+            return _answered(kind, *started)
         finally:
-            for engine in engines:
+            for engine in started:
                 engine.kill()
 
 
