@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from kvtransfer.config import TransferConfig
     from kvtransfer.errors import ConfigError, KVTransferError, StoreError
     from kvtransfer.handle import Transfer
+    from kvtransfer.kernels import Rotation
+    from kvtransfer.passage_transfer import PassageTransfer
     from kvtransfer.transfer import KVTransfer
 
 __version__ = "0.2.0"
@@ -24,6 +26,8 @@ __all__ = [
     "KVTransfer",
     "KVTransferError",
     "PagedCaches",
+    "PassageTransfer",
+    "Rotation",
     "StoreError",
     "Transfer",
     "TransferConfig",
@@ -35,6 +39,8 @@ _HOMES = {
     "KVTransfer": "transfer",
     "KVTransferError": "errors",
     "PagedCaches": "chunks.paged",
+    "PassageTransfer": "passage_transfer",
+    "Rotation": "kernels",
     "StoreError": "errors",
     "Transfer": "handle",
     "TransferConfig": "config",

@@ -45,8 +45,8 @@ def checked_blocks(block_ids: object, needed: int, blocks: int) -> list[int]:
         )
     if len(ids) < needed:
         raise ValueError(
-            f"block_ids has {len(ids)} blocks, the whole chunks of token_ids take {needed}; pass "
-            "a block for each of their tokens"
+            f"block_ids has {len(ids)} blocks, the tokens to copy take {needed}; pass a block for "
+            "each of them"
         )
     return ids[:needed]
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from kvtransfer.move import Move
 
 
 class Load(NamedTuple):
@@ -28,6 +31,8 @@ class Load(NamedTuple):
     """The waiting fetch with the lowest number begins first."""
     start_within_s: float = math.inf
     """A fetch that has not begun after this many seconds is given up."""
+    moves: tuple[Move, ...] = ()
+    """What is moved to other positions, instead of into ``block_ids``."""
 
 
 class Save(NamedTuple):

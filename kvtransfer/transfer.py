@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from kvtransfer.chunks.paged import PagedCaches
     from kvtransfer.config import TransferConfig
+    from kvtransfer.kernels import Rotation
     from kvtransfer.plan import Load, Save
 
 _POLL_S = 0.05
@@ -75,24 +76,7 @@ class KVTransfer:
             ConfigError: the settings don't fit the caches, host memory is too small for one chunk,
                 a fact is not plain JSON, or a store's URL is malformed or of no known kind.
         """
-        chunk = caches.chunk
-        if chunk.tokens != config.chunk_size:
-            raise ConfigError(
-                f"chunk_size={config.chunk_size} but the caches were cut for chunks of "
-                f"{chunk.tokens} tokens; make them equal"
-            )
-        names = EntryKeys(config.model_name or model_name, world_size=1)
-        shapes = {"layout": chunk.layout, "dtype": chunk.dtype, "shape": list(chunk.shape)}
-        space = namespace({**facts, **shapes, "operator": config.namespace})
-        shelf = Shelf()
-        return cls(
-            Planner.open(config, chunk, ranks=1),
-            Lookup.open(config, chunk, names, shelf),
-            Executor.open(config, ((caches,),), chunk, names, [0], shelf),
-            Tiling(chunk.tokens, caches.block_tokens),
-            space,
-            caches.blocks,
-        )
+        return cls(*opened(config, caches, model_name, facts))
 
     def __init__(
         self,
@@ -285,3 +269,34 @@ class KVTransfer:
         settled = self._planner.settle(self._executor.report())
         for job in (*settled.loaded, *settled.copied):
             self._open.pop(job).ended[job] = job not in settled.failed
+
+
+def opened(
+    config: TransferConfig,
+    caches: PagedCaches,
+    model_name: str,
+    facts: Mapping[str, object],
+    rotation: Rotation | None = None,
+) -> tuple[Planner, Lookup | None, Executor, Tiling, bytes, int]:
+    """Open what a :class:`KVTransfer` consists of; see :meth:`KVTransfer.open`.
+
+    ``rotation`` is how the model rotates its keys, for loads that move tokens.
+    """
+    chunk = caches.chunk
+    if chunk.tokens != config.chunk_size:
+        raise ConfigError(
+            f"chunk_size={config.chunk_size} but the caches were cut for chunks of "
+            f"{chunk.tokens} tokens; make them equal"
+        )
+    names = EntryKeys(config.model_name or model_name, world_size=1)
+    shapes = {"layout": chunk.layout, "dtype": chunk.dtype, "shape": list(chunk.shape)}
+    space = namespace({**facts, **shapes, "operator": config.namespace})
+    shelf = Shelf()
+    return (
+        Planner.open(config, chunk, ranks=1),
+        Lookup.open(config, chunk, names, shelf),
+        Executor.open(config, ((caches,),), chunk, names, [0], shelf, rotation=rotation),
+        Tiling(chunk.tokens, caches.block_tokens),
+        space,
+        caches.blocks,
+    )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kvtransfer.chunks.reach import Reach
+    from kvtransfer.move import Move
 
 
 class Placement(NamedTuple):
@@ -26,6 +27,8 @@ class Placement(NamedTuple):
     """The engine's blocks in token order; none: the piece is only brought to host memory."""
     first_token: int = 0
     """The token of the piece with which the first block begins."""
+    moves: tuple[Move, ...] = ()
+    """What is moved to other positions, instead of into ``block_ids``."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from kvtransfer.device import Device
-    from kvtransfer.kernels import BlockCopy
+    from kvtransfer.kernels import BlockCopy, Placement, RotatedScatter
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,18 @@ class Scatter:
 
     def __call__(self) -> None:
         self.copy.scatter_blocks(self.chunk, self.block_ids, self.first_token)
+
+
+@dataclass(frozen=True)
+class ScatterTokens:
+    """Copies some tokens of a chunk into blocks, and rotates their keys on the way."""
+
+    scatter: RotatedScatter
+    chunk: Tensor
+    placement: Placement
+
+    def __call__(self) -> None:
+        self.scatter.scatter_tokens(self.chunk, self.placement)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Says which content chunks a copy reads, and which tokens of each."""
+"""Says which chunks a copy reads, and which tokens of each."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChunkPart:
-    """Tokens ``[first, first + tokens)`` of a content chunk, and where they go."""
+    """Tokens ``[first, first + tokens)`` of a chunk, and where they go."""
 
-    content_key: str
+    key: str
     first: int
     tokens: int
     start: int
@@ -21,11 +21,11 @@ class ChunkPart:
 
 
 def chunk_parts(copy: Run) -> tuple[ChunkPart, ...]:
-    """Cut ``copy`` at the borders of its source's content chunks.
+    """Cut ``copy`` at the borders of its source's chunks.
 
     All parts but the first and the last are whole chunks. Their keys are rotated by `copy.shift`.
     """
-    chunk_tokens, keys = copy.source.chunk_tokens, copy.source.content_keys
+    chunk_tokens, keys = copy.source.chunk_tokens, copy.source.keys
     touched = range(copy.source_start // chunk_tokens, -(-copy.source_end // chunk_tokens))
     parts = []
     for chunk in touched:

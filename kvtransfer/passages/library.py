@@ -37,7 +37,7 @@ class Library:
     Windows of ``window_tokens`` tokens begin at each multiple of ``stride_tokens`` of a source. A
     prompt is probed at every token, so a passage of ``window_tokens + stride_tokens - 1`` tokens
     is always found, wherever it stands in either. A token takes 4 bytes of memory, a window 32 to
-    48, and a content chunk about 400.
+    48, and a chunk about 400.
 
     All calls must come from one thread.
 
@@ -94,12 +94,12 @@ class Library:
         whole_chunks = self._max_tokens // source.chunk_tokens
         if whole_chunks == 0:
             return
-        if whole_chunks < len(source.content_keys):
+        if whole_chunks < len(source.keys):
             source = source.part(0, whole_chunks)
-        for holder in self._holders.get(source.content_keys[-1], ()):
+        for holder in self._holders.get(source.keys[-1], ()):
             if holder.covers(source):
                 return self.use(holder)
-        ending = [self._ending[key] for key in source.content_keys if key in self._ending]
+        ending = [self._ending[key] for key in source.keys if key in self._ending]
         for earlier in filter(source.covers, ending):
             self.forget(earlier)
         while self._tokens + len(source.token_ids) > self._max_tokens:
@@ -125,12 +125,12 @@ class Library:
         if not shelf.sources:
             del self._shelves[source.space]
 
-    def drop_chunks(self, content_keys: Iterable[str]) -> None:
-        """Drop content chunks that were evicted from every tier.
+    def drop_chunks(self, keys: Iterable[str]) -> None:
+        """Drop chunks that were evicted from every tier.
 
         What is left of a source is used next to be dropped: its neighbours were cold as well.
         """
-        gone = set(content_keys)
+        gone = set(keys)
         for source in {holder for key in gone for holder in self._holders.get(key, ())}:
             self.forget(source)
             for part in source.without(gone):
@@ -149,8 +149,8 @@ class Library:
         number = self._last_number
         self._numbers[source] = number
         self._tokens += len(source.token_ids)
-        self._ending[source.content_keys[-1]] = source
-        for key in source.content_keys:
+        self._ending[source.keys[-1]] = source
+        for key in source.keys:
             self._holders[key].add(source)
         shelf = self._shelves[source.space]
         shelf.sources[number] = source
@@ -162,9 +162,9 @@ class Library:
         return max(0, (len(source.token_ids) - self.window_tokens) // self.stride_tokens + 1)
 
     def _drop_keys(self, source: Source) -> None:
-        if self._ending.get(source.content_keys[-1]) is source:
-            del self._ending[source.content_keys[-1]]
-        for key in source.content_keys:
+        if self._ending.get(source.keys[-1]) is source:
+            del self._ending[source.keys[-1]]
+        for key in source.keys:
             holders = self._holders[key]
             holders.discard(source)
             if not holders:

@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kvtransfer.passages.content_keys import content_keys
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from kvtransfer.passages.space import Space
@@ -19,30 +15,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Whole content chunks of a sequence, in order, and where they lay when they were computed.
+    """Whole chunks of a sequence, in order, and where they lay when they were computed.
 
     Two sources are equal only if they are the same object, as the library tells them apart.
 
     Raises:
-        ValueError: the token ids are not those of exactly one content chunk a key.
+        ValueError: the token ids are not those of exactly one chunk a key.
     """
 
     space: Space
     """Whose it is."""
     token_ids: NDArray[np.int32]
-    """One dimension, read-only; the source's own memory if :meth:`of` has made it."""
+    """One dimension, read-only."""
     chunk_tokens: int
-    """Tokens in a content chunk."""
-    content_keys: tuple[str, ...]
-    """The key of each content chunk."""
+    """Tokens in a chunk."""
+    keys: tuple[str, ...]
+    """The key of each chunk."""
     position: int = 0
     """The position at which the first token was computed."""
 
     def __post_init__(self) -> None:
-        ids, keys = self.token_ids, len(self.content_keys)
+        ids, keys = self.token_ids, len(self.keys)
         if ids.dtype != np.int32 or ids.shape != (keys * self.chunk_tokens,) or not keys:
             raise ValueError(
-                f"token ids of dtype {ids.dtype} and shape {ids.shape} for {keys} content chunks "
+                f"token ids of dtype {ids.dtype} and shape {ids.shape} for {keys} chunks "
                 f"of {self.chunk_tokens} tokens; pass int32 ids of at least one whole chunk"
             )
         if self.position < 0:
@@ -51,28 +47,6 @@ class Source:
         read_only.flags.writeable = False
         object.__setattr__(self, "token_ids", read_only)
 
-    @classmethod
-    def of(
-        cls, space: Space, token_ids: Sequence[int], chunk_tokens: int, *, position: int = 0
-    ) -> Source | None:
-        """Describe a sequence that was computed with nothing before it.
-
-        Args:
-            space: whose it is.
-            token_ids: integers in ``[0, 2**31)``; they are copied. Those behind the last whole
-                chunk are left out.
-            chunk_tokens: tokens in a content chunk.
-            position: the position at which its first token was computed.
-
-        Returns:
-            The source; None where the tokens fill no chunk.
-        """
-        keys = content_keys(space, token_ids, chunk_tokens, position=position)
-        if not keys:
-            return None
-        held = np.array(token_ids[: len(keys) * chunk_tokens], np.int32)
-        return cls(space, held, chunk_tokens, tuple(keys), position)
-
     def part(self, first_chunk: int, end_chunk: int) -> Source:
         """Chunks ``[first_chunk, end_chunk)``, which share the memory of the token ids."""
         first, end = first_chunk * self.chunk_tokens, end_chunk * self.chunk_tokens
@@ -80,20 +54,20 @@ class Source:
             self.space,
             self.token_ids[first:end],
             self.chunk_tokens,
-            self.content_keys[first_chunk:end_chunk],
+            self.keys[first_chunk:end_chunk],
             self.position + first,
         )
 
-    def without(self, content_keys: set[str]) -> list[Source]:
-        """The parts that are left when the chunks of ``content_keys`` are gone."""
-        gone = [i for i, key in enumerate(self.content_keys) if key in content_keys]
-        borders = zip([-1, *gone], [*gone, len(self.content_keys)], strict=True)
+    def without(self, keys: set[str]) -> list[Source]:
+        """The parts that are left when the chunks of ``keys`` are gone."""
+        gone = [i for i, key in enumerate(self.keys) if key in keys]
+        borders = zip([-1, *gone], [*gone, len(self.keys)], strict=True)
         return [self.part(before + 1, end) for before, end in borders if before + 1 < end]
 
     def covers(self, other: Source) -> bool:
         """Whether this source has all chunks of ``other``, in the same order."""
-        last = other.content_keys[-1]
-        if self.space != other.space or last not in self.content_keys:
+        last = other.keys[-1]
+        if self.space != other.space or last not in self.keys:
             return False
-        end = self.content_keys.index(last) + 1
-        return self.content_keys[max(0, end - len(other.content_keys)) : end] == other.content_keys
+        end = self.keys.index(last) + 1
+        return self.keys[max(0, end - len(other.keys)) : end] == other.keys

@@ -16,7 +16,7 @@ class Space:
     digest: bytes
     """32 bytes; equal in every process for equal namespaces and tenants."""
     tenant: str = ""
-    """The tenant, with which the content keys end inside a process; empty if there is none."""
+    """The tenant, with which the keys end inside a process; empty if there is none."""
 
     @classmethod
     def of(cls, namespace: bytes, tenant: str = "") -> Space:

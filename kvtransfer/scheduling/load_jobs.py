@@ -83,9 +83,10 @@ class LoadJobs:
         self._fetches.begin(
             {slot: job for slot, job in zip(slots, jobs, strict=True) if slot in empty}
         )
+        priority = reservation.priority
         return [
-            Load(job, key, slot, slot in empty, blocks, first, reservation.priority, start_within_s)
-            for job, slot, (key, blocks, first) in zip(jobs, slots, placements, strict=False)
+            Load(job, key, slot, slot in empty, blocks, first, priority, start_within_s, moves)
+            for job, slot, (key, blocks, first, moves) in zip(jobs, slots, placements, strict=False)
         ]
 
     def end(

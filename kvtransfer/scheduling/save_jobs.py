@@ -53,8 +53,8 @@ class SaveJobs:
         self._jobs.begin(jobs, slots)
         self._puts.begin_saved(jobs, slots, keys)
         return [
-            Save(job, key, slot, block_ids, put)
-            for job, slot, (key, block_ids, _) in zip(jobs, slots, chunks, strict=False)
+            Save(job, chunk.key, slot, chunk.block_ids, put)
+            for job, slot, chunk in zip(jobs, slots, chunks, strict=False)
         ]
 
     def end(self, counts: Mapping[int, int], failed: set[int]) -> tuple[dict[int, int], set[int]]:

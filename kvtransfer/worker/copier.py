@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kvtransfer.device.all_of import single_events
 from kvtransfer.worker.group_paths import GroupPaths, SectionPaths
 from kvtransfer.worker.lanes import Stages, Streams
+from kvtransfer.worker.move_path import MovePath
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from kvtransfer.chunks.layout import Formats
     from kvtransfer.chunks.paged import PagedCaches
     from kvtransfer.device import Device, Event
+    from kvtransfer.kernels import Rotation
+    from kvtransfer.move import Move
     from kvtransfer.worker.host_pool import HostPool
 
 
@@ -32,6 +35,7 @@ class Copier:
         formats: Formats,
         pool: HostPool,
         device: Device,
+        rotation: Rotation | None = None,
     ) -> Copier:
         """Open the streams, and the lanes of each cache group.
 
@@ -40,6 +44,7 @@ class Copier:
             formats: what the groups' pieces are.
             pool: has slots for them.
             device: where the caches are.
+            rotation: how the model rotates its keys; None: none is moved to another position.
 
         Raises:
             ValueError: no kernel of ours can read the planes of ``caches``.
@@ -47,7 +52,7 @@ class Copier:
         streams = Streams.open(device)
         if device.is_host:
             on_host = [[SectionPaths.on_host(each, streams) for each in group] for group in caches]
-            return cls([GroupPaths(sections) for sections in on_host], pool, streams)
+            return cls(_grouped(on_host, rotation, streams), pool, streams)
         stages = Stages(device, formats)
         on_device = [
             [
@@ -56,7 +61,7 @@ class Copier:
             ]
             for number, group in enumerate(caches)
         ]
-        return cls([GroupPaths(sections) for sections in on_device], pool, streams)
+        return cls(_grouped(on_device, rotation, streams), pool, streams)
 
     def __init__(self, groups: Sequence[GroupPaths], pool: HostPool, streams: Streams) -> None:
         self._groups = groups
@@ -95,6 +100,31 @@ class Copier:
             ready = list(single_events(filled))
             return self._groups[group].to_device(sections, block_ids, first_token, ready, free)
 
+    def move(
+        self,
+        slot: int,
+        moves: Sequence[Move],
+        filled: Sequence[Event],
+        free: Sequence[Event],
+        group: int = 0,
+    ) -> Event:
+        """Copy tokens of the piece in ``slot`` to other positions; see ``to_device``."""
+        with self._inward:
+            sections = self._pool.sections(slot, group)
+            return self._groups[group].move(sections, moves, [*single_events(filled), *free])
+
     def close(self) -> None:
         """Wait for the copies and end the streams."""
         self._streams.close()
+
+
+def _grouped(
+    groups: Sequence[Sequence[SectionPaths]], rotation: Rotation | None, streams: Streams
+) -> list[GroupPaths]:
+    return [
+        GroupPaths(
+            sections,
+            [] if rotation is None else [MovePath(each, rotation, streams) for each in sections],
+        )
+        for sections in groups
+    ]

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from kvtransfer.chunks.paged import PagedCaches
     from kvtransfer.config import TransferConfig
     from kvtransfer.device import Event
+    from kvtransfer.kernels import Rotation
     from kvtransfer.plan import Load, Report, Save
     from kvtransfer.stores.shelf import Shelf
 
@@ -59,6 +60,7 @@ class Executor:
         shelf: Shelf | None = None,
         *,
         puts: bool = True,
+        rotation: Rotation | None = None,
     ) -> Executor:
         """Take host memory and open the store, as ``config`` says.
 
@@ -71,6 +73,7 @@ class Executor:
             shards: the numbers of the shards that are read and written.
             shelf: what ``memory://`` holds, shared with the lookup.
             puts: whether this rank puts the shards; another does where several have the same one.
+            rotation: how the model rotates its keys, for loads that move tokens.
 
         Raises:
             ConfigError: the device isn't supported, host memory holds no chunk or is more than
@@ -82,7 +85,7 @@ class Executor:
             pool = HostPool(device, formats, count)
         metrics = Metrics()
         tiers = Tiers(
-            copier=WakeableCopier(partial(Copier.open, caches, formats, pool, device)),
+            copier=WakeableCopier(partial(Copier.open, caches, formats, pool, device, rotation)),
             pool=pool,
             device=device,
             store=open_tiers(config, formats, metrics, shelf),
@@ -181,12 +184,16 @@ class Executor:
 
     def _copy_in(self, load: Load, computed: Event, filled: Sequence[Event]) -> None:
         """Copy the slot into the blocks, after ``filled`` and ``computed``; without blocks, end."""
-        if not load.block_ids:
+        copier, slot, group = self._tiers.copier, load.slot, group_of(load.key)
+        if load.moves:
+            event = copier.move(slot, load.moves, filled, [computed], group)
+        elif load.block_ids:
+            event = copier.to_device(
+                slot, load.block_ids, load.first_token, filled, [computed], group
+            )
+        else:
             self._outcomes.end_load(load)
             return
-        event = self._tiers.copier.to_device(
-            load.slot, load.block_ids, load.first_token, filled, [computed], group_of(load.key)
-        )
         self._outcomes.add_copy(load, event)
 
     def _save(self, save: Save, computed: Event) -> Event:

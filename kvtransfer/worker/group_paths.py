@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from kvtransfer.chunks.paged import PagedCaches
     from kvtransfer.device import Device, Event
+    from kvtransfer.move import Move
     from kvtransfer.worker.lanes import Lane, Stages, Streams
+    from kvtransfer.worker.move_path import MovePath
 
 
 class SectionPaths:
@@ -59,7 +61,7 @@ class SectionPaths:
     def __init__(
         self, caches: PagedCaches, lanes: Mapping[CopyPath, Lane], calibration: Calibration
     ) -> None:
-        self._caches = caches
+        self.caches = caches
         self._lanes = lanes
         self._calibration = calibration
         self._block_bytes, self._page_bytes = caches.block_bytes, caches.page_bytes
@@ -78,17 +80,20 @@ class SectionPaths:
             ValueError: there is no such block. Not every lane would notice: a tensor counts a
                 negative number from the end.
         """
-        blocks = self._caches.blocks
+        blocks = self.caches.blocks
         if wrong := [block for block in block_ids if not 0 <= block < blocks]:
             raise ValueError(f"block_ids={wrong} are not in [0, {blocks})")
-        return self._caches.kernel_blocks(block_ids)
+        return self.caches.kernel_blocks(block_ids)
 
 
 class GroupPaths:
     """The sections of one group's pieces, which are copied together."""
 
-    def __init__(self, sections: Sequence[SectionPaths]) -> None:
+    def __init__(
+        self, sections: Sequence[SectionPaths], move_paths: Sequence[MovePath] = ()
+    ) -> None:
         self._sections = sections
+        self._move_paths = move_paths
 
     def to_host(
         self, block_ids: Sequence[int], sections: Sequence[Tensor], written: Sequence[Event]
@@ -112,6 +117,16 @@ class GroupPaths:
             paths.loading(len(blocks)).to_device(view, Target(blocks, first_token, filled, free))
             for paths, view in zip(self._sections, sections, strict=True)
             for blocks in (paths.kernel_blocks(block_ids),)
+        )
+
+    def move(
+        self, sections: Sequence[Tensor], moves: Sequence[Move], after: Sequence[Event]
+    ) -> Event:
+        """Copy the tokens of ``moves`` out of ``sections``, after the events ``after``."""
+        return _together(
+            path.move(view, move, after)
+            for path, view in zip(self._move_paths, sections, strict=True)
+            for move in moves
         )
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kvtransfer.device import Event
+    from kvtransfer.move import Move
     from kvtransfer.worker.copier import Copier
 
 
@@ -52,6 +53,20 @@ class WakeableCopier:
             if self._copier is None:
                 return _asleep()
             return self._copier.to_device(slot, block_ids, first_token, filled, free, group)
+
+    def move(
+        self,
+        slot: int,
+        moves: Sequence[Move],
+        filled: Sequence[Event],
+        free: Sequence[Event],
+        group: int = 0,
+    ) -> Event:
+        """See :class:`kvtransfer.worker.copier.Copier`."""
+        with self._inward:
+            if self._copier is None:
+                return _asleep()
+            return self._copier.move(slot, moves, filled, free, group)
 
     def suspend(self) -> None:
         """Wait for the copies, both ways. Afterwards nothing touches the caches. Idempotent."""

@@ -38,7 +38,7 @@ def test_the_bound_holds_over_all_spaces_whatever_comes(seed):
         if chance.random() < 0.3:
             known.forget(chance.choice(added))
         if chance.random() < 0.3:
-            keys = chance.choice(added).content_keys
+            keys = chance.choice(added).keys
             known.drop_chunks(chance.sample(keys, chance.randint(1, len(keys))))
         assert known.tokens <= 2000
         prompt = chance.choice(added)
@@ -46,7 +46,7 @@ def test_the_bound_holds_over_all_spaces_whatever_comes(seed):
         check(prompt.token_ids, runs)
         assert all(run.source in known and run.source.space == prompt.space for run in runs)
     for each in added:
-        known.drop_chunks(each.content_keys)
+        known.drop_chunks(each.keys)
     assert (known.tokens, len(known)) == (0, 0)
     assert not known._holders
     assert not known._ending
@@ -90,7 +90,7 @@ def test_a_source_that_another_covers_is_kept_once():
 def test_around_evicted_chunks_the_rest_is_still_found():
     known, saved = Library(max_tokens=10**5), source(ids(0))
     known.add(saved)
-    known.drop_chunks([saved.content_keys[4], "unknown"])
+    known.drop_chunks([saved.keys[4], "unknown"])
     runs = match(known, ids(0), SPACE)
     assert [(run.start, run.end) for run in runs] == [(0, 64), (80, 160)]
     assert [run.is_exact for run in runs] == [True, False]  # what was before isn't known any more
@@ -102,7 +102,7 @@ def test_rests_of_evicted_sources_are_the_next_to_go():
     known, cold, other = Library(max_tokens=320), source(ids(0)), source(ids(1))
     known.add(other)
     known.add(cold)
-    known.drop_chunks(cold.content_keys[:1])
+    known.drop_chunks(cold.keys[:1])
     known.add(source(ids(2)))
     assert other in known
     assert match(known, ids(0), SPACE) == ()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kvtransfer.chunks.keys import chunk_keys
 from kvtransfer.passages.source import Source
 from kvtransfer.passages.space import Space
 
@@ -23,9 +24,9 @@ def tokens(chance: random.Random, count: int, vocabulary: int = 49_152) -> list[
 def source(token_ids, space=SPACE, position=0) -> Source:
     """A source of ``token_ids``, whose last chunk is filled up with tokens that nothing else has."""
     filled = [*token_ids, *range(10**9, 10**9 + -len(token_ids) % CHUNK_TOKENS)]
-    made = Source.of(space, filled, CHUNK_TOKENS, position=position)
-    assert made is not None
-    return made
+    begin = space.digest + position.to_bytes(4, "little")
+    keys = chunk_keys(filled, CHUNK_TOKENS, namespace=begin)
+    return Source(space, np.array(filled, np.int32), CHUNK_TOKENS, tuple(keys), position)
 
 
 def check(token_ids, runs) -> None:

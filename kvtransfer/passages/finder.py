@@ -1,0 +1,59 @@
+"""Finds passages of prompts in the sequences that it was told of."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kvtransfer.passages.library import Library
+from kvtransfer.passages.match import match
+from kvtransfer.passages.source import Source
+from kvtransfer.passages.space import Space
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kvtransfer.passages.gaps import Blend
+    from kvtransfer.passages.run import Run
+
+# About 16 MB of token ids, and three times as much to find them by.
+_MOST_TOKENS = 1 << 22
+
+
+class Finder:
+    """Knows the chunks of one space by their token ids; all calls must come from one thread.
+
+    Args:
+        namespace: that of the keys.
+        chunk_tokens: tokens of a chunk.
+    """
+
+    def __init__(self, namespace: bytes, chunk_tokens: int) -> None:
+        self._space = Space.of(namespace)
+        self._chunk_tokens = chunk_tokens
+        # A sender of prompts must not be able to make windows with equal hashes.
+        self._library = Library(max_tokens=_MOST_TOKENS, seed=secrets.randbits(62))
+
+    def learn(self, token_ids: Sequence[int], keys: Sequence[str]) -> None:
+        """Note a sequence whose chunks are saved under ``keys``, one for each whole chunk."""
+        if keys:
+            ids = np.array(token_ids[: len(keys) * self._chunk_tokens], np.int32)
+            self._library.add(Source(self._space, ids, self._chunk_tokens, tuple(keys)))
+
+    def runs(
+        self,
+        token_ids: Sequence[int],
+        skip_tokens: int,
+        segments: Sequence[Sequence[int]] | None = None,
+    ) -> tuple[Run, ...]:
+        """The passages of a prompt behind ``skip_tokens``; see :func:`match`."""
+        return match(
+            self._library, token_ids, self._space, exact_tokens=skip_tokens, segments=segments
+        )
+
+    def note_use(self, found: Blend) -> None:
+        """Note that the sources of ``found`` are used, so that others are dropped first."""
+        for copy in found.copies:
+            self._library.use(copy.source)

@@ -1,0 +1,56 @@
+"""Moves tokens of chunks to other positions: their keys are rotated on the way into the blocks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kvtransfer.device.work import ScatterTokens
+from kvtransfer.kernels import Placement, open_rotation
+from kvtransfer.kernels.reference import plane_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from kvtransfer.device import Event
+    from kvtransfer.kernels import Rotation
+    from kvtransfer.move import Move
+    from kvtransfer.worker.group_paths import SectionPaths
+    from kvtransfer.worker.lanes import Streams
+
+
+class MovePath:
+    """The way of tokens into the blocks of ``paths``, from a slot that holds their chunk.
+
+    Raises:
+        ValueError: the caches hold numbers that can't be rotated, or ``rotation`` isn't theirs.
+    """
+
+    def __init__(self, paths: SectionPaths, rotation: Rotation, streams: Streams) -> None:
+        self._paths = paths
+        self._streams = streams
+        planes, chunk = paths.caches.planes, paths.caches.chunk
+        self._scatter = open_rotation(planes, rotation, 2 if chunk.layout == "split" else 1)
+        self._kernel_tokens = plane_shape(planes[0])[1]
+
+    def move(self, chunk: Tensor, move: Move, after: Sequence[Event]) -> Event:
+        """Move tokens of ``chunk``, ``[planes, tokens, heads, dim]``, after the events ``after``.
+
+        The slot and the written tokens belong to the move until the event is done.
+        """
+        work = ScatterTokens(self._scatter, chunk, self._placement(move))
+        return self._streams.scatter.launch(work, after)
+
+    def _placement(self, move: Move) -> Placement:
+        """Count in the kernel's blocks, which may be smaller than the manager's."""
+        first, start = divmod(move.block_token, self._kernel_tokens)
+        blocks = -(-(start + move.tokens) // self._kernel_tokens)
+        return Placement(
+            move.first_token,
+            move.end_token,
+            self._paths.kernel_blocks(move.block_ids)[first : first + blocks],
+            start,
+            move.source_position,
+            move.target_position,
+        )
