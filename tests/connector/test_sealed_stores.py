@@ -41,33 +41,35 @@ def restored(engine, plain):
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_only_those_with_the_key_share(engines, model, server, entries, plain, key_file, setting):
+def test_only_those_with_the_key_share(
+    v1_engines, model, server, entries, plain, key_file, setting
+):
     ours, theirs = key_file("ours"), key_file("theirs")
-    with engines.start(connected(model, server.url, **{setting: ours})) as engine:
+    with v1_engines.start(connected(model, server.url, **{setting: ours})) as engine:
         assert restored(engine, plain) == 0
     entries.await_count(13)
-    with engines.start(connected(model, server.url, **{setting: ours})) as engine:
+    with v1_engines.start(connected(model, server.url, **{setting: ours})) as engine:
         assert restored(engine, plain) == HELD_TOKENS
         assert engine.counted()["unverified_chunks"] == 0
     rotated = [theirs, ours]
-    with engines.start(connected(model, server.url, **{setting: rotated})) as engine:
+    with v1_engines.start(connected(model, server.url, **{setting: rotated})) as engine:
         assert restored(engine, plain) == HELD_TOKENS
     for others in ({setting: theirs}, {}):
-        with engines.start(connected(model, server.url, **others)) as engine:
+        with v1_engines.start(connected(model, server.url, **others)) as engine:
             restored(engine, plain)  # begun, for lookups see names only, and then refused
             counted = engine.counted()
             assert counted["fetched_bytes"] == 0
             assert counted["unverified_chunks"] > 0
 
 
-def test_the_server_sees_nothing_of_what_was_cached(engines, model, server, entries, key_file):
-    with engines.start(connected(model, server.url)) as engine:
+def test_the_server_sees_nothing_of_what_was_cached(v1_engines, model, server, entries, key_file):
+    with v1_engines.start(connected(model, server.url)) as engine:
         engine.generate(PLAIN)
     entries.await_count(9)
     windows = {payload[:64] for payload in entries.payloads()}
     entries.clear()
     encrypted = connected(model, server.url, encryption_key_file=key_file("ours"))
-    with engines.start(encrypted) as engine:
+    with v1_engines.start(encrypted) as engine:
         engine.generate(PLAIN)
     entries.await_count(9)
     assert len(windows) == 9
@@ -75,12 +77,12 @@ def test_the_server_sees_nothing_of_what_was_cached(engines, model, server, entr
         assert not any(window in payload for window in windows)
 
 
-def test_every_tier_knows_the_tenant(engines, model, server, plain, key_file, tmp_path):
+def test_every_tier_knows_the_tenant(v1_engines, model, server, plain, key_file, tmp_path):
     """Memory and disk are small, so chunks are fetched from Redis and promoted."""
     requests = [Request(prompt(600, seed=i), cache_salt=f"tenant {i % 3}") for i in range(5)]
     sealed = {"encryption_key_file": key_file("ours")}
     setup = small_host(model, 18, tmp_path / "chunks", 20, server.url, **sealed)
-    with engines.start(setup) as engine:
+    with v1_engines.start(setup) as engine:
         for request in (*requests, *requests):
             assert engine.generate(request).answers == plain.generate(request).answers
         counted = engine.counted()

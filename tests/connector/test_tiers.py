@@ -25,10 +25,10 @@ def asked(plain):
     return requests(plain, TALKS, TURNS, seed=2)
 
 
-def test_each_tier_serves_and_every_turn_is_right(engines, model, asked, tmp_path):
+def test_each_tier_serves_and_every_turn_is_right(v1_engines, model, asked, tmp_path):
     with EmbeddedServer(64 << 20) as server:
         setup = small_host(model, HOST_CHUNKS, tmp_path / "chunks", DISK_CHUNKS, server.url)
-        with engines.start(setup) as engine:
+        with v1_engines.start(setup) as engine:
             turns = hold(engine, asked)
             counted = engine.counted()
     assert turns.wrong == []
@@ -41,12 +41,12 @@ def test_each_tier_serves_and_every_turn_is_right(engines, model, asked, tmp_pat
     assert fetched_tokens >= counted["store_hit_tokens"]
 
 
-def test_a_restart_finds_what_the_disk_holds(engines, model, asked, tmp_path):
+def test_a_restart_finds_what_the_disk_holds(v1_engines, model, asked, tmp_path):
     last = asked[-1:]
     setup = small_host(model, HOST_CHUNKS, tmp_path / "chunks", PLENTY)
-    with engines.start(setup) as engine:
+    with v1_engines.start(setup) as engine:
         assert hold(engine, last).external_tokens == 0
-    with engines.start(setup) as engine:
+    with v1_engines.start(setup) as engine:
         turns = hold(engine, last)
         counted = engine.counted()
     assert turns.wrong == []
@@ -54,18 +54,18 @@ def test_a_restart_finds_what_the_disk_holds(engines, model, asked, tmp_path):
     assert turns.external_tokens == counted["disk_fetched_tokens"] == chunks_tokens
 
 
-def test_two_engines_share_a_folder(engines, model, asked, tmp_path):
+def test_two_engines_share_a_folder(v1_engines, model, asked, tmp_path):
     setup = small_host(model, HOST_CHUNKS, tmp_path / "chunks", DISK_CHUNKS)
-    with engines.start(setup) as one, engines.start(setup) as other:
+    with v1_engines.start(setup) as one, v1_engines.start(setup) as other:
         for number, turn in enumerate(asked):  # a talk goes on where it was not before
             assert hold(one if number % 2 else other, [turn]).wrong == []
         counted = [engine.counted()["disk_fetched_tokens"] for engine in (one, other)]
     assert min(counted) > 0
 
 
-def test_serving_goes_on_when_the_folder_is_gone(engines, model, asked, tmp_path):
+def test_serving_goes_on_when_the_folder_is_gone(v1_engines, model, asked, tmp_path):
     folder, elsewhere = tmp_path / "chunks", tmp_path / "elsewhere"
-    with engines.start(small_host(model, HOST_CHUNKS, folder, PLENTY)) as engine:
+    with v1_engines.start(small_host(model, HOST_CHUNKS, folder, PLENTY)) as engine:
         assert hold(engine, asked[:10]).wrong == []
         folder.rename(elsewhere)
         assert hold(engine, asked[10:20]).wrong == []
@@ -77,17 +77,17 @@ def test_serving_goes_on_when_the_folder_is_gone(engines, model, asked, tmp_path
     assert 1 <= log.count("takes no chunks for now: [Errno 20] Not a directory") <= 4
 
 
-def test_hostile_files_cost_their_chunks_and_are_replaced(engines, model, asked, tmp_path):
+def test_hostile_files_cost_their_chunks_and_are_replaced(v1_engines, model, asked, tmp_path):
     folder = tmp_path / "chunks"
     setup = small_host(model, HOST_CHUNKS, folder, PLENTY)
-    with engines.start(setup) as engine:
+    with v1_engines.start(setup) as engine:
         assert hold(engine, asked[:10]).wrong == []
     chunks = sorted(folder.rglob("*.kv"))
     for path, plant in zip(chunks, cycle([os.mkfifo, loop, Path.touch, None]), strict=False):
         if plant is not None:
             path.unlink()
             plant(path)
-    with engines.start(setup) as engine:
+    with v1_engines.start(setup) as engine:
         assert hold(engine, asked[:10]).wrong == []
         log = engine.log()
     assert all(path.is_file() and path.stat().st_size > 0 for path in chunks)
