@@ -8,15 +8,15 @@ if __name__ == "kernels":
 
 else:
     from .block_copy import BlockCopy, open_copy
-    from .placement import Placement
     from .rotated_scatter import RotatedScatter, open_rotation
     from .rotation import Rotation
+    from .token_move import TokenMove
 
     __all__ = [
         "BlockCopy",
-        "Placement",
         "RotatedScatter",
         "Rotation",
+        "TokenMove",
         "open_copy",
         "open_rotation",
     ]

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .placement import check_placement, parts
 from .plane_stack import UNCUT_DIMENSIONS, as_words, copy_cells, even_stacks
 from .reference import check_alike, plane_shape
 from .rotation_reference import check_rotation, pair_views
+from .token_move import check_token_move, parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
-    from .placement import Part, Placement
     from .plane_stack import Cells
     from .rotation import Rotation
+    from .token_move import Part, TokenMove
 
 # As many bytes of keys, in fp32, are rotated at once; with their products they fit 2 MiB of cache.
 _BATCH_BYTES = 400 << 10
@@ -55,35 +55,35 @@ class HostRotation:
         _, self._block_tokens, heads, _ = plane_shape(planes[0])
         self._batch_tokens = max(1, _BATCH_BYTES // (4 * heads * rotation.size))
 
-    def scatter_tokens(self, chunk: Tensor, placement: Placement) -> None:
+    def scatter_tokens(self, chunk: Tensor, token_move: TokenMove) -> None:
         """See :func:`.rotation_reference.scatter_tokens`."""
-        check_placement(self.planes, chunk, placement)
-        rows = chunk[:, placement.first_token : placement.end_token]
+        check_token_move(self.planes, chunk, token_move)
+        rows = chunk[:, token_move.first_token : token_move.end_token]
         keys, *values = (rows[i :: 1 + len(self._values)] for i in range(1 + len(self._values)))
-        if placement.moves:
-            self._scatter_rotated(keys, placement)
+        if token_move.rotates:
+            self._scatter_rotated(keys, token_move)
         else:
-            self._scatter(self._keys, keys, placement)
+            self._scatter(self._keys, keys, token_move)
         for stacks, kind in zip(self._values, values, strict=True):
-            self._scatter(stacks, kind, placement)
+            self._scatter(stacks, kind, token_move)
 
     def _scatter(
-        self, stacks: Sequence[tuple[slice, Cells]], rows: Tensor, placement: Placement
+        self, stacks: Sequence[tuple[slice, Cells]], rows: Tensor, token_move: TokenMove
     ) -> None:
-        for part in parts(placement, self._block_tokens):
+        for part in parts(token_move, self._block_tokens):
             for members, blocks in stacks:
                 _write(blocks, part, rows[members, part.rows])
 
-    def _scatter_rotated(self, keys: Tensor, placement: Placement) -> None:
+    def _scatter_rotated(self, keys: Tensor, token_move: TokenMove) -> None:
         quotients = self._rotation.quotients(
-            placement.source_position, placement.target_position, placement.tokens
+            token_move.source_position, token_move.target_position, token_move.tokens
         )
         # One for each head, so that torch multiplies long rows.
         real, imaginary = quotients[:, :, None].expand(-1, -1, keys.shape[2], -1).unbind(1)
         real, imaginary = real.contiguous(), imaginary.contiguous()
         bench = _Workbench(self._rotation, keys, self._batch_tokens + self._block_tokens)
         most_blocks = max(1, self._batch_tokens // self._block_tokens)
-        for part in parts(placement, self._block_tokens, most_blocks):
+        for part in parts(token_move, self._block_tokens, most_blocks):
             own = real[part.rows], imaginary[part.rows]
             for members, blocks in self._keys:
                 for some in self._batches(len(blocks), part):
@@ -98,7 +98,7 @@ class HostRotation:
 
 
 class _Workbench:
-    """Memory in which keys are rotated; taken once, since new memory costs as much as the work."""
+    """Memory in which keys are rotated; taken once a call, so that it isn't mapped again and again."""
 
     def __init__(self, rotation: Rotation, keys: Tensor, tokens: int) -> None:
         heads, dim = keys.shape[2:]

@@ -17,17 +17,17 @@ import triton.language as tl
 
 from .move_ring import MoveRing
 from .paged_copy import PROGRAMS, TILE_WORDS, WARPS
-from .placement import check_placement
 from .plane_table import PlaneTable
 from .rotation_reference import check_rotation
+from .token_move import check_token_move
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
-    from .placement import Placement
     from .rotation import Rotation
+    from .token_move import TokenMove
 
 _ELEMENTS = {torch.float32: tl.float32, torch.float16: tl.float16, torch.bfloat16: tl.bfloat16}
 _STRIDES = ["tokens", "block_token", "rotate", "plane_count"]
@@ -176,24 +176,24 @@ class PagedRotation:
         self._ring = MoveRing(planes[0].device)
         self._kernel = self._compiled(programs)
 
-    def scatter_tokens(self, chunk: Tensor, placement: Placement) -> None:
+    def scatter_tokens(self, chunk: Tensor, token_move: TokenMove) -> None:
         """See :func:`.rotation_reference.scatter_tokens`."""
-        check_placement(self.planes, chunk, placement)
-        if not placement.tokens:
+        check_token_move(self.planes, chunk, token_move)
+        if not token_move.tokens:
             return
         moves = self._table.moves(
-            placement.block_ids, chunk, placement.first_token - placement.block_token
+            token_move.block_ids, chunk, token_move.first_token - token_move.block_token
         )
         # Where no key moves, the kernel reads no quotients.
         quotients = self._rotation.quotients(
-            placement.source_position,
-            placement.target_position,
-            placement.tokens if placement.moves else 0,
+            token_move.source_position,
+            token_move.target_position,
+            token_move.tokens if token_move.rotates else 0,
         )
         with self._ring.holding(moves) as table:
             self._kernel(
                 *(self._table.addresses, table, quotients),
-                *(placement.tokens, placement.block_token, int(placement.moves)),
+                *(token_move.tokens, token_move.block_token, int(token_move.rotates)),
                 *self._strides,
                 chunk.stride(0) // self._unit,
             )

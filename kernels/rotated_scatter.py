@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from .placement import Placement
     from .rotation import Rotation
+    from .token_move import TokenMove
 
 
 class RotatedScatter(Protocol):
@@ -19,7 +19,7 @@ class RotatedScatter(Protocol):
     planes: Sequence[Tensor]
     """``[blocks, block_tokens, heads, dim]`` each; they stay the caller's and must outlive this."""
 
-    def scatter_tokens(self, chunk: Tensor, placement: Placement) -> None:
+    def scatter_tokens(self, chunk: Tensor, token_move: TokenMove) -> None:
         """See :func:`.rotation_reference.scatter_tokens`."""
         ...
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .placement import Placement, check_placement
 from .reference import check_alike, plane_shape
+from .token_move import TokenMove, check_token_move
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 def scatter_tokens(
     chunk: Tensor,
     planes: Sequence[Tensor],
-    placement: Placement,
+    token_move: TokenMove,
     rotation: Rotation,
     planes_a_layer: int,
 ) -> None:
@@ -38,7 +38,7 @@ def scatter_tokens(
     Args:
         chunk: ``[planes, tokens, heads, dim]`` of the planes' dtype, contiguous.
         planes: ``[blocks, block_tokens, heads, dim]`` each, any strides, all alike; layer by layer.
-        placement: which tokens, from and to where. If it doesn't move the keys, they are copied
+        token_move: which tokens, from and to where. If it doesn't move the keys, they are copied
             bit by bit.
         rotation: how the model rotates its keys.
         planes_a_layer: 2: keys, which are rotated, before values, which are copied; 1: content,
@@ -49,22 +49,22 @@ def scatter_tokens(
     """
     check_alike(planes)
     check_rotation(planes, rotation, planes_a_layer)
-    check_placement(planes, chunk, placement)
-    rows = chunk[:, placement.first_token : placement.end_token].clone()
-    if placement.moves and placement.tokens:
-        rows[::planes_a_layer] = rotated(rows[::planes_a_layer], placement, rotation)
+    check_token_move(planes, chunk, token_move)
+    rows = chunk[:, token_move.first_token : token_move.end_token].clone()
+    if token_move.rotates and token_move.tokens:
+        rows[::planes_a_layer] = rotated(rows[::planes_a_layer], token_move, rotation)
     block_tokens = plane_shape(planes[0])[1]
-    for token in range(placement.tokens):
-        i, inside = divmod(placement.block_token + token, block_tokens)
+    for token in range(token_move.tokens):
+        i, inside = divmod(token_move.block_token + token, block_tokens)
         for row, plane in zip(rows[:, token], planes, strict=True):
-            place = _token(plane[placement.block_ids[i]], inside)
+            place = _token(plane[token_move.block_ids[i]], inside)
             place.copy_(row.reshape(place.shape))
 
 
-def rotated(keys: Tensor, placement: Placement, rotation: Rotation) -> Tensor:
-    """Return ``keys``, ``[..., tokens, heads, dim]``, moved as ``placement`` says; a new tensor."""
+def rotated(keys: Tensor, token_move: TokenMove, rotation: Rotation) -> Tensor:
+    """Return ``keys``, ``[..., tokens, heads, dim]``, moved as ``token_move`` says; a new tensor."""
     quotients = rotation.quotients(
-        placement.source_position, placement.target_position, placement.tokens
+        token_move.source_position, token_move.target_position, token_move.tokens
     )
     real, imaginary = quotients[:, :, None].unbind(1)
     span = slice(rotation.start, rotation.start + rotation.size)

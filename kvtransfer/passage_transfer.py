@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kvtransfer.arguments import checked_blocks, checked_skip
+from kvtransfer.arguments import checked_blocks, checked_skip, checked_tokens
 from kvtransfer.passages.availability import available, chunk_keys_of
 from kvtransfer.passages.finder import Finder
 from kvtransfer.passages.gaps import blend
 from kvtransfer.passages.moves import placements
 from kvtransfer.passages.recompute import First
-from kvtransfer.transfer import KVTransfer, opened
+from kvtransfer.transfer import KVTransfer
+from kvtransfer.transfer_parts import TransferParts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from kvtransfer.chunks.paged import PagedCaches
-    from kvtransfer.chunks.tiling import Tiling
     from kvtransfer.config import TransferConfig
     from kvtransfer.handle import Transfer
     from kvtransfer.kernels import Rotation
     from kvtransfer.passages.gaps import Blend
     from kvtransfer.passages.recompute import Recompute
-    from kvtransfer.scheduling.lookup.lookup import Lookup
-    from kvtransfer.scheduling.planner import Planner
-    from kvtransfer.worker.executor import Executor
 
 _FIRST = First()
 
@@ -61,24 +58,21 @@ class PassageTransfer(KVTransfer):
             ConfigError: see there.
             ValueError: the caches' numbers can't be rotated, or ``rotation`` isn't theirs.
         """
-        return cls(*opened(config, caches, model_name, facts, rotation))
+        return cls(
+            TransferParts.open(
+                config, caches, model_name=model_name, facts=facts, rotation=rotation
+            )
+        )
 
-    def __init__(
-        self,
-        planner: Planner,
-        lookup: Lookup | None,
-        executor: Executor,
-        tiling: Tiling,
-        space: bytes,
-        blocks: int,
-    ) -> None:
-        super().__init__(planner, lookup, executor, tiling, space, blocks)
-        self._finder = Finder(space, tiling.chunk_tokens)
+    def __init__(self, parts: TransferParts) -> None:
+        super().__init__(parts)
+        self._finder = Finder(parts.space, parts.tiling.chunk_tokens)
 
     def save(self, token_ids: Sequence[int], block_ids: Sequence[int]) -> Transfer:
         """See :meth:`KVTransfer.save`; passages of what is saved are found from now on."""
-        transfer = super().save(token_ids, block_ids)
-        self._finder.learn(token_ids, self._keys(token_ids))
+        keys = self._keys(token_ids)
+        transfer = self._save(keys, block_ids)
+        self._finder.learn(token_ids, keys)
         return transfer
 
     def learn_passages(self, token_ids: Sequence[int]) -> None:
@@ -124,11 +118,12 @@ class PassageTransfer(KVTransfer):
         Raises:
             ValueError: an argument is not as above; the message names it and its values.
         """
-        self._keys(token_ids)  # refuses what are no token ids
-        skip = checked_skip(skip_tokens, len(token_ids), 1)
-        runs = self._finder.runs(token_ids, skip, segments)
+        self._check_open()
+        ids = checked_tokens(token_ids)
+        skip = checked_skip(skip_tokens, len(ids), 1)
+        runs = self._finder.runs(ids, skip, segments)
         runs = available(runs, self._obtainable(chunk_keys_of(runs)))
-        return blend(runs, recompute, start=skip, prompt_tokens=len(token_ids))
+        return blend(runs, recompute, start=skip, prompt_tokens=len(ids))
 
     def load_passages(self, found: Blend, block_ids: Sequence[int]) -> Transfer:
         """Fill tokens of blocks with the copies of ``found``; their keys are rotated on the way.

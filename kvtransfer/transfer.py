@@ -6,15 +6,11 @@ import time
 from typing import TYPE_CHECKING
 
 from kvtransfer.arguments import checked_blocks, checked_skip, checked_tokens
-from kvtransfer.chunks.keys import EntryKeys, chunk_keys, namespace
-from kvtransfer.chunks.tiling import Placement, Tiling
-from kvtransfer.errors import ConfigError
+from kvtransfer.chunks.keys import chunk_keys
+from kvtransfer.chunks.tiling import Placement
 from kvtransfer.handle import Transfer
 from kvtransfer.plan import Plan
-from kvtransfer.scheduling.lookup.lookup import Lookup
-from kvtransfer.scheduling.planner import Planner
-from kvtransfer.stores.shelf import Shelf
-from kvtransfer.worker.executor import Executor
+from kvtransfer.transfer_parts import TransferParts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +18,6 @@ if TYPE_CHECKING:
 
     from kvtransfer.chunks.paged import PagedCaches
     from kvtransfer.config import TransferConfig
-    from kvtransfer.kernels import Rotation
     from kvtransfer.plan import Load, Save
 
 _POLL_S = 0.05
@@ -76,23 +71,15 @@ class KVTransfer:
             ConfigError: the settings don't fit the caches, host memory is too small for one chunk,
                 a fact is not plain JSON, or a store's URL is malformed or of no known kind.
         """
-        return cls(*opened(config, caches, model_name, facts))
+        return cls(TransferParts.open(config, caches, model_name=model_name, facts=facts))
 
-    def __init__(
-        self,
-        planner: Planner,
-        lookup: Lookup | None,
-        executor: Executor,
-        tiling: Tiling,
-        space: bytes,
-        blocks: int,
-    ) -> None:
-        self._planner = planner
-        self._lookup = lookup
-        self._executor = executor
-        self._tiling = tiling
-        self._space = space
-        self._blocks = blocks
+    def __init__(self, parts: TransferParts) -> None:
+        self._planner = parts.planner
+        self._lookup = parts.lookup
+        self._executor = parts.executor
+        self._tiling = parts.tiling
+        self._space = parts.space
+        self._blocks = parts.blocks
         self._is_closed = False
         self._open: dict[int, Transfer] = {}
         """The transfer of each job that has not ended."""
@@ -180,7 +167,9 @@ class KVTransfer:
         Raises:
             ValueError: an argument is not as above; the message names it and its values.
         """
-        keys = self._keys(token_ids)
+        return self._save(self._keys(token_ids), block_ids)
+
+    def _save(self, keys: list[str], block_ids: Sequence[int]) -> Transfer:
         ids = self._block_ids(block_ids, len(keys))
         self._planner.touch(keys)
         jobs = [
@@ -269,34 +258,3 @@ class KVTransfer:
         settled = self._planner.settle(self._executor.report())
         for job in (*settled.loaded, *settled.copied):
             self._open.pop(job).ended[job] = job not in settled.failed
-
-
-def opened(
-    config: TransferConfig,
-    caches: PagedCaches,
-    model_name: str,
-    facts: Mapping[str, object],
-    rotation: Rotation | None = None,
-) -> tuple[Planner, Lookup | None, Executor, Tiling, bytes, int]:
-    """Open what a :class:`KVTransfer` consists of; see :meth:`KVTransfer.open`.
-
-    ``rotation`` is how the model rotates its keys, for loads that move tokens.
-    """
-    chunk = caches.chunk
-    if chunk.tokens != config.chunk_size:
-        raise ConfigError(
-            f"chunk_size={config.chunk_size} but the caches were cut for chunks of "
-            f"{chunk.tokens} tokens; make them equal"
-        )
-    names = EntryKeys(config.model_name or model_name, world_size=1)
-    shapes = {"layout": chunk.layout, "dtype": chunk.dtype, "shape": list(chunk.shape)}
-    space = namespace({**facts, **shapes, "operator": config.namespace})
-    shelf = Shelf()
-    return (
-        Planner.open(config, chunk, ranks=1),
-        Lookup.open(config, chunk, names, shelf),
-        Executor.open(config, ((caches,),), chunk, names, [0], shelf, rotation=rotation),
-        Tiling(chunk.tokens, caches.block_tokens),
-        space,
-        caches.blocks,
-    )

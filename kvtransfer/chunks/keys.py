@@ -161,7 +161,7 @@ class KeyChain:
         left = (len(token_ids) - begin) // self._chunk_tokens
         count = min(left, max(1, most_tokens // self._chunk_tokens))
         if count > 0:
-            hashed = _little_endian(token_ids[begin : begin + count * self._chunk_tokens])
+            hashed = little_endian(token_ids[begin : begin + count * self._chunk_tokens])
             chunk_bytes = 4 * self._chunk_tokens
             for start in range(0, len(hashed), chunk_bytes):
                 self._append(hashed[start : start + chunk_bytes])
@@ -175,7 +175,12 @@ class KeyChain:
         self._keys.append(self._parent.hex()[:KEY_HEX_DIGITS] + self._ending)
 
 
-def _little_endian(token_ids: Sequence[int]) -> bytes:
+def little_endian(token_ids: Sequence[int]) -> bytes:
+    """Pack token ids as they are hashed: 4 bytes each.
+
+    Raises:
+        ValueError: an id is negative or needs more than 31 bits.
+    """
     try:
         packed = struct.pack(f"<{len(token_ids)}I", *token_ids)  # several times as fast as NumPy
         fits = packed[3::4].isascii()  # the highest bit of each is 0

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from kvtransfer.device import Device
-    from kvtransfer.kernels import BlockCopy, Placement, RotatedScatter
+    from kvtransfer.kernels import BlockCopy, RotatedScatter, TokenMove
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class ScatterTokens:
 
     scatter: RotatedScatter
     chunk: Tensor
-    placement: Placement
+    token_move: TokenMove
 
     def __call__(self) -> None:
-        self.scatter.scatter_tokens(self.chunk, self.placement)
+        self.scatter.scatter_tokens(self.chunk, self.token_move)
 
 
 @dataclass(frozen=True)

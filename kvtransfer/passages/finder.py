@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kvtransfer.chunks.keys import little_endian
 from kvtransfer.passages.library import Library
 from kvtransfer.passages.match import match
 from kvtransfer.passages.source import Source
@@ -15,10 +16,12 @@ from kvtransfer.passages.space import Space
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from kvtransfer.passages.gaps import Blend
     from kvtransfer.passages.run import Run
 
-# About 16 MB of token ids, and three times as much to find them by.
+# 16 MiB of token ids.
 _MOST_TOKENS = 1 << 22
 
 
@@ -39,7 +42,7 @@ class Finder:
     def learn(self, token_ids: Sequence[int], keys: Sequence[str]) -> None:
         """Note a sequence whose chunks are saved under ``keys``, one for each whole chunk."""
         if keys:
-            ids = np.array(token_ids[: len(keys) * self._chunk_tokens], np.int32)
+            ids = _array(token_ids[: len(keys) * self._chunk_tokens])
             self._library.add(Source(self._space, ids, self._chunk_tokens, tuple(keys)))
 
     def runs(
@@ -48,12 +51,19 @@ class Finder:
         skip_tokens: int,
         segments: Sequence[Sequence[int]] | None = None,
     ) -> tuple[Run, ...]:
-        """The passages of a prompt behind ``skip_tokens``; see :func:`match`."""
-        return match(
-            self._library, token_ids, self._space, exact_tokens=skip_tokens, segments=segments
-        )
+        """The passages of a prompt behind ``skip_tokens``; see :func:`match`.
+
+        Raises:
+            ValueError: a token id is not in ``[0, 2**31)``, or see there.
+        """
+        ids = _array(token_ids)
+        return match(self._library, ids, self._space, exact_tokens=skip_tokens, segments=segments)
 
     def note_use(self, found: Blend) -> None:
         """Note that the sources of ``found`` are used, so that others are dropped first."""
         for copy in found.copies:
             self._library.use(copy.source)
+
+
+def _array(token_ids: Sequence[int]) -> NDArray[np.int32]:
+    return np.frombuffer(little_endian(token_ids), "<i4")

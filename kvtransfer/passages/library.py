@@ -11,8 +11,6 @@ from kvtransfer.passages.window_hash import window_hashes
 from kvtransfer.passages.window_table import WindowTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -36,8 +34,8 @@ class Library:
 
     Windows of ``window_tokens`` tokens begin at each multiple of ``stride_tokens`` of a source. A
     prompt is probed at every token, so a passage of ``window_tokens + stride_tokens - 1`` tokens
-    is always found, wherever it stands in either. A token takes 4 bytes of memory, a window 32 to
-    48, and a chunk about 400.
+    is always found, wherever it stands in either. A token takes 4 bytes of memory, and a window
+    16 for its hash and place, and 16 to 32 cells of a filter.
 
     All calls must come from one thread.
 
@@ -124,19 +122,6 @@ class Library:
         shelf.table.remove(number, self._windows(source))
         if not shelf.sources:
             del self._shelves[source.space]
-
-    def drop_chunks(self, keys: Iterable[str]) -> None:
-        """Drop chunks that were evicted from every tier.
-
-        What is left of a source is used next to be dropped: its neighbours were cold as well.
-        """
-        gone = set(keys)
-        for source in {holder for key in gone for holder in self._holders.get(key, ())}:
-            self.forget(source)
-            for part in source.without(gone):
-                self.add(part)
-                if part in self._numbers:  # another source may have all of it
-                    self._numbers.move_to_end(part, last=False)
 
     def anchors(self, token_ids: NDArray[np.int32], space: Space) -> Anchors:
         """Look for every window of a prompt among the sources of ``space``."""

@@ -58,12 +58,6 @@ class Source:
             self.position + first,
         )
 
-    def without(self, keys: set[str]) -> list[Source]:
-        """The parts that are left when the chunks of ``keys`` are gone."""
-        gone = [i for i, key in enumerate(self.keys) if key in keys]
-        borders = zip([-1, *gone], [*gone, len(self.keys)], strict=True)
-        return [self.part(before + 1, end) for before, end in borders if before + 1 < end]
-
     def covers(self, other: Source) -> bool:
         """Whether this source has all chunks of ``other``, in the same order."""
         last = other.keys[-1]

@@ -1,4 +1,4 @@
-"""Names the space in which passages are shared: equal namespaces and the same tenant."""
+"""Names the space in which passages are shared: that of one namespace."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import dataclass
 
 _LABEL = b"kvtransfer passages of "
-SPACE_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -14,17 +13,13 @@ class Space:
     """Whose passages these are. Nothing of one space is ever found from another."""
 
     digest: bytes
-    """32 bytes; equal in every process for equal namespaces and tenants."""
-    tenant: str = ""
-    """The tenant, with which the keys end inside a process; empty if there is none."""
+    """32 bytes; equal in every process for equal namespaces."""
 
     @classmethod
-    def of(cls, namespace: bytes, tenant: str = "") -> Space:
-        """Name the space of requests with this namespace and tenant.
+    def of(cls, namespace: bytes) -> Space:
+        """Name the space of requests with this namespace, of which a salt is a part.
 
         Args:
             namespace: what :func:`kvtransfer.chunks.keys.namespace` returned.
-            tenant: what :func:`kvtransfer.chunks.keys.tenant_of_salt` returned.
         """
-        facts = hashlib.sha256(namespace).digest()
-        return cls(hashlib.sha256(_LABEL + facts + tenant.encode()).digest(), tenant)
+        return cls(hashlib.sha256(_LABEL + namespace).digest())

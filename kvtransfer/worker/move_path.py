@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kvtransfer.device.work import ScatterTokens
-from kvtransfer.kernels import Placement, open_rotation
+from kvtransfer.kernels import TokenMove, open_rotation
 from kvtransfer.kernels.reference import plane_shape
 
 if TYPE_CHECKING:
@@ -39,14 +39,14 @@ class MovePath:
 
         The slot and the written tokens belong to the move until the event is done.
         """
-        work = ScatterTokens(self._scatter, chunk, self._placement(move))
+        work = ScatterTokens(self._scatter, chunk, self._token_move(move))
         return self._streams.scatter.launch(work, after)
 
-    def _placement(self, move: Move) -> Placement:
+    def _token_move(self, move: Move) -> TokenMove:
         """Count in the kernel's blocks, which may be smaller than the manager's."""
         first, start = divmod(move.block_token, self._kernel_tokens)
         blocks = -(-(start + move.tokens) // self._kernel_tokens)
-        return Placement(
+        return TokenMove(
             move.first_token,
             move.end_token,
             self._paths.kernel_blocks(move.block_ids)[first : first + blocks],

@@ -12,8 +12,8 @@ from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.kernels import paged_rotation, rotation_reference
 from kvtransfer.kernels.host_rotation import HostRotation
 from kvtransfer.kernels.paged_rotation import PagedRotation
-from kvtransfer.kernels.placement import Placement
 from kvtransfer.kernels.rotation import PAIRINGS, Rotation
+from kvtransfer.kernels.token_move import TokenMove
 from tests.kernels.layouts import ORDERS, amx_attention, cpu_attention, patterned, split
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
@@ -27,9 +27,9 @@ class ReferenceRotation:
         self.planes = planes
         self.rotation, self.planes_a_layer = rotation, planes_a_layer
 
-    def scatter_tokens(self, chunk, placement):
+    def scatter_tokens(self, chunk, token_move):
         rotation_reference.scatter_tokens(
-            chunk, self.planes, placement, self.rotation, self.planes_a_layer
+            chunk, self.planes, token_move, self.rotation, self.planes_a_layer
         )
 
 
@@ -46,7 +46,7 @@ class RotationCase:
     caches: list[torch.Tensor]
     chunk: torch.Tensor
     rotation: Rotation
-    placement: Placement
+    token_move: TokenMove
 
     @property
     def planes_a_layer(self):
@@ -56,7 +56,7 @@ class RotationCase:
         """All bytes of the caches after ``scatter``, which are then as before."""
         before = [whole(cache).clone() for cache in self.caches]
         scatter(self.paged.planes, self.rotation, self.planes_a_layer).scatter_tokens(
-            self.chunk, self.placement
+            self.chunk, self.token_move
         )
         after = [whole(cache).clone() for cache in self.caches]
         for cache, memory in zip(self.caches, before, strict=True):
@@ -104,8 +104,8 @@ def rotation_cases(draw, layouts=(*ORDERS, "MLA", "cpu", "amx")):
     block_ids = draw(st.one_of(st.permutations(ids), st.just(ids[start_id:])))[:needed]
     source = draw(st.integers(0, POSITIONS - chunk_tokens))
     target = draw(st.one_of(st.just(source), st.integers(0, POSITIONS - chunk_tokens)))
-    placement = Placement(first, end, block_ids, block_token, source, target)
-    return RotationCase(paged, caches, chunk_like(paged), rotation, placement)
+    token_move = TokenMove(first, end, block_ids, block_token, source, target)
+    return RotationCase(paged, caches, chunk_like(paged), rotation, token_move)
 
 
 def _caches(draw, layout, dtype):

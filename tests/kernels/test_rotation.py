@@ -9,8 +9,8 @@ from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.kernels import open_rotation, paged_rotation, reference
 from kvtransfer.kernels.host_rotation import HostRotation
 from kvtransfer.kernels.paged_rotation import PagedRotation
-from kvtransfer.kernels.placement import Placement, parts
 from kvtransfer.kernels.rotation import Rotation
+from kvtransfer.kernels.token_move import TokenMove, parts
 from tests.kernels.layouts import ORDERS, ordered, same
 from tests.kernels.rotations import (
     ALL,
@@ -42,10 +42,10 @@ def paged_of(dtype=torch.float32, chunk_tokens=32, **changes):
 
 def written(case):
     """Block, token in it, and token of the chunk, of each token that is written."""
-    placement = case.placement
-    for t in range(placement.tokens):
-        i, inside = divmod(placement.block_token + t, case.paged.block_tokens)
-        yield placement.block_ids[i], inside, placement.first_token + t
+    token_move = case.token_move
+    for t in range(token_move.tokens):
+        i, inside = divmod(token_move.block_token + t, case.paged.block_tokens)
+        yield token_move.block_ids[i], inside, token_move.first_token + t
 
 
 def by_blocks(planes):
@@ -68,20 +68,20 @@ def multiplied(span, factor, pairing):
 @given(case=rotation_cases())
 def test_the_definition_rotates_keys_as_complex_numbers_and_copies_the_rest(case):
     expected = by_blocks(case.paged.planes)
-    rotation, placement = case.rotation, case.placement
+    rotation, token_move = case.rotation, case.token_move
     table = rotation.table.double()
     factors = torch.complex(*table.chunk(2, dim=-1))
     for block, inside, token in written(case):
         rows = case.chunk[:, token].clone()
-        if placement.moves:
-            offset = token - placement.first_token
-            factor = factors[placement.target_position + offset]
-            factor = factor / factors[placement.source_position + offset]
+        if token_move.rotates:
+            offset = token - token_move.first_token
+            factor = factors[token_move.target_position + offset]
+            factor = factor / factors[token_move.source_position + offset]
             span = rows[:: case.planes_a_layer, :, rotation.start : rotation.start + rotation.size]
             span.copy_(multiplied(span.double(), factor, rotation.pairing))
         expected[:, block, inside] = rows
     ReferenceRotation(case.paged.planes, rotation, case.planes_a_layer).scatter_tokens(
-        case.chunk, placement
+        case.chunk, token_move
     )
     got = by_blocks(case.paged.planes)
     keys = slice(None, None, case.planes_a_layer)
@@ -115,12 +115,12 @@ def test_by_the_kernel_all_bytes_are_those_of_the_definition(case):
 def test_any_number_of_programs_and_any_tile_write_the_same(programs, tile_words):
     paged = paged_of()
     chunk, rotation = chunk_like(paged), Rotation(table_of(8), "neox", 2)
-    placement = Placement(1, 30, [4, 1, 7, 2], 1, 3, 77)
-    ReferenceRotation(paged.planes, rotation, 2).scatter_tokens(chunk, placement)
+    token_move = TokenMove(1, 30, [4, 1, 7, 2], 1, 3, 77)
+    ReferenceRotation(paged.planes, rotation, 2).scatter_tokens(chunk, token_move)
     expected = by_blocks(paged.planes)
     for plane in paged.planes:
         plane[[4, 1, 7, 2]] = 0
-    PagedRotation(paged.planes, rotation, 2, programs, tile_words).scatter_tokens(chunk, placement)
+    PagedRotation(paged.planes, rotation, 2, programs, tile_words).scatter_tokens(chunk, token_move)
     got = by_blocks(paged.planes)
     got[:, 4, 0] = expected[:, 4, 0]
     got[:, 2, 6:] = expected[:, 2, 6:]
@@ -140,9 +140,9 @@ def test_parts_are_the_written_tokens_in_order(ids, block_tokens, block_token, t
     block_token %= block_tokens
     ids = ids[: -(-(block_token + tokens) // block_tokens)]
     tokens = min(tokens, len(ids) * block_tokens - block_token)
-    placement = Placement(0, tokens, ids, block_token, 0, 0)
+    token_move = TokenMove(0, tokens, ids, block_token, 0, 0)
     places = []
-    for part in parts(placement, block_tokens, most):
+    for part in parts(token_move, block_tokens, most):
         assert part.row == len(places)
         assert part.blocks == 1 or part.stop - part.start == block_tokens
         assert part.blocks <= (most or len(ids))
@@ -158,7 +158,7 @@ def test_what_does_not_move_is_copied_bit_by_bit(scatter):
     paged = paged_of(torch.bfloat16)
     chunk = torch.randint(-(2**15), 2**15, (6, 32, 2, 12), dtype=torch.int16).view(torch.bfloat16)
     rotation = Rotation(table_of(12), "interleaved")
-    scatter(paged.planes, rotation, 2).scatter_tokens(chunk, Placement(0, 16, [3, 5], 0, 9, 9))
+    scatter(paged.planes, rotation, 2).scatter_tokens(chunk, TokenMove(0, 16, [3, 5], 0, 9, 9))
     assert same(by_blocks(paged.planes)[:, [3, 5]].flatten(1, 2), chunk[:, :16])
 
 
@@ -176,16 +176,14 @@ def test_what_does_not_move_is_copied_bit_by_bit(scatter):
         ({"target_position": -1}, "target positions"),
     ],
 )  # fmt: skip
-def test_a_placement_that_does_not_fit_is_refused_before_a_byte_is_written(
-    scatter, change, message
-):
+def test_a_move_that_does_not_fit_is_refused_before_a_byte_is_written(scatter, change, message):
     paged = paged_of()
     given_ = {"first_token": 0, "end_token": 16, "block_ids": [0, 1, 2], "block_token": 3}
     given_ |= {"source_position": 0, "target_position": 7, **change}
     before = by_blocks(paged.planes)
     rotated = scatter(paged.planes, Rotation(table_of(12), "neox"), 2)
     with pytest.raises(ValueError, match=message):
-        rotated.scatter_tokens(torch.ones(6, 32, 2, 12), Placement(**given_))
+        rotated.scatter_tokens(torch.ones(6, 32, 2, 12), TokenMove(**given_))
     assert same(by_blocks(paged.planes), before)
 
 
@@ -206,7 +204,7 @@ def test_what_cannot_be_rotated_is_refused(scatter, dtype, rotation, planes_a_la
     chunk = torch.zeros(6, 32, 2, 12).to(dtype)
     with pytest.raises(ValueError, match=message):
         scatter(planes, rotation, planes_a_layer).scatter_tokens(
-            chunk, Placement(0, 8, [1], 0, 0, 1)
+            chunk, TokenMove(0, 8, [1], 0, 0, 1)
         )
 
 
@@ -242,12 +240,12 @@ def test_on_a_gpu_all_bytes_are_those_of_the_definition(dtype, pairing):
         paged = PagedCaches.split(caches, 256)
         chunk = torch.randn(8, 256, 8, 128).to(dtype)
         rotation = Rotation(table_of(128).cuda(), pairing)
-        placement = Placement(3, 251, list(range(40, 56)), 5, 0, 200)
+        token_move = TokenMove(3, 251, list(range(40, 56)), 5, 0, 200)
         before = [cache.clone() for cache in caches]
-        ReferenceRotation(paged.planes, rotation, 2).scatter_tokens(chunk, placement)
+        ReferenceRotation(paged.planes, rotation, 2).scatter_tokens(chunk, token_move)
         expected = [cache.clone() for cache in caches]
         for cache, was in zip(caches, before, strict=True):
             cache.copy_(was)
-        open_rotation(paged.planes, rotation, 2).scatter_tokens(chunk, placement)
+        open_rotation(paged.planes, rotation, 2).scatter_tokens(chunk, token_move)
         torch.cuda.synchronize()
         assert all(map(same, caches, expected))

@@ -1,1 +1,1 @@
-"""Reuses passages wherever they stand in a prompt of vLLM."""
+"""Reads from models of vLLM what it takes to move passages; the connector moves none yet."""

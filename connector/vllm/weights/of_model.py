@@ -49,9 +49,7 @@ def fingerprint(model: nn.Module, quantization: object = None, pages: Sequence[s
     facts = {
         "tensors": _described(_tensors(model)),
         "packed": sorted(_packed(model)),
-        "quantization": _plain(quantization),
-        "code": _code(model),
-        **({"pages": list(pages)} if pages else {}),
+        **_beside_weights(model, quantization, pages),
     }
     return _digest(facts)
 
@@ -64,13 +62,14 @@ def named(
     It is the same on all ranks and for all kernels. The other arguments, and what is covered beside
     the weights, are those of ``fingerprint``.
     """
-    facts = {
-        "named": name,
-        "quantization": _plain(quantization),
-        "code": _code(model),
-        "pages": list(pages),
-    }
-    return _digest(facts)
+    return _digest({"named": name, **_beside_weights(model, quantization, pages)})
+
+
+def _beside_weights(
+    model: nn.Module, quantization: object, pages: Sequence[str]
+) -> dict[str, object]:
+    facts = {"quantization": _plain(quantization), "code": _code(model)}
+    return {**facts, "pages": list(pages)} if pages else facts
 
 
 def _digest(facts: dict[str, object]) -> str:

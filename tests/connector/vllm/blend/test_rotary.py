@@ -10,8 +10,8 @@ import torch
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.connector.vllm.blend.rotary import rotation_of
 from kvtransfer.errors import ConfigError
-from kvtransfer.kernels.placement import Placement
 from kvtransfer.kernels.rotation_reference import rotated
+from kvtransfer.kernels.token_move import TokenMove
 
 DIM, HEADS, TOKENS, FAR = 64, 2, 40, 16384
 FORM = ChunkFormat.split("float32", 1, 256, HEADS, DIM)
@@ -78,7 +78,7 @@ def at(rotary, keys, position):
 
 
 def moved(keys, rotation, source, target):
-    return rotated(keys, Placement(0, TOKENS, [], 0, source, target), rotation)
+    return rotated(keys, TokenMove(0, TOKENS, [], 0, source, target), rotation)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Placement:
+class TokenMove:
     """Tokens ``[first_token, end_token)`` of a chunk, and where they go."""
 
     first_token: int
@@ -35,7 +35,7 @@ class Placement:
         return self.end_token - self.first_token
 
     @property
-    def moves(self) -> bool:
+    def rotates(self) -> bool:
         """Whether the keys' position changes; where it doesn't, they are copied as they are."""
         return self.source_position != self.target_position
 
@@ -45,7 +45,7 @@ class Part:
     """The same tokens of each of successive blocks."""
 
     row: int
-    """The first of them, counted from the first token of the placement."""
+    """The first of them, counted from the first token of the move."""
     block: int
     blocks: int
     start: int
@@ -59,60 +59,60 @@ class Part:
 
     @property
     def rows(self) -> slice:
-        """The tokens of the part, counted from the first token of the placement."""
+        """The tokens of the part, counted from the first token of the move."""
         return slice(self.row, self.row + self.tokens)
 
 
 def parts(
-    placement: Placement, block_tokens: int, most_blocks: int | None = None
+    token_move: TokenMove, block_tokens: int, most_blocks: int | None = None
 ) -> Iterator[Part]:
-    """Cut ``placement`` into the ragged block at each end, and runs of whole blocks between.
+    """Cut ``token_move`` into the ragged block at each end, and runs of whole blocks between.
 
     Args:
-        placement: which tokens go where; it has been checked.
+        token_move: which tokens go where; it has been checked.
         block_tokens: how many tokens a block has.
         most_blocks: how many blocks a run has at most; None: any number.
     """
-    most = most_blocks or max(1, len(placement.block_ids))
+    most = most_blocks or max(1, len(token_move.block_ids))
 
     def same_part(i: int) -> tuple[int, int, range]:
-        return placement.block_ids[i] - i, i // most, _written(placement, i, block_tokens)
+        return token_move.block_ids[i] - i, i // most, _written(token_move, i, block_tokens)
 
     for (distance, _, written), members in itertools.groupby(
-        range(len(placement.block_ids)), same_part
+        range(len(token_move.block_ids)), same_part
     ):
         first, *others = members
-        row = first * block_tokens + written.start - placement.block_token
+        row = first * block_tokens + written.start - token_move.block_token
         yield Part(row, first + distance, 1 + len(others), written.start, written.stop)
 
 
-def _written(placement: Placement, i: int, block_tokens: int) -> range:
+def _written(token_move: TokenMove, i: int, block_tokens: int) -> range:
     """Return which tokens of the ``i``-th block are written."""
-    start = placement.block_token - i * block_tokens
-    return range(max(0, start), min(block_tokens, start + placement.tokens))
+    start = token_move.block_token - i * block_tokens
+    return range(max(0, start), min(block_tokens, start + token_move.tokens))
 
 
-def check_placement(planes: Sequence[Tensor], chunk: Tensor, placement: Placement) -> None:
+def check_token_move(planes: Sequence[Tensor], chunk: Tensor, token_move: TokenMove) -> None:
     """Raise ValueError, with names and values, for arguments that don't fit each other.
 
     ``planes`` must be alike, which ``check_alike`` has checked when they were taken.
     """
     check_chunk(planes, chunk)
     blocks, block_tokens, _, _ = plane_shape(planes[0])
-    if not 0 <= placement.first_token <= placement.end_token <= chunk.shape[1]:
+    if not 0 <= token_move.first_token <= token_move.end_token <= chunk.shape[1]:
         raise ValueError(
-            f"tokens [{placement.first_token}, {placement.end_token}) are not in the chunk's "
+            f"tokens [{token_move.first_token}, {token_move.end_token}) are not in the chunk's "
             f"[0, {chunk.shape[1]})"
         )
-    if not 0 <= placement.block_token < block_tokens:
-        raise ValueError(f"block_token={placement.block_token} is not in [0, {block_tokens})")
+    if not 0 <= token_move.block_token < block_tokens:
+        raise ValueError(f"block_token={token_move.block_token} is not in [0, {block_tokens})")
     needed = (
-        -(-(placement.block_token + placement.tokens) // block_tokens) if placement.tokens else 0
+        -(-(token_move.block_token + token_move.tokens) // block_tokens) if token_move.tokens else 0
     )
-    if len(placement.block_ids) != needed:
+    if len(token_move.block_ids) != needed:
         raise ValueError(
-            f"{placement.tokens} tokens from token {placement.block_token} of a block on fill "
-            f"{needed} blocks of {block_tokens}, not {len(placement.block_ids)}"
+            f"{token_move.tokens} tokens from token {token_move.block_token} of a block on fill "
+            f"{needed} blocks of {block_tokens}, not {len(token_move.block_ids)}"
         )
-    check_blocks(placement.block_ids, blocks)
-    check_distinct(placement.block_ids)
+    check_blocks(token_move.block_ids, blocks)
+    check_distinct(token_move.block_ids)
