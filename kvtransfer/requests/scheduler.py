@@ -67,7 +67,9 @@ class Scheduler:
         self._prefetch = Prefetch(basis, self._matching)
         self._loads = Loads(basis, self._matching, self._busy_blocks)
         self._saves = Saves(basis, self._matching, self._busy_blocks)
-        self._keying = Keying(request_keys, weights, self._matching, self._loads, self._saves)
+        self._keying = Keying(
+            request_keys, weights, self._matching, self._loads, self._saves, basis.timing.clock
+        )
         self._requests = Requests(
             self._keying, self._matching, self._prefetch, self._loads, self._saves
         )

@@ -44,7 +44,8 @@ class Timing:
         self._cost = Cost(_TIERS, margin)
         self.steps = StepTimes(self._cost.prefill, clock)
         self._metrics = metrics
-        self._clock = clock
+        self.clock = clock
+        """Seconds that never go back; every deadline of the scheduler is by it."""
         self._answer_s = LinearFit(from_zero=False)
 
     def worth(self, runs: Sequence[Run], local_tokens: int, wait_s: float = 0.0) -> int:
@@ -81,18 +82,18 @@ class Timing:
 
     def deadline_s(self, tokens: int, context_tokens: int) -> float:
         """When to give up a load of ``tokens`` that begins now, by the clock of ``left_s``."""
-        return self._clock() + self.timeout_s(tokens, context_tokens)
+        return self.clock() + self.timeout_s(tokens, context_tokens)
 
     def left_s(self, deadline_s: float) -> float:
         """Seconds from now to ``deadline_s``."""
-        return deadline_s - self._clock()
+        return deadline_s - self.clock()
 
     def begin_load(self, tokens: Mapping[str, int], local_tokens: int) -> LoadTimer:
         """A request's loads of ``tokens``, by tier, behind ``local_tokens`` are planned."""
         compute_s = self._cost.prefill.seconds(sum(tokens.values()), local_tokens)
         self._metrics.add("predicted_load_seconds", self._cost.mix_seconds(tokens) or 0.0)
         self._metrics.add("predicted_prefill_seconds", compute_s or 0.0)
-        return LoadTimer(tokens, self._clock())
+        return LoadTimer(tokens, self.clock())
 
     def end_load(self, load_timer: LoadTimer, failed_tier: str | None = None) -> None:
         """The loads have ended.
@@ -106,16 +107,16 @@ class Timing:
 
     def take_probe(self, tier: str) -> bool:
         """Whether to fetch one chunk from ``tier``, which is refused, to see how fast it is now."""
-        return self._cost.take_probe(tier, self._clock())
+        return self._cost.take_probe(tier, self.clock())
 
     def take_trial(self) -> bool:
         """Whether a request is to load from host memory, which is refused, to see the same."""
-        return self._cost.take_probe(HOST, self._clock())
+        return self._cost.take_probe(HOST, self.clock())
 
     def begin_probe(self, tier: str, tokens: int) -> LoadTimer:
         """A probe of ``tier`` begins."""
         self._metrics.add("probed_chunks")
-        return LoadTimer({tier: tokens}, self._clock())
+        return LoadTimer({tier: tokens}, self.clock())
 
     def end_probe(self, load_timer: LoadTimer, *, failed: bool) -> None:
         """The probe has ended."""
@@ -124,7 +125,7 @@ class Timing:
 
     def _observe(self, load_timer: LoadTimer, failed_tier: str | None) -> float:
         """What has ended teaches the tiers; returns the seconds that it took."""
-        seconds = self._clock() - load_timer.began_s
+        seconds = self.clock() - load_timer.began_s
         if failed_tier is None or failed_tier in load_timer.tokens:
             self._cost.observe_mix(load_timer.tokens, seconds, failed_tier)
         return seconds

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from kvtransfer.requests.keys.hasher import Hasher
@@ -32,7 +31,7 @@ class Keying:
         matching: is asked for a request's keys.
         loads: void what had arrived for requests when the weights changed.
         saves: give up the chunks of a request that loses its keys, and begin anew with new ones.
-        clock: in seconds.
+        clock: seconds that never go back.
     """
 
     def __init__(
@@ -42,7 +41,7 @@ class Keying:
         matching: Matching,
         loads: Loads,
         saves: Saves,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float],
     ) -> None:
         self.local_cache = LocalCache(weights)
         self._request_keys = request_keys
@@ -82,6 +81,8 @@ class Keying:
             if self._is_worth_waiting():
                 return False
             self._request_keys.forget(request_id)
+            self._end_caching(state)
+            self._matching.forget(request_id)
             state.is_named = True
             return True
         self._deadline_s = None

@@ -20,6 +20,17 @@ def test_after_a_reset_nothing_is_found_until_the_worker_has_read_its_weights(en
     assert len(engine.step(cached=[(running, [], 16, 1)]).jobs.saves) == 1
 
 
+def test_who_waited_in_vain_for_the_weights_is_not_cached(engine):
+    engine.hold(TOKENS)
+    waiting = engine.request("s", TOKENS)
+    engine.side.reset()
+    assert engine.match(waiting, 0) is None
+    engine.now_s += 0.9
+    assert engine.match(waiting, 0) is None
+    engine.now_s += 0.2
+    assert engine.match(waiting, 0) == 0
+
+
 def test_what_other_weights_computed_is_neither_found_nor_saved(engine):
     engine.hold(TOKENS)
     engine.store(TOKENS)
