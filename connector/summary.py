@@ -45,6 +45,11 @@ def sums(amounts: Mapping[str, Any]) -> dict[str, float]:
 def phrases(amounts: Mapping[str, float]) -> dict[str, str]:
     """Say what was restored, from where and how fast, what was saved and what was lost."""
     said = {"restored": _restored(amounts), "saved": f"{amounts.get('saved_tokens', 0):.0f} tokens"}
+    if blended := amounts.get("blended_tokens"):
+        said["blended"] = (
+            f"{blended:.0f} tokens of {amounts.get('blended_requests', 0):.0f} requests, and "
+            f"{amounts.get('gap_tokens', 0):.0f} computed between them"
+        )
     lost = {words: int(amounts[name]) for name, words in _LOST.items() if amounts.get(name)}
     if lost:
         each = ", ".join(f"{count} {words}" for words, count in lost.items())

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 COUNTERS = {
     "host_hit_tokens": "Tokens loaded from host memory, counted when the load begins.",
     "store_hit_tokens": "Tokens loaded from a store (disk or remote), counted when the load begins.",
+    "blended_requests": "Requests that reused passages at other positions (approximate; see blend).",
+    "blended_tokens": "Tokens of these passages, which were copied and rotated instead of computed.",
+    "gap_tokens": "Tokens computed between these passages, before the requests went on.",
     "refused_tokens": "Cached tokens that were computed because that was predicted to be faster.",
     "probed_chunks": "Chunks fetched only to measure a store that the cost model refuses.",
     "prefetched_chunks": "Chunks fetched into host memory for requests that were still queued.",
@@ -38,6 +41,8 @@ COUNTERS = {
 
 DURATIONS = {
     "load_seconds": "Seconds from planning a request's load to its end.",
+    "blend_copy_seconds": "Seconds from planning a request's passages until all were in place.",
+    "blend_gap_seconds": "Seconds from then until the gaps between them were computed.",
     "fetch_seconds": "Seconds to fetch one chunk from a store, on one of several threads.",
     "put_seconds": "Seconds to write one chunk to a store.",
 }

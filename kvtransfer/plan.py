@@ -32,7 +32,7 @@ class Load(NamedTuple):
     start_within_s: float = math.inf
     """A fetch that has not begun after this many seconds is given up."""
     moves: tuple[Move, ...] = ()
-    """What is moved to other positions, instead of into ``block_ids``."""
+    """What is moved to other positions, beside what goes into ``block_ids``."""
 
 
 class Save(NamedTuple):
@@ -44,6 +44,19 @@ class Save(NamedTuple):
     block_ids: tuple[int, ...]
     put: bool = True
     """Whether what is copied is put into the store, too."""
+
+
+class GapJob(NamedTuple):
+    """Compute tokens of a request between those that were moved into its blocks."""
+
+    job: int
+    block_ids: tuple[int, ...]
+    """The request's blocks, in token order, from its first token up to the last that it moves or
+    computes."""
+    gaps: tuple[tuple[int, int], ...]
+    """Tokens ``[start, end)`` to compute, in order."""
+    token_ids: tuple[int, ...]
+    """Those of all gaps, one behind the other."""
 
 
 class Put(NamedTuple):
@@ -73,7 +86,9 @@ class Report:
     stored: dict[int, int] = field(default_factory=dict)
     """Saves and puts that no longer need their slot: put, failed or dropped."""
     failed: set[int] = field(default_factory=set)
-    """Loads and copies, also counted above, that did not bring the bytes."""
+    """Jobs, also counted elsewhere here, that did not bring or compute the bytes."""
+    computed: dict[int, int] = field(default_factory=dict)
+    """Gap jobs."""
 
     def add(self, other: Report) -> None:
         """Sum ``other`` into this."""
@@ -81,10 +96,11 @@ class Report:
             (self.loaded, other.loaded),
             (self.copied, other.copied),
             (self.stored, other.stored),
+            (self.computed, other.computed),
         ):
             for job, ranks in theirs.items():
                 mine[job] = mine.get(job, 0) + ranks
         self.failed |= other.failed
 
     def __bool__(self) -> bool:
-        return bool(self.loaded or self.copied or self.stored)
+        return bool(self.loaded or self.copied or self.stored or self.computed)

@@ -58,11 +58,22 @@ class TransferParts:
         names = EntryKeys(config.model_name or model_name, world_size=1)
         shapes = {"layout": chunk.layout, "dtype": chunk.dtype, "shape": list(chunk.shape)}
         shelf = Shelf()
+        executor = Executor.open(config, ((caches,),), chunk, names, [0], shelf)
+        if rotation is not None:
+            _rotate(executor, rotation)
         return cls(
             Planner.open(config, chunk, ranks=1),
             Lookup.open(config, chunk, names, shelf),
-            Executor.open(config, ((caches,),), chunk, names, [0], shelf, rotation=rotation),
+            executor,
             Tiling(chunk.tokens, caches.block_tokens),
             namespace({**facts, **shapes, "operator": config.namespace}),
             caches.blocks,
         )
+
+
+def _rotate(executor: Executor, rotation: Rotation) -> None:
+    try:
+        executor.rotate_by(rotation)
+    except ValueError:
+        executor.close()
+        raise

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import vllm
+from kvtransfer.connector.vllm.blend.blender import Blender
+from kvtransfer.connector.vllm.blend.verdict import why_refused
 from vllm.distributed.kv_transfer.kv_connector.v1.base import (
     KVConnectorBase_V1,
     KVConnectorRole,
@@ -15,6 +18,8 @@ from vllm.distributed.parallel_state import get_pp_group, get_tensor_model_paral
 
 from kvtransfer.connector.opening import tell_opening
 from kvtransfer.connector.vllm import same_process
+from kvtransfer.connector.vllm.blend.own_hashes import make_private
+from kvtransfer.connector.vllm.blend.wishes import RequestWishes
 from kvtransfer.connector.vllm.caches import model_facts
 from kvtransfer.connector.vllm.caches.stages import Stages
 from kvtransfer.connector.vllm.config_check import read_settings, warn_of_failing_requests
@@ -63,6 +68,7 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
     _adapters: Adapters
     """Set on the scheduler's side, too."""
     _pins: PoolPins
+    _wishes: RequestWishes
     _worker: WorkerSide
     _neighbour: KVTransferConnector | None = None
     """The other side with the same settings, if it lives in this process."""
@@ -98,8 +104,10 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
         workers = stages.ranks.workers
         tell_opening(self._config, stages.largest, workers)
         self._adapters = Adapters.open(self._vllm_config, workers)
+        refusal = why_refused(self._vllm_config, self._facts)
+        self._wishes = RequestWishes(self._config.blend, refusal)
         self._scheduler = open_scheduler(
-            self._config, self._vllm_config, stages, self._adapters, self._pins
+            self._config, self._vllm_config, stages, self._adapters, self._pins, self._wishes
         )
         self._meet_neighbour()
 
@@ -123,6 +131,9 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
         spans = self._scheduler.match(request, num_computed_tokens)
         if spans is None:
             return None, False
+        for span in spans:
+            if not span.is_exact:
+                make_private(request, span.first_token, self._kv_cache_manager)
         external_tokens = leading_tokens(spans, num_computed_tokens)
         return external_tokens, bool(external_tokens)
 
@@ -148,6 +159,8 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
         if isinstance(message, ReportMessage):
             self._scheduler.take_weights(message.weights)
             self._adapters.take(message.adapters)
+            if message.blend_refusal is not None:
+                self._wishes.refuse(message.blend_refusal)
             received = self._scheduler.take(
                 message.report, message.step, message.voided, message.failed_requests
             )
@@ -165,8 +178,9 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
     def request_finished_all_groups(
         self, request: Request, block_ids: tuple[list[int], ...]
     ) -> tuple[bool, dict[str, Any] | None]:
+        told = self._wishes.end(request, self._scheduler.blend_outcome(request))
         self._scheduler.finish(request, owns_blocks=any(block_ids))
-        return False, None
+        return False, told
 
     def has_pending_push_work(self) -> bool:
         return self._scheduler.is_saving
@@ -194,7 +208,10 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
         prepare_scales(self._vllm_config, kv_caches)
         weights = HeldWeights(worker, self._vllm_config, pages, self._config.weights_name)
         adapters = LoadedAdapters.of(worker)
-        self._worker = WorkerSide(self._config, self._facts, rank, kv_caches, weights, adapters)
+        blender = partial(Blender.of, worker, self._vllm_config, self._facts)
+        self._worker = WorkerSide(
+            self._config, self._facts, rank, kv_caches, weights, adapters, blender
+        )
 
     def get_handshake_metadata(self) -> FactsMessage | None:
         return FactsMessage(self._facts) if self._facts.are_partial else None

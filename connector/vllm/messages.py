@@ -69,6 +69,8 @@ class ReportMessage(KVConnectorWorkerMetadata):
     """Jobs of the plan's voided blocks, which vLLM has been told of."""
     failed_requests: frozenset[str] = frozenset()
     """The plan's requests whose loads have failed, which vLLM has been told of."""
+    blend_refusal: str | None = None
+    """Why this model's passages can't be moved, once that was found."""
 
     def aggregate(self, other: KVConnectorWorkerMetadata) -> ReportMessage:
         """Return the sum of this message and that of another worker."""
@@ -88,4 +90,5 @@ class ReportMessage(KVConnectorWorkerMetadata):
             answers,
             self.voided | other.voided,
             self.failed_requests | other.failed_requests,
+            self.blend_refusal or other.blend_refusal,
         )

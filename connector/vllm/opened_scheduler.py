@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vllm.config import VllmConfig
 
     from kvtransfer.config import TransferConfig
+    from kvtransfer.connector.vllm.blend.wishes import RequestWishes
     from kvtransfer.connector.vllm.caches.stages import Stages
     from kvtransfer.connector.vllm.keys.adapters import Adapters
     from kvtransfer.connector.vllm.pool_pins import PoolPins
@@ -26,6 +27,7 @@ def open_scheduler(
     stages: Stages,
     adapters: Adapters,
     pins: PoolPins,
+    wishes: RequestWishes,
 ) -> Scheduler:
     """Return the scheduler for the model of ``stages``; it connects to the store at first use."""
     transfer = vllm_config.kv_transfer_config
@@ -46,4 +48,5 @@ def open_scheduler(
         Naming(KeyBuilder(vllm_config, stages, config), weights, adapters, media),
         weights,
         pins,
+        wishes,
     )

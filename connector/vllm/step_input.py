@@ -59,10 +59,13 @@ def _tables(output: SchedulerOutput, numbers: Sequence[int]) -> Callable[[str], 
 
 
 def leading_tokens(spans: Sequence[Span], local_tokens: int) -> int:
-    """Count the tokens that vLLM may load: those of a span that begins at ``local_tokens``."""
-    if not spans or spans[0].first_token != local_tokens:
-        return 0
-    return spans[0].tokens
+    """Count the tokens that vLLM may load: those of spans from ``local_tokens`` on, without a gap."""
+    end = local_tokens
+    for span in spans:
+        if span.first_token != end:
+            break
+        end += span.tokens
+    return end - local_tokens
 
 
 def hit_sources(host_tokens: int, external_tokens: int) -> dict[CacheHitSource, int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kvtransfer.connector.refusals import Refusals
+from kvtransfer.connector.vllm.blend.gap_work import GapWork
 from kvtransfer.connector.vllm.caches import model_facts
 from kvtransfer.connector.vllm.messages import AdapterStep, ReportMessage
 from kvtransfer.plan import Plan, Report
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import torch
+    from kvtransfer.connector.vllm.blend.blender import Blender
 
+    from kvtransfer.chunks.paged import PagedCaches
     from kvtransfer.config import TransferConfig
     from kvtransfer.connector.vllm.caches.model_facts import ModelFacts
     from kvtransfer.connector.vllm.keys.loaded_adapters import LoadedAdapters
@@ -37,6 +41,7 @@ class WorkerSide:
         caches: Mapping[str, torch.Tensor],
         weights: HeldWeights,
         adapters: LoadedAdapters,
+        open_blender: Callable[[Sequence[Sequence[PagedCaches]]], Blender],
     ) -> None:
         self._rank = rank
         self._weights = weights
@@ -58,6 +63,7 @@ class WorkerSide:
         """Whether the step was planned for the weights that this worker holds."""
         self._refusals = Refusals()
         self._adapters = adapters
+        self._gaps = GapWork(partial(open_blender, paged), self._executor)
         self._answers: dict[int, list[Held | None]] = {}
         self._executor.metrics.watch("loading_chunks", self._loading.__len__)
 
@@ -89,14 +95,19 @@ class WorkerSide:
         }
 
     def load(self, step: PlanMessage) -> None:
-        """Begin the step's loads, and its puts of chunks that leave host memory."""
+        """Begin the step's loads, and its puts of chunks that leave host memory; compute gaps."""
         jobs = step.plan.jobs
         self._loading.update({load.job: load.block_ids for load in jobs.loads})
         puts = self._refusals.accept(
             jobs.puts, lambda _: False
         )  # their keys name the weights that computed them
         loads = self._refusals.accept(jobs.loads, self._is_wrong(step))
+        self._gaps.prepare(loads)
         self._executor.run(Plan(loads=loads, puts=puts))
+        if self._is_expected:
+            self._gaps.compute(step.plan.gap_jobs)
+        else:
+            self._gaps.refuse(step.plan.gap_jobs)
 
     def save(self, step: PlanMessage) -> None:
         """Begin the step's saves, after the model's work of the step was launched."""
@@ -109,10 +120,11 @@ class WorkerSide:
 
     def take_report(self, plan: StepPlan) -> set[int]:
         """Collect what has ended; return the blocks that failed loads left unfilled, and voided ones."""
-        if plan.poll_s:
+        if plan.poll_s and not plan.gap_jobs:
             self._executor.wait(plan.poll_s)
         self._report = self._executor.report()
         self._report.add(self._refusals.take())
+        self._report.add(self._gaps.take())
         self._report.failed |= self._outdated & self._report.loaded.keys()
         self._outdated -= self._report.loaded.keys()
         ended = {job: self._loading.pop(job) for job in self._report.loaded}
@@ -127,12 +139,15 @@ class WorkerSide:
         if not step.weights.fits(self._rank, self._weights.holding.fingerprint):
             weights = {self._rank: self._weights.holding}
         told = plan.voided_blocks or plan.failed_requests
-        is_news = bool(self._report or weights or self._answers or told)
+        refusal = self._gaps.take_refusal()
+        is_news = bool(self._report or weights or self._answers or told or refusal)
         if not (is_news or plan.wants_report or plan.step is not None):
             return None
         voided = frozenset(plan.voided_blocks)
         failed = plan.failed_requests
-        return ReportMessage(self._report, plan.step, weights, self._answers, voided, failed)
+        return ReportMessage(
+            self._report, plan.step, weights, self._answers, voided, failed, refusal
+        )
 
     def suspend(self) -> None:
         """Finish all copies: vLLM is about to unmap the caches' memory."""

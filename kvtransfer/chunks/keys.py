@@ -139,6 +139,10 @@ class KeyChain:
         extras: Sequence[bytes] = (),
         tenant: str = "",
     ) -> None:
+        self.namespace = namespace
+        """What the keys cover besides the tokens; two of the same share keys."""
+        self.has_extras = any(extras)
+        """Whether chunks of the same tokens may have different keys."""
         self._chunk_tokens = chunk_tokens
         self._ending = f".{tenant}" if tenant else ""
         self._extras = extras

@@ -28,7 +28,7 @@ class Placement(NamedTuple):
     first_token: int = 0
     """The token of the piece with which the first block begins."""
     moves: tuple[Move, ...] = ()
-    """What is moved to other positions, instead of into ``block_ids``."""
+    """What is moved to other positions, beside what goes into ``block_ids``."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 _LOG = logging.getLogger("kvtransfer")
+_BLENDS = ("opt_in", "all", "off")
 
 
 def _one_or_two_paths(value: object) -> tuple[str, ...]:
@@ -94,6 +95,9 @@ class TransferConfig(BaseModel):
     """Identify images and other media by ``multi_modal_uuids`` instead of hashing their data."""
     eviction_policy: str = "learned"
     """Which chunks are evicted from host memory first: ``learned``, ``lru`` or ``arc``."""
+    blend: str = "opt_in"
+    """Reuse passages anywhere in a prompt, approximately: ``opt_in`` (requests that ask), ``all`` or
+    ``off``."""
     model_name: Annotated[Name, Field(min_length=1)] | None = None
     """Name in the store's keys; None: vLLM's name of the model."""
     weights_name: Annotated[Name, Field(min_length=1)] | None = None
@@ -175,6 +179,13 @@ class TransferConfig(BaseModel):
     def _knows_write_policy(cls, name: str) -> str:
         if name not in ("write_through", "write_back"):
             raise ValueError("write write_through or write_back")
+        return name
+
+    @field_validator("blend")
+    @classmethod
+    def _knows_blend(cls, name: str) -> str:
+        if name not in _BLENDS:
+            raise ValueError(f"known are {', '.join(_BLENDS)}")
         return name
 
     @field_validator("eviction_policy")

@@ -8,6 +8,8 @@ from kvtransfer.requests.loading.match import Span
 
 if TYPE_CHECKING:
     from kvtransfer.requests.basis import Basis
+    from kvtransfer.requests.blending.blending import Blending
+    from kvtransfer.requests.blending.found import Found
     from kvtransfer.requests.keys.keying import Keying
     from kvtransfer.requests.loading.loads import Loads
     from kvtransfer.requests.loading.match import Matching
@@ -28,6 +30,7 @@ class Admission:
         loads: Loads,
         requests: Requests,
         steps: StepReader,
+        blending: Blending,
     ) -> None:
         self._basis = basis
         self._keying = keying
@@ -35,6 +38,9 @@ class Admission:
         self._loads = loads
         self._requests = requests
         self._steps = steps
+        self._blending = blending
+        self._found: dict[str, Found] = {}
+        """What requests that wait for their admission can reuse at other positions."""
 
     def match(self, request: EngineRequest, local_tokens: int) -> tuple[Span, ...] | None:
         """See :meth:`kvtransfer.requests.scheduler.Scheduler.match`."""
@@ -49,7 +55,15 @@ class Admission:
         tokens = self._worth(state)
         if tokens is None:
             return None
-        return (Span(local_tokens, tokens),) if tokens else ()
+        found = self._blending.find(state, local_tokens + tokens)
+        if found is None:
+            return None
+        self._found[state.request_id] = found
+        exact = (Span(local_tokens, tokens),) if tokens else ()
+        if not found.blend.copies:
+            return exact
+        start, end = found.blend.start, found.blend.end
+        return (*exact, Span(start, end - start, is_exact=False))
 
     def admit(self, request: EngineRequest, block_ids: BlockIds, external_tokens: int) -> None:
         """See :meth:`kvtransfer.requests.scheduler.Scheduler.admit`."""
@@ -58,10 +72,26 @@ class Admission:
         if state.refused_tokens:
             self._basis.metrics.add("refused_tokens", state.refused_tokens)
             state.refused_tokens = 0
+        found = self._found.pop(state.request_id, None)
+        span = Span(state.local_tokens, external_tokens)
+        if found is not None and external_tokens > found.blend.start - state.local_tokens:
+            self._blend(state, span, found)
+            return
+        self._blending.learn(state)
         if external_tokens:
-            self._loads.begin(state, Span(state.local_tokens, external_tokens))
+            self._loads.begin(state, span)
         else:
             self._steps.expect_writes(state)
+
+    def end(self, request_id: str) -> None:
+        """The request is over: learn what it has saved."""
+        self._found.pop(request_id, None)
+        self._blending.end(self._requests[request_id])
+
+    def _blend(self, state: RequestState, span: Span, found: Found) -> None:
+        moved = self._loads.begin_blend(state, span, found)
+        self._blending.begin(state, found, moved)
+        self._keying.end_caching(state)
 
     def _worth(self, state: RequestState) -> int | None:
         """How many tokens to load for the request; None: ask again."""

@@ -5,11 +5,14 @@ Instant: no call here waits for the network, a disk or a device.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from kvtransfer.plan import Plan
 from kvtransfer.requests.admission import Admission
+from kvtransfer.requests.blending.blending import Blending
+from kvtransfer.requests.blending.wish import NoWishes
 from kvtransfer.requests.keys.keying import Keying
 from kvtransfer.requests.loading.loads import Loads
 from kvtransfer.requests.loading.match import Matching
@@ -23,10 +26,12 @@ from kvtransfer.requests.step import StepPlan
 from kvtransfer.requests.step_reader import StepReader
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, ValuesView
+    from collections.abc import Collection, Iterator, Mapping, Sequence, ValuesView
 
-    from kvtransfer.plan import Load, Report, Save
+    from kvtransfer.plan import GapJob, Load, Report, Save
     from kvtransfer.requests.basis import Basis
+    from kvtransfer.requests.blending.outcome import Outcome
+    from kvtransfer.requests.blending.wish import Wishes
     from kvtransfer.requests.keys.agreed_weights import AgreedWeights
     from kvtransfer.requests.keys.local_cache import LocalCache
     from kvtransfer.requests.keys.request_keys import RequestKeys
@@ -51,6 +56,7 @@ class Scheduler:
         request_keys: the engine's; closed with the scheduler.
         weights: those that the engine's workers hold, as ``request_keys`` knows them.
         pins: keep blocks that the engine takes back; None: steps wait for their copies.
+        wishes: which requests are blended; None: none is.
     """
 
     def __init__(
@@ -59,6 +65,7 @@ class Scheduler:
         request_keys: RequestKeys,
         weights: AgreedWeights,
         pins: BlockPins | None = None,
+        wishes: Wishes | None = None,
     ) -> None:
         self._basis = basis
         self._weights = weights
@@ -73,13 +80,20 @@ class Scheduler:
         self._requests = Requests(
             self._keying, self._matching, self._prefetch, self._loads, self._saves
         )
+        self._blending = Blending(basis, self._matching, wishes or NoWishes())
         self._pins = NoPins() if pins is None else pins
         self._passing_saves = PassingSaves(basis, self._saves, self._pins)
         self._steps = StepReader(
             basis, self._requests, self._busy_blocks, self._saves, self._passing_saves
         )
         self._admission = Admission(
-            basis, self._keying, self._matching, self._loads, self._requests, self._steps
+            basis,
+            self._keying,
+            self._matching,
+            self._loads,
+            self._requests,
+            self._steps,
+            self._blending,
         )
 
     def track(self, request: EngineRequest) -> None:
@@ -89,7 +103,8 @@ class Scheduler:
     def match(self, request: EngineRequest, local_tokens: int) -> tuple[Span, ...] | None:
         """Tokens of ``request`` behind ``local_tokens`` that a load could bring; None: ask again.
 
-        At most one span today, which begins at ``local_tokens``.
+        One span or two, without a gap between them: tokens loaded as they were computed, then some
+        among which passages are reused that stood elsewhere.
         """
         return self._admission.match(request, local_tokens)
 
@@ -108,11 +123,13 @@ class Scheduler:
         saves = self._plan_saves(step)
         planner = self._basis.planner
         puts = tuple(planner.plan_puts())
+        gap_jobs = self._loads.plan_gaps() if self._keying.is_possible else []
         return StepPlan(
             Plan(tuple(loads), tuple(saves), puts),
             first_saves=tuple(first_saves),
             reuses_blocks=reuses_blocks,
-            step=self._basis.timing.steps.begin(counts, step.computed_tokens),
+            gap_jobs=tuple(gap_jobs),
+            step=self._time(counts, step, gap_jobs),
             poll_s=0.0 if step.computes else self._poll_s(),
             voided_blocks=self._loads.take_voided(),
             failed_requests=self._loads.take_failing(),
@@ -170,7 +187,15 @@ class Scheduler:
 
         One that is aborted while it loads is held back by the engine until it is received.
         """
+        self._admission.end(request.request_id)
         self._requests.finish(request.request_id, owns_blocks=owns_blocks)
+
+    def blend_outcome(self, request: EngineRequest) -> Outcome | None:
+        """What has come of blending the request, which has not ended; None: it was not blended."""
+        outcome = self._blending.outcome(request.request_id)
+        if outcome is None or not self._loads.has_failed(request.request_id):
+            return outcome
+        return replace(outcome, has_failed=True)
 
     def host_tokens(self, request: EngineRequest) -> int:
         """How many of the tokens to load for ``request`` host memory held."""
@@ -217,7 +242,7 @@ class Scheduler:
 
     def _end_loads(self, settled: Settled, voided: Collection[int]) -> Iterator[str]:
         """The requests of which no load is left."""
-        for job in settled.loaded:
+        for job in (*settled.loaded, *settled.computed):
             failed = job in settled.failed
             if not self._loads.owns(job):
                 self._prefetch.end(job, failed=failed)
@@ -234,6 +259,14 @@ class Scheduler:
             self._pins.unpin(job)
             saved_tokens += 0 if job in settled.failed else tokens
         self._basis.metrics.add("saved_tokens", saved_tokens)
+
+    def _time(
+        self, counts: Sequence[int], step: StepInput, gap_jobs: Sequence[GapJob]
+    ) -> int | None:
+        """Begin to time the step; one that computes gaps beside its tokens tells nothing."""
+        if gap_jobs:
+            return None
+        return self._basis.timing.steps.begin(counts, step.computed_tokens)
 
     def _plan_saves(self, step: StepInput) -> list[Save]:
         if not self._keying.is_possible:

@@ -10,7 +10,7 @@ from kvtransfer.plan import Plan
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from kvtransfer.plan import Save
+    from kvtransfer.plan import GapJob, Save
 
 BlockIds: TypeAlias = "tuple[Sequence[int], ...]"
 """A request's blocks in token order, one sequence for each cache group. Read, never written."""
@@ -82,6 +82,9 @@ class StepPlan:
     """Saves whose copies end before the step writes any block."""
     reuses_blocks: bool = False
     """The step writes blocks that earlier saves still read: finish those copies first."""
+    gap_jobs: tuple[GapJob, ...] = ()
+    """What every worker computes between passages that have arrived, after this step's forward or
+    before the next."""
     step: int | None = None
     """Number of the step, returned with its report; None: the step computes nothing."""
     poll_s: float = 0.0

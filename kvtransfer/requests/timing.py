@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kvtransfer.requests.step_times import StepTimes
+from kvtransfer.scheduling.cost.blend import BlendCost
 from kvtransfer.scheduling.cost.linear_fit import LinearFit
 from kvtransfer.scheduling.cost.model import Cost
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from kvtransfer.metrics import Metrics
+    from kvtransfer.passages.gaps import Blend
+    from kvtransfer.requests.blending.gap_progress import GapProgress
     from kvtransfer.scheduling.cost.runs import Run
 
 HOST = "host"
@@ -43,6 +46,7 @@ class Timing:
         self._margin = margin
         self._cost = Cost(_TIERS, margin)
         self.steps = StepTimes(self._cost.prefill, clock)
+        self._blends = BlendCost(self._cost.prefill, margin)
         self._metrics = metrics
         self.clock = clock
         """Seconds that never go back; every deadline of the scheduler is by it."""
@@ -123,9 +127,35 @@ class Timing:
         (tier,) = load_timer.tokens
         self._observe(load_timer, tier if failed else None)
 
+    def decide_blend(self, found: Blend, tiers: Iterable[str]) -> bool:
+        """Whether a request is blended by ``found``; ``tiers`` are those beside host memory."""
+        copied, gaps = found.copied_tokens, found.gap_tokens
+        pays = self._blends.pays(_slowest(tiers), copied, gaps, found.start)
+        return self._blends.decide(pays=pays, now_s=self.clock())
+
+    def end_copies(self, progress: GapProgress, tokens: Mapping[str, int]) -> None:
+        """All copies of a blended request have come, ``tokens`` of them by tier; its gaps follow."""
+        seconds = self._lap(progress)
+        self._metrics.add("blend_copy_seconds", seconds)
+        self._blends.observe_copies(_slowest(tokens), sum(tokens.values()), seconds)
+
+    def end_gaps(self, progress: GapProgress) -> None:
+        """The gaps of a blended request are computed."""
+        seconds = self._lap(progress)
+        self._metrics.add("blend_gap_seconds", seconds)
+        self._blends.observe_gaps(progress.blend.gap_tokens, seconds)
+
+    def _lap(self, progress: GapProgress) -> float:
+        before_s, progress.began_s = progress.began_s, self.clock()
+        return progress.began_s - before_s
+
     def _observe(self, load_timer: LoadTimer, failed_tier: str | None) -> float:
         """What has ended teaches the tiers; returns the seconds that it took."""
         seconds = self.clock() - load_timer.began_s
         if failed_tier is None or failed_tier in load_timer.tokens:
             self._cost.observe_mix(load_timer.tokens, seconds, failed_tier)
         return seconds
+
+
+def _slowest(tiers: Iterable[str]) -> str:
+    return max(tiers, key=_TIERS.index, default=HOST)

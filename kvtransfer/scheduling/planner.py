@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from kvtransfer.chunks.tiling import Placement
 from kvtransfer.host_memory import slots
 from kvtransfer.scheduling.index import Index
-from kvtransfer.scheduling.jobs import JobNumbers
+from kvtransfer.scheduling.jobs import JobNumbers, Jobs
 from kvtransfer.scheduling.load_jobs import LoadJobs
 from kvtransfer.scheduling.put_jobs import PutJobs
 from kvtransfer.scheduling.reoffer import Reoffer
@@ -36,6 +36,7 @@ class Settled:
 
     loaded: list[int] = field(default_factory=list)
     copied: list[int] = field(default_factory=list)
+    computed: list[int] = field(default_factory=list)
     failed: set[int] = field(default_factory=set)
     """Which of the above failed on some rank."""
 
@@ -85,7 +86,8 @@ class Planner:
     ) -> None:
         self.index = index
         self._keep = keep
-        numbers = JobNumbers()
+        self._numbers = numbers = JobNumbers()
+        self._computing = Jobs(ranks)
         self._write_back = WriteBack(index, margin, admit_chance)
         reoffer = Reoffer(index.slots, clock) if put and keep else None
         self._puts = PutJobs(index, self._write_back, reoffer, numbers, ranks, put=put)
@@ -94,8 +96,8 @@ class Planner:
 
     @property
     def is_loading(self) -> bool:
-        """Whether a load is under way."""
-        return bool(self._loads)
+        """Whether a load or a gap job is under way."""
+        return bool(self._loads or self._computing)
 
     @property
     def is_putting(self) -> bool:
@@ -153,6 +155,12 @@ class Planner:
         """
         return self._saves.plan(chunks, after, max(0, self.room))
 
+    def compute(self) -> int:
+        """Number a gap job, which every rank carries out and which holds no slot."""
+        (job,) = self._numbers.take(1)
+        self._computing.begin([job], [0])
+        return job
+
     def touch(self, keys: Sequence[str]) -> None:
         """A request that saves has ``keys`` again: see that the store has those held here."""
         self._puts.touch(keys)
@@ -174,13 +182,15 @@ class Planner:
         loaded, failed_loads, arrived = self._loads.end(report.loaded, report.failed)
         copied, failed_copies = self._saves.end(report.copied, report.failed)
         stored = self._puts.end(report.stored)
+        computed, failed_computing = self._computing.end(report.computed, report.failed)
         lost = (loaded[job] for job in failed_loads), (copied[job] for job in failed_copies)
         for slot in chain(*lost):
             self._lose(slot)
         if self._keep:
             self.index.publish(chain(arrived, copied.values()))
         self._release([*loaded.values(), *copied.values(), *stored])
-        return Settled(list(loaded), list(copied), failed_loads | failed_copies)
+        failed = failed_loads | failed_copies | failed_computing
+        return Settled(list(loaded), list(copied), list(computed), failed)
 
     def _lose(self, slot: int) -> None:
         """The bytes of ``slot`` never came, or are no good."""

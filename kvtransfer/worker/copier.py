@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from kvtransfer.device.all_of import single_events
 from kvtransfer.worker.group_paths import GroupPaths, SectionPaths
 from kvtransfer.worker.lanes import Stages, Streams
-from kvtransfer.worker.move_path import MovePath
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +34,6 @@ class Copier:
         formats: Formats,
         pool: HostPool,
         device: Device,
-        rotation: Rotation | None = None,
     ) -> Copier:
         """Open the streams, and the lanes of each cache group.
 
@@ -44,7 +42,6 @@ class Copier:
             formats: what the groups' pieces are.
             pool: has slots for them.
             device: where the caches are.
-            rotation: how the model rotates its keys; None: none is moved to another position.
 
         Raises:
             ValueError: no kernel of ours can read the planes of ``caches``.
@@ -52,7 +49,7 @@ class Copier:
         streams = Streams.open(device)
         if device.is_host:
             on_host = [[SectionPaths.on_host(each, streams) for each in group] for group in caches]
-            return cls(_grouped(on_host, rotation, streams), pool, streams)
+            return cls(_grouped(on_host, streams), pool, streams)
         stages = Stages(device, formats)
         on_device = [
             [
@@ -61,7 +58,7 @@ class Copier:
             ]
             for number, group in enumerate(caches)
         ]
-        return cls(_grouped(on_device, rotation, streams), pool, streams)
+        return cls(_grouped(on_device, streams), pool, streams)
 
     def __init__(self, groups: Sequence[GroupPaths], pool: HostPool, streams: Streams) -> None:
         self._groups = groups
@@ -100,6 +97,19 @@ class Copier:
             ready = list(single_events(filled))
             return self._groups[group].to_device(sections, block_ids, first_token, ready, free)
 
+    def rotate_by(self, rotation: Rotation) -> None:
+        """Say how the model rotates its keys; before that, every ``move`` fails.
+
+        Args:
+            rotation: the same in all layers. Its table is only read.
+
+        Raises:
+            ValueError: the caches hold numbers that can't be rotated, or it isn't theirs.
+        """
+        with self._inward:
+            for group in self._groups:
+                group.rotate_by(rotation)
+
     def move(
         self,
         slot: int,
@@ -118,13 +128,5 @@ class Copier:
         self._streams.close()
 
 
-def _grouped(
-    groups: Sequence[Sequence[SectionPaths]], rotation: Rotation | None, streams: Streams
-) -> list[GroupPaths]:
-    return [
-        GroupPaths(
-            sections,
-            [] if rotation is None else [MovePath(each, rotation, streams) for each in sections],
-        )
-        for sections in groups
-    ]
+def _grouped(groups: Sequence[Sequence[SectionPaths]], streams: Streams) -> list[GroupPaths]:
+    return [GroupPaths(sections, streams) for sections in groups]

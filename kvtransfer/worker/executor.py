@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from kvtransfer.chunks.keys import group_of
 from kvtransfer.device import open_device
+from kvtransfer.device.all_of import AllOf
 from kvtransfer.host_memory import slots, taking
 from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Plan
@@ -60,7 +61,6 @@ class Executor:
         shelf: Shelf | None = None,
         *,
         puts: bool = True,
-        rotation: Rotation | None = None,
     ) -> Executor:
         """Take host memory and open the store, as ``config`` says.
 
@@ -73,7 +73,6 @@ class Executor:
             shards: the numbers of the shards that are read and written.
             shelf: what ``memory://`` holds, shared with the lookup.
             puts: whether this rank puts the shards; another does where several have the same one.
-            rotation: how the model rotates its keys, for loads that move tokens.
 
         Raises:
             ConfigError: the device isn't supported, host memory holds no chunk or is more than
@@ -85,7 +84,7 @@ class Executor:
             pool = HostPool(device, formats, count)
         metrics = Metrics()
         tiers = Tiers(
-            copier=WakeableCopier(partial(Copier.open, caches, formats, pool, device, rotation)),
+            copier=WakeableCopier(partial(Copier.open, caches, formats, pool, device)),
             pool=pool,
             device=device,
             store=open_tiers(config, formats, metrics, shelf),
@@ -110,6 +109,14 @@ class Executor:
         """The fetch that filled each slot, for slots that a fetch filled last."""
         self._copied: dict[int, Event] = {}
         """The copy out of blocks that filled each slot, for slots that such a copy filled last."""
+
+    def rotate_by(self, rotation: Rotation) -> None:
+        """Say how the model rotates its keys, before the first load that moves tokens.
+
+        Raises:
+            ValueError: the caches hold numbers that can't be rotated, or it isn't theirs.
+        """
+        self._tiers.copier.rotate_by(rotation)
 
     def run(self, plan: Plan) -> None:
         """Begin the jobs of ``plan``, after all work that the model has launched before."""
@@ -185,16 +192,16 @@ class Executor:
     def _copy_in(self, load: Load, computed: Event, filled: Sequence[Event]) -> None:
         """Copy the slot into the blocks, after ``filled`` and ``computed``; without blocks, end."""
         copier, slot, group = self._tiers.copier, load.slot, group_of(load.key)
+        begun: list[Event] = []
         if load.moves:
-            event = copier.move(slot, load.moves, filled, [computed], group)
-        elif load.block_ids:
-            event = copier.to_device(
-                slot, load.block_ids, load.first_token, filled, [computed], group
-            )
+            begun.append(copier.move(slot, load.moves, filled, [computed], group))
+        if load.block_ids:
+            into = load.block_ids, load.first_token
+            begun.append(copier.to_device(slot, *into, filled, [computed], group))
+        if begun:
+            self._outcomes.add_copy(load, begun[0] if len(begun) == 1 else AllOf(begun))
         else:
             self._outcomes.end_load(load)
-            return
-        self._outcomes.add_copy(load, event)
 
     def _save(self, save: Save, computed: Event) -> Event:
         group = group_of(save.key)

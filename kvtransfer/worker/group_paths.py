@@ -9,6 +9,7 @@ from kvtransfer.device.failed import FailedEvent
 from kvtransfer.kernels import open_copy
 from kvtransfer.worker.copy_path import Calibration, CopyPath
 from kvtransfer.worker.lanes import DirectLane, PagesLane, StagedLane, Target
+from kvtransfer.worker.move_path import MovePath
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 
     from kvtransfer.chunks.paged import PagedCaches
     from kvtransfer.device import Device, Event
+    from kvtransfer.kernels import Rotation
     from kvtransfer.move import Move
     from kvtransfer.worker.lanes import Lane, Stages, Streams
-    from kvtransfer.worker.move_path import MovePath
 
 
 class SectionPaths:
@@ -89,11 +90,15 @@ class SectionPaths:
 class GroupPaths:
     """The sections of one group's pieces, which are copied together."""
 
-    def __init__(
-        self, sections: Sequence[SectionPaths], move_paths: Sequence[MovePath] = ()
-    ) -> None:
+    def __init__(self, sections: Sequence[SectionPaths], streams: Streams) -> None:
         self._sections = sections
-        self._move_paths = move_paths
+        self._streams = streams
+        self._move_paths: list[MovePath] = []
+        """One for each section, once it is known how keys are rotated."""
+
+    def rotate_by(self, rotation: Rotation) -> None:
+        """See :meth:`kvtransfer.worker.copier.Copier.rotate_by`."""
+        self._move_paths = [MovePath(each, rotation, self._streams) for each in self._sections]
 
     def to_host(
         self, block_ids: Sequence[int], sections: Sequence[Tensor], written: Sequence[Event]
@@ -123,6 +128,8 @@ class GroupPaths:
         self, sections: Sequence[Tensor], moves: Sequence[Move], after: Sequence[Event]
     ) -> Event:
         """Copy the tokens of ``moves`` out of ``sections``, after the events ``after``."""
+        if not self._move_paths:
+            return FailedEvent(RuntimeError("it is not known how the model rotates its keys"))
         return _together(
             path.move(view, move, after)
             for path, view in zip(self._move_paths, sections, strict=True)

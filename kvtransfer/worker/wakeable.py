@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kvtransfer.device import Event
+    from kvtransfer.kernels import Rotation
     from kvtransfer.move import Move
     from kvtransfer.worker.copier import Copier
 
@@ -26,6 +27,7 @@ class WakeableCopier:
     def __init__(self, open_copier: Callable[[], Copier]) -> None:
         self._open_copier = open_copier
         self._copier: Copier | None = open_copier()
+        self._rotation: Rotation | None = None
         # One lock for each direction, as in the copier: neither waits for the other's launch.
         self._outward = Lock()
         self._inward = Lock()
@@ -54,6 +56,13 @@ class WakeableCopier:
                 return _asleep()
             return self._copier.to_device(slot, block_ids, first_token, filled, free, group)
 
+    def rotate_by(self, rotation: Rotation) -> None:
+        """See :class:`kvtransfer.worker.copier.Copier`."""
+        with self._inward:
+            self._rotation = rotation
+            if self._copier is not None:
+                self._copier.rotate_by(rotation)
+
     def move(
         self,
         slot: int,
@@ -80,6 +89,8 @@ class WakeableCopier:
         with self._outward, self._inward:
             if self._copier is None:
                 self._copier = self._open_copier()
+                if self._rotation is not None:
+                    self._copier.rotate_by(self._rotation)
 
     def close(self) -> None:
         """Wait for the copies and end the streams."""

@@ -137,6 +137,7 @@ class Engine:
         keep=True,
         request_keys=RequestKeys,
         groups=ONE_GROUP,
+        wishes=None,
     ):
         self.now_s = 0.0
         self.planner = Planner(Index(slots), ranks=1, keep=keep, put=True, clock=self.clock)
@@ -153,7 +154,7 @@ class Engine:
         pins = SimpleNamespace(
             pin=self.pinned.__setitem__, unpin=lambda job: self.pinned.pop(job, 0)
         )
-        self.side = Scheduler(basis, self.request_keys, weights, pins)
+        self.side = Scheduler(basis, self.request_keys, weights, pins, wishes)
         self.next_block = 1
         self.weights = WEIGHTS
         """What the worker holds; it is told with the next step."""
@@ -178,9 +179,10 @@ class Engine:
         spans = self.side.match(request, local)
         if not spans:
             return None if spans is None else 0
-        ((first_token, tokens),) = spans
-        assert first_token == local
-        return tokens
+        (span,) = spans
+        assert span.is_exact
+        assert span.first_token == local
+        return span.tokens
 
     def admit(self, request, ids, external):
         self.side.admit(request, (ids,), external)

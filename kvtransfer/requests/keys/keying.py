@@ -81,7 +81,7 @@ class Keying:
             if self._is_worth_waiting():
                 return False
             self._request_keys.forget(request_id)
-            self._end_caching(state)
+            self.end_caching(state)
             self._matching.forget(request_id)
             state.is_named = True
             return True
@@ -92,16 +92,16 @@ class Keying:
         if not state.is_named:
             self._name(request_id)
         if self._is_of_others(state):
-            self._end_caching(state)
+            self.end_caching(state)
         return state.is_hashed()
 
     def name_all(self, states: Collection[RequestState]) -> None:
         """Give keys to requests of which all is known, and take those that are wrong now."""
         for state in self._request_keys.take_continued():
-            self._end_caching(state)
+            self.end_caching(state)
         self._name()
         for state in self._request_keys.take_ambiguous(states):
-            self._end_caching(state)
+            self.end_caching(state)
 
     def take(self, held: Mapping[int, Holding], states: Collection[RequestState]) -> None:
         """Take in what workers hold; where that has changed, no request keeps its keys."""
@@ -116,6 +116,11 @@ class Keying:
             for state in states:
                 self._outlive(state)
         self._name()
+
+    def end_caching(self, state: RequestState) -> None:
+        """The request's keys don't tell its bytes any more: it neither loads nor saves more."""
+        state.chain = state.hashing = None
+        self._saves.give_up(state)
 
     def forget(self, request_id: str) -> None:
         """The request is over."""
@@ -151,13 +156,8 @@ class Keying:
             self._matching.ask_when_known(request_id, state.hashing)
 
     def _outlive(self, state: RequestState) -> None:
-        self._end_caching(state)
+        self.end_caching(state)
         self._loads.void(state)
         self._matching.forget(state.request_id)
         if not any(state.block_ids) and not state.is_finished:
             self._request_keys.begin(state)
-
-    def _end_caching(self, state: RequestState) -> None:
-        """The request's keys don't tell its bytes any more."""
-        state.chain = state.hashing = None
-        self._saves.give_up(state)

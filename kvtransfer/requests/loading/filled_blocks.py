@@ -48,6 +48,14 @@ class FilledBlocks:
         block_ids = self._filled.pop(request_id, None)
         if block_ids is None:
             return None
+        return self.void_blocks(block_ids)
+
+    def note(self, request_id: str, block_ids: Iterable[int]) -> None:
+        """These blocks of the request are filled by no load alone; ``void`` voids them too."""
+        self._filled[request_id] += block_ids
+
+    def void_blocks(self, block_ids: Iterable[int]) -> int:
+        """Void these; returns the job that does it, as ``void`` does."""
         self._last_job -= 1
         self._voided[self._last_job] = tuple(block_ids)
         return self._last_job

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from kvtransfer.chunks.load_order import LoadOrder
+from kvtransfer.plan import GapJob
+from kvtransfer.requests.blending.blend_order import BlendOrder
+from kvtransfer.requests.blending.gap_progress import GapProgress
 from kvtransfer.requests.loading.filled_blocks import FilledBlocks
 from kvtransfer.requests.timing import HOST
 from kvtransfer.scheduling.cost.runs import leading, tokens_by_tier
@@ -15,19 +18,24 @@ if TYPE_CHECKING:
 
     from kvtransfer.plan import Load
     from kvtransfer.requests.basis import Basis
+    from kvtransfer.requests.blending.found import Found
     from kvtransfer.requests.loading.match import Matching, Span
     from kvtransfer.requests.request_state import RequestState
     from kvtransfer.requests.saving.busy_blocks import BusyBlocks
     from kvtransfer.requests.timing import LoadTimer
     from kvtransfer.scheduling.cost.runs import Run
+    from kvtransfer.scheduling.lookup.located import Located
     from kvtransfer.scheduling.reservation import Reservation
 
 # A request with at most this many chunks gets its jobs at once, a longer one in several steps.
 _AT_ONCE = 16
 # Chunks of longer requests that get their jobs in one step.
 _A_STEP = 32
-# The tier of a job that voids blocks: no tier learns from how it ends.
+# The tiers of jobs that bring nothing: no tier learns from how they end.
 _VOIDED = "voided"
+_COMPUTED = "computed"
+# Gap tokens that one step computes at most, so that decoding requests wait little.
+_GAP_TOKENS_A_STEP = 2048
 
 
 @dataclass
@@ -36,8 +44,10 @@ class _Loading:
 
     state: RequestState
     span: Span
-    order: LoadOrder
+    order: LoadOrder | BlendOrder
     reservation: Reservation
+    located: Located
+    """Where the store was found to have its chunks."""
     runs: Sequence[Run]
     """The tokens of ``span``, by the tier that they come from."""
     timer: LoadTimer | None
@@ -45,6 +55,8 @@ class _Loading:
     deadline_s: float
     jobs: dict[int, str] = field(default_factory=dict)
     """The tier of each load under way."""
+    gaps: GapProgress | None = None
+    """What is computed once all loads have ended; None: nothing, or nothing any more."""
     failed_tier: str | None = None
     """The tier of the first load that has failed."""
 
@@ -63,6 +75,8 @@ class Loads:
         """What each request loads, until it is received."""
         self._rests: dict[str, _Loading] = {}
         """The requests with chunks that have no jobs yet."""
+        self._to_compute: dict[str, _Loading] = {}
+        """The blended requests with gaps that have no jobs yet, whose passages have come."""
         self._owners: dict[int, _Loading] = {}
         self._filled = FilledBlocks()
         self._planned: list[Load] = []
@@ -79,15 +93,38 @@ class Loads:
         """Load the tokens of ``span``, which ``Matching`` found behind those computed."""
         hit_tokens = span.first_token + span.tokens
         order = LoadOrder(self._groups, state.keys, hit_tokens, span.first_token)
-        reservation = self._planner.reserve(order.keys)
-        assert len(reservation.slots) == len(order.keys), "a match exceeds what there is room for"
-        runs = self._runs(state.request_id, order, reservation)
-        timer = self._time(state.request_id, reservation, runs, span)
-        deadline_s = self._timing.deadline_s(span.tokens, span.first_token)
-        loading = _Loading(state, span, order, reservation, runs, timer, deadline_s)
-        self._loading[state.request_id] = self._rests[state.request_id] = loading
-        if len(reservation.slots) <= _AT_ONCE:
-            self._planned += self._advance(loading, _AT_ONCE)
+        reservation = self._reserve(order)
+        located = self._matching.known(state.request_id)
+        tiers = self._matching.tiers(located, order.keys, reservation.slots)
+        runs = self._matching.hits.runs_of(order, tiers)
+        self._count(state.request_id, runs)
+        timer = self._time(reservation, runs, span)
+        self._begin(
+            _Loading(state, span, order, reservation, located, runs, timer, self._due(span))
+        )
+
+    def begin_blend(self, state: RequestState, span: Span, found: Found) -> Mapping[str, int]:
+        """Load the exact tokens of ``span``, move passages behind them, then compute the gaps.
+
+        Returns:
+            The moved tokens by the tier that has them.
+        """
+        exact = LoadOrder(self._groups, state.keys, found.blend.start, span.first_token)
+        order = BlendOrder(exact, found.blend, self._groups.tilings[0].block_tokens)
+        reservation = self._reserve(order)
+        tiers = self._matching.tiers(found.located, order.keys, reservation.slots)
+        exact_runs = self._matching.hits.runs_of(exact, tiers[: len(exact.keys)])
+        self._count(state.request_id, exact_runs)
+        runs = order.runs(tiers)
+        loading = _Loading(
+            state, span, order, reservation, found.located, runs, None, self._due(span)
+        )
+        loading.gaps = GapProgress(found.blend, self._timing.clock())
+        blocks = self._blocks_behind(loading, found.blend.start)
+        self._filled.note(state.request_id, blocks)
+        self._busy_blocks.note_write(blocks)
+        self._begin(loading)
+        return tokens_by_tier(runs)
 
     def plan(self) -> list[Load]:
         """The loads of the step: those of requests that have just come, and some of the others."""
@@ -101,8 +138,22 @@ class Loads:
                 break
         return loads
 
+    def plan_gaps(self) -> list[GapJob]:
+        """What the step computes between passages that have come."""
+        jobs: list[GapJob] = []
+        most = _GAP_TOKENS_A_STEP
+        for loading in list(self._to_compute.values()):
+            if most <= 0 or loading.gaps is None:
+                break
+            gaps = loading.gaps.take(most)
+            most -= sum(end - start for start, end in gaps)
+            jobs.append(self._gap_job(loading, gaps))
+            if not loading.gaps.left:
+                del self._to_compute[loading.state.request_id]
+        return jobs
+
     def end(self, job: int, *, failed: bool) -> RequestState | None:
-        """A load has ended; returns its request if that has nothing left to load."""
+        """A load or a gap job has ended; returns its request if nothing of it is left to do."""
         loading = self._owners.pop(job)
         tier = loading.jobs.pop(job)
         self._filled.end(job, failed=failed)
@@ -121,6 +172,8 @@ class Loads:
         if self._fails_whole(loading):
             self._to_fail.add(request_id)
             return None
+        if loading.gaps is not None and not self._ends_blend(loading, loading.gaps, tier):
+            return None
         del self._loading[request_id]
         self._filled.forget(request_id)
         return loading.state
@@ -134,8 +187,10 @@ class Loads:
             return
         job = self._filled.void(state.request_id)
         if job is not None:
-            loading = self._owners[job] = self._loading[state.request_id]
-            loading.jobs[job] = _VOIDED
+            loading = self._loading[state.request_id]
+            loading.gaps = None
+            self._to_compute.pop(state.request_id, None)
+            self._own(loading, job, _VOIDED)
 
     def take_voided(self) -> Mapping[int, tuple[int, ...]]:
         """Blocks that the next step reports as failed, by job."""
@@ -168,6 +223,8 @@ class Loads:
             return  # the workers' report receives it
         self._to_fail.discard(request_id)
         loading = self._loading[request_id]
+        loading.gaps = None
+        self._to_compute.pop(request_id, None)
         self._give_up(loading)
         if not loading.jobs:
             del self._loading[request_id]
@@ -181,8 +238,8 @@ class Loads:
 
     @property
     def is_behind(self) -> bool:
-        """Whether chunks wait for their jobs."""
-        return bool(self._rests)
+        """Whether chunks, or gaps, wait for their jobs."""
+        return bool(self._rests or self._to_compute)
 
     @property
     def has_given_up(self) -> bool:
@@ -214,19 +271,65 @@ class Loads:
         is_awaited = not loading.state.is_finished
         return is_awaited and loading.failed_tier is not None and not self._groups.are_one
 
-    def _runs(self, request_id: str, order: LoadOrder, reservation: Reservation) -> list[Run]:
-        """The tokens that ``order`` brings, by the tier that they come from."""
-        tiers = self._matching.tiers(request_id, order.keys, reservation.slots)
-        return self._matching.hits.runs_of(order, tiers)
+    def _reserve(self, order: LoadOrder | BlendOrder) -> Reservation:
+        reservation = self._planner.reserve(order.keys)
+        assert len(reservation.slots) == len(order.keys), "a match exceeds what there is room for"
+        return reservation
 
-    def _time(
-        self, request_id: str, reservation: Reservation, runs: Sequence[Run], span: Span
-    ) -> LoadTimer | None:
-        """Count what the request will load; begins to time that, unless it is the load of others."""
+    def _count(self, request_id: str, runs: Sequence[Run]) -> None:
+        """Count what the request loads as it was computed."""
         tokens = tokens_by_tier(runs)
         self._host_tokens[request_id] = host_tokens = tokens.get(HOST, 0)
-        self._metrics.add("store_hit_tokens", span.tokens - host_tokens)
+        self._metrics.add("store_hit_tokens", sum(tokens.values()) - host_tokens)
         self._metrics.add("host_hit_tokens", host_tokens)
+
+    def _due(self, span: Span) -> float:
+        return self._timing.deadline_s(span.tokens, span.first_token)
+
+    def _begin(self, loading: _Loading) -> None:
+        request_id = loading.state.request_id
+        self._loading[request_id] = self._rests[request_id] = loading
+        if len(loading.reservation.slots) <= _AT_ONCE:
+            self._planned += self._advance(loading, _AT_ONCE)
+
+    def _blocks_behind(self, loading: _Loading, tokens: int) -> Sequence[int]:
+        """The blocks of ``loading`` from the one that begins with token number ``tokens`` on."""
+        block_tokens = self._groups.tilings[0].block_tokens
+        end = loading.span.first_token + loading.span.tokens
+        (block_ids,) = loading.state.block_ids
+        return block_ids[tokens // block_tokens : -(-end // block_tokens)]
+
+    def _ends_blend(self, loading: _Loading, gaps: GapProgress, tier: str) -> bool:
+        """Go on with a blend of which no job is under way; returns whether it is over."""
+        if loading.failed_tier is not None:
+            # Between the passages that have come there are gaps, so none of them is of use.
+            loading.gaps = None
+            blocks = self._blocks_behind(loading, gaps.blend.start)
+            self._own(loading, self._filled.void_blocks(blocks), _VOIDED)
+            return False
+        if tier != _COMPUTED:
+            self._timing.end_copies(gaps, tokens_by_tier(loading.runs))
+        elif not gaps.left:
+            self._timing.end_gaps(gaps)
+        if gaps.left:
+            self._to_compute[loading.state.request_id] = loading
+        return not gaps.left
+
+    def _gap_job(self, loading: _Loading, gaps: tuple[tuple[int, int], ...]) -> GapJob:
+        job = self._planner.compute()
+        self._own(loading, job, _COMPUTED)
+        ids = loading.state.request.all_token_ids
+        tokens = [token for start, end in gaps for token in ids[start:end]]
+        blocks = self._blocks_behind(loading, 0)
+        return GapJob(job, tuple(blocks), gaps, tuple(tokens))
+
+    def _own(self, loading: _Loading, job: int, tier: str) -> None:
+        loading.jobs[job] = tier
+        self._owners[job] = loading
+
+    def _time(self, reservation: Reservation, runs: Sequence[Run], span: Span) -> LoadTimer | None:
+        """Begin to time what the request will load, unless it is the load of others."""
+        tokens = tokens_by_tier(runs)
         # The part of others tells nothing of how long the whole takes.
         return None if reservation.is_shared else self._timing.begin_load(tokens, span.first_token)
 
@@ -239,10 +342,9 @@ class Loads:
         if self._groups.are_one:
             self._filled.begin(state.request_id, loads)
         slots = [None if load.fetch else load.slot for load in loads]
-        tiers = self._matching.tiers(state.request_id, [load.key for load in loads], slots)
+        tiers = self._matching.tiers(loading.located, [load.key for load in loads], slots)
         for load, tier in zip(loads, tiers, strict=True):
-            loading.jobs[load.job] = tier
-            self._owners[load.job] = loading
+            self._own(loading, load.job, tier)
             self._busy_blocks.note_write(load.block_ids)
         if not loading.reservation.left:
             del self._rests[state.request_id]

@@ -28,6 +28,8 @@ class Span(NamedTuple):
 
     first_token: int
     tokens: int
+    is_exact: bool = True
+    """Whether they will be what the model computes; otherwise passages are reused among them."""
 
 
 @dataclass(frozen=True)
@@ -86,16 +88,17 @@ class Matching:
             return NOTHING
         return self._store.answer(request_id) or NOTHING
 
-    def tiers(self, request_id: str, keys: Sequence[str], slots: Sequence[int | None]) -> list[str]:
+    def tiers(
+        self, located: Located, keys: Sequence[str], slots: Sequence[int | None]
+    ) -> list[str]:
         """The tier that each of ``keys`` comes from: host memory where it has one of ``slots``.
 
         A chunk that left host memory after the match is sought in the fastest tier of the store.
         """
         fastest = next(iter(self._store.tiers), HOST)
-        located = self.known(request_id).tiers(keys)
         return [
             (tier or fastest) if slot is None else HOST
-            for slot, tier in zip(slots, located, strict=True)
+            for slot, tier in zip(slots, located.tiers(keys), strict=True)
         ]
 
     def make(self, state: RequestState, local_tokens: int) -> Match | None:

@@ -1,0 +1,29 @@
+"""Keeps what is blended out of vLLM's own prefix cache, where other requests would find it."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from vllm.v1.core.kv_cache_utils import BlockHash
+
+if TYPE_CHECKING:
+    from vllm.v1.core.kv_cache_manager import KVCacheManager
+    from vllm.v1.request import Request
+
+
+def make_private(request: Request, exact_tokens: int, manager: KVCacheManager) -> None:
+    """Give the blocks behind ``exact_tokens`` hashes that no other request has.
+
+    vLLM enters a request's blocks into its prefix cache under ``request.block_hashes``, each of
+    which continues from the one before. One random entry therefore makes all behind it unique,
+    those of generated tokens, too. The exact prefix stays shared, and a preempted request finds its
+    own blocks again. Where vLLM keeps no prefix cache there is nothing to do.
+    """
+    kept = exact_tokens // manager.block_pool.hash_block_size
+    hashes = request.block_hashes
+    if request._block_hasher is None or kept >= len(hashes):
+        return
+    random = BlockHash(secrets.token_bytes(len(hashes[kept])))
+    hashes[kept:] = [random]
+    request.update_block_hashes()
