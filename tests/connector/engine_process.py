@@ -207,9 +207,14 @@ class Session:
         """Empty vLLM's own prefix cache, and more as told; whether that worked."""
         return bool(self._llm.reset_prefix_cache(running, connector))
 
-    def call(self, method: str, **arguments: Any) -> None:
-        """Have every worker do something, by vLLM's ``collective_rpc``."""
-        self._llm.collective_rpc(method, kwargs=arguments)
+    def call(self, method: str, **arguments: Any) -> Any:
+        """Have every worker do something, by vLLM's ``collective_rpc``; what the first returns."""
+        return self._llm.collective_rpc(method, kwargs=arguments)[0]
+
+    def block_ids(self, name: str) -> list[int]:
+        """The blocks of an unfinished request in the first cache group, in token order."""
+        *_, theirs = (each for each, ours in self._names.items() if ours == name)
+        return list(self._scheduler.kv_cache_manager.get_block_ids(theirs)[0])
 
     def load_embedding(self, folder: str) -> None:
         """Load the embedding of the model in ``folder``, as a trainer in the same process does.

@@ -102,9 +102,13 @@ class Engine:
         """
         return bool(self._do("reset", connector=connector, running=running))
 
-    def call(self, method: str, **arguments: Any) -> None:
-        """Have every worker do something, by vLLM's ``collective_rpc``."""
-        self._do("call", method=method, **arguments)
+    def call(self, method: str, **arguments: Any) -> Any:
+        """Have every worker do something, by vLLM's ``collective_rpc``; what the first returns."""
+        return self._do("call", method=method, **arguments)
+
+    def block_ids(self, name: str) -> list[int]:
+        """The blocks of an unfinished request in the first cache group, in token order."""
+        return list(self._do("block_ids", name=name))
 
     def load_embedding(self, folder: str) -> None:
         """Load the embedding of the model in ``folder``, as a trainer in the same process does."""
