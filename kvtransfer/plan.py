@@ -67,20 +67,6 @@ class Put(NamedTuple):
     slot: int
 
 
-class GapJob(NamedTuple):
-    """Compute tokens of a request between those that were moved into its blocks."""
-
-    job: int
-    block_ids: tuple[int, ...]
-    """The request's blocks, in token order, from its first token up to the last that it moves or computes."""
-    first_token: int
-    """Tokens behind it are undefined if the job fails."""
-    gaps: tuple[tuple[int, int], ...]
-    """Tokens [start, end) to compute, in order."""
-    token_ids: tuple[int, ...]
-    """Those of all gaps, one behind the other."""
-
-
 @dataclass(frozen=True)
 class Plan:
     """Jobs for one worker, in the order in which they hold each slot."""

@@ -92,7 +92,7 @@ def rotation_errors(
     block_ids = tuple(block_ids[: -(-tokens // caches[0].block_tokens)])
     distance = min(_DISTANCE, rotation.positions - tokens)
     ids = tuple(i * _STRIDE % vocabulary for i in range(1, tokens + 1))
-    job = GapJob(0, block_ids, 0, ((0, tokens),), ids)
+    job = GapJob(0, block_ids, ((0, tokens),), ids)
     held = []
     for first_position in (0, distance):
         forward.run([job], first_position)

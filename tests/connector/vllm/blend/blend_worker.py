@@ -107,7 +107,7 @@ def _job(
     number: int, prompt: list[int], block_ids: list[int], gaps: list[tuple[int, int]]
 ) -> GapJob:
     ids = [token for start, end in gaps for token in prompt[start:end]]
-    return GapJob(number, tuple(block_ids), 0, tuple(map(tuple, gaps)), tuple(ids))
+    return GapJob(number, tuple(block_ids), tuple(map(tuple, gaps)), tuple(ids))
 
 
 def _refusal(blender: Blender, block_ids: list[int]) -> str | None:

@@ -21,7 +21,7 @@ def job(number, *gaps):
     end = gaps[-1][1] if gaps else 0
     ids = [number * 1000 + token for start, end in gaps for token in range(start, end)]
     blocks = range(100 * number, 100 * number + -(-end // BLOCK_TOKENS))
-    return GapJob(number, tuple(blocks), 0, gaps, tuple(ids))
+    return GapJob(number, tuple(blocks), gaps, tuple(ids))
 
 
 def ranges(batch):
@@ -90,7 +90,7 @@ def test_every_token_is_computed_once_in_order_and_within_the_limits(made, max_t
 )
 def test_a_job_that_contradicts_itself_is_refused(gaps, token_ids, message):
     with pytest.raises(ValueError, match=message):
-        list(batches([GapJob(7, (0, 1), 0, tuple(gaps), token_ids)], 8, 8))
+        list(batches([GapJob(7, (0, 1), tuple(gaps), token_ids)], 8, 8))
 
 
 def test_a_batch_is_laid_out_as_a_step():
@@ -118,11 +118,11 @@ def test_the_arrays_have_the_dtypes_of_vllm():
 
 
 def test_a_slot_beyond_two_to_the_31_is_not_cut():
-    (rows,) = batches([GapJob(1, (1 << 28,), 0, ((3, 4),), (5,))], 8, 8)
+    (rows,) = batches([GapJob(1, (1 << 28,), ((3, 4),), (5,))], 8, 8)
     assert GapBatch.of(rows, BLOCK_TOKENS).slots.tolist() == [(1 << 32) + 3]
 
 
 def test_blocks_that_are_too_few_are_refused():
-    (rows,) = batches([GapJob(1, (4,), 0, ((15, 17),), (5, 6))], 8, 8)
+    (rows,) = batches([GapJob(1, (4,), ((15, 17),), (5, 6))], 8, 8)
     with pytest.raises(ValueError, match="17 tokens take 2 blocks of 16, not 1"):
         GapBatch.of(rows, BLOCK_TOKENS)
