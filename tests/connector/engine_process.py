@@ -59,6 +59,8 @@ class Request:
     """Of what vLLM makes its ``LoRARequest``."""
     with_logprobs: bool = False
     """Whether to tell the log-probability of each token of the answer."""
+    blend: dict[str, Any] | None = None
+    """What it says in ``kv_transfer_params["kvtransfer"]``."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class Outcome:
     steps: int
     logprobs: list[list[float]]
     """Of each answer's tokens, where the request asks for them."""
+    blends: list[dict[str, Any] | None] = field(default_factory=list)
+    """What each request was told of blending; None: nothing."""
 
 
 def serve(connection: socket.socket) -> None:
@@ -147,6 +151,7 @@ class Session:
             ignore_eos=True,
             detokenize=False,
             logprobs=0 if request.with_logprobs else None,
+            extra_args=_extra_args(request),
         )
         prompt = tokens_input(request.prompt_ids, cache_salt=request.cache_salt)
         adapter = _lora_request(request.adapter) if request.adapter else None
@@ -195,6 +200,7 @@ class Session:
             preemptions=counts[1] - self._counted[1],
             steps=self._steps,
             logprobs=[_logprobs(output) for output in outputs],
+            blends=[_blend(output) for output in outputs],
         )
         self._answers, self._steps, self._counted = {}, 0, counts
         return asdict(outcome)
@@ -292,6 +298,34 @@ class Session:
         """How vLLM keeps the model's caches: a :class:`tests.connector.models.groups.Caches`."""
         return asdict(caches_of(self._scheduler.kv_cache_config))
 
+    def share_hashes(self, *, share: bool) -> None:
+        """Have the connector leave out what keeps blended blocks from being found, or not."""
+        from kvtransfer.connector.vllm import connector
+        from kvtransfer.connector.vllm.blend.own_hashes import make_private
+
+        connector.make_private = (lambda *_: None) if share else make_private  # type: ignore[assignment]
+
+    def lose_chunk(self, number: int) -> None:
+        """Take chunk ``number`` of what was saved last from host memory."""
+        self._index().forget(self._slot(number))
+
+    def spoil_chunk(self, number: int, first_token: int, tokens: int) -> None:
+        """Put noise into tokens of chunk ``number`` of what was saved last, in host memory."""
+        from vllm.distributed.kv_transfer import get_kv_transfer_group
+
+        pool = get_kv_transfer_group()._worker._executor._tiers.pool
+        (section,) = pool.sections(self._slot(number), 0)
+        section[:, first_token : first_token + tokens].normal_()
+
+    def _slot(self, number: int) -> int:
+        """Where chunk ``number`` of what was saved last is in host memory."""
+        library = self._scheduler.connector._scheduler._blending._library
+        source = list(library._numbers)[-1]
+        return int(self._index().find_all([source.keys[number]])[0])
+
+    def _index(self) -> Any:
+        return self._scheduler.connector._scheduler._basis.planner.index
+
     def close(self) -> None:
         """End the engine in good order."""
         self._engine.engine_core.shutdown()
@@ -306,6 +340,17 @@ def _lora_request(adapter: dict[str, Any]) -> Any:
     from vllm.lora.request import LoRARequest
 
     return LoRARequest(**adapter)
+
+
+def _extra_args(request: Request) -> dict[str, Any] | None:
+    if request.blend is None:
+        return None
+    return {"kv_transfer_params": {"kvtransfer": request.blend}}
+
+
+def _blend(output: Any) -> dict[str, Any] | None:
+    told = getattr(output, "kv_transfer_params", None)
+    return told["kvtransfer"]["blend"] if told else None
 
 
 def _logprobs(output: Any) -> list[float]:

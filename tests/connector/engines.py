@@ -158,6 +158,18 @@ class Engine:
         """How vLLM keeps the caches of its model."""
         return Caches.of(**self._do("caches"))
 
+    def share_hashes(self, *, share: bool) -> None:
+        """Have the connector leave out what keeps blended blocks from being found, or not."""
+        self._do("share_hashes", share=share)
+
+    def lose_chunk(self, number: int) -> None:
+        """Take chunk ``number`` of what was saved last from host memory."""
+        self._do("lose_chunk", number=number)
+
+    def spoil_chunk(self, number: int, first_token: int, tokens: int) -> None:
+        """Put noise into tokens of chunk ``number`` of what was saved last, in host memory."""
+        self._do("spoil_chunk", number=number, first_token=first_token, tokens=tokens)
+
     def close(self) -> None:
         """End it in good order; again is harmless."""
         if not self._lines.closed:

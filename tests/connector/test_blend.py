@@ -1,0 +1,151 @@
+"""Passages are reused anywhere in a prompt; what is exact stays exact, and is never polluted."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from tests.connector.engine_process import Request
+from tests.connector.inputs import CHUNK_TOKENS, connected, prompt
+
+pytestmark = pytest.mark.vllm
+
+EXACT, NOTICED = 1e-4, 1e-3
+ANEW = 16
+FIRST_SEGMENTS = [[CHUNK_TOKENS + 1, 170], [171, 299], [331, 441]]
+"""Passages of 450 tokens, with gaps of any size at any token."""
+
+
+@pytest.fixture(scope="module")
+def engine(engines, model):
+    with engines.start(connected(model, None)) as running:
+        yield running
+
+
+def request(ids, **blend):
+    return Request(ids, with_logprobs=True, blend={"blend": True, **blend} if blend else None)
+
+
+def distance(outcome, expected):
+    """How far the log-probabilities of the two only answers are apart; a lot if tokens differ."""
+    if outcome.answers != expected.answers:
+        return 100.0
+    pairs = zip(outcome.logprobs[0], expected.logprobs[0], strict=True)
+    return max(abs(a - b) for a, b in pairs)
+
+
+@pytest.fixture
+def saved(engine, plain):
+    """Prompts that the engine has saved and then forgotten, with what vLLM answers to them."""
+
+    def save(ids):
+        expected = plain.generate(request(ids))
+        assert distance(engine.generate(request(ids)), expected) <= EXACT
+        assert engine.reset()
+        return expected
+
+    return save
+
+
+@pytest.mark.parametrize("first", [0, 7, 1000])
+def test_gaps_anywhere_are_computed_as_vllm_computes_them(engine, saved, first):
+    ids = prompt(450, seed=100 + first)
+    expected = saved(ids)
+    engine.lose_chunk(0)
+    outcome = engine.generate(request(ids, first=first, segments=FIRST_SEGMENTS))
+    assert distance(outcome, expected) <= EXACT
+    (told,) = outcome.blends
+    # They are where they were, behind the same tokens: nothing of them is computed anew.
+    assert told["reused_tokens"] == sum(end - start for start, end in FIRST_SEGMENTS)
+    assert told["gap_tokens"] == 441 - told["reused_tokens"]
+    assert told["passages"] == 3
+    assert told["exact_tokens"] == 0
+
+
+def test_noise_in_a_reused_passage_is_noticed(engine, saved):
+    ids = prompt(450, seed=200)
+    expected = saved(ids)
+    engine.lose_chunk(0)
+    engine.spoil_chunk(3, 10, 30)
+    outcome = engine.generate(request(ids, segments=FIRST_SEGMENTS))
+    assert distance(outcome, expected) > NOTICED
+
+
+def test_noise_in_a_gap_is_computed_away(engine, saved):
+    ids = prompt(450, seed=201)
+    expected = saved(ids)
+    engine.lose_chunk(0)
+    engine.spoil_chunk(4, 299 - 4 * CHUNK_TOKENS, 320 - 299)
+    outcome = engine.generate(request(ids, segments=FIRST_SEGMENTS))
+    assert distance(outcome, expected) <= EXACT
+
+
+def test_moved_passages_are_found_at_any_offset_and_never_pollute(engine, saved, plain):
+    a, b, c = (prompt(n, seed=300 + n) for n in (128, 192, 256))
+    saved(a + b + c)
+    moved = prompt(37, seed=301) + c + prompt(5, seed=302) + a[3:] + b + prompt(11, seed=303)
+    blended = engine.generate(request(moved, first=ANEW))
+    (told,) = blended.blends
+    assert told["passages"] == 2  # a and b stand together as before
+    assert told["reused_tokens"] == 256 + 125 + 192 - 2 * ANEW
+    assert told["gap_tokens"] == 37 + 5 + 2 * ANEW
+    assert told["loaded_from"] == {"host": told["reused_tokens"]}
+    expected = plain.generate(request(moved))
+    again = engine.generate(request(moved))
+    assert distance(again, expected) <= EXACT
+    assert again.cached_tokens == [0]
+
+
+def test_without_private_hashes_the_same_would_be_found(engine, saved, plain):
+    a, b = (prompt(n, seed=400 + n) for n in (256, 192))
+    saved(a + b)
+    moved = prompt(64, seed=401) + b + a + prompt(9, seed=402)
+    engine.share_hashes(share=True)
+    engine.generate(request(moved, first=0))
+    again = engine.generate(request(moved))
+    engine.share_hashes(share=False)
+    assert again.cached_tokens[0] > 64
+    assert distance(again, plain.generate(request(moved))) > EXACT
+
+
+def test_an_exact_prefix_is_shared_as_ever(engine, saved, plain):
+    a, b, c = (prompt(n, seed=500 + n) for n in (192, 256, 128))
+    saved(a + b)
+    saved(c)
+    told = engine.generate(request(a + c + prompt(9, seed=501), first=ANEW)).blends[0]
+    assert told["exact_tokens"] == 192
+    again = request(a + b[:77])
+    outcome = engine.generate(again)
+    assert outcome.cached_tokens[0] >= 192
+    assert distance(outcome, plain.generate(again)) <= EXACT
+
+
+def test_a_salt_parts_the_passages_of_users(engine, saved):
+    ids = prompt(300, seed=600)
+    saved(ids)
+    salted = replace(request(prompt(40, seed=601) + ids, first=ANEW), cache_salt="someone else")
+    told = engine.generate(salted).blends[0]
+    assert told["reused_tokens"] == 0
+
+
+@pytest.mark.parametrize(
+    ("blend", "reason"),
+    [
+        ({"firts": 3}, r"\['firts'\] is 3: Extra inputs are not permitted"),
+        ({"first": -1}, r"\['first'\] is -1"),
+        ({"first": 1, "share": 0.5}, "pass first or share, not both"),
+        ({"segments": [[0, 5000]]}, "prompt's 100 tokens"),
+        ({"segments": [[5, 4]]}, r"segments\[0\]=\[5, 4\]"),
+    ],
+)
+def test_a_wrong_wish_is_answered_with_the_reason(engine, plain, blend, reason):
+    ids = prompt(100, seed=700)
+    outcome = engine.generate(request(ids, **blend))
+    assert outcome.answers == plain.generate(request(ids)).answers
+    assert re.search(reason, outcome.blends[0]["refused"])
+
+
+def test_a_plain_request_is_told_nothing(engine):
+    assert engine.generate(request(prompt(100, seed=701))).blends == [None]
