@@ -135,10 +135,12 @@ class OpenFolder:
             os.unlink(name, dir_fd=fan_fd)
 
     def names(self, owner: str, fan: str) -> list[str]:
-        """Return the names of the files in the folder ``owner/fan``; none where there is none.
+        """Return the names in the folder ``owner/fan``; none where there is none, or it isn't ours.
 
         Temporary files that dead writers left there are deleted.
         """
+        if not is_ours(self._fd):
+            return []
         gone = suppress(FileNotFoundError)
         with gone, entered(owner, self._fd) as owner_fd, entered(fan, owner_fd) as fan_fd:
             return names(fan_fd, time.time())

@@ -12,6 +12,7 @@ import re
 import secrets
 import time
 from contextlib import contextmanager, suppress
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvtransfer.errors import StoreError
@@ -76,7 +77,8 @@ class FolderFeed:
 
     def _delete_oldest(self, folder: OpenFolder) -> None:
         topics = list(filter(_TOPIC.fullmatch, folder.folders(FEEDS)))
-        newest_first = sorted(file for topic in topics for file in _files(folder, topic))[::-1]
+        files = (_files(folder, topic, _names(folder, topic)) for topic in topics)
+        newest_first = sorted(chain.from_iterable(files), reverse=True)
         nbytes = 0
         for at, file in enumerate(newest_first):
             nbytes += file.nbytes
@@ -102,37 +104,45 @@ class FolderFeedReader:
             if folder is None:
                 self._read = frozenset()
                 return []
-            files = sorted(_files(folder, self._topic))
-            there = frozenset(file.name for file in files)
-            if self._read is None:
-                chosen = _as_many(files[::-1], most_bytes)[::-1]
-                done = there
-            else:
-                unread = [file for file in files if file.name not in self._read]
-                chosen = _as_many(unread, most_bytes)
-                done = (self._read & there) | {file.name for file in chosen}
-            payloads = [_payload(folder, file) for file in chosen]
-        self._read = done
+            payloads = self._payloads(folder, _names(folder, self._topic), most_bytes)
         return [payload for payload in payloads if payload]
 
+    def _payloads(
+        self, folder: OpenFolder, names: frozenset[str], most_bytes: int
+    ) -> Sequence[bytes]:
+        """Read files among ``names`` that were not read, oldest first; empty for those that are gone."""
+        is_first, read = self._read is None, self._read or frozenset()
+        order = sorted(names - read, reverse=is_first)
+        files = _as_many(_files(folder, self._topic, order), most_bytes)
+        payloads = [_payload(folder, file) for file in files]
+        self._read = names if is_first else (read & names) | {file.name for file in files}
+        return payloads[::-1] if is_first else payloads
 
-def _as_many(files: Sequence[_File], most_bytes: int) -> Sequence[_File]:
+
+def _as_many(files: Iterable[_File], most_bytes: int) -> list[_File]:
     """Return as many of the first as have ``most_bytes`` together, at least one."""
-    nbytes = 0
-    for at, file in enumerate(files):
-        nbytes += min(file.nbytes, MOST_PAYLOAD_BYTES)
-        if nbytes > most_bytes and at:
-            return files[:at]
-    return files
+    taken: list[_File] = []
+    for file in files:
+        most_bytes -= min(file.nbytes, MOST_PAYLOAD_BYTES)
+        if most_bytes < 0 and taken:
+            break
+        taken.append(file)
+    return taken
 
 
-def _files(folder: OpenFolder, topic: str) -> Iterator[_File]:
-    """Yield the files of ``topic``, in no order."""
+def _names(folder: OpenFolder, topic: str) -> frozenset[str]:
+    """Return the names that may be files of ``topic``."""
     with suppress(NotADirectoryError):
-        for name in filter(_NAME.fullmatch, folder.names(FEEDS, topic)):
-            found = folder.stat(f"{FEEDS}/{topic}/{name}")
-            if found is not None:
-                yield _File(name, topic, found.st_size)
+        return frozenset(filter(_NAME.fullmatch, folder.names(FEEDS, topic)))
+    return frozenset()
+
+
+def _files(folder: OpenFolder, topic: str, names: Iterable[str]) -> Iterator[_File]:
+    """Yield the files of ``topic`` among ``names``, in their order."""
+    for name in names:
+        found = folder.stat(f"{FEEDS}/{topic}/{name}")
+        if found is not None:
+            yield _File(name, topic, found.st_size)
 
 
 def _payload(folder: OpenFolder, file: _File) -> bytes:

@@ -125,3 +125,13 @@ def test_a_folder_that_isnt_one_fails_as_a_store(root, feed):
         feed.append(TOPIC, b"1")
     with pytest.raises(StoreError, match="disk://"):
         feed.reader(TOPIC).read(PLENTY)
+
+
+def test_nothing_is_read_or_deleted_in_a_folder_that_isnt_ours(feed, root):
+    folder = root / "passages" / TOPIC
+    folder.mkdir(parents=True)
+    theirs = [folder / new_temporary("5" * 32), folder / ("6" * 32)]
+    for path in theirs:
+        path.write_bytes(b"theirs")
+    assert feed.reader(TOPIC).read(PLENTY) == []
+    assert all(path.exists() for path in theirs)
