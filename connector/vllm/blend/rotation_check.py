@@ -33,8 +33,9 @@ _STRIDE = 7919
 """A prime, so that the tokens are spread over the vocabulary."""
 _COMPARED = ("keys", "elements of keys that aren't rotated", "values")
 
-# Rounding of 16-bit numbers is carried from layer to layer; a wrong rotation is off by about 1.
-_TOLERANCE = {torch.float32: 1e-2, torch.float16: 0.1, torch.bfloat16: 0.1}
+# Rounding adds up from layer to layer: at the end of 30 layers to 5e-6 in fp32, and 0.03 in bfloat16,
+# more in deeper models. A wrong rotation is off by 0.7 to 1.6 in every layer.
+_TOLERANCE = {torch.float32: 1e-2, torch.float16: 0.1, torch.bfloat16: 0.2}
 
 
 @dataclass(frozen=True)
