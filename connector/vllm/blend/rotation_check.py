@@ -7,10 +7,11 @@ layers that don't rotate, pairs of other elements, and whatever else a model doe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.distributed
 
 from kvtransfer.errors import ConfigError
 from kvtransfer.kernels.reference import gather_blocks
@@ -50,6 +51,16 @@ class RotationErrors:
     """How many positions apart the two computations were."""
     dtype: torch.dtype
     """The dtype of the cache."""
+
+    def of_all_ranks(self, group: Any) -> RotationErrors:
+        """Return the largest errors that any process of ``group`` has found, the same in each.
+
+        One rank must not refuse what another one goes on to compute: it would wait forever. The call
+        waits for all of them.
+        """
+        worst = self.errors.clone()
+        torch.distributed.all_reduce(worst, torch.distributed.ReduceOp.MAX, group)
+        return replace(self, errors=worst)
 
     def refuse_wrong(self) -> None:
         """Refuse a model whose keys don't move by the rotation.

@@ -95,7 +95,7 @@ class BlendWorker:
     def prepare_blending(self, block_ids: list[int], mistake: str) -> list[str | None]:
         """What two calls in a row of ``prepare`` say, and how many forwards both take.
 
-        ``mistake`` is one of :data:`MISTAKES`, in what the blender takes for the model's rotation.
+        ``mistake`` is one of :data:`MISTAKES`, in what a blender takes for the model's rotation.
         """
         blender = Blender.of(self, self.vllm_config, self._facts, self._paged)
         blender.rotation = MISTAKES[mistake](blender.rotation)  # a cached property
