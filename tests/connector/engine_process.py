@@ -319,7 +319,7 @@ class Session:
 
     def _slot(self, number: int) -> int:
         """Where chunk ``number`` of what was saved last is in host memory."""
-        library = self._scheduler.connector._scheduler._blending._library
+        library = self._scheduler.connector._scheduler._blending._passages._library
         source = list(library._numbers)[-1]
         return int(self._index().find_all([source.keys[number]])[0])
 

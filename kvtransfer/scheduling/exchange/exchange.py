@@ -88,10 +88,11 @@ class Exchange:
         self._most_outgoing = most_outgoing
         self._clock = clock
         self._changed = Condition()
-        """Held for access to the next four; notified when the thread has something to do."""
+        """Held for access to the next five; notified when the thread has something to do."""
         self._outgoing: deque[_Outgoing] = deque()
         self._followed = Followed(_MOST_SPACES, poll_s, _UNUSED_S)
         self._inbox = Inbox(_INBOX_BYTES)
+        self._awaited: set[Space] = set()
         self._is_closing = False
         self._faults = RareLog(clock)
         self._thread = Thread(target=self._run, name="kvtransfer-exchange", daemon=True)
@@ -127,7 +128,15 @@ class Exchange:
         """
         with self._changed:
             if self._followed.use(space, self._clock()):
+                if len(self._awaited) >= _MOST_SPACES:
+                    self._awaited.clear()  # those that were forgotten unread
+                self._awaited.add(space)
                 self._changed.notify()
+
+    def is_awaited(self, space: Space) -> bool:
+        """Whether the first reading of ``space``, which is followed, has not ended yet."""
+        with self._changed:
+            return space in self._awaited
 
     def take(self) -> list[Learned]:
         """Return what other processes have announced, read since the last call.
@@ -156,6 +165,8 @@ class Exchange:
                     self._survive(partial(self._messenger.append, *outgoing))
                 for space in due:
                     self._survive(partial(self._messenger.read, space, self._learn))
+                    with self._changed:
+                        self._awaited.discard(space)
             self._append_last()
 
     def _append_last(self) -> None:
