@@ -12,12 +12,12 @@ from tests.connector.inputs import VOCABULARY, prompt
 
 MOST_TOKENS = 640
 """Of a prompt; the tokens of its answer come on top."""
-_MOST_ANSWER_TOKENS = 40
+_MOST_ANSWER_TOKENS = 60
 _PROMPTS_A_ROUND = 3
 _PROMPTS_AT_ONCE = 6
-_PASSAGES_AT_ONCE = 7
+_PASSAGES_AT_ONCE = 5
 _LATEST_STEP = 12
-_SALTS = (None, None, None, "a salt")
+_SALTS = (*[None] * 5, "a salt")
 
 
 class Reset(Enum):
@@ -53,7 +53,7 @@ class Round:
         arrivals = [_arrival(chance, number) for _ in range(chance.randint(5, 9))]
         return cls(
             tuple(sorted(arrivals, key=lambda arrival: arrival.step)),
-            chance.choice((None, None, None, None, *Reset)),
+            chance.choice((*[None] * 8, *Reset)),
             chance.randrange(_LATEST_STEP),
         )
 
@@ -108,10 +108,10 @@ def _passage(number: int) -> list[int]:
 
 def _wish(chance: Random, tokens: int) -> dict[str, Any]:
     amount: dict[str, Any] = chance.choice(
-        ({}, {"first": 0}, {"first": chance.randrange(40)}, {"first": 1000}, {"share": 0.15})
+        ({}, {"first": 0}, {"first": chance.randrange(40)}, {"share": 0.15})
     )
     wish = {"blend": True, **amount}
-    if chance.random() < 0.25:
+    if chance.random() < 0.15:
         ends = sorted(chance.sample(range(tokens + 1), k=min(tokens, 6)))
         wish["segments"] = [list(pair) for pair in zip(ends[::2], ends[1::2], strict=False)]
     return wish

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 EXACT = 1e-4
 """How much a log-probability may differ from vLLM's own."""
-_SMALL = {"max_model_len": 1024, "kv_cache_memory_bytes": 3 << 19}
-"""48 blocks: four requests don't fit, and are preempted."""
+_SMALL = {"max_model_len": 1024, "max_num_seqs": 6, "kv_cache_memory_bytes": 36 << 15}
+"""36 blocks: six requests don't fit, and are preempted."""
 _FEW_CHUNKS_GB = 0.006
 
 
@@ -84,31 +84,40 @@ class Mixing:
 
     def _arrive(self, mixed: Round) -> None:
         names: list[str] = []
+        states: dict[str, str] = {}
         for step in range(mixed.steps):
             due = [a.request for a in mixed.arrivals if a.step == step]
             names += self.engine.submit(*due)
             for name, arrival in zip(names, mixed.arrivals, strict=False):
                 if arrival.aborted_at == step:
                     self.engine.abort(name)
-            if mixed.reset is not None and step == mixed.reset_step:
-                self.engine.reset(
-                    connector=mixed.reset is Reset.CONNECTOR, running=mixed.reset is Reset.RUNNING
-                )
-            self.engine.step()
+            if step == mixed.reset_step:
+                self._reset(mixed.reset, states)
+            states = self.engine.step()
+
+    def _reset(self, reset: Reset | None, states: dict[str, str]) -> None:
+        if reset is None:
+            return
+        # vLLM refuses to preempt what loads.
+        may_preempt = "WAITING_FOR_REMOTE_KVS" not in states.values()
+        self.engine.reset(
+            connector=reset is Reset.CONNECTOR, running=reset is Reset.RUNNING and may_preempt
+        )
 
     def _check(self, mixed: Round, outcome: Outcome) -> Counter[str]:
         seen = Counter(rounds=1, requests=len(mixed.arrivals), preemptions=outcome.preemptions)
         right = self.right.generate(*mixed.requests)
-        for number, arrival in enumerate(mixed.arrivals):
+        plain_first = sorted(enumerate(mixed.requests), key=lambda one: one[1].blend is not None)
+        for number, request in plain_first:
             told = outcome.blends[number]
-            seen["salted"] += arrival.request.cache_salt is not None
-            if arrival.aborted_at is not None and not outcome.answers[number]:
+            seen["salted"] += request.cache_salt is not None
+            if mixed.arrivals[number].aborted_at is not None and not outcome.answers[number]:
                 seen["aborted"] += 1
             elif told is not None and _is_approximate(told, outcome):
                 seen["blended"] += 1
             else:
                 seen["plain" if told is None else "nothing to blend"] += 1
-                _check_answer(number, arrival.request, outcome, right)
+                _check_answer(number, request, outcome, right)
         return seen
 
 
