@@ -1,9 +1,10 @@
 """Blended requests among plain ones, salted, late, preempted and aborted, with mishaps meanwhile.
 
-``python -m tests.connector.soak_blend [--requests N] [--seed N] [--seconds N] [--runner v1|v2] [--json
-FILE]``: each round is drawn from the seed and its number. One line of JSON tells what has come of all, which
-is appended to the file. Ends with 1 if a plain answer was another one than vLLM's own, or less or
-more probable by more than 1e-4, or if anything hung or blocks were lost.
+``python -m tests.connector.soak_blend [--requests N] [--seed N] [--seconds N] [--runner v1|v2]
+[--json FILE]``: each round is drawn from the seed and its number. One line of JSON tells what has
+come of all, and is appended to the file. Ends with 1 if an answer of which nothing was blended was
+another one than vLLM's own, or its log-probabilities were more than 1e-4 off, or if anything hung or
+blocks were lost.
 """
 
 from __future__ import annotations
