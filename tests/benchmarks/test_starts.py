@@ -26,6 +26,7 @@ SMALLEST = {
     "bench_pipeline": "--tokens 256 --rounds 1",
     "bench_policy": "--trace {trace} --scale 0.01",
     "bench_redis": "--servers valkey redis7-tls --mib 1 --rounds 1",
+    "bench_rotation": "--layers 1 --rounds 1",
     "bench_scheduler": "--requests 4 --long 0",
     "bench_serving": "--scale 0.01 --only vllm kvtransfer",
     "bench_ttft": "--contexts 256 --blocks 128 --repeats 1",
