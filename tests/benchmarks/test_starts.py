@@ -17,6 +17,7 @@ from benchmarks.measure import ROOT
 
 FOUND = {path.stem: path for path in sorted(ROOT.glob("benchmarks/bench_*.py"))}
 SMALLEST = {
+    "bench_blend": "--tokens 512 --rounds 1",
     "bench_decode": "--context 256 --contexts 1 --rounds 1",
     "bench_disk": "--mib 1 --round-mib 2 --files 20 --rounds 1",
     "bench_dma": "--layers 1 --rounds 1",
@@ -33,6 +34,7 @@ SMALLEST = {
 }
 """Options by benchmark; one that is missing here runs as it comes."""
 WITH_ENGINES = {
+    "bench_blend",
     "bench_decode",
     "bench_never_slower",
     "bench_serving",
