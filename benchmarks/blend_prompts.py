@@ -65,6 +65,7 @@ class Pairs:
     def __init__(self, folder: Path, text: Text) -> None:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._title = text.title
+        self._number = 0
         self.system_ids = self._encode(SYSTEM)
         """What every prompt begins with."""
         self._left = iter(self._encode(text.body))
@@ -76,8 +77,10 @@ class Pairs:
             ValueError: the text is at its end.
         """
         orders = SHAPES[shape]
-        question = self._encode(QUESTION)
-        earlier = self._encode(EARLIER)[: len(question)]  # passages stay as long as they are
+        self._number += 1
+        question = self._encode(f"{self._number % 50:02}. {QUESTION}")
+        earlier = self._encode(f"{self._number % 50 + 50}. {EARLIER}")
+        earlier = earlier[: len(question)]  # passages stay as long as they are
         head_tokens = len(self.system_ids) + len(question) * orders.is_question_first
         texts = self._texts(orders, context_tokens - head_tokens)
         whole = [
