@@ -36,7 +36,7 @@ class _Noted(NamedTuple):
     space: Space
     token_ids: TokenIds
     keys: tuple[str, ...] = ()
-    """Of its chunks; none: another process has saved them, under keys that are still to be made."""
+    """One for each chunk; none: another process has saved them, under keys that are still to be made."""
 
 
 class Announcements(Protocol):
