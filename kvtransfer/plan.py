@@ -56,7 +56,7 @@ class GapJob(NamedTuple):
     gaps: tuple[tuple[int, int], ...]
     """Tokens ``[start, end)`` to compute, in order."""
     token_ids: tuple[int, ...]
-    """Those of all gaps, one behind the other."""
+    """The ids of the tokens of all gaps, one behind the other."""
 
 
 class Put(NamedTuple):

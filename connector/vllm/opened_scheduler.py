@@ -10,6 +10,7 @@ from kvtransfer.connector.vllm.keys.naming import Naming
 from kvtransfer.requests.basis import Basis, Duties
 from kvtransfer.requests.keys.agreed_weights import AgreedWeights
 from kvtransfer.requests.scheduler import Scheduler
+from kvtransfer.scheduling.exchange.exchange import Exchange
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
@@ -49,4 +50,5 @@ def open_scheduler(
         weights,
         pins,
         wishes,
+        Exchange.open(config) if wishes.are_possible else None,
     )

@@ -144,10 +144,15 @@ class KeyChain:
         self.has_extras = any(extras)
         """Whether chunks of the same tokens may have different keys."""
         self._chunk_tokens = chunk_tokens
+        self._tenant = tenant
         self._ending = f".{tenant}" if tenant else ""
         self._extras = extras
         self._parent = hashlib.sha256(namespace).digest()
         self._keys: list[str] = []
+
+    def sibling(self) -> KeyChain:
+        """A chain without keys, for another sequence that shares chunks with this one's."""
+        return KeyChain(self._chunk_tokens, namespace=self.namespace, tenant=self._tenant)
 
     def extend(self, token_ids: Sequence[int]) -> list[str]:
         """The keys of all whole chunks of ``token_ids``, the whole sequence as it is by now."""

@@ -98,6 +98,8 @@ class TransferConfig(BaseModel):
     blend: str = "opt_in"
     """Reuse passages anywhere in a prompt, approximately: ``opt_in`` (requests that ask), ``all`` or
     ``off``."""
+    blend_step_tokens: Count = 2048
+    """Tokens between reused passages that one step computes at most, beside its own."""
     model_name: Annotated[Name, Field(min_length=1)] | None = None
     """Name in the store's keys; None: vLLM's name of the model."""
     weights_name: Annotated[Name, Field(min_length=1)] | None = None

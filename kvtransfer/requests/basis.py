@@ -40,6 +40,8 @@ class Basis:
     groups: Groups
     duties: Duties
     metrics: Metrics
+    gap_tokens_a_step: int = 2048
+    """Tokens between reused passages that one step computes at most."""
 
     @classmethod
     def open(
@@ -61,4 +63,5 @@ class Basis:
             groups,
             duties,
             metrics,
+            config.blend_step_tokens,
         )

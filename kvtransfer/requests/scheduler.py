@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from kvtransfer.plan import Plan
 from kvtransfer.requests.admission import Admission
 from kvtransfer.requests.blending.blending import Blending
+from kvtransfer.requests.blending.known_passages import KnownPassages
 from kvtransfer.requests.blending.wish import NoWishes
 from kvtransfer.requests.keys.keying import Keying
 from kvtransfer.requests.loading.loads import Loads
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from kvtransfer.requests.request_state import RequestState
     from kvtransfer.requests.saving.block_pins import BlockPins
     from kvtransfer.requests.step import BlockIds, EngineRequest, StepInput
+    from kvtransfer.scheduling.exchange.exchange import Exchange
     from kvtransfer.scheduling.planner import Settled
 
 # While nothing is computed, a worker waits this long for a load or an answer instead of returning
@@ -57,6 +59,8 @@ class Scheduler:
         weights: those that the engine's workers hold, as ``request_keys`` knows them.
         pins: keep blocks that the engine takes back; None: steps wait for their copies.
         wishes: which requests are blended; None: none is.
+        exchange: tells and learns what other processes have saved; closed with the scheduler. None:
+            passages of this process alone are reused.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Scheduler:
         weights: AgreedWeights,
         pins: BlockPins | None = None,
         wishes: Wishes | None = None,
+        exchange: Exchange | None = None,
     ) -> None:
         self._basis = basis
         self._weights = weights
@@ -80,7 +85,9 @@ class Scheduler:
         self._requests = Requests(
             self._keying, self._matching, self._prefetch, self._loads, self._saves
         )
-        self._blending = Blending(basis, self._matching, wishes or NoWishes())
+        passages = KnownPassages(basis.groups.chunk_tokens, exchange)
+        self._blending = Blending(basis, self._matching, wishes or NoWishes(), passages)
+        self._exchange = exchange
         self._pins = NoPins() if pins is None else pins
         self._passing_saves = PassingSaves(basis, self._saves, self._pins)
         self._steps = StepReader(
@@ -238,6 +245,8 @@ class Scheduler:
     def close(self) -> None:
         """End the lookups."""
         self._keying.close()
+        if self._exchange is not None:
+            self._exchange.close()
         self._basis.store.close()
 
     def _end_loads(self, settled: Settled, voided: Collection[int]) -> Iterator[str]:
@@ -283,5 +292,6 @@ class Scheduler:
         if self._basis.planner.is_loading and not self._loads.is_behind:
             return _LOAD_POLL_S
         is_behind = self._loads.is_behind or self._saves.are_behind
-        awaited = self._busy_blocks or self._keying.is_busy or self._matching.is_waiting
+        asks = self._matching.is_waiting or self._blending.is_waiting
+        awaited = self._busy_blocks or self._keying.is_busy or asks
         return _ANSWER_POLL_S if is_behind or awaited else 0.0

@@ -9,6 +9,7 @@ from kvtransfer.stores.circuit_breaker import BreakerSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from kvtransfer.stores.feeds.interface import Feed
     from kvtransfer.stores.record import ChunkFacts, ChunkRecord
     from kvtransfer.stores.settings import StoreSettings
 
@@ -113,6 +114,16 @@ class Store(Protocol):
         Raises:
             ConfigError: as for ``open``.
         """
+
+    @classmethod
+    def open_feed(cls, url: str, settings: StoreSettings) -> Feed | None:
+        """Return the feed of the store at ``url``, which lives beside its entries; None: it has none.
+
+        Raises:
+            ConfigError: as for ``open``.
+        """
+        del url, settings
+        return None
 
     @property
     def parallelism(self) -> int:

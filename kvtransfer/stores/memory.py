@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from kvtransfer.stores.feeds.memory import MemoryFeed
 from kvtransfer.stores.interface import Store, StoredEntry, any_length
 from kvtransfer.stores.record import ChunkRecord
 from kvtransfer.stores.schemes import unknown_store
@@ -31,6 +32,12 @@ class MemoryStore(Store):
         """See :class:`Store`; ``memory://`` takes no more parts."""
         if url != "memory://":
             raise unknown_store(url)
+
+    @classmethod
+    def open_feed(cls, url: str, settings: StoreSettings) -> MemoryFeed:
+        """See :class:`Store`; the feed is on the shelf of ``settings``."""
+        cls.check(url, settings)
+        return MemoryFeed(settings.shelf)
 
     def __init__(
         self, settings: StoreSettings, *, clock: Callable[[], float] = time.monotonic

@@ -36,6 +36,13 @@ class Entries:
             assert time.monotonic() < deadline_s, f"only {len(self.keys())} of {count} entries"
             time.sleep(0.01)
 
+    def await_announcement(self) -> None:
+        """Wait until a process has announced which tokens it saves."""
+        deadline_s = time.monotonic() + _DEADLINE_S
+        while not self._client.keys("kvtransfer:feed:*"):
+            assert time.monotonic() < deadline_s, "nothing is announced"
+            time.sleep(0.01)
+
     def await_calls(self, command: str, count: int) -> None:
         """Wait until the server has run ``command`` so often, and has sent its replies."""
         deadline_s = time.monotonic() + _DEADLINE_S
@@ -60,6 +67,9 @@ class Entries:
 
     def remove_every_second_payload(self) -> None:
         self._client.delete(*(key + b"_bytes" for key in self.keys()[::2]))
+
+    def remove_one_record(self) -> None:
+        self._client.delete(self.keys()[0])
 
     def remove_records(self) -> None:
         self._client.delete(*self.keys())

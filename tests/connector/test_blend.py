@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
+from kvtransfer.stores.embedded.server import EmbeddedServer
 from tests.connector.engine_process import Request
+from tests.connector.entries import Entries
 from tests.connector.inputs import CHUNK_TOKENS, connected, prompt
 
 pytestmark = pytest.mark.vllm
@@ -149,3 +152,52 @@ def test_a_wrong_wish_is_answered_with_the_reason(engine, plain, blend, reason):
 
 def test_a_plain_request_is_told_nothing(engine):
     assert engine.generate(request(prompt(100, seed=701))).blends == [None]
+
+
+@pytest.fixture(scope="module")
+def apart(engines, model):
+    """Two engines over one store."""
+    with (
+        EmbeddedServer(64 << 20) as server,
+        engines.start(connected(model, server.url)) as saving,
+        engines.start(connected(model, server.url)) as blending,
+    ):
+        yield saving, blending, server
+
+
+def test_what_one_process_has_saved_another_blends(apart, plain):
+    saving, blending, server = apart
+    a, b = (prompt(n, seed=800 + n) for n in (192, 256))
+    saving.generate(request(a + b))
+    with closing(Entries(server.url)) as entries:
+        entries.await_count(7)
+        entries.await_announcement()
+    moved = prompt(21, seed=801) + b + a + prompt(9, seed=802)
+    told = blending.generate(request(moved, first=ANEW)).blends[0]
+    assert told["reused_tokens"] == 192 + 256 - 2 * ANEW
+    assert told["loaded_from"] == {"remote": told["reused_tokens"]}
+    again = blending.generate(request(moved))
+    assert distance(again, plain.generate(request(moved))) <= EXACT
+    assert again.cached_tokens == [0]
+
+
+def test_what_a_killed_process_has_left_is_blended_as_far_as_it_is_whole(engines, model, plain):
+    ids = prompt(640, seed=900)
+    with EmbeddedServer(64 << 20) as server:
+        with engines.start(connected(model, server.url)) as saving:
+            saving.submit(request(ids))
+            with closing(Entries(server.url)) as entries:
+                while not entries.keys():
+                    saving.step()
+                entries.await_announcement()
+                saving.kill()
+                whole = len(entries.keys())
+                entries.remove_one_record()
+        with engines.start(connected(model, server.url)) as blending:
+            moved = prompt(21, seed=901) + ids + prompt(9, seed=902)
+            outcome = blending.generate(request(moved, first=ANEW))
+            told = outcome.blends[0]
+            assert told["reused_tokens"] <= (whole - 1) * CHUNK_TOKENS
+            assert not told["has_failed"]
+            again = blending.generate(request(moved))
+            assert distance(again, plain.generate(request(moved))) <= EXACT

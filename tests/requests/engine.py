@@ -138,6 +138,7 @@ class Engine:
         request_keys=RequestKeys,
         groups=ONE_GROUP,
         wishes=None,
+        gap_tokens_a_step=2048,
     ):
         self.now_s = 0.0
         self.planner = Planner(Index(slots), ranks=1, keep=keep, put=True, clock=self.clock)
@@ -146,7 +147,7 @@ class Engine:
         metrics = Metrics()
         self.timing = Timing(1.0, metrics, self.clock)
         store = self.lookup if loads else NoStore()
-        basis = Basis(self.planner, store, self.timing, groups, duties, metrics)
+        basis = Basis(self.planner, store, self.timing, groups, duties, metrics, gap_tokens_a_step)
         weights = AgreedWeights(1)
         self.request_keys = request_keys(weights)
         self.pinned = {}

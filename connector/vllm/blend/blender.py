@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import torch.distributed
 from vllm.distributed.parallel_state import get_tp_group
 
 from kvtransfer.connector.vllm.blend.gap_forward import GapForward
@@ -16,7 +15,6 @@ from kvtransfer.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
     from vllm.config import VllmConfig
 
     from kvtransfer.chunks.paged import PagedCaches
@@ -118,18 +116,7 @@ class Blender:
             errors = rotation_errors(
                 self._forward, self._caches, self.rotation, block_ids, vocabulary
             )
-            _take_worst_of_ranks(errors.errors)
-            errors.refuse_wrong()
+            errors.of_all_ranks(get_tp_group().cpu_group).refuse_wrong()
         except ConfigError as error:
             return str(error)
         return None
-
-
-def _take_worst_of_ranks(errors: Tensor) -> None:
-    """Replace each number by the largest one of all tensor-parallel ranks.
-
-    One rank must not refuse what another one goes on to compute: it would wait forever.
-    """
-    ranks = get_tp_group()
-    if ranks.world_size > 1:
-        torch.distributed.all_reduce(errors, torch.distributed.ReduceOp.MAX, ranks.cpu_group)

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from kvtransfer.chunks.keys import little_endian
 from kvtransfer.passages.availability import available, chunk_keys_of
 from kvtransfer.passages.gaps import Blend, blend
-from kvtransfer.passages.library import Library
-from kvtransfer.passages.match import match
-from kvtransfer.passages.source import Source
-from kvtransfer.passages.space import Space
 from kvtransfer.requests.blending.found import Found
 from kvtransfer.requests.blending.outcome import Outcome
 from kvtransfer.scheduling.lookup.located import NOTHING, Located
@@ -21,16 +13,15 @@ from kvtransfer.scheduling.lookup.located import NOTHING, Located
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from kvtransfer.passages.run import Run
     from kvtransfer.requests.basis import Basis
+    from kvtransfer.requests.blending.known_passages import KnownPassages
     from kvtransfer.requests.blending.wish import Wish, Wishes
     from kvtransfer.requests.loading.match import Matching
     from kvtransfer.requests.request_state import RequestState
 
-# 16 MiB of token ids.
-_MOST_TOKENS = 1 << 22
+# Requests wait this long to learn what other processes have saved; most learn it in milliseconds.
+_LEARN_TIMEOUT_S = 0.5
 
 
 class Blending:
@@ -40,18 +31,29 @@ class Blending:
         basis: of the scheduler.
         matching: is asked what the store holds.
         wishes: which requests are blended.
+        passages: what may be reused.
     """
 
-    def __init__(self, basis: Basis, matching: Matching, wishes: Wishes) -> None:
+    def __init__(
+        self, basis: Basis, matching: Matching, wishes: Wishes, passages: KnownPassages
+    ) -> None:
         self._basis = basis
         self._matching = matching
         self._wishes = wishes
-        # A sender of prompts must not be able to make windows with equal hashes.
-        self._library = Library(max_tokens=_MOST_TOKENS, seed=secrets.randbits(62))
+        self._passages = passages
+        self._learned_chunks: dict[str, int] = {}
+        """How many chunks of each request that has not ended were noted."""
+        self._waits: dict[str, float] = {}
+        """Until when requests wait to learn what other processes have saved."""
         self._runs: dict[str, tuple[int, tuple[Run, ...]]] = {}
         """What each waiting request was found to share, and behind which token."""
         self._outcomes: dict[str, Outcome] = {}
         """What has come of requests that have not ended."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a request waits to learn what other processes have saved."""
+        return any(self._basis.timing.clock() < until_s for until_s in self._waits.values())
 
     def learn(self, state: RequestState) -> None:
         """Note the chunks of a request, which are being saved or are saved already."""
@@ -59,16 +61,18 @@ class Blending:
         learns = self._wishes.are_possible and self._basis.duties.saves
         if not learns or chain is None or chain.has_extras or state.adapter is not None:
             return
-        keys, size = state.keys, self._basis.groups.chunk_tokens
-        if keys:
-            ids = _array(state.known_ids[: len(keys) * size])
-            self._library.add(Source(Space.of(chain.namespace), ids, size, tuple(keys)))
+        keys, request_id = state.keys, state.request_id
+        if len(keys) > self._learned_chunks.get(request_id, 0):
+            self._passages.note(chain, state.known_ids, keys)
+            self._learned_chunks[request_id] = len(keys)
 
     def find(self, state: RequestState, start: int) -> Found | None:
         """What can be reused behind ``start`` tokens, which the request has or loads; None: ask again."""
         wish = self._wishes.of(state)
         if wish is None or state.chain is None:
             return Found(Blend(start), NOTHING)
+        if self._passages.are_awaited(state.chain) and self._may_wait(state.request_id):
+            return None
         runs = self._shared(state, wish, start)
         located = self._located(state, chunk_keys_of(runs))
         if located is None:
@@ -81,8 +85,7 @@ class Blending:
     def begin(self, state: RequestState, found: Found, moved: Mapping[str, int]) -> None:
         """The request was admitted with ``found``, whose chunks bring tokens of these tiers."""
         blended, request_id = found.blend, state.request_id
-        for copy in blended.copies:
-            self._library.use(copy.source)
+        self._passages.note_use(blended.copies)
         self._basis.metrics.add("blended_requests")
         self._basis.metrics.add("blended_tokens", blended.copied_tokens)
         self._basis.metrics.add("gap_tokens", blended.gap_tokens)
@@ -100,11 +103,17 @@ class Blending:
         if state.is_hashed():
             self.learn(state)
         self._outcomes.pop(state.request_id, None)
+        self._learned_chunks.pop(state.request_id, None)
         self._forget(state.request_id)
 
     def _forget(self, request_id: str) -> None:
         self._runs.pop(request_id, None)
+        self._waits.pop(request_id, None)
         self._matching.forget(_question(request_id))
+
+    def _may_wait(self, request_id: str) -> bool:
+        now_s = self._basis.timing.clock()
+        return now_s < self._waits.setdefault(request_id, now_s + _LEARN_TIMEOUT_S)
 
     def _shared(self, state: RequestState, wish: Wish, start: int) -> tuple[Run, ...]:
         """The passages of the prompt that sources have."""
@@ -112,9 +121,8 @@ class Blending:
         if known_start == start:
             return runs
         assert state.chain is not None
-        ids = _array(state.request.all_token_ids[: state.request.num_prompt_tokens])
-        space = Space.of(state.chain.namespace)
-        runs = match(self._library, ids, space, exact_tokens=start, segments=wish.segments)
+        prompt = state.request.all_token_ids[: state.request.num_prompt_tokens]
+        runs = self._passages.shared(state.chain, prompt, start, wish.segments)
         self._runs[state.request_id] = (start, runs)
         return runs
 
@@ -147,7 +155,3 @@ class Blending:
 def _question(request_id: str) -> str:
     """The name under which the store is asked about a request's passages."""
     return f"{request_id}\npassages"
-
-
-def _array(token_ids: Sequence[int]) -> NDArray[np.int32]:
-    return np.frombuffer(little_endian(token_ids), "<i4")

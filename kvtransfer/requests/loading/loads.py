@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kvtransfer.chunks.load_order import LoadOrder
-from kvtransfer.plan import GapJob
 from kvtransfer.requests.blending.blend_order import BlendOrder
+from kvtransfer.requests.blending.gap_jobs import GapJobs
 from kvtransfer.requests.blending.gap_progress import GapProgress
 from kvtransfer.requests.loading.filled_blocks import FilledBlocks
+from kvtransfer.requests.loading.under_way import Loading
 from kvtransfer.requests.timing import HOST
 from kvtransfer.scheduling.cost.runs import leading, tokens_by_tier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from kvtransfer.plan import Load
+    from kvtransfer.plan import GapJob, Load
     from kvtransfer.requests.basis import Basis
     from kvtransfer.requests.blending.found import Found
     from kvtransfer.requests.loading.match import Matching, Span
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from kvtransfer.requests.saving.busy_blocks import BusyBlocks
     from kvtransfer.requests.timing import LoadTimer
     from kvtransfer.scheduling.cost.runs import Run
-    from kvtransfer.scheduling.lookup.located import Located
     from kvtransfer.scheduling.reservation import Reservation
 
 # A request with at most this many chunks gets its jobs at once, a longer one in several steps.
@@ -34,31 +34,6 @@ _A_STEP = 32
 # The tiers of jobs that bring nothing: no tier learns from how they end.
 _VOIDED = "voided"
 _COMPUTED = "computed"
-# Gap tokens that one step computes at most, so that decoding requests wait little.
-_GAP_TOKENS_A_STEP = 2048
-
-
-@dataclass
-class _Loading:
-    """What one request loads, from its admission until it is received."""
-
-    state: RequestState
-    span: Span
-    order: LoadOrder | BlendOrder
-    reservation: Reservation
-    located: Located
-    """Where the store was found to have its chunks."""
-    runs: Sequence[Run]
-    """The tokens of ``span``, by the tier that they come from."""
-    timer: LoadTimer | None
-    """None: the loads tell nothing about how long loads take."""
-    deadline_s: float
-    jobs: dict[int, str] = field(default_factory=dict)
-    """The tier of each load under way."""
-    gaps: GapProgress | None = None
-    """What is computed once all loads have ended; None: nothing, or nothing any more."""
-    failed_tier: str | None = None
-    """The tier of the first load that has failed."""
 
 
 class Loads:
@@ -68,16 +43,17 @@ class Loads:
         self._planner = basis.planner
         self._timing = basis.timing
         self._groups = basis.groups
+        self._block_tokens = basis.groups.tilings[0].block_tokens
+        self._gap_tokens_a_step = basis.gap_tokens_a_step
         self._metrics = basis.metrics
         self._matching = matching
         self._busy_blocks = busy_blocks
-        self._loading: dict[str, _Loading] = {}
+        self._loading: dict[str, Loading] = {}
         """What each request loads, until it is received."""
-        self._rests: dict[str, _Loading] = {}
+        self._rests: dict[str, Loading] = {}
         """The requests with chunks that have no jobs yet."""
-        self._to_compute: dict[str, _Loading] = {}
-        """The blended requests with gaps that have no jobs yet, whose passages have come."""
-        self._owners: dict[int, _Loading] = {}
+        self._owners: dict[int, Loading] = {}
+        self._gap_jobs = GapJobs(basis.planner, self._block_tokens)
         self._filled = FilledBlocks()
         self._planned: list[Load] = []
         self._to_fail: set[str] = set()
@@ -99,9 +75,7 @@ class Loads:
         runs = self._matching.hits.runs_of(order, tiers)
         self._count(state.request_id, runs)
         timer = self._time(reservation, runs, span)
-        self._begin(
-            _Loading(state, span, order, reservation, located, runs, timer, self._due(span))
-        )
+        self._begin(Loading(state, span, order, reservation, located, runs, timer, self._due(span)))
 
     def begin_blend(self, state: RequestState, span: Span, found: Found) -> Mapping[str, int]:
         """Load the exact tokens of ``span``, move passages behind them, then compute the gaps.
@@ -110,17 +84,17 @@ class Loads:
             The moved tokens by the tier that has them.
         """
         exact = LoadOrder(self._groups, state.keys, found.blend.start, span.first_token)
-        order = BlendOrder(exact, found.blend, self._groups.tilings[0].block_tokens)
+        order = BlendOrder(exact, found.blend, self._block_tokens)
         reservation = self._reserve(order)
         tiers = self._matching.tiers(found.located, order.keys, reservation.slots)
         exact_runs = self._matching.hits.runs_of(exact, tiers[: len(exact.keys)])
         self._count(state.request_id, exact_runs)
         runs = order.runs(tiers)
-        loading = _Loading(
+        loading = Loading(
             state, span, order, reservation, found.located, runs, None, self._due(span)
         )
         loading.gaps = GapProgress(found.blend, self._timing.clock())
-        blocks = self._blocks_behind(loading, found.blend.start)
+        blocks = loading.blocks_behind(found.blend.start, self._block_tokens)
         self._filled.note(state.request_id, blocks)
         self._busy_blocks.note_write(blocks)
         self._begin(loading)
@@ -140,16 +114,10 @@ class Loads:
 
     def plan_gaps(self) -> list[GapJob]:
         """What the step computes between passages that have come."""
-        jobs: list[GapJob] = []
-        most = _GAP_TOKENS_A_STEP
-        for loading in list(self._to_compute.values()):
-            if most <= 0 or loading.gaps is None:
-                break
-            gaps = loading.gaps.take(most)
-            most -= sum(end - start for start, end in gaps)
-            jobs.append(self._gap_job(loading, gaps))
-            if not loading.gaps.left:
-                del self._to_compute[loading.state.request_id]
+        jobs = []
+        for loading, job in self._gap_jobs.plan(self._gap_tokens_a_step):
+            self._own(loading, job.job, _COMPUTED)
+            jobs.append(job)
         return jobs
 
     def end(self, job: int, *, failed: bool) -> RequestState | None:
@@ -188,8 +156,7 @@ class Loads:
         job = self._filled.void(state.request_id)
         if job is not None:
             loading = self._loading[state.request_id]
-            loading.gaps = None
-            self._to_compute.pop(state.request_id, None)
+            self._gap_jobs.give_up(loading)
             self._own(loading, job, _VOIDED)
 
     def take_voided(self) -> Mapping[int, tuple[int, ...]]:
@@ -223,8 +190,7 @@ class Loads:
             return  # the workers' report receives it
         self._to_fail.discard(request_id)
         loading = self._loading[request_id]
-        loading.gaps = None
-        self._to_compute.pop(request_id, None)
+        self._gap_jobs.give_up(loading)
         self._give_up(loading)
         if not loading.jobs:
             del self._loading[request_id]
@@ -239,7 +205,7 @@ class Loads:
     @property
     def is_behind(self) -> bool:
         """Whether chunks, or gaps, wait for their jobs."""
-        return bool(self._rests or self._to_compute)
+        return bool(self._rests or self._gap_jobs)
 
     @property
     def has_given_up(self) -> bool:
@@ -263,7 +229,7 @@ class Loads:
             self._told.discard(request_id)
             del self._loading[request_id]
 
-    def _fails_whole(self, loading: _Loading) -> bool:
+    def _fails_whole(self, loading: Loading) -> bool:
         """Whether the engine must drop the whole load.
 
         A part of it is of use only where the request may continue behind any chunk.
@@ -286,25 +252,18 @@ class Loads:
     def _due(self, span: Span) -> float:
         return self._timing.deadline_s(span.tokens, span.first_token)
 
-    def _begin(self, loading: _Loading) -> None:
+    def _begin(self, loading: Loading) -> None:
         request_id = loading.state.request_id
         self._loading[request_id] = self._rests[request_id] = loading
         if len(loading.reservation.slots) <= _AT_ONCE:
             self._planned += self._advance(loading, _AT_ONCE)
 
-    def _blocks_behind(self, loading: _Loading, tokens: int) -> Sequence[int]:
-        """The blocks of ``loading`` from the one that begins with token number ``tokens`` on."""
-        block_tokens = self._groups.tilings[0].block_tokens
-        end = loading.span.first_token + loading.span.tokens
-        (block_ids,) = loading.state.block_ids
-        return block_ids[tokens // block_tokens : -(-end // block_tokens)]
-
-    def _ends_blend(self, loading: _Loading, gaps: GapProgress, tier: str) -> bool:
+    def _ends_blend(self, loading: Loading, gaps: GapProgress, tier: str) -> bool:
         """Go on with a blend of which no job is under way; returns whether it is over."""
         if loading.failed_tier is not None:
             # Between the passages that have come there are gaps, so none of them is of use.
-            loading.gaps = None
-            blocks = self._blocks_behind(loading, gaps.blend.start)
+            self._gap_jobs.give_up(loading)
+            blocks = loading.blocks_behind(gaps.blend.start, self._block_tokens)
             self._own(loading, self._filled.void_blocks(blocks), _VOIDED)
             return False
         if tier != _COMPUTED:
@@ -312,18 +271,10 @@ class Loads:
         elif not gaps.left:
             self._timing.end_gaps(gaps)
         if gaps.left:
-            self._to_compute[loading.state.request_id] = loading
+            self._gap_jobs.enqueue(loading)
         return not gaps.left
 
-    def _gap_job(self, loading: _Loading, gaps: tuple[tuple[int, int], ...]) -> GapJob:
-        job = self._planner.compute()
-        self._own(loading, job, _COMPUTED)
-        ids = loading.state.request.all_token_ids
-        tokens = [token for start, end in gaps for token in ids[start:end]]
-        blocks = self._blocks_behind(loading, 0)
-        return GapJob(job, tuple(blocks), gaps, tuple(tokens))
-
-    def _own(self, loading: _Loading, job: int, tier: str) -> None:
+    def _own(self, loading: Loading, job: int, tier: str) -> None:
         loading.jobs[job] = tier
         self._owners[job] = loading
 
@@ -333,7 +284,7 @@ class Loads:
         # The part of others tells nothing of how long the whole takes.
         return None if reservation.is_shared else self._timing.begin_load(tokens, span.first_token)
 
-    def _advance(self, loading: _Loading, most: int) -> list[Load]:
+    def _advance(self, loading: Loading, most: int) -> list[Load]:
         """Jobs for the next chunks of a request."""
         state, first = loading.state, loading.reservation.begun
         placements = loading.order.placements(first, first + most, state.block_ids)
@@ -350,7 +301,7 @@ class Loads:
             del self._rests[state.request_id]
         return loads
 
-    def _give_up(self, loading: _Loading) -> None:
+    def _give_up(self, loading: Loading) -> None:
         """Load none of the chunks that have no jobs yet."""
         if self._rests.pop(loading.state.request_id, None) is None:
             return

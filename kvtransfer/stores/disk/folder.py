@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from kvtransfer.stores.disk.claim import claim, is_ours, refuse_foreign
-from kvtransfer.stores.disk.listing import FOLDER, entered, entries
+from kvtransfer.stores.disk.listing import FOLDER, entered, entries, names
 from kvtransfer.stores.disk.temporary import Temporary
 
 if TYPE_CHECKING:
@@ -132,6 +133,29 @@ class OpenFolder:
         owner, fan, name = path.split("/")
         with entered(owner, self._fd) as owner_fd, entered(fan, owner_fd) as fan_fd:
             os.unlink(name, dir_fd=fan_fd)
+
+    def names(self, owner: str, fan: str) -> list[str]:
+        """Return the names in the folder ``owner/fan``; none where there is none, or it isn't ours.
+
+        Temporary files that dead writers left there are deleted.
+        """
+        if not is_ours(self._fd):
+            return []
+        gone = suppress(FileNotFoundError)
+        with gone, entered(owner, self._fd) as owner_fd, entered(fan, owner_fd) as fan_fd:
+            return names(fan_fd, time.time())
+        return []
+
+    def folders(self, owner: str) -> list[str]:
+        """Return the names in the folder ``owner``; none where there is none."""
+        with suppress(FileNotFoundError), entered(owner, self._fd) as owner_fd:
+            return os.listdir(owner_fd)
+        return []
+
+    def remove_empty(self, owner: str, fan: str) -> None:
+        """Delete the folder ``owner/fan``, if it is empty."""
+        with suppress(OSError), entered(owner, self._fd) as owner_fd:
+            os.rmdir(fan, dir_fd=owner_fd)
 
     def entries(self, now_s: float) -> Iterator[Entry]:
         """See :func:`kvtransfer.stores.disk.listing.entries`; none where the folder isn't ours."""

@@ -42,6 +42,17 @@ def entries(root: int, now_s: float) -> Iterator[Entry]:
                 yield from _entries_of(f"{owner}/{fan}", fan, owner_fd, now_s)
 
 
+def names(folder: int, now_s: float) -> list[str]:
+    """Return the names in the open ``folder``, without temporary files; abandoned ones go."""
+    kept = []
+    for name in _listed(folder):
+        if is_temporary(name):
+            remove_abandoned(folder, name, now_s)
+        else:
+            kept.append(name)
+    return kept
+
+
 @contextmanager
 def entered(name: str, parent: int | None = None) -> Iterator[int]:
     """Open the folder ``name`` for the body; a folder in a ``parent`` must not be a link."""

@@ -21,6 +21,7 @@ from kvtransfer.stores.disk.folder import ChunkFolder
 from kvtransfer.stores.disk.names import path_of
 from kvtransfer.stores.disk.url import read_disk_url
 from kvtransfer.stores.disk.write_gate import WriteGate
+from kvtransfer.stores.feeds.folder import FolderFeed
 from kvtransfer.stores.interface import Store, StoredEntry, any_length
 
 if TYPE_CHECKING:
@@ -56,6 +57,11 @@ class DiskStore(Store):
     def check(cls, url: str, settings: StoreSettings) -> None:
         """See :class:`Store`."""
         read_disk_url(url)
+
+    @classmethod
+    def open_feed(cls, url: str, settings: StoreSettings) -> FolderFeed:
+        """See :class:`Store`."""
+        return FolderFeed(read_disk_url(url)[0])
 
     def __init__(
         self,

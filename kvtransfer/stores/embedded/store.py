@@ -19,9 +19,12 @@ from kvtransfer.errors import ConfigError, StoreError
 from kvtransfer.stores.embedded.address import SocketFile, answers
 from kvtransfer.stores.embedded.process_lock import ProcessLock, private_folder
 from kvtransfer.stores.embedded.server import EmbeddedServer, server_binary
-from kvtransfer.stores.redis.store import RedisStore
+from kvtransfer.stores.redis.feed import RedisFeed
+from kvtransfer.stores.redis.store import RedisStore, servers_of
+from kvtransfer.stores.redis.url import read_url
 
 if TYPE_CHECKING:
+    from kvtransfer.stores.feeds.interface import Feed
     from kvtransfer.stores.settings import StoreSettings
 
 _DEFAULT_GIB = 5.0
@@ -43,6 +46,11 @@ class EmbeddedStore(RedisStore):
         read_embedded_url(url)
         server_binary()
 
+    @classmethod
+    def open_feed(cls, url: str, settings: StoreSettings) -> Feed:
+        """See :class:`kvtransfer.stores.interface.Store`."""
+        return EmbeddedFeed(url, settings)
+
     def __init__(self, url: str, settings: StoreSettings) -> None:
         self._shared = SharedServer(read_embedded_url(url))
         try:
@@ -53,6 +61,19 @@ class EmbeddedStore(RedisStore):
 
     def close(self) -> None:
         """See :class:`kvtransfer.stores.interface.Store`; ends the server if this process started it."""
+        super().close()
+        self._shared.close()
+
+
+class EmbeddedFeed(RedisFeed):
+    """Keeps feeds in the server of ``url``; raises as :class:`EmbeddedStore` does."""
+
+    def __init__(self, url: str, settings: StoreSettings) -> None:
+        self._shared = SharedServer(read_embedded_url(url))
+        super().__init__(servers_of(read_url(self._shared.url, settings)), settings.ttl_s)
+
+    def close(self) -> None:
+        """See :class:`EmbeddedStore`."""
         super().close()
         self._shared.close()
 

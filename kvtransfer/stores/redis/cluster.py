@@ -120,6 +120,16 @@ class Cluster:
                 batch = Batch([commands.unlink(name)])
                 commands.refuse_errors(self._nodes.execute(name, batch, deadline_s))
 
+    def execute(self, name: bytes, batch: Batch, deadline_s: float) -> list[object] | None:
+        """See :class:`Servers`."""
+        with self._failing():
+            try:
+                replies = self._nodes.execute(name, batch, deadline_s)
+            except OversizedReplyError:
+                return None
+            commands.refuse_errors(replies)
+            return replies
+
     def records(self) -> Iterator[tuple[bytes, Mapping[str, str]]]:
         """See :class:`Servers`; fails where a node fails."""
         with self._failing():

@@ -118,6 +118,16 @@ class OneServer:
         with self._failing():
             commands.refuse_errors(replies)
 
+    def execute(self, name: bytes, batch: Batch, deadline_s: float) -> list[object] | None:
+        """See :class:`Servers`; the server holds every name."""
+        with self._failing():
+            try:
+                replies = self._pool.execute(batch, deadline_s)
+            except OversizedReplyError:
+                return None
+            commands.refuse_errors(replies)
+            return replies
+
     def records(self) -> Iterator[tuple[bytes, Mapping[str, str]]]:
         """See :class:`Servers`."""
         with self._failing():

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from kvtransfer.stores.circuit_breaker import BreakerSettings
     from kvtransfer.stores.redis.commands import Found
+    from kvtransfer.stores.redis.wire.batch import Batch
 
 
 class Servers(Protocol):
@@ -61,6 +62,13 @@ class Servers(Protocol):
 
     def remove(self, key: str, deadline_s: float) -> None:
         """Remove both halves."""
+        ...
+
+    def execute(self, name: bytes, batch: Batch, deadline_s: float) -> list[object] | None:
+        """Return the replies to ``batch``, whose commands are all about ``name``.
+
+        An error among them is raised. None stands for replies that are longer than allowed.
+        """
         ...
 
     def records(self) -> Iterator[tuple[bytes, Mapping[str, str]]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 from kvtransfer.stores.interface import FAR_FETCHES, Store, StoredEntry, any_length
 from kvtransfer.stores.record import ChunkRecord
 from kvtransfer.stores.redis.cluster import Cluster
+from kvtransfer.stores.redis.feed import RedisFeed
 from kvtransfer.stores.redis.one_server import OneServer
 from kvtransfer.stores.redis.url import read_url
 
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from kvtransfer.stores.circuit_breaker import BreakerSettings
+    from kvtransfer.stores.feeds.interface import Feed
     from kvtransfer.stores.interface import LengthOf
     from kvtransfer.stores.record import ChunkFacts
     from kvtransfer.stores.redis.commands import Found
     from kvtransfer.stores.redis.servers import Servers
+    from kvtransfer.stores.redis.url import RedisUrl
     from kvtransfer.stores.settings import StoreSettings
 
 
@@ -48,9 +51,13 @@ class RedisStore(Store):
         """See :class:`Store`."""
         read_url(url, settings)
 
+    @classmethod
+    def open_feed(cls, url: str, settings: StoreSettings) -> Feed:
+        """See :class:`Store`."""
+        return RedisFeed(servers_of(read_url(url, settings)), settings.ttl_s)
+
     def __init__(self, url: str, settings: StoreSettings) -> None:
-        read = read_url(url, settings)
-        self._servers: Servers = Cluster(read) if read.topology == "cluster" else OneServer(read)
+        self._servers = servers_of(read_url(url, settings))
         self._ttl_s = settings.ttl_s
         self._hit_ttl_s = settings.hit_ttl_s
         self._seals = settings.seals
@@ -117,6 +124,11 @@ class RedisStore(Store):
     def close(self) -> None:
         """See :class:`Store`."""
         self._servers.close()
+
+
+def servers_of(url: RedisUrl) -> Servers:
+    """Make the servers that ``url`` names; nothing connects yet."""
+    return Cluster(url) if url.topology == "cluster" else OneServer(url)
 
 
 def _record(key: str, found: Found) -> ChunkRecord | None:

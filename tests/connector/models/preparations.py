@@ -44,6 +44,18 @@ def fill_dummy_weights() -> None:
     DummyModelLoader.load_weights = load_weights
 
 
+def attend_over_blocks_of_32() -> None:
+    """Have attention cut larger blocks, as kernels for GPUs do; those for CPUs take any multiple of 32."""
+    from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
+
+    def get_supported_kernel_block_sizes(kv_cache_spec: Any = None) -> list[int]:
+        return [32]
+
+    CPUAttentionBackend.get_supported_kernel_block_sizes = staticmethod(
+        get_supported_kernel_block_sizes
+    )
+
+
 def split_prompts_at_states() -> None:
     """Have Mamba 2 compute a prompt in steps that end where a state is kept.
 

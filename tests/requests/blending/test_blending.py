@@ -209,8 +209,8 @@ def test_other_weights_void_what_has_come(engine):
     assert len(voided) == 1
 
 
-def test_long_gaps_are_computed_in_several_steps(engine, monkeypatch):
-    monkeypatch.setattr("kvtransfer.requests.loading.loads._GAP_TOKENS_A_STEP", 10)
+def test_long_gaps_are_computed_in_several_steps():
+    engine = Engine(slots=64, wishes=Wishes(Wish(First(5))), gap_tokens_a_step=10)
     engine.hold(PASSAGE)
     _, _, _, plan = begun(engine, NEW + PASSAGE + END)
     engine.side.take(ended(plan.jobs.loads))

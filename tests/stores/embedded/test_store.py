@@ -15,6 +15,7 @@ import redis
 
 from kvtransfer.errors import ConfigError, StoreError
 from kvtransfer.stores import StoreSettings, open_store
+from kvtransfer.stores.embedded.store import EmbeddedStore
 from kvtransfer.testing import CHUNK, KEY, PAYLOAD, EntryContract, StoreContract, get
 from tests.stores.backing import RedisBacking
 from tests.stores.seals.seal_contract import SealContract
@@ -208,3 +209,14 @@ def test_without_the_wheel_it_is_refused_in_one_sentence(monkeypatch):
 def test_a_malformed_url_is_refused(url):
     with pytest.raises(ConfigError, match="write embedded://"):
         opened(url)
+
+
+def test_feeds_are_carried_by_the_same_server(backing):
+    settings = StoreSettings(timeout_s=30.0)
+    with (
+        closing(EmbeddedStore.open_feed(URL, settings)) as here,
+        closing(EmbeddedStore.open_feed(URL, settings)) as there,
+    ):
+        here.append("ab", b"1")
+        assert there.reader("ab").read(100) == [b"1"]
+    assert backing.client.exists(b"kvtransfer:feed:ab")

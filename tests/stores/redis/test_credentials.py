@@ -9,6 +9,7 @@ from kvtransfer.config import TransferConfig
 from kvtransfer.errors import ConfigError, StoreError
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.open import open_tiers
+from kvtransfer.stores.redis.store import RedisStore
 from kvtransfer.stores.redis.url import read_url
 from kvtransfer.testing import CHUNK, KEY, PAYLOAD, get
 from tests.stores.redis import cluster as clusters
@@ -99,6 +100,13 @@ def test_a_wrong_password_shows_nowhere(address, tmp_path):
                 store.contains([KEY])
             shown = "".join(traceback.format_exception(e.value)) + repr(store) + repr(settings)
             assert "t0ps3cret" not in shown + repr(read_url(url, settings))
+
+
+def test_a_user_with_these_commands_may_use_feeds(address):
+    url = f"redis://kv:{ENCODED}@{address}"
+    with closing(RedisStore.open_feed(url, StoreSettings())) as feed:
+        feed.append("ab", b"1")
+        assert feed.reader("ab").read(100) == [b"1"]
 
 
 def test_what_a_user_may_not_is_an_error_of_the_store(server, address):

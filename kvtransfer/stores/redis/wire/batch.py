@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kvtransfer.stores.redis.wire.limits import WITH_PAYLOADS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -64,6 +66,15 @@ class CountBatch(Batch):
     def has_failed(self, replies: Sequence[object]) -> bool:
         """See :class:`Batch`; an error isn't a number."""
         return False
+
+
+class StreamBatch(Batch):
+    """Commands whose replies hold several payloads."""
+
+    def read_replies(self, parser: ReplyParser) -> list[object]:
+        """See :class:`Batch`; each reply may be as long as ``WITH_PAYLOADS`` says."""
+        with parser.limited(WITH_PAYLOADS):
+            return super().read_replies(parser)
 
 
 class AskingBatch(Batch):

@@ -18,6 +18,8 @@ class ReplyLimits:
 
 ABOUT_ENTRIES = ReplyLimits(total_bytes=1 << 20, elements=1024, depth=8)
 """Limits of replies about entries; a record has fifteen short fields."""
+WITH_PAYLOADS = ReplyLimits(total_bytes=8 << 20, elements=1024, depth=8)
+"""Limits of replies that hold some payloads of a feed."""
 ABOUT_SERVERS = ReplyLimits(total_bytes=16 << 20, elements=1 << 20, depth=8)
 """Limits of replies about servers; a cluster may list 16384 ranges, each with its replicas."""
 

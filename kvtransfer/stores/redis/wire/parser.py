@@ -6,13 +6,19 @@ Private names of redis-py 8 are used in this file and in ``connection.py`` alone
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from redis._parsers.resp3 import _RESP3Parser
 from redis.exceptions import ConnectionError, InvalidResponse, RedisError
 
 from kvtransfer.stores.redis.wire.limits import ABOUT_ENTRIES, OversizedReplyError
 from kvtransfer.stores.redis.wire.read_buffer import ReadBuffer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kvtransfer.stores.redis.wire.limits import ReplyLimits
 
 # Pushes in a row; we never ask for any.
 _MOST_PUSHES = 64
@@ -67,6 +73,15 @@ class ReplyParser(_RESP3Parser):
     def read_reply(self) -> object:
         """Read one small reply, text as bytes; an error is returned, not raised."""
         return self.read_response(disable_decoding=True)
+
+    @contextmanager
+    def limited(self, limits: ReplyLimits) -> Iterator[None]:
+        """Let each reply that the body reads be as long as ``limits`` say."""
+        before, self.limits = self.limits, limits
+        try:
+            yield
+        finally:
+            self.limits = before
 
     def read_counts(self, count: int) -> list[int]:
         """Read ``count`` replies, which have to be integers.

@@ -15,7 +15,7 @@ from kvtransfer.connector.vllm.blend.gap_forward import GapForward
 from kvtransfer.connector.vllm.blend.verdict import why_refused
 from kvtransfer.connector.vllm.caches import model_facts
 from kvtransfer.errors import ConfigError
-from kvtransfer.kernels.reference import gather_blocks, scatter_blocks
+from kvtransfer.kernels.reference import gather_blocks, plane_shape, scatter_blocks
 from kvtransfer.plan import GapJob
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class BlendWorker:
         with _counted_forwards(self.model_runner.get_model()) as forwards:
             self._gap_forward.run(jobs)
         found: dict[str, Any] = {"forwards": list(forwards), "in_gaps": 0.0, "elsewhere": 0.0}
+        found["kernel_tokens"] = plane_shape(self._paged[0][0].planes[0])[1]
         for job, held in zip(jobs, before, strict=True):
             off = (self._held(job.block_ids) - held).abs() / held.abs().max()
             is_gap = torch.zeros(off.shape[1], dtype=torch.bool)
@@ -94,7 +95,7 @@ class BlendWorker:
     def prepare_blending(self, block_ids: list[int], mistake: str) -> list[str | None]:
         """What two calls in a row of ``prepare`` say, and how many forwards both take.
 
-        ``mistake`` is one of :data:`MISTAKES`, in what the blender takes for the model's rotation.
+        ``mistake`` is one of :data:`MISTAKES`, in what a blender takes for the model's rotation.
         """
         blender = Blender.of(self, self.vllm_config, self._facts, self._paged)
         blender.rotation = MISTAKES[mistake](blender.rotation)  # a cached property

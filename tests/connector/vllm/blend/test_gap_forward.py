@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 
 from tests.connector.engine_process import Request, Setup
@@ -27,23 +29,18 @@ def engine(engines, model):
         yield running
 
 
-@pytest.fixture
-def computed(engine):
-    """Requests whose prompts the engine has computed, and which it goes on to answer."""
-    names = []
-
-    def compute(*seeds):
-        prompts = [prompt(PROMPT_TOKENS, seed=seed) for seed in seeds]
-        names.extend(engine.submit(*(Request(ids, answer_tokens=50) for ids in prompts)))
-        for _ in range(len(seeds) * -(-PROMPT_TOKENS // MAX_TOKENS) + 2):
-            engine.step()
-        blocks = [engine.block_ids(name)[: -(-PROMPT_TOKENS // BLOCK_TOKENS)] for name in names]
-        return [
-            {"prompt": ids, "block_ids": block_ids}
-            for ids, block_ids in zip(prompts, blocks, strict=True)
-        ]
-
-    yield compute
+@contextmanager
+def computed(engine, *seeds, block_tokens=BLOCK_TOKENS):
+    """Requests whose prompts ``engine`` has computed, and which it would go on to answer."""
+    prompts = [prompt(PROMPT_TOKENS, seed=seed) for seed in seeds]
+    names = engine.submit(*(Request(ids, answer_tokens=50) for ids in prompts))
+    for _ in range(len(seeds) * -(-PROMPT_TOKENS // MAX_TOKENS) + 2):
+        engine.step()
+    blocks = -(-PROMPT_TOKENS // block_tokens)
+    yield [
+        {"prompt": ids, "block_ids": engine.block_ids(name)[:blocks]}
+        for ids, name in zip(prompts, names, strict=True)
+    ]
     engine.abort(*names)
     engine.run()
 
@@ -59,29 +56,45 @@ def computed(engine):
     ],
     ids=["few", "odd", "many", "large", "last"],
 )
-def test_recomputed_gaps_are_what_the_engine_has_computed(engine, computed, gaps, forwards):
-    (request,) = computed(len(gaps) * 100 + gaps[0][0])
-    found = engine.call("recompute_gaps", requests=[{**request, "gaps": gaps}])
+def test_recomputed_gaps_are_what_the_engine_has_computed(engine, gaps, forwards):
+    with computed(engine, len(gaps) * 100 + gaps[0][0]) as (request,):
+        found = engine.call("recompute_gaps", requests=[{**request, "gaps": gaps}])
     assert found["forwards"] == forwards
     assert found["in_gaps"] <= EXACT
     assert found["elsewhere"] == 0
 
 
-def test_requests_share_a_forward(engine, computed):
-    first, second = computed(1, 2)
-    requests = [{**first, "gaps": FEW[:2]}, {**second, "gaps": [[3, 9], [150, 170]]}]
-    found = engine.call("recompute_gaps", requests=requests)
+def test_requests_share_a_forward(engine):
+    with computed(engine, 1, 2) as (first, second):
+        requests = [{**first, "gaps": FEW[:2]}, {**second, "gaps": [[3, 9], [150, 170]]}]
+        found = engine.call("recompute_gaps", requests=requests)
     assert found["forwards"] == [17 + 1 + 6 + 20]
     assert found["in_gaps"] <= EXACT
     assert found["elsewhere"] == 0
 
 
-def test_other_tokens_leave_something_else(engine, computed):
-    (request,) = computed(3)
-    other = {**request, "prompt": prompt(PROMPT_TOKENS, seed=4)}
-    found = engine.call("recompute_gaps", requests=[{**other, "gaps": FEW}])
+def test_other_tokens_leave_something_else(engine):
+    with computed(engine, 3) as (request,):
+        other = {**request, "prompt": prompt(PROMPT_TOKENS, seed=4), "gaps": FEW}
+        found = engine.call("recompute_gaps", requests=[other])
     assert found["in_gaps"] >= WRONG
     assert found["elsewhere"] == 0
+
+
+def test_blocks_that_are_larger_than_those_of_attention(v1_engines, model):
+    options = {**OPTIONS, "block_size": 64}
+    setup = Setup(model, options=options, preparations=["attend_over_blocks_of_32"])
+    with (
+        v1_engines.start(setup) as engine,
+        computed(engine, 1, 2, block_tokens=64) as (first, second),
+    ):
+        requests = [{**first, "gaps": ODD}, {**second, "gaps": FEW}]
+        found = engine.call("recompute_gaps", requests=requests)
+        said = engine.call("prepare_blending", block_ids=[200], mistake="none")
+    assert found["kernel_tokens"] == 32
+    assert found["in_gaps"] <= EXACT
+    assert found["elsewhere"] == 0
+    assert said == [None, None, "2"]
 
 
 def test_the_engine_goes_on_as_if_nothing_had_been(engine):
