@@ -161,7 +161,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, nargs="+", default=[2048, 4096])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
-    parser.add_argument("--tiers", nargs="+", choices=TIERS, default=["host", "redis-own"])
+    parser.add_argument("--tiers", nargs="+", choices=TIERS, default=["host", "redis"])
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error(f"--rounds {options.rounds}: at least 1")
