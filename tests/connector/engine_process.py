@@ -311,11 +311,8 @@ class Session:
 
     def spoil_chunk(self, number: int, first_token: int, tokens: int) -> None:
         """Put noise into tokens of chunk ``number`` of what was saved last, in host memory."""
-        from vllm.distributed.kv_transfer import get_kv_transfer_group
-
-        pool = get_kv_transfer_group()._worker._executor._tiers.pool
-        (section,) = pool.sections(self._slot(number), 0)
-        section[:, first_token : first_token + tokens].normal_()
+        end = first_token + tokens
+        self._llm.collective_rpc(_spoil_slot, args=(self._slot(number), first_token, end))
 
     def _slot(self, number: int) -> int:
         """Where chunk ``number`` of what was saved last is in host memory."""
@@ -360,6 +357,14 @@ def _logprobs(output: Any) -> list[float]:
     return [
         each[token].logprob for token, each in zip(answer.token_ids, answer.logprobs, strict=True)
     ]
+
+
+def _spoil_slot(_worker: Any, slot: int, first_token: int, end: int) -> None:
+    from vllm.distributed.kv_transfer import get_kv_transfer_group
+
+    pool = get_kv_transfer_group()._worker._executor._tiers.pool
+    (section,) = pool.sections(slot, 0)
+    section[:, first_token:end].normal_()
 
 
 def _runner_classes(worker: Any) -> list[str]:

@@ -9,16 +9,13 @@ from dataclasses import replace
 import pytest
 
 from kvtransfer.stores.embedded.server import EmbeddedServer
-from tests.connector.engine_process import Request
+from tests.connector.blend_exactness import EXACT, NOTICED, Exactness, distance, request
 from tests.connector.entries import Entries
 from tests.connector.inputs import CHUNK_TOKENS, connected, prompt
 
 pytestmark = pytest.mark.vllm
 
-EXACT, NOTICED = 1e-4, 1e-3
 ANEW = 16
-FIRST_SEGMENTS = [[CHUNK_TOKENS + 1, 170], [171, 299], [331, 441]]
-"""Passages of 450 tokens, with gaps of any size at any token."""
 
 
 @pytest.fixture(scope="module")
@@ -27,16 +24,9 @@ def engine(engines, model):
         yield running
 
 
-def request(ids, **blend):
-    return Request(ids, with_logprobs=True, blend={"blend": True, **blend} if blend else None)
-
-
-def distance(outcome, expected):
-    """How far the log-probabilities of the two only answers are apart; a lot if tokens differ."""
-    if outcome.answers != expected.answers:
-        return 100.0
-    pairs = zip(outcome.logprobs[0], expected.logprobs[0], strict=True)
-    return max(abs(a - b) for a, b in pairs)
+@pytest.fixture
+def exactness(engine, plain):
+    return Exactness(engine, plain)
 
 
 @pytest.fixture
@@ -53,36 +43,16 @@ def saved(engine, plain):
 
 
 @pytest.mark.parametrize("first", [0, 7, 1000])
-def test_gaps_anywhere_are_computed_as_vllm_computes_them(engine, saved, first):
-    ids = prompt(450, seed=100 + first)
-    expected = saved(ids)
-    engine.lose_chunk(0)
-    outcome = engine.generate(request(ids, first=first, segments=FIRST_SEGMENTS))
-    assert distance(outcome, expected) <= EXACT
-    (told,) = outcome.blends
-    # They are where they were, behind the same tokens: nothing of them is computed anew.
-    assert told["reused_tokens"] == sum(end - start for start, end in FIRST_SEGMENTS)
-    assert told["gap_tokens"] == 441 - told["reused_tokens"]
-    assert told["passages"] == 3
-    assert told["exact_tokens"] == 0
+def test_gaps_anywhere_are_computed_as_vllm_computes_them(exactness, first):
+    exactness.check_gaps(seed=100 + first, first=first)
 
 
-def test_noise_in_a_reused_passage_is_noticed(engine, saved):
-    ids = prompt(450, seed=200)
-    expected = saved(ids)
-    engine.lose_chunk(0)
-    engine.spoil_chunk(3, 10, 30)
-    outcome = engine.generate(request(ids, segments=FIRST_SEGMENTS))
-    assert distance(outcome, expected) > NOTICED
+def test_noise_in_a_reused_passage_is_noticed(exactness):
+    assert exactness.noise_in_a_passage(seed=200) > NOTICED
 
 
-def test_noise_in_a_gap_is_computed_away(engine, saved):
-    ids = prompt(450, seed=201)
-    expected = saved(ids)
-    engine.lose_chunk(0)
-    engine.spoil_chunk(4, 299 - 4 * CHUNK_TOKENS, 320 - 299)
-    outcome = engine.generate(request(ids, segments=FIRST_SEGMENTS))
-    assert distance(outcome, expected) <= EXACT
+def test_noise_in_a_gap_is_computed_away(exactness):
+    assert exactness.noise_in_a_gap(seed=201) <= EXACT
 
 
 def test_moved_passages_are_found_at_any_offset_and_never_pollute(engine, saved, plain):

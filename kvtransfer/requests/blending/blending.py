@@ -69,7 +69,9 @@ class Blending:
     def find(self, state: RequestState, start: int) -> Found | None:
         """What can be reused behind ``start`` tokens, which the request has or loads; None: ask again."""
         wish = self._wishes.of(state)
-        if wish is None or state.chain is None:
+        prompt_tokens = state.request.num_prompt_tokens
+        # A preempted request may have more than its prompt: its answer is computed, never copied.
+        if wish is None or state.chain is None or start >= prompt_tokens:
             return Found(Blend(start), NOTHING)
         if self._passages.are_awaited(state.chain) and self._may_wait(state.request_id):
             return None
@@ -78,7 +80,6 @@ class Blending:
         if located is None:
             return None
         runs = available(runs, self._loadable(state, start, chunk_keys_of(runs), located))
-        prompt_tokens = state.request.num_prompt_tokens
         found = blend(runs, wish.recompute, start=start, prompt_tokens=prompt_tokens)
         return Found(found if self._is_worth(found, located) else Blend(start), located)
 

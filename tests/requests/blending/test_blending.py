@@ -255,3 +255,9 @@ def test_a_second_blend_knows_what_the_first_took(engine):
     request = engine.request("b2", NEW[1:] + PASSAGE + END)
     assert len(engine.side.match(request, 0)) == 1  # a refused way is tried once at first
     assert engine.side.match(request, 0) == ()
+
+
+def test_a_resumed_request_that_has_more_than_its_prompt_reuses_nothing(engine):
+    request, _, _, _ = begun(engine, NEW)
+    request.all_token_ids += PASSAGE
+    assert engine.side.match(request, len(NEW) + 11) == ()
