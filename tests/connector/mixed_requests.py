@@ -20,12 +20,13 @@ _LATEST_STEP = 12
 _SALTS = (*[None] * 5, "a salt")
 
 
-class Reset(Enum):
-    """What is emptied while requests run."""
+class Mishap(Enum):
+    """What befalls the caches while requests run."""
 
-    PREFIX_CACHE = "prefix cache"
-    RUNNING = "prefix cache, and what runs is preempted"
-    CONNECTOR = "prefix cache and connector, as for new weights"
+    PREFIX_CACHE_RESET = "vLLM forgets"
+    PREEMPTION = "vLLM forgets, and what runs is preempted"
+    CONNECTOR_RESET = "vLLM forgets, and weights are read again"
+    STORE_DAMAGED = "a bit of each entry is flipped"
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Round:
 
     arrivals: tuple[Arrival, ...]
     """In the order in which they are submitted."""
-    reset: Reset | None
-    reset_step: int
+    mishap: Mishap | None
+    mishap_step: int
 
     @classmethod
     def drawn(cls, seed: int, number: int) -> Round:
@@ -53,7 +54,7 @@ class Round:
         arrivals = [_arrival(chance, number) for _ in range(chance.randint(5, 9))]
         return cls(
             tuple(sorted(arrivals, key=lambda arrival: arrival.step)),
-            chance.choice((*[None] * 8, *Reset)),
+            chance.choice((*[None] * 8, *Mishap)),
             chance.randrange(_LATEST_STEP),
         )
 
@@ -61,7 +62,7 @@ class Round:
     def steps(self) -> int:
         """After these nothing more happens."""
         return 1 + max(
-            self.reset_step, *(arrival.aborted_at or arrival.step for arrival in self.arrivals)
+            self.mishap_step, *(arrival.aborted_at or arrival.step for arrival in self.arrivals)
         )
 
     @property

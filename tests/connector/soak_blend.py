@@ -1,7 +1,7 @@
-"""Blended requests among plain ones, salted, late, preempted and aborted, with resets meanwhile.
+"""Blended requests among plain ones, salted, late, preempted and aborted, with mishaps meanwhile.
 
-``python -m tests.connector.soak_blend [--requests N] [--seed N] [--runner v1|v2] [--json FILE]``:
-each round is drawn from the seed and its number. One line of JSON tells what has come of all, which
+``python -m tests.connector.soak_blend [--requests N] [--seed N] [--seconds N] [--runner v1|v2] [--json
+FILE]``: each round is drawn from the seed and its number. One line of JSON tells what has come of all, which
 is appended to the file. Ends with 1 if a plain answer was another one than vLLM's own, or less or
 more probable by more than 1e-4, or if anything hung or blocks were lost.
 """
@@ -18,14 +18,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.measure import commit, machine
 from kvtransfer.stores.embedded.server import EmbeddedServer
 from tests.connector.engine_process import Setup
 from tests.connector.engines import Engines
+from tests.connector.entries import Entries
 from tests.connector.inputs import connected
-from tests.connector.mixed_requests import Reset, Round
+from tests.connector.mixed_requests import Mishap, Round
 from tests.connector.plain_vllm import PlainVllm
 from tests.connector.tiny_model import write_model
 from tests.connector.vllm_variants import V1, V2
@@ -36,12 +37,13 @@ if TYPE_CHECKING:
 
     from tests.connector.engine_process import Outcome, Request
     from tests.connector.engines import Engine
+    from tests.connector.mixed_requests import Arrival
 
 EXACT = 1e-4
 """How much a log-probability may differ from vLLM's own."""
 _SMALL = {"max_model_len": 1024, "max_num_seqs": 6, "kv_cache_memory_bytes": 36 << 15}
 """36 blocks: six requests don't fit, and are preempted."""
-_FEW_CHUNKS_GB = 0.006
+_FEW_CHUNKS_GB = 0.003
 
 
 class Wrong(Exception):
@@ -73,7 +75,7 @@ class Mixing:
         self._arrive(mixed)
         outcome = self.engine.run()
         seen = self._check(mixed, outcome)
-        if mixed.reset is not None and not self.engine.reset():
+        if mixed.mishap is not None and not self.engine.reset():
             raise Wrong("blocks were lost")
         return seen
 
@@ -91,17 +93,22 @@ class Mixing:
             for name, arrival in zip(names, mixed.arrivals, strict=False):
                 if arrival.aborted_at == step:
                     self.engine.abort(name)
-            if step == mixed.reset_step:
-                self._reset(mixed.reset, states)
+            if step == mixed.mishap_step:
+                self._befall(mixed.mishap, states)
             states = self.engine.step()
 
-    def _reset(self, reset: Reset | None, states: dict[str, str]) -> None:
-        if reset is None:
+    def _befall(self, mishap: Mishap | None, states: dict[str, str]) -> None:
+        if mishap is None:
+            return
+        if mishap is Mishap.STORE_DAMAGED:
+            with closing(Entries(self.server.url)) as entries:
+                entries.flip_a_bit_of_each_payload()
             return
         # vLLM refuses to preempt what loads.
         may_preempt = "WAITING_FOR_REMOTE_KVS" not in states.values()
         self.engine.reset(
-            connector=reset is Reset.CONNECTOR, running=reset is Reset.RUNNING and may_preempt
+            connector=mishap is Mishap.CONNECTOR_RESET,
+            running=mishap is Mishap.PREEMPTION and may_preempt,
         )
 
     def _check(self, mixed: Round, outcome: Outcome) -> Counter[str]:
@@ -109,23 +116,24 @@ class Mixing:
         right = self.right.generate(*mixed.requests)
         plain_first = sorted(enumerate(mixed.requests), key=lambda one: one[1].blend is not None)
         for number, request in plain_first:
-            told = outcome.blends[number]
             seen["salted"] += request.cache_salt is not None
-            if mixed.arrivals[number].aborted_at is not None and not outcome.answers[number]:
-                seen["aborted"] += 1
-            elif told is not None and _is_approximate(told, outcome):
-                seen["blended"] += 1
-            else:
-                seen["plain" if told is None else "nothing to blend"] += 1
+            came_of_it = _came_of_it(mixed.arrivals[number], number, outcome)
+            seen[came_of_it] += 1
+            if came_of_it not in ("aborted", "blended"):
                 _check_answer(number, request, outcome, right)
         return seen
 
 
-def _is_approximate(told: dict[str, Any], outcome: Outcome) -> bool:
-    """Whether what it was told leaves room for another answer than vLLM's."""
+def _came_of_it(arrival: Arrival, number: int, outcome: Outcome) -> str:
+    told = outcome.blends[number]
+    if arrival.aborted_at is not None and not outcome.answers[number]:
+        return "aborted"
+    if told is None:
+        return "plain"
+    if not told["reused_tokens"]:
+        return "nothing to blend"
     # If nothing was preempted, what has failed was computed before it was answered.
-    is_computed = told["has_failed"] and not outcome.preemptions
-    return bool(told["reused_tokens"]) and not is_computed
+    return "failed" if told["has_failed"] and not outcome.preemptions else "blended"
 
 
 def _check_answer(number: int, request: Request, ours: Outcome, right: Outcome) -> None:
@@ -139,7 +147,7 @@ def _check_answer(number: int, request: Request, ours: Outcome, right: Outcome) 
 
 
 def soak(mixing: Mixing, seed: int, requests: int) -> Iterator[Counter[str]]:
-    """Run rounds until there were ``requests``; see :meth:`Mixing.run`."""
+    """Run rounds until there were ``requests`` of them; see :meth:`Mixing.run`."""
     for number in count():
         seen = mixing.run(Round.drawn(seed, number))
         yield seen
@@ -178,6 +186,8 @@ def _soaked(engines: Engines, model: str, options: argparse.Namespace) -> dict[s
         try:
             for counts in soak(mixing, options.seed, options.requests):
                 seen += counts
+                if time.monotonic() - began_s > options.seconds:
+                    break
         except Exception as error:  # noqa: BLE001 - any is a broken promise
             outcome = f"{type(error).__name__} in round {seen['rounds']}: {error}"
     return {**seen, "took_s": round(time.monotonic() - began_s, 1), "outcome": outcome}
@@ -187,6 +197,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--requests", type=int, default=1000, help="on each runner")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--seconds", type=float, default=1800.0, help="on each runner, begin no more after these"
+    )
     parser.add_argument("--runner", choices=["v1", "v2"], help="without it, one after the other")
     parser.add_argument("--json", type=Path, help="a file to which the line is appended")
     return parser.parse_args()

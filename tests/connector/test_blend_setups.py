@@ -14,6 +14,7 @@ from tests.connector.plain_vllm import PlainVllm
 pytestmark = pytest.mark.vllm
 
 TWO_RANKS = {"tensor_parallel_size": 2}
+COMPILED = {"enforce_eager": False, "block_size": 128}  # inductor for CPUs takes no smaller block
 
 
 def check(exactness):
@@ -26,6 +27,14 @@ def check(exactness):
 def test_on_two_ranks(v1_engines, model, plain):
     with v1_engines.start(connected(model, None, options=TWO_RANKS)) as engine:
         check(Exactness(engine, plain))
+
+
+def test_beside_a_compiled_model(v1_engines, model, plain):
+    chunk_tokens = COMPILED["block_size"]
+    setup = connected(model, None, options=COMPILED, chunk_size=chunk_tokens)
+    with v1_engines.start(setup) as engine:
+        check(Exactness(engine, plain, chunk_tokens))
+        assert "'backend': 'inductor'" in engine.log()
 
 
 def test_a_model_with_windows_answers_as_vllm_does_and_says_why(v1_engines, tmp_path):
