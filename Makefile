@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fix docs bench gpu soak talks release-check clean
+.PHONY: help install demo test check fix docs bench bench-blend gpu soak talks release-check clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -42,6 +42,12 @@ docs: $(STAMP) ## write docs/api.md, the page of the Python API, from the docstr
 
 bench: $(STAMP) ## time to first token: cold, restored, local hit (JSON=FILE appends the rows)
 	$(BIN)/python -m benchmarks.bench_ttft $(if $(JSON),--json "$(JSON)")
+
+bench-blend: $(STAMP) ## passages reused anywhere: time, quality, a RAG load (JSON=FILE appends the rows): two hours
+	$(BIN)/python -m benchmarks.bench_blend $(if $(JSON),--json "$(JSON)")
+	$(BIN)/python -m benchmarks.bench_blend_quality $(if $(JSON),--json "$(JSON)")
+	$(BIN)/python -m benchmarks.bench_serving --loads passages --only vllm kvtransfer blend --rounds 3 \
+		$(if $(JSON),--json "$(JSON)")
 
 gpu: ## all that only a GPU can show (PYTHON=... has torch and Triton; installs nothing)
 	@PYTHONPATH=. $(or $(PYTHON),python3) -m benchmarks.gpu

@@ -9,7 +9,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 from benchmarks.streamed import chat, session
-from benchmarks.vllm_serve import LOCAL_TOKENS, PROMPT_TOKENS, RESTORED_TOKENS
+from benchmarks.vllm_serve import GAP_TOKENS, LOCAL_TOKENS, PROMPT_TOKENS, RESTORED_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,18 +30,22 @@ class Counts:
     prompt_tokens: int
     local_tokens: int
     restored_tokens: int
+    gap_tokens: int = 0
+    """Tokens that vLLM counts as restored, but which were computed between blended passages."""
 
     def since(self, earlier: Counts) -> Counts:
         return Counts(
             self.prompt_tokens - earlier.prompt_tokens,
             self.local_tokens - earlier.local_tokens,
             self.restored_tokens - earlier.restored_tokens,
+            self.gap_tokens - earlier.gap_tokens,
         )
 
     @property
     def hit_rate(self) -> float:
         """The share of prompt tokens that were not computed."""
-        return (self.local_tokens + self.restored_tokens) / self.prompt_tokens
+        reused = self.local_tokens + self.restored_tokens - self.gap_tokens
+        return reused / self.prompt_tokens
 
 
 @dataclass(frozen=True)
@@ -95,5 +99,5 @@ class Deployment:
         return replies
 
     def _counts(self) -> Counts:
-        names = (PROMPT_TOKENS, LOCAL_TOKENS, RESTORED_TOKENS)
+        names = (PROMPT_TOKENS, LOCAL_TOKENS, RESTORED_TOKENS, GAP_TOKENS)
         return Counts(*(sum(s.counted(name) for s in self._servers) for name in names))

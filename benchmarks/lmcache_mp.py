@@ -24,8 +24,11 @@ from urllib.parse import unquote, urlsplit
 from redis import Redis
 
 from benchmarks.ttft_engines import CHUNK_TOKENS, NotAsPlanned, check, rest, wait_for_keys
+from demo.engine import Job
+from kvtransfer.stores.embedded.server import EmbeddedServer
 
 if TYPE_CHECKING:
+    from benchmarks.blend_prompts import Pair
     from benchmarks.ttft_engines import Place, Prompt
     from demo.engine import Answer
 
@@ -64,6 +67,24 @@ class Theirs:
             found[name] = engine.answer(replace(prompt.job, forget_local=True))
             check(found[name], name, restored_tokens=prompt.context_tokens)
         return found
+
+
+class Reordered:
+    """A server with shared memory and an engine, asked about passages seen in another order."""
+
+    def __init__(self, place: Place) -> None:
+        store = place.running.enter_context(EmbeddedServer(1 << 30))
+        server = Server(SHM, store.url, place.logs)
+        place.running.callback(server.close)
+        environment = {**_ENVIRONMENT, "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+        self._engine = place.start(SHM, _transfer_config(server.port), environment)
+        self._engine.wait_until_up()
+
+    def answers(self, pair: Pair) -> dict[str, Answer]:
+        """The answer to what is asked, from the server's memory as far as it finds it there."""
+        self._engine.answer(Job(pair.seen_ids, answer_tokens=1, forget_local=True))
+        rest()
+        return {SHM: self._engine.answer(Job(pair.asked_ids, answer_tokens=1, forget_local=True))}
 
 
 class Server:

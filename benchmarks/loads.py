@@ -64,6 +64,20 @@ class RagShape:
     document_tokens: tuple[int, int] = (450, 1350)
 
 
+@dataclass(frozen=True)
+class PassagesShape:
+    """Questions about several passages at once, as a search finds them: in any order."""
+
+    requests: int = 28
+    passages: int = 14
+    found: int = 4
+    """How many passages a question comes with."""
+    zipf: float = 1.0
+    """As of :class:`RagShape`, of passages."""
+    starts_per_s: float = 0.2
+    passage_tokens: tuple[int, int] = (200, 500)
+
+
 def chat_load(shape: ChatShape, tokenizer: Tokenizer, text: Text, seed: int) -> list[Conversation]:
     """Conversations that begin at random moments, each about a passage of its own."""
     chance = Random(seed)
@@ -98,6 +112,23 @@ def rag_load(shape: RagShape, tokenizer: Tokenizer, text: Text, seed: int) -> li
     ]
 
 
+def passages_load(
+    shape: PassagesShape, tokenizer: Tokenizer, text: Text, seed: int
+) -> list[Conversation]:
+    """Single questions that come at random moments, each behind passages in random order."""
+    chance = Random(seed)
+    known = _excerpts(tokenizer, text, shape.passage_tokens, shape.passages, chance)
+    return [
+        Conversation(
+            start_s,
+            "Answer from the passages alone.",
+            (_asked("\n\n".join(distinct(known, shape.zipf, shape.found, chance)), chance),),
+            (),
+        )
+        for start_s in poisson(shape.starts_per_s, shape.requests, chance)
+    ]
+
+
 def poisson(per_s: float, count: int, chance: Random) -> list[float]:
     """Return the first ``count`` moments of a Poisson process, in seconds."""
     return list(accumulate(chance.expovariate(per_s) for _ in range(count)))
@@ -107,6 +138,14 @@ def zipf(ranked: Sequence[str], exponent: float, count: int, chance: Random) -> 
     """``count`` of ``ranked``, the first the most popular."""
     weights = [rank**-exponent for rank in range(1, len(ranked) + 1)]
     return chance.choices(ranked, weights, k=count)
+
+
+def distinct(ranked: Sequence[str], exponent: float, count: int, chance: Random) -> list[str]:
+    """``count`` different ones of ``ranked`` in random order, the first the most popular."""
+    drawn = {
+        words: chance.random() ** (rank**exponent) for rank, words in enumerate(ranked, start=1)
+    }
+    return chance.sample(sorted(drawn, key=drawn.__getitem__, reverse=True)[:count], count)
 
 
 def _excerpts(

@@ -27,6 +27,7 @@ MODEL_NAME = "model"
 PROMPT_TOKENS = "vllm:prompt_tokens_total"
 LOCAL_TOKENS = "vllm:prefix_cache_hits_total"
 RESTORED_TOKENS = "vllm:external_prefix_cache_hits_total"
+GAP_TOKENS = "kvtransfer:gap_tokens_total"
 
 _START_S, _END_S = 300, 60
 _LAST_LINES = 100  # the root cause comes first, and vLLM's processes tell it in turn

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -42,6 +43,8 @@ class Job:
     """The most tokens of the answer; the model may end it sooner."""
     forget_local: bool = False
     """Whether vLLM's own prefix cache is emptied first."""
+    blend: dict[str, Any] | None = None
+    """What the request says in ``kv_transfer_params["kvtransfer"]``; None: nothing."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,10 @@ class Answer:
     """Prompt tokens that vLLM found in its own prefix cache."""
     fetched_bytes: int
     """Bytes that came from the store."""
+    cpu_s: float = 0.0
+    """CPU seconds of this process, of all its threads, up to the last token of the answer."""
+    blend: dict[str, Any] | None = None
+    """What the request is told of blending; None: nothing."""
 
     @property
     def computed_tokens(self) -> int:
@@ -122,8 +129,12 @@ def answer(llm: LLM, job: Job) -> Answer:
     if job.forget_local and not llm.reset_prefix_cache():
         raise RuntimeError("vLLM's prefix cache was not emptied: a block of it is still in use")
     before_tokens, before_bytes = counted(RESTORED_TOKENS), counted(FETCHED_BYTES)
-    sampling = SamplingParams(temperature=0, max_tokens=job.answer_tokens)
+    sampling = SamplingParams(
+        temperature=0, max_tokens=job.answer_tokens, extra_args=_extra_args(job)
+    )
+    began_cpu_s = time.process_time()
     (output,) = llm.generate({"prompt_token_ids": job.prompt_ids}, sampling, use_tqdm=False)
+    cpu_s = time.process_time() - began_cpu_s
     restored_tokens = counted(RESTORED_TOKENS) - before_tokens
     return Answer(
         token_ids=list(output.outputs[0].token_ids),
@@ -132,7 +143,13 @@ def answer(llm: LLM, job: Job) -> Answer:
         restored_tokens=restored_tokens,
         local_tokens=(output.num_cached_tokens or 0) - restored_tokens,
         fetched_bytes=counted(FETCHED_BYTES) - before_bytes,
+        cpu_s=cpu_s,
+        blend=(output.kv_transfer_params or {}).get("kvtransfer", {}).get("blend"),
     )
+
+
+def _extra_args(job: Job) -> dict[str, Any] | None:
+    return {"kv_transfer_params": {"kvtransfer": job.blend}} if job.blend else None
 
 
 def counted(name: str) -> int:

@@ -44,15 +44,19 @@ class EngineProcess:
         setup: how the engine is made.
         log: the file that gets vLLM's log.
         environment: variables to add to those of this process.
+        script: what the process runs. Another one than :mod:`demo.engine` speaks the same lines,
+            its questions and answers by :meth:`ask`.
     """
 
-    def __init__(self, setup: Setup, log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, setup: Setup, log: Path, environment: Mapping[str, str], script: Path = ENGINE
+    ) -> None:
         self._log = log
         read_end, write_end = os.pipe()
         with log.open("wb") as words:
             self._child = subprocess.Popen(
                 # -P: a folder `kernels` on the path would be taken for the package of that name.
-                [sys.executable, "-P", str(ENGINE), str(write_end)],
+                [sys.executable, "-P", str(script), str(write_end)],
                 env={**os.environ, **QUIET, **environment},
                 stdin=subprocess.PIPE,
                 stdout=words,
@@ -83,9 +87,17 @@ class EngineProcess:
         Raises:
             EngineError: the process ended instead.
         """
+        return Answer(**self.ask(asdict(job)))
+
+    def ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Send one line and wait for the reply to it.
+
+        Raises:
+            EngineError: the process ended instead.
+        """
         self.wait_until_up()
-        self._send(asdict(job))
-        return Answer(**self._receive())
+        self._send(message)
+        return self._receive()
 
     def hang_up(self) -> None:
         """Ask no more, so that the process flushes and ends by itself; may be called again."""

@@ -1,4 +1,4 @@
-"""Rotates and scatters in host memory: a part at a time that the processor's cache holds.
+"""Rotates and scatters in host memory: as many keys at a time as the processor's cache holds.
 
 Keys are read from the chunk once, rotated by torch within the cache, and copied into the blocks by
 NumPy, those of several layers and of neighbouring blocks at once. Values are only copied.
@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
+from .pair_product import PairFactors, PairProduct
 from .plane_stack import UNCUT_DIMENSIONS, as_words, copy_cells, even_stacks
 from .reference import check_alike, plane_shape
-from .rotation_reference import check_rotation, pair_views
-from .token_move import check_token_move, parts
+from .rotation_reference import check_rotation
+from .token_move import check_token_move, parts, spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,8 +23,10 @@ if TYPE_CHECKING:
     from .rotation import Rotation
     from .token_move import Part, TokenMove
 
-# As many bytes of keys, in fp32, are rotated at once; with their products they fit 2 MiB of cache.
-_BATCH_BYTES = 400 << 10
+# Bytes of keys, in fp32, that are rotated at once, and of the factors for one part of them. With the
+# products they fit about 1 MiB of cache, and each call of torch or NumPy still has much to do.
+_BATCH_BYTES = 300 << 10
+_FACTOR_BYTES = 128 << 10
 
 
 class HostRotation:
@@ -53,7 +54,9 @@ class HostRotation:
             even_stacks(planes[i::planes_a_layer]) for i in range(planes_a_layer)
         )
         _, self._block_tokens, heads, _ = plane_shape(planes[0])
-        self._batch_tokens = max(1, _BATCH_BYTES // (4 * heads * rotation.size))
+        token_bytes = 4 * heads * rotation.size
+        self._batch_tokens = max(1, _BATCH_BYTES // token_bytes)
+        self._span_tokens = max(1, _FACTOR_BYTES // token_bytes)
 
     def scatter_tokens(self, chunk: Tensor, token_move: TokenMove) -> None:
         """See :func:`.rotation_reference.scatter_tokens`."""
@@ -70,89 +73,67 @@ class HostRotation:
     def _scatter(
         self, stacks: Sequence[tuple[slice, Cells]], rows: Tensor, token_move: TokenMove
     ) -> None:
-        for part in parts(token_move, self._block_tokens):
-            for members, blocks in stacks:
-                _write(blocks, part, rows[members, part.rows])
+        span = list(parts(token_move, self._block_tokens))
+        for members, blocks in stacks:
+            cells = as_words(rows[members]).view(blocks.dtype)
+            for tokens, target in _targets(blocks, span):
+                copy_cells(target, cells[:, tokens].reshape(target.shape))
 
     def _scatter_rotated(self, keys: Tensor, token_move: TokenMove) -> None:
-        quotients = self._rotation.quotients(
-            token_move.source_position, token_move.target_position, token_move.tokens
-        )
-        # One for each head, so that torch multiplies long rows.
-        real, imaginary = quotients[:, :, None].expand(-1, -1, keys.shape[2], -1).unbind(1)
-        real, imaginary = real.contiguous(), imaginary.contiguous()
-        bench = _Workbench(self._rotation, keys, self._batch_tokens + self._block_tokens)
-        most_blocks = max(1, self._batch_tokens // self._block_tokens)
-        for part in parts(token_move, self._block_tokens, most_blocks):
-            own = real[part.rows], imaginary[part.rows]
+        factors = PairFactors.of(self._rotation, token_move, keys.shape[2])
+        most_blocks = max(1, self._span_tokens // self._block_tokens)
+        runs = parts(token_move, self._block_tokens, most_blocks)
+        for span in spans(runs, self._span_tokens):
+            tokens = slice(span[0].row, span[-1].rows.stop)
+            some = keys[: self._planes_at_once(tokens.stop - tokens.start), tokens]
+            product = PairProduct(self._rotation, some, factors.of_tokens(tokens))
             for members, blocks in self._keys:
-                for some in self._batches(len(blocks), part):
-                    rows = keys[members, part.rows][some]
-                    _write(blocks[some], part, bench.rotated(rows, *own))
+                _scatter_span(keys[members, tokens], product, blocks, span)
 
-    def _batches(self, planes: int, part: Part) -> Iterator[slice]:
-        """Yield as many planes at once as the cache holds of ``part``."""
-        step = max(1, self._batch_tokens // part.tokens)
-        for first in range(0, planes, step):
-            yield slice(first, first + step)
+    def _planes_at_once(self, tokens: int) -> int:
+        """Return of how many planes ``tokens`` tokens are rotated at once: about equally many."""
+        planes = min(len(blocks) for _, blocks in self._keys)
+        batches = -(-planes * tokens // self._batch_tokens)
+        return -(-planes // batches)
 
 
-class _Workbench:
-    """Memory in which keys are rotated; taken once a call, so that it isn't mapped again and again."""
-
-    def __init__(self, rotation: Rotation, keys: Tensor, tokens: int) -> None:
-        heads, dim = keys.shape[2:]
-        self._rotation = rotation
-        self._moved = torch.empty(tokens * heads * dim, dtype=keys.dtype)
-        self._halves = torch.empty(4, tokens * heads * rotation.size // 2)
-
-    def rotated(self, keys: Tensor, real: Tensor, imaginary: Tensor) -> Tensor:
-        """Return ``keys``, ``[planes, tokens, heads, dim]``, rotated; until the next call.
-
-        The quotients' parts are ``[tokens, heads, size / 2]`` each.
-        """
-        moved = self._moved[: keys.numel()].view(keys.shape)
-        start, end = self._rotation.start, self._rotation.start + self._rotation.size
-        for still in (slice(start), slice(end, None)):
-            moved[..., still] = keys[..., still]
-        first, second = pair_views(moved[..., start:end], self._rotation)
-        a, b = pair_views(keys[..., start:end], self._rotation)
-        one, other, *wide = (half[: a.numel()].view(a.shape) for half in self._halves)
-        if keys.dtype != torch.float32:
-            a, b = wide[0].copy_(a), wide[1].copy_(b)
-        torch.mul(a, real, out=one)
-        torch.mul(b, imaginary, out=other)
-        torch.sub(one, other, out=first)  # rounded to the keys' dtype here, and only here
-        torch.mul(b, real, out=one)
-        torch.mul(a, imaginary, out=other)
-        torch.add(one, other, out=second)
-        return moved
+def _scatter_span(keys: Tensor, product: PairProduct, blocks: Cells, span: Sequence[Part]) -> None:
+    """Rotate ``keys``, ``[planes, tokens, heads, dim]``, in ``product``, and copy them into blocks."""
+    targets = list(_targets(blocks, span))
+    cells = as_words(product.keys).view(blocks.dtype)
+    step = len(cells)
+    for first in range(0, len(keys), step):
+        # The last planes may be fewer: the batch begins further ahead, and some are written again.
+        end = min(first + step, len(keys))
+        product.fill(keys[end - step : end])
+        for tokens, target in targets:
+            place = target[end - step : end]
+            copy_cells(place, cells[:, tokens].reshape(place.shape))
 
 
-def _write(blocks: Cells, part: Part, rows: Tensor) -> None:
-    """Copy ``rows``, ``[planes, tokens, heads, dim]``, into the tokens of ``part``."""
-    cells = as_words(rows).view(blocks.dtype)
-    for start, stop, target in _targets(blocks, part):
-        copy_cells(target, cells[:, start:stop].reshape(target.shape))
+def _targets(blocks: Cells, span: Sequence[Part]) -> Iterator[tuple[slice, Cells]]:
+    """Yield where the tokens of ``span`` lie in ``blocks``, with the tokens, counted from its first.
 
-
-def _targets(blocks: Cells, part: Part) -> Iterator[tuple[int, int, Cells]]:
-    """Yield ranges of the tokens of ``part`` with where they lie: one, or up to three.
-
-    Where tokens are cut into two dimensions, the ends of a range are no whole rows of the second.
+    Where tokens are cut into two dimensions, the ends of a part are no whole rows of the second: up
+    to three targets are one part.
     """
-    own = blocks[:, part.block : part.block + part.blocks]
-    if blocks.ndim == UNCUT_DIMENSIONS:
-        yield 0, part.tokens, own[:, :, part.start : part.stop]
-        return
-    inner = blocks.shape[3]
-    if part.blocks > 1:
-        yield 0, part.tokens, own
-        return
+    for part in span:
+        own = blocks[:, part.block : part.block + part.blocks]
+        row = part.row - span[0].row
+        if blocks.ndim == UNCUT_DIMENSIONS:
+            yield slice(row, row + part.tokens), own[:, :, part.start : part.stop]
+        elif part.blocks > 1:
+            yield slice(row, row + part.tokens), own
+        else:
+            yield from _cut_targets(own, part, row)
+
+
+def _cut_targets(own: Cells, part: Part, row: int) -> Iterator[tuple[slice, Cells]]:
+    inner = own.shape[3]
     head = min(-(-part.start // inner) * inner, part.stop)
     tail = max(part.stop // inner * inner, head)
     for start, stop in ((part.start, head), (head, tail), (tail, part.stop)):
         if start < stop:
             outer, last = slice(start // inner, -(-stop // inner)), (stop - 1) % inner
             target = own[:, :, outer, start % inner : last + 1]
-            yield start - part.start, stop - part.start, target
+            yield slice(row + start - part.start, row + stop - part.start), target

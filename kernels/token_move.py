@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .reference import check_blocks, check_chunk, check_distinct, plane_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -84,6 +84,18 @@ def parts(
         first, *others = members
         row = first * block_tokens + written.start - token_move.block_token
         yield Part(row, first + distance, 1 + len(others), written.start, written.stop)
+
+
+def spans(successive: Iterable[Part], most_tokens: int) -> Iterator[list[Part]]:
+    """Group successive parts to at most ``most_tokens`` tokens; a larger part stays alone."""
+    span: list[Part] = []
+    for part in successive:
+        if span and part.rows.stop - span[0].row > most_tokens:
+            yield span
+            span = []
+        span.append(part)
+    if span:
+        yield span
 
 
 def _written(token_move: TokenMove, i: int, block_tokens: int) -> range:

@@ -60,3 +60,19 @@ def test_the_table_of_times_is_the_committed_result():
         keys = [(redis, "cold"), (redis, "kvtransfer"), (host, "kvtransfer")]
         for cell, key in zip(cells, [*keys, (redis, "local_hit")], strict=True):
             assert abs(cell - seconds[key]) <= (0.0501 if key[1] == "cold" else 0.00501)
+
+
+def test_the_ratios_of_blending_are_the_committed_result():
+    lines = (ROOT / "benchmarks" / "results" / "blend.jsonl").read_text().splitlines()
+    ratios = {(row["case"], row["impl"]): row["more"]["less_x"] for row in map(json.loads, lines)}
+    text = (ROOT / "docs" / "blend.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\| ([\d,]+) tokens, (\w+)[^|]*\|(.*)\|$", text, re.MULTILINE)
+    assert len(shown) == 4
+    for tokens, place, cells in shown:
+        case = f"reordered/{tokens.replace(',', '')}/{place.lower()}"
+        policies = ("first16", "share10", "share15", "share20")
+        expected = [ratios[f"{case}/{policy}/cpu", "kvtransfer"] for policy in policies]
+        expected.append(ratios[f"{case}/first16/cpu", "exact_hit"])
+        found = [float(cell.split()[0]) for cell in cells.split("|")]
+        assert found[:-1] == pytest.approx(expected[:-1], abs=0.051)
+        assert found[-1] == pytest.approx(expected[-1], abs=0.51)

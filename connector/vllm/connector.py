@@ -6,8 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import vllm
-from kvtransfer.connector.vllm.blend.blender import Blender
-from kvtransfer.connector.vllm.blend.verdict import why_refused
 from vllm.distributed.kv_transfer.kv_connector.v1.base import (
     KVConnectorBase_V1,
     KVConnectorRole,
@@ -18,7 +16,9 @@ from vllm.distributed.parallel_state import get_pp_group, get_tensor_model_paral
 
 from kvtransfer.connector.opening import tell_opening
 from kvtransfer.connector.vllm import same_process
+from kvtransfer.connector.vllm.blend.blender import Blender
 from kvtransfer.connector.vllm.blend.own_hashes import make_private
+from kvtransfer.connector.vllm.blend.verdict import why_refused
 from kvtransfer.connector.vllm.blend.wishes import RequestWishes
 from kvtransfer.connector.vllm.caches import model_facts
 from kvtransfer.connector.vllm.caches.stages import Stages

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import torch
-    from kvtransfer.connector.vllm.blend.blender import Blender
 
     from kvtransfer.chunks.paged import PagedCaches
     from kvtransfer.config import TransferConfig
+    from kvtransfer.connector.vllm.blend.blender import Blender
     from kvtransfer.connector.vllm.caches.model_facts import ModelFacts
     from kvtransfer.connector.vllm.keys.loaded_adapters import LoadedAdapters
     from kvtransfer.connector.vllm.messages import PlanMessage

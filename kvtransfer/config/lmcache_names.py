@@ -25,7 +25,7 @@ _SHARED_STORE = (
     "set remote_url and kv_role"
 )
 _FEATURES = {
-    "enable_blending": "LMCache also restores text that isn't a prefix; here, only prefixes are restored",
+    "enable_blending": "LMCache also restores text that isn't a prefix; here, requests ask for that, or blend: all",
     "enable_p2p": "LMCache's engines read each other's memory; here, they share a store: set remote_url",
     "enable_pd": _SHARED_STORE,
     "enable_nixl": _SHARED_STORE,

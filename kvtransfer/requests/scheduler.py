@@ -240,6 +240,9 @@ class Scheduler:
         metrics.add("evicted_chunks", planner.index.take_evictions())
         metrics.add("put_lost_chunks", planner.take_lost())
         metrics.add("lookup_late", self._basis.store.take_late())
+        if self._exchange is not None:
+            for name, count in self._exchange.take_counted().items():
+                metrics.add(name, count)
         return metrics.take()
 
     def close(self) -> None:

@@ -49,7 +49,7 @@ class Copier:
         streams = Streams.open(device)
         if device.is_host:
             on_host = [[SectionPaths.on_host(each, streams) for each in group] for group in caches]
-            return cls(_grouped(on_host, streams), pool, streams)
+            return cls(list(map(GroupPaths, on_host)), pool, streams)
         stages = Stages(device, formats)
         on_device = [
             [
@@ -58,7 +58,7 @@ class Copier:
             ]
             for number, group in enumerate(caches)
         ]
-        return cls(_grouped(on_device, streams), pool, streams)
+        return cls(list(map(GroupPaths, on_device)), pool, streams)
 
     def __init__(self, groups: Sequence[GroupPaths], pool: HostPool, streams: Streams) -> None:
         self._groups = groups
@@ -108,7 +108,7 @@ class Copier:
         """
         with self._inward:
             for group in self._groups:
-                group.rotate_by(rotation)
+                group.rotate_by(rotation, self._streams)
 
     def move(
         self,
@@ -126,7 +126,3 @@ class Copier:
     def close(self) -> None:
         """Wait for the copies and end the streams."""
         self._streams.close()
-
-
-def _grouped(groups: Sequence[Sequence[SectionPaths]], streams: Streams) -> list[GroupPaths]:
-    return [GroupPaths(sections, streams) for sections in groups]

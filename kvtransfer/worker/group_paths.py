@@ -90,15 +90,14 @@ class SectionPaths:
 class GroupPaths:
     """The sections of one group's pieces, which are copied together."""
 
-    def __init__(self, sections: Sequence[SectionPaths], streams: Streams) -> None:
+    def __init__(self, sections: Sequence[SectionPaths]) -> None:
         self._sections = sections
-        self._streams = streams
         self._move_paths: list[MovePath] = []
         """One for each section, once it is known how keys are rotated."""
 
-    def rotate_by(self, rotation: Rotation) -> None:
+    def rotate_by(self, rotation: Rotation, streams: Streams) -> None:
         """See :meth:`kvtransfer.worker.copier.Copier.rotate_by`."""
-        self._move_paths = [MovePath(each, rotation, self._streams) for each in self._sections]
+        self._move_paths = [MovePath(each, rotation, streams) for each in self._sections]
 
     def to_host(
         self, block_ids: Sequence[int], sections: Sequence[Tensor], written: Sequence[Event]

@@ -32,6 +32,12 @@ def test_a_load_goes_round_the_servers_and_turns_carry_what_was_said():
     assert served.counts.hit_rate == 0.4
 
 
+def test_what_is_computed_between_blended_passages_was_not_found():
+    since = Counts(100, 10, 60, 5).since(Counts(0, 0, 10, 1))
+    assert since == Counts(100, 10, 50, 4)
+    assert since.hit_rate == 0.56
+
+
 def test_a_server_that_refuses_ends_the_run():
     load = [Conversation(0.0, "be brief", ("one",), ())]
     with OpenAiServer(status=404) as server, pytest.raises(ExceptionGroup) as caught:

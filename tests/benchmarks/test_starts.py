@@ -17,6 +17,8 @@ from benchmarks.measure import ROOT
 
 FOUND = {path.stem: path for path in sorted(ROOT.glob("benchmarks/bench_*.py"))}
 SMALLEST = {
+    "bench_blend": "--tokens 512 --rounds 1",
+    "bench_blend_quality": "--n 1 --sets cont-4x160",
     "bench_decode": "--context 256 --contexts 1 --rounds 1",
     "bench_disk": "--mib 1 --round-mib 2 --files 20 --rounds 1",
     "bench_dma": "--layers 1 --rounds 1",
@@ -26,6 +28,7 @@ SMALLEST = {
     "bench_pipeline": "--tokens 256 --rounds 1",
     "bench_policy": "--trace {trace} --scale 0.01",
     "bench_redis": "--servers valkey redis7-tls --mib 1 --rounds 1",
+    "bench_rotation": "--layers 1 --rounds 1",
     "bench_scheduler": "--requests 4 --long 0",
     "bench_serving": "--scale 0.01 --only vllm kvtransfer",
     "bench_ttft": "--contexts 256 --blocks 128 --repeats 1",
@@ -33,6 +36,8 @@ SMALLEST = {
 }
 """Options by benchmark; one that is missing here runs as it comes."""
 WITH_ENGINES = {
+    "bench_blend",
+    "bench_blend_quality",
     "bench_decode",
     "bench_never_slower",
     "bench_serving",

@@ -119,7 +119,7 @@ def test_a_lookup_url_is_a_knob(caplog):
 @pytest.mark.parametrize(
     ("feature", "instead"),
     [
-        ("enable_blending", "only prefixes are"),
+        ("enable_blending", "requests ask for that"),
         ("enable_p2p", "set remote_url"),
         ("enable_pd", "set remote_url and kv_role"),
     ],

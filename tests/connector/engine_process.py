@@ -316,9 +316,8 @@ class Session:
 
     def _slot(self, number: int) -> int:
         """Where chunk ``number`` of what was saved last is in host memory."""
-        library = self._scheduler.connector._scheduler._blending._passages._library
-        source = list(library._numbers)[-1]
-        return int(self._index().find_all([source.keys[number]])[0])
+        passages = self._scheduler.connector._scheduler._blending._passages
+        return int(self._index().find_all([passages._noted[-1].keys[number]])[0])
 
     def _index(self) -> Any:
         return self._scheduler.connector._scheduler._basis.planner.index

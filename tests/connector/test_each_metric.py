@@ -115,6 +115,15 @@ def host_memory_slower_than_computing(place):
         return engine.seen()
 
 
+def passages_of_another_process(place):
+    place.fill()
+    place.entries.await_announcement()
+    with place.engines.start(place.setup()) as engine:
+        moved = prompt(20, seed=77) + REQUESTS[1].prompt_ids + prompt(9, seed=78)
+        engine.generate(Request(moved, blend={"blend": True}))
+        return engine.seen()
+
+
 def a_silent_store(place):
     setup = place.setup(max_pending_puts=1, remote_timeout_ms=100)
     with place.engines.start(setup) as engine, place.silence():
@@ -151,6 +160,7 @@ SCENARIOS = [
     tiers_that_serve,
     requests_that_wait,
     damaged_entries,
+    passages_of_another_process,
     a_store_slower_than_computing,
     host_memory_slower_than_computing,
     a_silent_store,

@@ -22,32 +22,32 @@ def right(plain):
     return plain.generate(*REQUESTS).answers
 
 
-def test_a_reset_right_after_the_last_answer_succeeds(engines, model, server, plain, right):
-    with engines.start(connected(model, server.url, **PATIENT)) as engine:
+def test_a_reset_right_after_the_last_answer_succeeds(v1_engines, model, server, plain, right):
+    with v1_engines.start(connected(model, server.url, **PATIENT)) as engine:
         for _ in range(6):
             assert engine.answer(*REQUESTS).answers == right
             assert engine.reset()
 
 
 @pytest.mark.parametrize("level", [0, 1])
-def test_a_sleep_right_after_it_loses_nothing(engines, model, server, right, level):
-    with engines.start(connected(model, server.url, **PATIENT)) as engine:
+def test_a_sleep_right_after_it_loses_nothing(v1_engines, model, server, right, level):
+    with v1_engines.start(connected(model, server.url, **PATIENT)) as engine:
         assert engine.answer(*REQUESTS).answers == right
         engine.sleep(level)
         if level:
             engine.lose_caches()
         engine.wake_up()
         assert engine.answer(*REQUESTS).answers == right
-    with engines.start(connected(model, server.url)) as engine:
+    with v1_engines.start(connected(model, server.url)) as engine:
         outcome = engine.generate(*REQUESTS)
         assert outcome.answers == right
         assert outcome.external_tokens == CHUNKS * CHUNK_TOKENS
 
 
-def test_requests_that_run_are_dropped_by_a_sleep_as_without_us(engines, model, server, right):
+def test_requests_that_run_are_dropped_by_a_sleep_as_without_us(v1_engines, model, server, right):
     long = [replace(request, answer_tokens=100) for request in REQUESTS]
     for setup in (Setup(model), connected(model, server.url)):
-        with engines.start(setup) as engine:
+        with v1_engines.start(setup) as engine:
             engine.submit(*long)
             for _ in range(6):
                 engine.step()
@@ -58,13 +58,13 @@ def test_requests_that_run_are_dropped_by_a_sleep_as_without_us(engines, model, 
             assert engine.reset(), "blocks were lost"
 
 
-def test_a_shutdown_right_after_it_stores_everything(engines, model, server, entries, right):
-    with engines.start(connected(model, server.url, **PATIENT)) as engine:
+def test_a_shutdown_right_after_it_stores_everything(v1_engines, model, server, entries, right):
+    with v1_engines.start(connected(model, server.url, **PATIENT)) as engine:
         assert engine.answer(*REQUESTS).answers == right
     assert len(entries.keys()) == CHUNKS
 
 
-def test_of_two_of_ours_too(engines, model, server, entries, tmp_path, right):
+def test_of_two_of_ours_too(v1_engines, model, server, entries, tmp_path, right):
     pair = [connected("", url, **PATIENT).transfer for url in (server.url, f"disk://{tmp_path}")]
     transfer = {
         "kv_connector": "MultiConnector",
@@ -72,7 +72,7 @@ def test_of_two_of_ours_too(engines, model, server, entries, tmp_path, right):
         "kv_load_failure_policy": "recompute",
         "kv_connector_extra_config": {"connectors": pair},
     }
-    with engines.start(Setup(model, transfer)) as engine:
+    with v1_engines.start(Setup(model, transfer)) as engine:
         assert engine.answer(*REQUESTS).answers == right
         assert engine.reset()
     assert len(entries.keys()) == len(list(tmp_path.rglob("*.kv"))) == CHUNKS

@@ -61,10 +61,10 @@ def in_both_orders(*connectors):
 @pytest.mark.parametrize("we_are_first", [True, False])
 @pytest.mark.parametrize("loads", [False, True])
 def test_beside_one_that_holds_blocks_while_it_sends(
-    engines, model, server, right, we_are_first, loads
+    v1_engines, model, server, right, we_are_first, loads
 ):
     connectors = in_both_orders(ours(server.url), sending(loads=loads))[not we_are_first]
-    with engines.start(together(model, *connectors)) as engine:
+    with v1_engines.start(together(model, *connectors)) as engine:
         for round_ in range(3):
             outcome = engine.generate(*REQUESTS)
             assert outcome.answers == right
@@ -76,9 +76,9 @@ def test_beside_one_that_holds_blocks_while_it_sends(
 
 
 @pytest.mark.parametrize("we_are_first", [True, False])
-def test_beside_vllms_own_offloading(engines, model, server, entries, right, we_are_first):
+def test_beside_vllms_own_offloading(v1_engines, model, server, entries, right, we_are_first):
     connectors = in_both_orders(ours(server.url), OFFLOADING)[not we_are_first]
-    with engines.start(together(model, *connectors)) as engine:
+    with v1_engines.start(together(model, *connectors)) as engine:
         for round_ in range(3):
             outcome = engine.generate(*REQUESTS)
             assert outcome.answers == right
@@ -90,19 +90,19 @@ def test_beside_vllms_own_offloading(engines, model, server, entries, right, we_
     )
 
 
-def test_two_of_ours_with_settings_of_their_own(engines, model, server, tmp_path, right):
+def test_two_of_ours_with_settings_of_their_own(v1_engines, model, server, tmp_path, right):
     shared = f"disk://{tmp_path}"
     pair = [ours(server.url), ours(shared, chunk_size=32, local_cpu=False)]
-    with engines.start(together(model, *pair)) as engine:
+    with v1_engines.start(together(model, *pair)) as engine:
         assert engine.generate(*REQUESTS).answers == right
         assert engine.reset(), "blocks were lost"
     for url, role in ((server.url, {}), (shared, {"chunk_size": 32})):
-        with engines.start(connected(model, url, **role)) as engine:
+        with v1_engines.start(connected(model, url, **role)) as engine:
             outcome = engine.generate(*REQUESTS)
             assert outcome.answers == right
             assert outcome.external_tokens > 0
     for connectors in in_both_orders(*pair):
-        with engines.start(together(model, *connectors)) as engine:
+        with v1_engines.start(together(model, *connectors)) as engine:
             outcome = engine.generate(*REQUESTS)
             assert outcome.answers == right
             assert outcome.external_tokens > 0

@@ -14,8 +14,8 @@ from tests.connector.inputs import connected
 pytestmark = pytest.mark.vllm
 
 
-def test_the_scheduler_opens_once_both_stages_have_told_what_they_hold(engines, model):
+def test_the_scheduler_opens_once_both_stages_have_told_what_they_hold(v1_engines, model):
     setup = connected(model, None, options={"pipeline_parallel_size": 2})
-    with engines.start(setup) as engine:
+    with v1_engines.start(setup) as engine:
         log = engine.log()
     assert re.search(r"chunks of 64 tokens, \S+ MiB on each of 2 ranks", log), log

@@ -35,11 +35,11 @@ def chunks(request):
 
 
 @pytest.fixture(scope="module")
-def split(engines, model):
+def split(v1_engines, model):
     with EmbeddedServer(64 << 20) as server, closing(Entries(server.url)) as entries:
         producer, consumer = start_together(
-            lambda: engines.start(connected(model, server.url, role="kv_producer")),
-            lambda: engines.start(connected(model, server.url, role="kv_consumer")),
+            lambda: v1_engines.start(connected(model, server.url, role="kv_producer")),
+            lambda: v1_engines.start(connected(model, server.url, role="kv_consumer")),
         )
         with producer, consumer:
             yield Split(producer, consumer, entries)
@@ -73,13 +73,13 @@ def test_the_next_turn_is_computed_whole_and_only_what_is_new_is_saved(split, pl
     assert len(split.entries.keys()) == len(stored) + 1
 
 
-def test_a_producer_that_dies_costs_computation_only(engines, model, server, plain):
+def test_a_producer_that_dies_costs_computation_only(v1_engines, model, server, plain):
     """Whatever had arrived by then is used, the rest is computed."""
     request = Request(prompt(640, seed=13))
-    producer = engines.start(connected(model, server.url, role="kv_producer"))
+    producer = v1_engines.start(connected(model, server.url, role="kv_producer"))
     producer.generate(replace(request, answer_tokens=1))
     producer.kill()
-    with engines.start(connected(model, server.url, role="kv_consumer")) as consumer:
+    with v1_engines.start(connected(model, server.url, role="kv_consumer")) as consumer:
         outcome = consumer.generate(request)
     assert outcome.answers == plain.generate(request).answers
 

@@ -32,6 +32,18 @@ def chat(server):
     return reply.choices[0].message.content, reply.usage.prompt_tokens
 
 
+def blended(server):
+    """What is told of the same passage behind another beginning."""
+    with openai.OpenAI(base_url=server.url, api_key="none", timeout=120) as client:
+        reply = client.chat.completions.create(
+            model="tiny",
+            messages=[{"role": "system", "content": f"Now read this: {WORDS}"}],
+            max_tokens=4,
+            extra_body={"kv_transfer_params": {"kvtransfer": {"blend": True}}},
+        )
+    return reply.model_extra["kv_transfer_params"]["kvtransfer"]["blend"]
+
+
 def test_a_second_server_restores_what_the_first_has_saved(model, server, entries, tmp_path):
     setup = connected(model, server.url)
     first, second = start_together(
@@ -49,6 +61,7 @@ def test_a_second_server_restores_what_the_first_has_saved(model, server, entrie
         assert chat(second) == (text, prompt_tokens)
         assert second.metric("vllm:external_prefix_cache_hits_total") == saved_tokens
         assert second.metric("kvtransfer:store_hit_tokens_total") == saved_tokens
+        assert blended(second)["reused_tokens"] > saved_tokens / 2
         shown = set(exported(second.metrics()))
     (told,) = re.findall(r"\[stats.py:\d+\] in all: restored (.*)", second.log())
     from_where = f"{saved_tokens} tokens (0 from host memory, {saved_tokens} from store) in "

@@ -13,16 +13,16 @@ REQUESTS = [Request(prompt(600, seed=1)), Request(prompt(640, seed=2), answer_to
 TWO_RANKS = {"tensor_parallel_size": 2}
 
 
-def test_two_ranks_restore_what_two_ranks_saved(engines, model, server, entries, plain):
+def test_two_ranks_restore_what_two_ranks_saved(v1_engines, model, server, entries, plain):
     right = plain.generate(*REQUESTS).answers
     setup = connected(model, server.url, options=TWO_RANKS)
-    with engines.start(setup) as saving:
+    with v1_engines.start(setup) as saving:
         assert saving.generate(*REQUESTS).answers == right
 
     ranks = [key.split(b"@")[1:3] for key in set(entries.keys())]
     assert sorted(ranks) == [[b"2", b"0"]] * 20 + [[b"2", b"1"]] * 20
 
-    with engines.start(setup) as restoring:
+    with v1_engines.start(setup) as restoring:
         outcome = restoring.generate(*REQUESTS)
     assert outcome.external_tokens == 576 + 640
     assert outcome.answers == right

@@ -13,16 +13,24 @@ T = TypeVar("T")
 
 
 def in_the_middle(
-    arena: Arena, way: str, middle: int, inject: Callable[[], None], call: Callable[[], T]
+    arena: Arena,
+    way: str,
+    middle: int,
+    inject: Callable[[], None],
+    call: Callable[[], T],
+    recover: Callable[[], None] = lambda: None,
 ) -> T:
     """What ``call`` returns that finds ``inject`` done once ``middle`` bytes went the ``way``.
 
-    On a busy machine a call may end before its middle; the next one has more time.
+    On a busy machine a call may end before its middle; the next one has more time. Before that
+    ``recover`` waits until the store is asked again, which several failures in a row put off.
 
     Raises:
         Wrong: no call has come so far.
     """
-    for times in (1, 16, 256):  # three failures in a row would let the store rest
+    for times in (1, 16, 256):
+        if times > 1:
+            recover()
         trip = arena.proxy.trip(way, middle, inject)
         with arena.allowing(times * DEADLINE_S):
             returned = call()
@@ -78,7 +86,9 @@ def afresh(arena: Arena, fault: Fault, call: Call) -> None:
 def during(arena: Arena, fault: Fault, call: Call) -> None:
     """The fault comes about in the middle of the call."""
     way, middle = call.way, call.middle
-    in_the_middle(arena, way, middle, lambda: fault.inject(arena), lambda: call.make(arena))
+    in_the_middle(
+        arena, way, middle, lambda: fault.inject(arena), lambda: call.make(arena), arena.cool_down
+    )
 
 
 def after(arena: Arena, fault: Fault, call: Call) -> None:

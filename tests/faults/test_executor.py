@@ -84,6 +84,11 @@ def test_a_load_ends_well_or_as_failed_and_in_time(arena, fault, monkeypatch):
         assert clock.passed_s < arena.allowed_s + SLACK_S
         return went_well
 
+    def recover():
+        arena.proxy.untrip()
+        with arena.allowing(PATIENCE_S):
+            until(restores, PATIENCE_S)  # several failures in a row open the circuit breaker
+
     def restores():
         it.save(other := f"{arena.fresh():032x}", BACK)
         return it.load(other, AGAIN)
@@ -96,13 +101,12 @@ def test_a_load_ends_well_or_as_failed_and_in_time(arena, fault, monkeypatch):
             it.save(key, OUT)
         try:
             went_well = in_the_middle(
-                arena, REPLY, it.nbytes // 2, lambda: fault.inject(arena), load_in_time
+                arena, REPLY, it.nbytes // 2, lambda: fault.inject(arena), load_in_time, recover
             )
         finally:
             arena.proxy.untrip()
             fault.heal(arena)
         assert not went_well or torch.equal(it.blocks(BACK), expected)
         expected = it.blocks(BACK)
-        with arena.allowing(PATIENCE_S):
-            until(restores, PATIENCE_S)  # several failures in a row let the store rest for a while
+        recover()
         assert torch.equal(it.blocks(AGAIN), expected)

@@ -10,7 +10,7 @@ from kvtransfer.kernels import open_rotation, paged_rotation, reference
 from kvtransfer.kernels.host_rotation import HostRotation
 from kvtransfer.kernels.paged_rotation import PagedRotation
 from kvtransfer.kernels.rotation import Rotation
-from kvtransfer.kernels.token_move import TokenMove, parts
+from kvtransfer.kernels.token_move import TokenMove, parts, spans
 from tests.kernels.layouts import ORDERS, ordered, same
 from tests.kernels.rotations import (
     ALL,
@@ -151,6 +151,19 @@ def test_parts_are_the_written_tokens_in_order(ids, block_tokens, block_token, t
     assert places == [
         (ids[t // block_tokens], t % block_tokens) for t in range(block_token, block_token + tokens)
     ]
+
+
+@given(blocks=st.integers(1, 9), most_tokens=st.integers(1, 30))
+def test_spans_are_the_parts_in_order_and_as_few_as_their_tokens_allow(blocks, most_tokens):
+    ids = [2 * block for block in range(blocks)]
+    found = list(parts(TokenMove(0, 4 * blocks - 1, ids, 1, 0, 0), 4))
+    grouped = list(spans(found, most_tokens))
+    assert [part for span in grouped for part in span] == found
+    sizes = [sum(part.tokens for part in span) for span in grouped]
+    for size, span in zip(sizes, grouped, strict=True):
+        assert size <= most_tokens or len(span) == 1
+    for size, following in zip(sizes, grouped[1:], strict=False):
+        assert size + following[0].tokens > most_tokens
 
 
 @ALL_WAYS

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kvtransfer.connector.vllm.blend.blender import Blender
-
     from kvtransfer.plan import GapJob, Load
     from kvtransfer.worker.executor import Executor
 

@@ -63,7 +63,7 @@ class Blending:
             return
         keys, request_id = state.keys, state.request_id
         if len(keys) > self._learned_chunks.get(request_id, 0):
-            self._passages.add(chain, state.known_ids, keys)
+            self._passages.note(chain, state.known_ids, keys)
             self._learned_chunks[request_id] = len(keys)
 
     def find(self, state: RequestState, start: int) -> Found | None:
@@ -73,7 +73,7 @@ class Blending:
         # A preempted request may have more than its prompt: its answer is computed, never copied.
         if wish is None or state.chain is None or start >= prompt_tokens:
             return Found(Blend(start), NOTHING)
-        if self._passages.is_awaited(state.chain) and self._may_wait(state.request_id):
+        if self._passages.are_awaited(state.chain) and self._may_wait(state.request_id):
             return None
         runs = self._shared(state, wish, start)
         located = self._located(state, chunk_keys_of(runs))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -21,17 +21,28 @@ if TYPE_CHECKING:
 
     from kvtransfer.passages.run import Run
 
+    TokenIds: TypeAlias = Sequence[int] | NDArray[np.int32]
+
 # 16 MiB of token ids.
 _MOST_TOKENS = 1 << 22
-# What others have saved is hashed by this many tokens a call, which takes about a millisecond.
+# Looking into this many tokens takes one to three milliseconds.
 _TOKENS_A_CALL = 1 << 15
 _MOST_SPACES = 64
+
+
+class _Noted(NamedTuple):
+    """A sequence whose whole chunks are saved."""
+
+    space: Space
+    token_ids: TokenIds
+    keys: tuple[str, ...] = ()
+    """One for each chunk; none: another process has saved them, under keys that are still to be made."""
 
 
 class Announcements(Protocol):
     """What :class:`kvtransfer.scheduling.exchange.exchange.Exchange` does for the scheduler."""
 
-    def publish(self, space: Space, token_ids: NDArray[np.int32]) -> None:
+    def publish(self, space: Space, token_ids: TokenIds) -> None:
         """Announce what is saved here."""
 
     def follow(self, space: Space) -> None:
@@ -59,25 +70,32 @@ class KnownPassages:
         self._library = Library(max_tokens=_MOST_TOKENS, seed=secrets.randbits(62))
         self._chains: dict[Space, KeyChain] = {}
         """A chain of each space of which requests were here, the latest last."""
-        self._learned: deque[tuple[Space, NDArray[np.int32]]] = deque()
-        """What others have saved and is not in the library yet."""
+        self._noted: deque[_Noted] = deque()
+        """What is saved and not in the library yet; the last is added first."""
+        self._noted_tokens = 0
 
-    def add(self, chain: KeyChain, token_ids: Sequence[int], keys: Sequence[str]) -> None:
-        """Note what is saved here: one key for each whole chunk of ``token_ids``."""
-        ids = _array(token_ids[: len(keys) * self._chunk_tokens])
-        self._library.add(Source(self._space(chain), ids, self._chunk_tokens, tuple(keys)))
-        if self._exchange is not None:
-            self._exchange.publish(self._space(chain), ids)
+    def note(self, chain: KeyChain, token_ids: Sequence[int], keys: Sequence[str]) -> None:
+        """Note what is saved here: one key for each whole chunk of ``token_ids``.
 
-    def is_awaited(self, chain: KeyChain) -> bool:
-        """Whether it is not known yet what others have saved; asks for it."""
-        if self._exchange is None:
-            return False
+        That is cheap. It is looked into once a request seeks passages.
+        """
         space = self._space(chain)
-        self._exchange.follow(space)
-        self._learned += self._exchange.take()
-        self._learn()
-        return bool(self._learned) or self._exchange.is_awaited(space)
+        ids = token_ids[: len(keys) * self._chunk_tokens]
+        self._note(_Noted(space, ids, tuple(keys)))
+        if self._exchange is not None:
+            self._exchange.publish(space, ids)
+
+    def are_awaited(self, chain: KeyChain) -> bool:
+        """Whether more will be known soon; each call looks into some of what was noted."""
+        awaited = False
+        if self._exchange is not None:
+            space = self._space(chain)
+            self._exchange.follow(space)
+            for learned in self._exchange.take():
+                self._note(_Noted(*learned))
+            awaited = self._exchange.is_awaited(space)
+        self._look_into_some()
+        return awaited or bool(self._noted)
 
     def shared(
         self,
@@ -103,18 +121,32 @@ class KnownPassages:
                 del self._chains[next(iter(self._chains))]
         return space
 
-    def _learn(self) -> None:
-        """Add some of what others have saved to the library."""
+    def _note(self, noted: _Noted) -> None:
+        self._noted.append(noted)
+        self._noted_tokens += len(noted.token_ids)
+        while self._noted_tokens > _MOST_TOKENS:
+            self._noted_tokens -= len(self._noted.popleft().token_ids)
+
+    def _look_into_some(self) -> None:
         left = _TOKENS_A_CALL
-        while self._learned and left > 0:
-            space, ids = self._learned.popleft()
+        while self._noted and left > 0:
+            space, ids, keys = self._noted.pop()
             left -= len(ids)
-            if (chain := self._chains.get(space)) is not None:
-                keys = chain.sibling().extend(ids.tolist())
-                if keys:
-                    ids = ids[: len(keys) * self._chunk_tokens]
-                    self._library.add(Source(space, ids, self._chunk_tokens, tuple(keys)))
+            self._noted_tokens -= len(ids)
+            keys = keys or self._keys(space, ids)
+            if keys:
+                ids = _array(ids)[: len(keys) * self._chunk_tokens]
+                self._library.add(Source(space, ids, self._chunk_tokens, keys))
+
+    def _keys(self, space: Space, token_ids: TokenIds) -> tuple[str, ...]:
+        """The keys under which another process has saved these tokens."""
+        chain = self._chains.get(space)
+        return (
+            () if chain is None else tuple(chain.sibling().extend(np.asarray(token_ids).tolist()))
+        )
 
 
-def _array(token_ids: Sequence[int]) -> NDArray[np.int32]:
+def _array(token_ids: TokenIds) -> NDArray[np.int32]:
+    if isinstance(token_ids, np.ndarray):
+        return token_ids
     return np.frombuffer(little_endian(token_ids), "<i4")

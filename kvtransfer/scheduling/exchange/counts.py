@@ -23,3 +23,11 @@ class ExchangeCounts:
     """Learned sequences that weren't taken in time, and were dropped."""
     malformed: int = 0
     """Sequences that can't be announced, and announcements that can't be read."""
+
+    def by_metric(self) -> dict[str, int]:
+        """The counts under the names of :data:`kvtransfer.metrics.COUNTERS`."""
+        return {
+            "announced_sequences": self.published,
+            "learned_sequences": self.learned,
+            "lost_announcements": self.dropped + self.unsent + self.overflowed + self.malformed,
+        }

@@ -83,6 +83,7 @@ class Exchange:
     ) -> None:
         self.counts = ExchangeCounts()
         """What it has done so far; any thread may read it."""
+        self._told: dict[str, int] = {}
         self._feed = GuardedFeed(feed, clock)
         self._messenger = Messenger(self._feed, self.counts)
         self._most_outgoing = most_outgoing
@@ -146,6 +147,12 @@ class Exchange:
         """
         with self._changed:
             return self._inbox.take()
+
+    def take_counted(self) -> dict[str, int]:
+        """What was counted since the last call, by metric."""
+        counted = self.counts.by_metric()
+        before, self._told = self._told, counted
+        return {name: count - before.get(name, 0) for name, count in counted.items()}
 
     def close(self) -> None:
         """End the thread once it has appended what is queued, and close the feed.
