@@ -77,7 +77,8 @@ class RequestWishes:
 
     def of(self, state: RequestState) -> Wish | None:
         """The request's wish; None: it isn't to be blended, or can't be."""
-        return self._of(state.request).wish
+        request: Request = state.request
+        return self._of(request).wish
 
     def end(self, request: Request, outcome: Outcome | None) -> dict[str, Any] | None:
         """The request is over; returns what its caller is told of blending, if it asked for it."""
