@@ -76,3 +76,18 @@ def test_the_ratios_of_blending_are_the_committed_result():
         found = [float(cell.split()[0]) for cell in cells.split("|")]
         assert found[:-1] == pytest.approx(expected[:-1], abs=0.051)
         assert found[-1] == pytest.approx(expected[-1], abs=0.51)
+
+
+def test_the_quality_of_blending_is_the_committed_result():
+    lines = (ROOT / "benchmarks" / "results" / "blend-quality.jsonl").read_text().splitlines()
+    rows = {(row["case"], row["impl"]): row for row in map(json.loads, lines)}
+    text = (ROOT / "docs" / "blend.md").read_text(encoding="utf-8")
+    kinds = {"a text goes on": "cont", "facts chained over passages": "chain"}
+    shown = re.findall(r"^\| ([a-z ]+) \| (other order|alone) \|(.*)\|$", text, re.MULTILINE)
+    assert len(shown) == 4
+    for kind, seen, cells in shown:
+        case = f"{kinds[kind]}-4x160/{seen.replace(' ', '-')}"
+        for policy, cell in zip(("first0", "first16", "share20"), cells.split("|"), strict=True):
+            row = rows[case, policy]
+            found = [float(number) for number in cell.split("±")]
+            assert found == pytest.approx([row["value"], row["more"]["kl_se"]], abs=0.00051)
