@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tests.faults.arena import DEADLINE_S, NBYTES, Arena, Wrong
+from tests.faults.arena import DEADLINE_S, NBYTES, PATIENCE_S, Arena, Wrong
 from tests.faults.proxy import REPLY, REQUEST
 
 T = TypeVar("T")
@@ -34,7 +34,10 @@ def in_the_middle(
         trip = arena.proxy.trip(way, middle, inject)
         with arena.allowing(times * DEADLINE_S):
             returned = call()
-        if trip.sprung.is_set():
+        if not arena.proxy.untrip():
+            # The call has found it begun. It may take longer than the call, as a restart does.
+            if not trip.sprung.wait(PATIENCE_S):
+                raise Wrong("it began and never ended")
             return returned
     raise Wrong("it didn't come about")
 
