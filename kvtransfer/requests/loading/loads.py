@@ -10,8 +10,9 @@ from kvtransfer.requests.blending.blend_order import BlendOrder
 from kvtransfer.requests.blending.gap_jobs import GapJobs
 from kvtransfer.requests.blending.gap_progress import GapProgress
 from kvtransfer.requests.loading.filled_blocks import FilledBlocks
+from kvtransfer.requests.loading.hit_counts import HitCounts
 from kvtransfer.requests.loading.under_way import Loading
-from kvtransfer.requests.timing import HOST
+from kvtransfer.requests.loading.whole_failures import WholeFailures
 from kvtransfer.scheduling.cost.runs import leading, tokens_by_tier
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ class Loads:
         self._groups = basis.groups
         self._block_tokens = basis.groups.tilings[0].block_tokens
         self._gap_tokens_a_step = basis.gap_tokens_a_step
-        self._metrics = basis.metrics
         self._matching = matching
         self._busy_blocks = busy_blocks
         self._loading: dict[str, Loading] = {}
@@ -56,13 +56,10 @@ class Loads:
         self._gap_jobs = GapJobs(basis.planner, self._block_tokens)
         self._filled = FilledBlocks()
         self._planned: list[Load] = []
-        self._to_fail: set[str] = set()
-        """Requests whose loads have failed as a whole, until a step tells the engine."""
-        self._told: set[str] = set()
-        """Requests whose failure a step has told, until the workers' report."""
+        self._failures = WholeFailures()
         self._given_up: set[str] = set()
         """Requests that are received although no report says so."""
-        self._host_tokens: dict[str, int] = {}
+        self._hits = HitCounts(basis.metrics)
         self._failed: set[str] = set()
 
     def begin(self, state: RequestState, span: Span) -> None:
@@ -73,7 +70,7 @@ class Loads:
         located = self._matching.known(state.request_id)
         tiers = self._matching.tiers(located, order.keys, reservation.slots)
         runs = self._matching.hits.runs_of(order, tiers)
-        self._count(state.request_id, runs)
+        self._hits.count(state.request_id, runs)
         timer = self._time(reservation, runs, span)
         self._begin(Loading(state, span, order, reservation, located, runs, timer, self._due(span)))
 
@@ -88,7 +85,7 @@ class Loads:
         reservation = self._reserve(order)
         tiers = self._matching.tiers(found.located, order.keys, reservation.slots)
         exact_runs = self._matching.hits.runs_of(exact, tiers[: len(exact.keys)])
-        self._count(state.request_id, exact_runs)
+        self._hits.count(state.request_id, exact_runs)
         runs = order.runs(tiers)
         loading = Loading(
             state, span, order, reservation, found.located, runs, None, self._due(span)
@@ -138,7 +135,7 @@ class Loads:
         if loading.timer is not None:
             self._timing.end_load(loading.timer, loading.failed_tier)
         if self._fails_whole(loading):
-            self._to_fail.add(request_id)
+            self._failures.add(request_id)
             return None
         if loading.gaps is not None and not self._ends_blend(loading, loading.gaps, tier):
             return None
@@ -182,13 +179,13 @@ class Loads:
 
     def host_tokens(self, request_id: str) -> int:
         """How many tokens of the request's latest load host memory held."""
-        return self._host_tokens.get(request_id, 0)
+        return self._hits.host_tokens(request_id)
 
     def abort(self, request_id: str) -> None:
         """The request, which is loading, needs no more than is under way."""
-        if request_id in self._told:
+        if self._failures.is_told(request_id):
             return  # the workers' report receives it
-        self._to_fail.discard(request_id)
+        self._failures.forget(request_id)
         loading = self._loading[request_id]
         self._gap_jobs.give_up(loading)
         self._give_up(loading)
@@ -199,7 +196,7 @@ class Loads:
 
     def forget(self, request_id: str) -> None:
         """The request is over, and received."""
-        self._host_tokens.pop(request_id, None)
+        self._hits.forget(request_id)
         self._failed.discard(request_id)
 
     @property
@@ -210,7 +207,7 @@ class Loads:
     @property
     def has_given_up(self) -> bool:
         """Whether ``take_given_up`` or ``take_failing`` returns a request."""
-        return bool(self._given_up or self._to_fail)
+        return bool(self._given_up or self._failures)
 
     def take_given_up(self) -> set[str]:
         """Requests received since the last call, beside those that ``end`` returns."""
@@ -219,14 +216,12 @@ class Loads:
 
     def take_failing(self) -> frozenset[str]:
         """Requests whose loads have failed as a whole, for the next step to tell the engine."""
-        taken, self._to_fail = frozenset(self._to_fail), set()
-        self._told |= taken
-        return taken
+        return self._failures.take()
 
     def end_failing(self, request_ids: Iterable[str]) -> None:
         """The engine has been told that these have failed, which receives them."""
         for request_id in request_ids:
-            self._told.discard(request_id)
+            self._failures.forget(request_id)
             del self._loading[request_id]
 
     def _fails_whole(self, loading: Loading) -> bool:
@@ -241,13 +236,6 @@ class Loads:
         reservation = self._planner.reserve(order.keys)
         assert len(reservation.slots) == len(order.keys), "a match exceeds what there is room for"
         return reservation
-
-    def _count(self, request_id: str, runs: Sequence[Run]) -> None:
-        """Count what the request loads as it was computed."""
-        tokens = tokens_by_tier(runs)
-        self._host_tokens[request_id] = host_tokens = tokens.get(HOST, 0)
-        self._metrics.add("store_hit_tokens", sum(tokens.values()) - host_tokens)
-        self._metrics.add("host_hit_tokens", host_tokens)
 
     def _due(self, span: Span) -> float:
         return self._timing.deadline_s(span.tokens, span.first_token)

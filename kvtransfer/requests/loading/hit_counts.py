@@ -1,0 +1,37 @@
+"""Counts the tokens that requests load as they were computed, by where they come from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kvtransfer.requests.timing import HOST
+from kvtransfer.scheduling.cost.runs import tokens_by_tier
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kvtransfer.metrics import Metrics
+    from kvtransfer.scheduling.cost.runs import Run
+
+
+class HitCounts:
+    """For the scheduler's thread; counts into ``metrics``."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._host_tokens: dict[str, int] = {}
+
+    def count(self, request_id: str, runs: Sequence[Run]) -> None:
+        """The request loads ``runs``."""
+        tokens = tokens_by_tier(runs)
+        self._host_tokens[request_id] = host_tokens = tokens.get(HOST, 0)
+        self._metrics.add("store_hit_tokens", sum(tokens.values()) - host_tokens)
+        self._metrics.add("host_hit_tokens", host_tokens)
+
+    def host_tokens(self, request_id: str) -> int:
+        """How many tokens of the request's latest load host memory held."""
+        return self._host_tokens.get(request_id, 0)
+
+    def forget(self, request_id: str) -> None:
+        """The request is over."""
+        self._host_tokens.pop(request_id, None)
