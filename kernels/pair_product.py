@@ -85,6 +85,6 @@ class PairProduct:
 
     def _multiply(self, rotating: Tensor) -> None:
         if not self._is_wide:
-            rotating = self._real.copy_(rotating)  # an operation on two dtypes takes twice as long
+            rotating = self._real.copy_(rotating)  # once, not in each operation
         torch.mul(rotating, self._factors.imaginary, out=self._imaginary)
         torch.mul(rotating, self._factors.real, out=self._real)

@@ -10,6 +10,7 @@ from kvtransfer.passages.finder import Finder
 from kvtransfer.passages.gaps import blend
 from kvtransfer.passages.moves import placements
 from kvtransfer.passages.recompute import First
+from kvtransfer.passages.space import Space
 from kvtransfer.transfer import KVTransfer
 from kvtransfer.transfer_parts import TransferParts
 
@@ -66,13 +67,14 @@ class PassageTransfer(KVTransfer):
 
     def __init__(self, parts: TransferParts) -> None:
         super().__init__(parts)
-        self._finder = Finder(parts.space, parts.tiling.chunk_tokens)
+        self._finder = Finder(parts.tiling.chunk_tokens)
+        self._space_of_keys = Space.of(parts.space)
 
     def save(self, token_ids: Sequence[int], block_ids: Sequence[int]) -> Transfer:
         """See :meth:`KVTransfer.save`; passages of what is saved are found from now on."""
         keys = self._keys(token_ids)
         transfer = self._save(keys, block_ids)
-        self._finder.learn(token_ids, keys)
+        self._finder.learn(self._space_of_keys, token_ids, keys)
         return transfer
 
     def learn_passages(self, token_ids: Sequence[int]) -> None:
@@ -87,7 +89,7 @@ class PassageTransfer(KVTransfer):
         Raises:
             ValueError: ``token_ids`` is no sequence of integers in ``[0, 2**31)``.
         """
-        self._finder.learn(token_ids, self._keys(token_ids))
+        self._finder.learn(self._space_of_keys, token_ids, self._keys(token_ids))
 
     def lookup_passages(
         self,
@@ -121,7 +123,7 @@ class PassageTransfer(KVTransfer):
         self._check_open()
         ids = checked_tokens(token_ids)
         skip = checked_skip(skip_tokens, len(ids), 1)
-        runs = self._finder.runs(ids, skip, segments)
+        runs = self._finder.runs(self._space_of_keys, ids, skip, segments)
         runs = available(runs, self._obtainable(chunk_keys_of(runs)))
         return blend(runs, recompute, start=skip, prompt_tokens=len(ids))
 

@@ -131,9 +131,7 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
         spans = self._scheduler.match(request, num_computed_tokens)
         if spans is None:
             return None, False
-        for span in spans:
-            if not span.is_exact:
-                make_private(request, span.first_token, self._kv_cache_manager)
+        make_private(request, spans, self._kv_cache_manager)
         external_tokens = leading_tokens(spans, num_computed_tokens)
         return external_tokens, bool(external_tokens)
 

@@ -96,13 +96,11 @@ class AnyOrder(RuleBasedStateMachine):
     def begin(self, name):
         request = self.waiting[name]
         tokens = len(request.all_token_ids)
-        external = self.engine.match(request, 0)
+        external = self.match(name, request)
         if external is None:
             self.worker(self.engine.step())
             return
         del self.waiting[name]
-        assert 0 <= external <= tokens
-        assert external % CHUNK == 0
         ids = self.owned[name] = self.pool.take(external or tokens)
         self.engine.admit(request, ids, external)
         if external:
@@ -110,6 +108,14 @@ class AnyOrder(RuleBasedStateMachine):
             self.worker(self.engine.step())
         else:
             self.run(request, ids, 0)
+
+    def match(self, name, request):
+        """How many tokens a load could bring; None: ask again."""
+        external = self.engine.match(request, 0)
+        if external is not None:
+            assert 0 <= external <= len(request.all_token_ids)
+            assert external % CHUNK == 0
+        return external
 
     def run(self, request, ids, computed):
         self.running[request.request_id] = request

@@ -65,6 +65,6 @@ def _with_own_builder(group: Any, runner: Any, vllm_config: VllmConfig) -> Any:
     own.create_metadata_builders(vllm_config, runner.device, sizes[group.kv_cache_group_id])
     theirs, ours = group.metadata_builders[0], own.metadata_builders[0]
     if hasattr(ours, "set_workspace_buffer") and hasattr(theirs, "_get_workspace_buffer"):
-        # FlashInfer's is of hundreds of MiB. Forwards use it one after the other, as vLLM's own do.
+        # FlashInfer's is large. Forwards use it one after the other, as vLLM's own do.
         ours.set_workspace_buffer(theirs._get_workspace_buffer())
     return own

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kvtransfer.requests.loading.match import Matching
     from kvtransfer.requests.request_state import RequestState
 
-# Requests wait this long to learn what other processes have saved; most learn it in milliseconds.
+# Requests wait at most this long to learn what other processes have saved.
 _LEARN_TIMEOUT_S = 0.5
 
 
@@ -86,7 +86,7 @@ class Blending:
     def begin(self, state: RequestState, found: Found, moved: Mapping[str, int]) -> None:
         """The request was admitted with ``found``, whose chunks bring tokens of these tiers."""
         blended, request_id = found.blend, state.request_id
-        self._passages.note_use(blended.copies)
+        self._passages.note_use(blended)
         self._basis.metrics.add("blended_requests")
         self._basis.metrics.add("blended_tokens", blended.copied_tokens)
         self._basis.metrics.add("gap_tokens", blended.gap_tokens)

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import secrets
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from kvtransfer.chunks.keys import KeyChain, little_endian
-from kvtransfer.passages.library import Library
-from kvtransfer.passages.match import match
-from kvtransfer.passages.source import Source
+from kvtransfer.passages.finder import Finder
 from kvtransfer.passages.space import Space
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from kvtransfer.chunks.keys import KeyChain
+    from kvtransfer.passages.finder import TokenIds
+    from kvtransfer.passages.gaps import Blend
     from kvtransfer.passages.run import Run
+    from kvtransfer.scheduling.exchange.exchange import Exchange
 
-    TokenIds: TypeAlias = Sequence[int] | NDArray[np.int32]
-
-# 16 MiB of token ids.
+# What is noted and not looked into takes as many token ids at most as the finder keeps.
 _MOST_TOKENS = 1 << 22
-# Looking into this many tokens takes one to three milliseconds.
+# A call on the scheduler's thread looks into about as many.
 _TOKENS_A_CALL = 1 << 15
 _MOST_SPACES = 64
 
@@ -39,22 +36,6 @@ class _Noted(NamedTuple):
     """One for each chunk; none: another process has saved them, under keys that are still to be made."""
 
 
-class Announcements(Protocol):
-    """What :class:`kvtransfer.scheduling.exchange.exchange.Exchange` does for the scheduler."""
-
-    def publish(self, space: Space, token_ids: TokenIds) -> None:
-        """Announce what is saved here."""
-
-    def follow(self, space: Space) -> None:
-        """Read what others have saved, now and from now on."""
-
-    def is_awaited(self, space: Space) -> bool:
-        """Whether the first answer about a space that is followed is still to come."""
-
-    def take(self) -> list[tuple[Space, NDArray[np.int32]]]:
-        """What others have announced since the last call."""
-
-
 class KnownPassages:
     """For the scheduler's thread.
 
@@ -63,15 +44,15 @@ class KnownPassages:
         exchange: with other processes; None: only this one's are known.
     """
 
-    def __init__(self, chunk_tokens: int, exchange: Announcements | None) -> None:
+    def __init__(self, chunk_tokens: int, exchange: Exchange | None) -> None:
         self._chunk_tokens = chunk_tokens
         self._exchange = exchange
-        # A sender of prompts must not be able to make windows with equal hashes.
-        self._library = Library(max_tokens=_MOST_TOKENS, seed=secrets.randbits(62))
+        self._finder = Finder(chunk_tokens)
+        self._space_of = lru_cache(_MOST_SPACES)(Space.of)  # a namespace is long, and few are used
         self._chains: dict[Space, KeyChain] = {}
         """A chain of each space of which requests were here, the latest last."""
         self._noted: deque[_Noted] = deque()
-        """What is saved and not in the library yet; the last is added first."""
+        """What is saved and not looked into yet; the last comes first."""
         self._noted_tokens = 0
 
     def note(self, chain: KeyChain, token_ids: Sequence[int], keys: Sequence[str]) -> None:
@@ -104,17 +85,15 @@ class KnownPassages:
         start: int,
         segments: Sequence[Sequence[int]] | None,
     ) -> tuple[Run, ...]:
-        """The passages of a prompt behind ``start`` tokens that are known; see :func:`match`."""
-        ids, space = _array(token_ids), self._space(chain)
-        return match(self._library, ids, space, exact_tokens=start, segments=segments)
+        """The passages of a prompt behind ``start`` tokens that are known."""
+        return self._finder.runs(self._space(chain), token_ids, start, segments)
 
-    def note_use(self, runs: Iterable[Run]) -> None:
+    def note_use(self, found: Blend) -> None:
         """Passages are reused: keep those that they come from for longer."""
-        for run in runs:
-            self._library.use(run.source)
+        self._finder.note_use(found)
 
     def _space(self, chain: KeyChain) -> Space:
-        space = Space.of(chain.namespace)
+        space = self._space_of(chain.namespace)
         if space not in self._chains:
             self._chains[space] = chain
             if len(self._chains) > _MOST_SPACES:
@@ -133,10 +112,7 @@ class KnownPassages:
             space, ids, keys = self._noted.pop()
             left -= len(ids)
             self._noted_tokens -= len(ids)
-            keys = keys or self._keys(space, ids)
-            if keys:
-                ids = _array(ids)[: len(keys) * self._chunk_tokens]
-                self._library.add(Source(space, ids, self._chunk_tokens, keys))
+            self._finder.learn(space, ids, keys or self._keys(space, ids))
 
     def _keys(self, space: Space, token_ids: TokenIds) -> tuple[str, ...]:
         """The keys under which another process has saved these tokens."""
@@ -144,9 +120,3 @@ class KnownPassages:
         return (
             () if chain is None else tuple(chain.sibling().extend(np.asarray(token_ids).tolist()))
         )
-
-
-def _array(token_ids: TokenIds) -> NDArray[np.int32]:
-    if isinstance(token_ids, np.ndarray):
-        return token_ids
-    return np.frombuffer(little_endian(token_ids), "<i4")

@@ -205,4 +205,4 @@ class Exchange:
 def _copied(token_ids: TokenIds) -> TokenIds:
     """Copy the first ``MOST_TOKENS`` of ``token_ids``."""
     first = token_ids[:MOST_TOKENS]
-    return first.copy() if isinstance(first, np.ndarray) else list(first)
+    return first.copy() if isinstance(first, np.ndarray) else first  # a slice is a copy already

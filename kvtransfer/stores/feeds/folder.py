@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kvtransfer.errors import StoreError
 from kvtransfer.stores.disk.folder import ChunkFolder
-from kvtransfer.stores.feeds.interface import MOST_PAYLOAD_BYTES, require_short
+from kvtransfer.stores.feeds.interface import MOST_PAYLOAD_BYTES, as_many, require_short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -113,21 +113,15 @@ class FolderFeedReader:
         """Read files among ``names`` that were not read, oldest first; empty for those that are gone."""
         is_first, read = self._read is None, self._read or frozenset()
         order = sorted(names - read, reverse=is_first)
-        files = _as_many(_files(folder, self._topic, order), most_bytes)
+        files = as_many(_files(folder, self._topic, order), _read_bytes, most_bytes)
         payloads = [_payload(folder, file) for file in files]
         self._read = names if is_first else (read & names) | {file.name for file in files}
         return payloads[::-1] if is_first else payloads
 
 
-def _as_many(files: Iterable[_File], most_bytes: int) -> list[_File]:
-    """Return as many of the first as have ``most_bytes`` together, at least one."""
-    taken: list[_File] = []
-    for file in files:
-        most_bytes -= min(file.nbytes, MOST_PAYLOAD_BYTES)
-        if most_bytes < 0 and taken:
-            break
-        taken.append(file)
-    return taken
+def _read_bytes(file: _File) -> int:
+    """Return at most how many bytes of ``file`` are read."""
+    return min(file.nbytes, MOST_PAYLOAD_BYTES)
 
 
 def _names(folder: OpenFolder, topic: str) -> frozenset[str]:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+T = TypeVar("T")
 
 MOST_PAYLOAD_BYTES = 5 << 20
 """Most bytes of one payload; a feed takes no longer one, and skips those that it finds."""
@@ -60,3 +65,14 @@ def require_short(payload: bytes) -> None:
     """
     if len(payload) > MOST_PAYLOAD_BYTES:
         raise ValueError(f"a payload of {len(payload)} bytes; a feed takes {MOST_PAYLOAD_BYTES}")
+
+
+def as_many(items: Iterable[T], nbytes: Callable[[T], int], most_bytes: int) -> list[T]:
+    """Return as many of the first ``items`` as have ``most_bytes`` together, at least one."""
+    taken: list[T] = []
+    for item in items:
+        most_bytes -= nbytes(item)
+        if most_bytes < 0 and taken:
+            break
+        taken.append(item)
+    return taken

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from kvtransfer.stores.feeds.interface import require_short
+from kvtransfer.stores.feeds.interface import as_many, require_short
 
 if TYPE_CHECKING:
     from kvtransfer.stores.shelf import Shelf
@@ -49,19 +49,13 @@ class MemoryFeedReader:
             kept = list(self._shelf.feeds.get(self._topic, ()))
         last = self._last
         if last is None:
-            newest = _as_many(kept[::-1], most_bytes)
+            newest = as_many(reversed(kept), _nbytes, most_bytes)
             self._last = kept[-1][0] if kept else 0
             return [payload for _, payload in reversed(newest)]
-        read = _as_many([each for each in kept if each[0] > last], most_bytes)
+        read = as_many((each for each in kept if each[0] > last), _nbytes, most_bytes)
         self._last = read[-1][0] if read else last
         return [payload for _, payload in read]
 
 
-def _as_many(kept: list[tuple[int, bytes]], most_bytes: int) -> list[tuple[int, bytes]]:
-    """Return as many of the first as have ``most_bytes`` together, at least one."""
-    taken = 0
-    for at, (_, payload) in enumerate(kept):
-        taken += len(payload)
-        if taken > most_bytes and at:
-            return kept[:at]
-    return kept
+def _nbytes(kept: tuple[int, bytes]) -> int:
+    return len(kept[1])

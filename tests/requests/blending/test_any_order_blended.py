@@ -70,25 +70,16 @@ class AnyOrderBlended(AnyOrder):
     def schedule(self, data):
         self.begin(data.draw(st.sampled_from(sorted(self.waiting))))
 
-    def begin(self, name):
-        request = self.waiting[name]
-        tokens = len(request.all_token_ids)
+    def match(self, name, request):
         spans = self.engine.side.match(request, 0)
         if spans is None:
-            self.worker(self.engine.step())
-            return
-        del self.waiting[name]
+            return None
         external = self.loaded[name] = sum(span.tokens for span in spans)
-        assert external < tokens or all(span.is_exact for span in spans)
-        if any(not span.is_exact for span in spans):
+        is_exact = all(span.is_exact for span in spans)
+        assert external < len(request.all_token_ids) or is_exact
+        if not is_exact:
             self.exact[name] = sum(span.tokens for span in spans if span.is_exact)
-        ids = self.owned[name] = self.pool.take(external or tokens)
-        self.engine.admit(request, ids, external)
-        if external:
-            self.loading[name] = request
-            self.worker(self.engine.step())
-        else:
-            self.run(request, ids, 0)
+        return external
 
     def run(self, request, ids, computed):
         self.running[request.request_id] = request
