@@ -29,7 +29,7 @@ may change with any version. [design.md](design.md#words) explains the words."""
 
 
 # A "Returns" section is one description, not a list with one item for each of its lines.
-_DOCSTRINGS = {"returns_multiple_items": False, "returns_named_value": False}
+_DOCSTRINGS: griffe.GoogleOptions = {"returns_multiple_items": False, "returns_named_value": False}
 
 
 @dataclass(frozen=True)

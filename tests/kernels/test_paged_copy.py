@@ -80,7 +80,8 @@ def test_what_is_contiguous_is_one_run(order):
     latent = list(patterned(torch.bfloat16, 2, 8, 1, 4, 32))
     whole = PlaneTable.of(PagedCaches.content(latent, 16).planes)
     assert whole.run_bytes == whole.block_bytes == 4 * 64
-    apart = PagedCaches.keys_and_values(*[list(patterned(torch.int8, 2, 8, 4, 2, 16))] * 2, 16)
+    layers = list(patterned(torch.int8, 2, 8, 4, 2, 16))
+    apart = PagedCaches.keys_and_values(layers, layers, 16)
     assert PlaneTable.of(apart.planes).run_bytes == 4 * 2 * 16
 
 

@@ -17,7 +17,7 @@ from kvtransfer.requests.keys.weights import Expectation
 from kvtransfer.requests.step import StepPlan
 from kvtransfer.scheduling.lookup.lookup import Lookup
 from kvtransfer.scheduling.planner import Planner
-from tests.connector.vllm.worker_side import WEIGHTS, Weights
+from tests.connector.vllm.worker_side import WEIGHTS, Weights, no_blender
 
 if TYPE_CHECKING:
     from kvtransfer.connector.vllm.caches.stages import Stages
@@ -165,7 +165,9 @@ class Engine:
         stages, config = ranks.stages, ranks.config
         self.groups = stages.groups
         self.workers = [
-            WorkerSide(config, facts, rank, caches[rank], Weights(), LoadedAdapters(None))
+            WorkerSide(
+                config, facts, rank, caches[rank], Weights(), LoadedAdapters(None), no_blender
+            )
             for rank, facts in enumerate(ranks.facts)
         ]
         self.planner = Planner.open(config, stages.formats, stages.ranks.workers)

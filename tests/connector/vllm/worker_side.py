@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import torch
 
@@ -31,6 +31,11 @@ class Weights:
         return before.fingerprint != self.holds
 
 
+def no_blender(paged: object) -> NoReturn:
+    """In place of what opens a model for blending: these workers have none."""
+    raise AssertionError(f"no test that has such a worker blends, but {paged!r} was to be")
+
+
 def opened(weights: Weights | None = None) -> WorkerSide:
     """The only rank's, with host memory alone."""
     from kvtransfer.connector.vllm.caches.cache_groups import GroupFacts, Section
@@ -44,4 +49,5 @@ def opened(weights: Weights | None = None) -> WorkerSide:
     facts = ModelFacts("tiny", Ranks(), (group,))
     caches = {f"layer.{n}": torch.randn(BLOCKS, 2, BLOCK_TOKENS, 64) for n in range(2)}
     config = TransferConfig.load({"chunk_size": CHUNK_TOKENS, "max_local_cpu_size": 0.01})
-    return WorkerSide(config, facts, 0, caches, weights or Weights(), LoadedAdapters(None))
+    holds, adapters = weights or Weights(), LoadedAdapters(None)
+    return WorkerSide(config, facts, 0, caches, holds, adapters, no_blender)
