@@ -13,7 +13,7 @@ from kvtransfer.passages.match import match
 from kvtransfer.passages.source import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Sequence, Set
 
     from numpy.typing import NDArray
 
@@ -51,6 +51,7 @@ class Finder:
         token_ids: Sequence[int],
         skip_tokens: int,
         segments: Sequence[Sequence[int]] | None = None,
+        missing: Set[str] = frozenset(),
     ) -> tuple[Run, ...]:
         """The passages of a prompt behind ``skip_tokens``; see :func:`match`.
 
@@ -58,7 +59,14 @@ class Finder:
             ValueError: a token id is not in ``[0, 2**31)``, or see there.
         """
         ids = _array(token_ids)
-        return match(self._library, ids, space, exact_tokens=skip_tokens, segments=segments)
+        return match(
+            self._library,
+            ids,
+            space,
+            exact_tokens=skip_tokens,
+            segments=segments,
+            missing=missing,
+        )
 
     def note_use(self, found: Blend) -> None:
         """Note that the sources of ``found`` are used, so that others are dropped first."""

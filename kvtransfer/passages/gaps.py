@@ -88,6 +88,16 @@ def blend(
     return found if found.copied_tokens >= least_copied_tokens else Blend(start)
 
 
+def uncovered(runs: Iterable[Run], start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield which tokens ``[first, behind)`` of ``[start, end)`` no run has, in order."""
+    for run in runs:
+        if run.start > start:
+            yield start, min(run.start, end)
+        start = max(start, run.end)
+    if start < end:
+        yield start, end
+
+
 def _copied(run: Run, recompute: Recompute) -> Run | None:
     anew = 0 if run.is_exact else recompute.of_run(run.tokens)
     return run.within(run.start + anew, run.end)

@@ -12,7 +12,7 @@ from kvtransfer.passages.run import Run
 from kvtransfer.passages.segments import checked_segments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence, Set
 
     from numpy.typing import NDArray
 
@@ -32,6 +32,7 @@ def match(
     *,
     exact_tokens: int = 0,
     segments: Sequence[Sequence[int]] | None = None,
+    missing: Set[str] = frozenset(),
 ) -> tuple[Run, ...]:
     """Find which tokens of a prompt stand in sources, whatever their positions there.
 
@@ -48,6 +49,7 @@ def match(
         segments: ``[[first, end], ...]``, tokens of the prompt without overlap. If they are given,
             each is a run of its own where one source has all of it, and nothing else is reused.
             Segments shorter than 63 tokens may not be found.
+        missing: keys of chunks that can't be had; no run reads them.
 
     Returns:
         Runs of a window or more, in the order of the prompt, without overlap.
@@ -57,7 +59,7 @@ def match(
     """
     ids = np.asarray(token_ids, np.int32)
     wanted = None if segments is None else checked_segments(segments, len(ids))
-    prompt = _Prompt(ids, library.anchors(ids, space), library)
+    prompt = _Prompt(ids, library.anchors(ids, space), library, missing)
     if wanted is None:
         return tuple(prompt.runs(exact_tokens))
     spans = (prompt.spanning(first, end) for first, end in wanted)
@@ -72,6 +74,7 @@ class _Prompt:
     token_ids: NDArray[np.int32]
     anchors: Anchors
     library: Library
+    missing: Set[str]
 
     def runs(self, begin: int) -> Iterator[Run]:
         """The best run at each anchor from token ``begin`` on that no run before has covered."""
@@ -96,7 +99,8 @@ class _Prompt:
         """The run from each anchor in ``[begin, end)`` on, and its source's shared windows."""
         for anchor in self.anchors.between(begin, end, _MOST_COMPARED):
             source, start, at = anchor.source, anchor.start, anchor.source_start
-            tokens = leading_equal(source.token_ids[at:], self.token_ids[start:])
+            there = source.stretch(at, self.missing)
+            tokens = leading_equal(source.token_ids[at : there.stop], self.token_ids[start:])
             if tokens >= self.library.window_tokens:  # not only the hashes are equal
                 run = Run(start, tokens, source, at, self._is_exact(source, start, at))
                 yield run, anchor.shared_windows
@@ -108,7 +112,8 @@ class _Prompt:
 
     def _with_tokens_before(self, run: Run, begin: int) -> Run:
         """``run``, begun as far before as the tokens are equal, but not before ``begin``."""
-        saved = run.source.token_ids[: run.source_start]
+        there = run.source.stretch(run.source_start, self.missing)
+        saved = run.source.token_ids[there.start : run.source_start]
         tokens = trailing_equal(saved, self.token_ids[begin : run.start])
         start, source_start = run.start - tokens, run.source_start - tokens
         return Run(start, run.tokens + tokens, run.source, source_start, run.is_exact)

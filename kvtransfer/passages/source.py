@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Set
+
     from numpy.typing import NDArray
 
     from kvtransfer.passages.space import Space
@@ -57,6 +59,19 @@ class Source:
             self.keys[first_chunk:end_chunk],
             self.position + first,
         )
+
+    def stretch(self, token: int, missing: Set[str]) -> range:
+        """The tokens around ``token`` that lie in chunks which are not ``missing``."""
+        if not missing:
+            return range(len(self.token_ids))
+        chunk = first = end = token // self.chunk_tokens
+        if self.keys[chunk] in missing:
+            return range(token, token)
+        while first > 0 and self.keys[first - 1] not in missing:
+            first -= 1
+        while end + 1 < len(self.keys) and self.keys[end + 1] not in missing:
+            end += 1
+        return range(first * self.chunk_tokens, (end + 1) * self.chunk_tokens)
 
     def covers(self, other: Source) -> bool:
         """Whether this source has all chunks of ``other``, in the same order."""

@@ -77,7 +77,9 @@ class Admission:
         if found is not None and external_tokens > found.blend.start - state.local_tokens:
             self._blend(state, span, found)
             return
-        self._blending.learn(state)
+        if found is not None:
+            self._blending.begin_saving(state, found)
+        self._blending.expect_saved(state)
         if external_tokens:
             self._loads.begin(state, span)
         else:

@@ -211,3 +211,18 @@ def test_asking_changes_nothing():
         match(known, ids[0], Space.of(b"unseen"))
     known.add(sources[2])
     assert [each in known for each in sources] == [False, True, True]
+
+
+def test_no_run_reads_a_chunk_that_is_missing():
+    chance = random.Random(5)
+    passage = tokens(chance, 256)
+    saved = source(passage)
+    for gone in ({saved.keys[0]}, {saved.keys[-1]}, set(saved.keys[2:3]), set(saved.keys)):
+        runs = match(library_of(saved), [1, 2, 3, *passage, 4], SPACE, missing=gone)
+        touched = {
+            saved.keys[token // saved.chunk_tokens]
+            for run in runs
+            for token in range(run.source_start, run.source_end)
+        }
+        there = {key for key in saved.keys if key not in gone}
+        assert touched == there

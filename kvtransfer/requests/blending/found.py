@@ -16,5 +16,7 @@ class Found:
 
     blend: Blend
     """What is copied and computed behind the exact prefix; no copies: nothing is reused."""
+    new: tuple[tuple[int, int], ...]
+    """Tokens ``[first, end)`` of the prompt that are in no passage that is known."""
     located: Located
     """The chunks of the copies and of the exact prefix that the store has."""

@@ -10,14 +10,17 @@ import numpy as np
 
 from kvtransfer.passages.finder import Finder
 from kvtransfer.passages.space import Space
+from kvtransfer.passages.unsaved import Unsaved
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Sequence, Set
+
+    from numpy.typing import NDArray
 
     from kvtransfer.chunks.keys import KeyChain
     from kvtransfer.passages.finder import TokenIds
-    from kvtransfer.passages.gaps import Blend
     from kvtransfer.passages.run import Run
+    from kvtransfer.requests.blending.found import Found
     from kvtransfer.scheduling.exchange.exchange import Exchange
 
 # What is noted and not looked into takes as many token ids at most as the finder keeps.
@@ -48,6 +51,7 @@ class KnownPassages:
         self._chunk_tokens = chunk_tokens
         self._exchange = exchange
         self._finder = Finder(chunk_tokens)
+        self._unsaved = Unsaved()
         self._space_of = lru_cache(_MOST_SPACES)(Space.of)  # a namespace is long, and few are used
         self._chains: dict[Space, KeyChain] = {}
         """A chain of each space of which requests were here, the latest last."""
@@ -84,13 +88,35 @@ class KnownPassages:
         token_ids: Sequence[int],
         start: int,
         segments: Sequence[Sequence[int]] | None,
+        missing: Set[str],
     ) -> tuple[Run, ...]:
-        """The passages of a prompt behind ``start`` tokens that are known."""
-        return self._finder.runs(self._space(chain), token_ids, start, segments)
+        """The passages of a prompt behind ``start`` tokens that are known, but for ``missing`` chunks."""
+        return self._finder.runs(self._space(chain), token_ids, start, segments, missing)
 
-    def note_use(self, found: Blend) -> None:
-        """Passages are reused: keep those that they come from for longer."""
-        self._finder.note_use(found)
+    def note_use(self, chain: KeyChain, token_ids: Sequence[int], found: Found) -> None:
+        """A prompt is blended: keep what its passages come from for longer, and count the new ones."""
+        self._finder.note_use(found.blend)
+        self._unsaved.note(self._space(chain), self._ids(token_ids), found.new)
+
+    def pay_to_save(self, chain: KeyChain, token_ids: Sequence[int], found: Found) -> bool:
+        """Whether to compute the prompt whole instead of blending it, so that all of it is saved.
+
+        It is once computing its new passages, in this and in earlier requests, costs as much as
+        computing what would be copied. A passage that doesn't return costs nothing, and one that
+        does costs at most twice what it would if that had been known from the first.
+        """
+        computed_tokens = self._unsaved.tokens(self._space(chain), self._ids(token_ids), found.new)
+        return computed_tokens >= found.blend.copied_tokens
+
+    def note_saving(self, chain: KeyChain, token_ids: Sequence[int], found: Found) -> None:
+        """The prompt is computed whole and saved instead."""
+        self._unsaved.forget(self._space(chain), self._ids(token_ids), found.new)
+
+    def _ids(self, token_ids: Sequence[int]) -> NDArray[np.int32]:
+        """The tokens of whole chunks: the others are not saved in any case."""
+        return np.asarray(
+            token_ids[: len(token_ids) // self._chunk_tokens * self._chunk_tokens], np.int32
+        )
 
     def _space(self, chain: KeyChain) -> Space:
         space = self._space_of(chain.namespace)

@@ -261,3 +261,40 @@ def test_a_resumed_request_that_has_more_than_its_prompt_reuses_nothing(engine):
     request, _, _, _ = begun(engine, NEW)
     request.all_token_ids += PASSAGE
     assert engine.side.match(request, len(NEW) + 11) == ()
+
+
+def test_a_new_passage_that_returns_is_saved_once_that_pays(engine):
+    engine.hold(PASSAGE)
+    engine.hold(OTHER)
+    returning = list(range(4000, 4096))
+    asked = [returning + PASSAGE + OTHER + [i] * 12 for i in range(4)]
+    assert all(begun(engine, prompt, f"b{i}")[1] for i, prompt in enumerate(asked[:2]))
+    assert begun(engine, asked[2], "b2")[1] == (), "96 tokens a third time: more than 198 copied"
+    assert begun(engine, asked[3], "b3")[1], "one request that saves it is enough"
+    engine.hold(asked[2])
+    _, _, _, plan = begun(engine, NEW + returning + OTHER + END, "b4")
+    assert sum(moved(plan).values()) == len(returning) - 5 + len(OTHER) - 5, "both are known"
+
+
+def test_new_passages_that_do_not_return_cost_no_reuse(engine):
+    engine.hold(PASSAGE)
+    for i in range(6):
+        new = list(range(5000 + 100 * i, 5080 + 100 * i))
+        assert begun(engine, new + PASSAGE + END, f"b{i}")[1]
+
+
+def test_a_passage_that_is_gone_does_not_hide_the_same_one_elsewhere(engine):
+    engine.hold(PASSAGE)
+    for i in range(2):
+        newer = [80 + i] * CHUNK + PASSAGE
+        engine.hold(newer)
+        drop(engine, *keys(newer)[3:])
+    _, _, _, plan = begun(engine, NEW + PASSAGE + END)
+    assert sum(moved(plan).values()) >= len(PASSAGE) - 2 * 5, "at most two pieces, each begun anew"
+
+
+def test_a_passage_that_is_still_computed_does_not_hide_one_that_is_there(engine):
+    engine.hold(PASSAGE)
+    begun(engine, [80] * CHUNK + PASSAGE + END, "computed")
+    _, _, _, plan = begun(engine, NEW + PASSAGE + END)
+    assert sum(moved(plan).values()) == len(PASSAGE) - 5
