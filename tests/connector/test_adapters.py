@@ -11,9 +11,12 @@ import pytest
 from tests.connector.engine_process import Request, Setup
 from tests.connector.inputs import connected, prompt
 from tests.connector.tiny_adapter import OPTIONS, write_adapter
+from tests.connector.vllm_variants import V1
 
 pytestmark = pytest.mark.vllm
 
+ON_ONE_RUNNER = pytest.mark.parametrize("engines", [V1], indirect=True, ids=lambda one: one.name)
+"""For what depends on files and keys, which no runner of vLLM sees."""
 PROMPT = prompt(300, seed=11)
 
 
@@ -68,6 +71,7 @@ def test_equal_content_is_shared_whatever_its_name_and_place(start, right, tmp_p
         answered(engine, asked(there, name="other", number=7), right(0), 256)
 
 
+@ON_ONE_RUNNER
 def test_without_an_adapter_beside_others_on_a_cpu(start, right, tmp_path):
     """There vLLM computes such a request with an adapter of its batch: its tokens are not kept."""
     path = write_adapter(tmp_path / "x")
@@ -77,6 +81,7 @@ def test_without_an_adapter_beside_others_on_a_cpu(start, right, tmp_path):
         answered(engine, Request(PROMPT), right(None), 0)
 
 
+@ON_ONE_RUNNER
 def test_another_content_or_strength_is_no_hit(start, right, tmp_path):
     with start() as engine:
         answered(engine, asked(write_adapter(tmp_path / "x")), right(0), 0)
@@ -105,6 +110,7 @@ def test_overwritten_in_place_and_loaded_again(start, right, tmp_path):
         answered(engine, asked(old, ids=other, name="old", number=2), right(0, other), 256)
 
 
+@ON_ONE_RUNNER
 def test_what_vllms_own_stale_cache_began_is_not_saved(start, right, tmp_path):
     path = write_adapter(tmp_path / "x")
     longer = [*PROMPT, *prompt(300, seed=13)]
@@ -138,6 +144,7 @@ def test_replaced_under_a_running_request(start, right, tmp_path):
         answered(engine, new, right(1, longer), 0)
 
 
+@ON_ONE_RUNNER
 def test_removed_and_loaded_under_another_number(start, right, tmp_path):
     path = write_adapter(tmp_path / "x")
     with start(enable_prefix_caching=False) as engine:
@@ -149,6 +156,7 @@ def test_removed_and_loaded_under_another_number(start, right, tmp_path):
         answered(engine, asked(path), right(1), 256)
 
 
+@ON_ONE_RUNNER
 def test_one_that_each_step_reads_again_is_not_cached(start, right, tmp_path):
     path = write_adapter(tmp_path / "x")
     with start(enable_prefix_caching=False) as engine:
@@ -158,6 +166,7 @@ def test_one_that_each_step_reads_again_is_not_cached(start, right, tmp_path):
         answered(engine, asked(path), right(0), 0)
 
 
+@ON_ONE_RUNNER
 def test_the_home_of_another_user(engines, model, server, right, tmp_path):
     for user, seed in (("ann", 0), ("bob", 1)):
         (tmp_path / user).mkdir()
@@ -167,6 +176,7 @@ def test_the_home_of_another_user(engines, model, server, right, tmp_path):
             answered(engine, asked("~/a"), right(seed), 0)
 
 
+@ON_ONE_RUNNER
 def test_a_name_of_the_hub(engines, model, server, right, tmp_path):
     """Two caches hold two versions of what one name means."""
     for cache, seed in (("one", 0), ("two", 1)):
@@ -182,6 +192,7 @@ def test_a_name_of_the_hub(engines, model, server, right, tmp_path):
             answered(engine, asked("us/style"), right(seed), 0)
 
 
+@ON_ONE_RUNNER
 def test_a_folder_that_is_gone_harms_nobody(start, right, tmp_path):
     """Loaded is loaded: vLLM goes on with it, and so do the keys."""
     path, other = write_adapter(tmp_path / "x"), prompt(300, seed=14)
@@ -195,6 +206,7 @@ def test_a_folder_that_is_gone_harms_nobody(start, right, tmp_path):
         answered(engine, asked(copy, ids=other), right(0, other), 256)
 
 
+@ON_ONE_RUNNER
 def test_files_that_are_gone_before_the_first_request(start, right, tmp_path):
     path = write_adapter(tmp_path / "x")
     with start() as engine:
@@ -206,6 +218,7 @@ def test_files_that_are_gone_before_the_first_request(start, right, tmp_path):
         answered(engine, asked(write_adapter(path)), right(0), 256)
 
 
+@ON_ONE_RUNNER
 def test_a_link_that_leads_elsewhere(start, right, tmp_path):
     link = tmp_path / "link"
     for seed in (0, 1):
