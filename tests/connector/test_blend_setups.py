@@ -24,15 +24,15 @@ def check(exactness):
     assert exactness.noise_in_a_gap(seed=11) <= EXACT
 
 
-def test_on_two_ranks(v1_engines, model, plain):
-    with v1_engines.start(connected(model, None, options=TWO_RANKS)) as engine:
+def test_on_two_ranks(engines, model, plain):
+    with engines.start(connected(model, None, options=TWO_RANKS)) as engine:
         check(Exactness(engine, plain))
 
 
-def test_beside_a_compiled_model(v1_engines, model, plain):
+def test_beside_a_compiled_model(engines, model, plain):
     chunk_tokens = COMPILED["block_size"]
     setup = connected(model, None, options=COMPILED, chunk_size=chunk_tokens)
-    with v1_engines.start(setup) as engine:
+    with engines.start(setup) as engine:
         check(Exactness(engine, plain, chunk_tokens))
         assert "'backend': 'inductor'" in engine.log()
 
