@@ -50,7 +50,7 @@ def levels(codec: str, layers: int) -> list[tuple[Quantisation, int]]:
 _CACHEGEN = "cachegen"
 CODECS = {"int8": 8, "int5": 5, "int4": 4, _CACHEGEN: 4}
 """Bits of a number by codec, the fewest where its layers differ."""
-_FINE_LAYERS_OF = (1, 4)
+_FINE_LAYERS_OF = (1, 16)
 """Of ``cachegen``: as many of a model's layers, the first, have a bit more."""
 
 

@@ -54,6 +54,21 @@ class ScatterTokens:
 
 
 @dataclass(frozen=True)
+class DecodedScatter:
+    """Decodes a chunk whose numbers are quantised, and then does as :class:`ScatterTokens`."""
+
+    decode: BlockCopy
+    """From encoded chunks to the planes of ``scatter.chunk``, each of which is one block."""
+    encoded: Tensor
+    """``[bytes]``."""
+    scatter: ScatterTokens
+
+    def __call__(self) -> None:
+        self.decode.scatter_blocks(self.encoded, [0])
+        self.scatter()
+
+
+@dataclass(frozen=True)
 class Copy:
     """Copies bytes by the device's copy engine."""
 
