@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from benchmarks.rival_codecs import Encoded
 
 BENCH = "codec"
+_SUMMARY = (__doc__ or "").split("\n\n")[0]
 CHUNK_TOKENS, BLOCK_TOKENS = 256, 16
 CONTINUATION_TOKENS = 128
 DTYPE = torch.bfloat16
@@ -60,7 +61,9 @@ def main() -> None:
     model = KvOfModel(model_folder())
     rows = [
         *_quality_rows(model, excerpts, options.contexts, options.codecs),
-        *_speed_rows(model.planes(excerpts[0][:CHUNK_TOKENS], DTYPE), options.codecs, options.rounds),
+        *_speed_rows(
+            model.planes(excerpts[0][:CHUNK_TOKENS], DTYPE), options.codecs, options.rounds
+        ),
     ]
     rows.sort(key=lambda row: row.case)
     print_table(rows, baseline="kvtransfer")
@@ -112,7 +115,10 @@ def _code_layers(planes: list[Tensor], decoded: list[Tensor], form: ChunkFormat)
 
 
 def _quality_rows(
-    model: KvOfModel, excerpts: Sequence[Sequence[int]], contexts: Sequence[int], codecs: Sequence[str]
+    model: KvOfModel,
+    excerpts: Sequence[Sequence[int]],
+    contexts: Sequence[int],
+    codecs: Sequence[str],
 ) -> Iterator[Row]:
     for context in contexts:
         told: dict[tuple[str, str], list[tuple[float, float]]] = {}
@@ -138,7 +144,9 @@ def _quality_rows(
                 yield Row(BENCH, f"{codec}/ratio", impl, ratio, "x", (ratio, ratio), 1)
 
 
-def _impls(planes: Sequence[Tensor], codec: str) -> Iterator[tuple[str, tuple[list[Tensor], float]]]:
+def _impls(
+    planes: Sequence[Tensor], codec: str
+) -> Iterator[tuple[str, tuple[list[Tensor], float]]]:
     yield "kvtransfer", coded(planes, codec)
     name, rival = RIVALS[codec]
     found = rival(planes)
@@ -155,7 +163,7 @@ def _quality_row(case: str, impl: str, results: Sequence[tuple[float, float]]) -
 def _speed_rows(planes: Sequence[Tensor], codecs: Sequence[str], rounds: int) -> Iterator[Row]:
     nbytes = sum(plane.nbytes for plane in planes)
     ids = list(range(CHUNK_TOKENS // BLOCK_TOKENS))
-    works: dict[tuple[str, str], Callable[[], object]] = {}
+    works: dict[str, Callable[[], object]] = {}
     whole, plain = [_blocks(plane) for plane in planes], torch.stack(list(planes))
     copy = open_copy(whole)
     for codec in codecs:
@@ -172,11 +180,12 @@ def _speed_rows(planes: Sequence[Tensor], codecs: Sequence[str], rounds: int) ->
             for coder, encoded in pairs:
                 coder.scatter_blocks(encoded, ids)
 
-        works[f"{codec}/encode", "kvtransfer"] = encode
-        works[f"{codec}/encode", "copy"] = lambda: copy.gather_blocks(ids, plain)
-        works[f"{codec}/decode", "kvtransfer"] = decode
-        works[f"{codec}/decode", "copy"] = lambda: copy.scatter_blocks(plain, ids)
-    for (case, impl), samples in interleaved(works, rounds).items():
+        works[f"{codec}/encode kvtransfer"] = encode
+        works[f"{codec}/encode copy"] = lambda: copy.gather_blocks(ids, plain)
+        works[f"{codec}/decode kvtransfer"] = decode
+        works[f"{codec}/decode copy"] = lambda: copy.scatter_blocks(plain, ids)
+    for name, samples in interleaved(works, rounds).items():
+        case, impl = name.split()
         yield rate_row(BENCH, case, impl, samples, nbytes)
 
 
@@ -189,7 +198,7 @@ def _excerpts(tokens: int, count: int) -> list[list[int]]:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="bench_codec.py", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="bench_codec.py", description=_SUMMARY)
     parser.add_argument("--json", type=Path, help="append one line a measurement to this file")
     parser.add_argument("--codecs", nargs="+", choices=[*CODECS], default=[*CODECS])
     parser.add_argument("--contexts", nargs="+", type=int, default=[1024, 2048])

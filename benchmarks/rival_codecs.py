@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _FINE_KEYS, _FINE_VALUES = 10, 2
-"""Of LMCache's cachegen: so many of the first layers have 32 bins, the others 16."""
+"""How many of the first layers have 32 bins in LMCache's cachegen; the others have 16."""
 _TABLE_BITS = (33 * 2 + 4) * 8
 """For each channel of a chunk of 256 tokens: its distribution, and a length."""
 _TABLE_TOKENS = 256

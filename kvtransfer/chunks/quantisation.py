@@ -24,7 +24,7 @@ class Quantisation:
 
     @property
     def label(self) -> str:
-        """What keys say of it: whoever changes the encoding raises the number."""
+        """What keys say of it. A change of the encoding raises the number at the end."""
         exact = f"-{self.exact_tokens}-{self.exact_dims}"
         return f"int{self.bits}{exact} v1"
 
@@ -42,7 +42,7 @@ def levels(codec: str, layers: int) -> list[tuple[Quantisation, int]]:
         return []
     if codec != _CACHEGEN:
         return [(_of(codec, CODECS[codec]), layers)]
-    fine = layers * _FINE_LAYERS_OF[0] // _FINE_LAYERS_OF[1]
+    fine = -(-layers // _LAYERS_A_FINE_ONE)
     found = [(_of(codec, 5), fine), (_of(codec, 4), layers - fine)]
     return [(quantisation, count) for quantisation, count in found if count]
 
@@ -50,8 +50,8 @@ def levels(codec: str, layers: int) -> list[tuple[Quantisation, int]]:
 _CACHEGEN = "cachegen"
 CODECS = {"int8": 8, "int5": 5, "int4": 4, _CACHEGEN: 4}
 """Bits of a number by codec, the fewest where its layers differ."""
-_FINE_LAYERS_OF = (1, 16)
-"""Of ``cachegen``: as many of a model's layers, the first, have a bit more."""
+_LAYERS_A_FINE_ONE = 16
+"""How many layers of a model ``cachegen`` gives one of the first layers a bit more for."""
 
 
 def _of(codec: str, bits: int) -> Quantisation:

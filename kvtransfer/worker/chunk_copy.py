@@ -9,10 +9,10 @@ from kvtransfer.kernels import open_copy, open_quantised
 
 if TYPE_CHECKING:
     from kvtransfer.chunks.paged import PagedCaches
-    from kvtransfer.kernels import BlockCopy
+    from kvtransfer.kernels import BlockCopy, QuantisedCopy
 
 
-def open_chunk_copy(caches: PagedCaches, programs: int | None = None) -> BlockCopy:
+def open_chunk_copy(caches: PagedCaches, programs: int | None = None) -> BlockCopy | QuantisedCopy:
     """Return the copy between the planes of ``caches`` and chunks of their form.
 
     Args:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from kvtransfer.chunks.layout import Formats
     from kvtransfer.device import Device, Event, Stream
-    from kvtransfer.kernels import BlockCopy
+    from kvtransfer.kernels import BlockCopy, QuantisedCopy
 
 # A kernel fills one stage while the copy engine empties another; a third evens out their speeds.
 _STAGES = 3
@@ -80,7 +80,7 @@ class Target:
 class DirectLane:
     """A :class:`Lane` on which a kernel reads one side and writes the other."""
 
-    def __init__(self, copy: BlockCopy, streams: Streams) -> None:
+    def __init__(self, copy: BlockCopy | QuantisedCopy, streams: Streams) -> None:
         self._copy = copy
         self._streams = streams
 
@@ -111,7 +111,7 @@ class StagedLane:
 
     def __init__(
         self,
-        copy: BlockCopy,
+        copy: BlockCopy | QuantisedCopy,
         streams: Streams,
         device: Device,
         stages: Stages,

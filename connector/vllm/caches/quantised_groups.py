@@ -11,6 +11,7 @@ from kvtransfer.chunks.quantisation import CODECS, levels
 from kvtransfer.chunks.quantised import quantised, reason_against
 from kvtransfer.chunks.reach import State
 from kvtransfer.connector.vllm.caches.layer_order import in_order
+from kvtransfer.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,14 +31,21 @@ def quantise(
 
     Sections that it doesn't fit stay as they are, and the log says which and why. A section whose
     layers have different levels becomes several.
+
+    Raises:
+        ConfigError: it fits no section.
     """
     if codec not in CODECS:
         return tuple(groups)
-    for why, layer in _left(groups, model):
+    left = _left(groups, model)
+    if left and len(left) == sum(len(group.sections) for group in groups):
+        raise ConfigError(
+            f"remote_serde={codec} fits no layer of this model, which keeps "
+            f"{' and '.join(sorted({why for why, _ in left}))}; set it to naive"
+        )
+    for why, layer in dict(left).items():
         _LOG.warning("remote_serde=%s leaves %s as they are, such as of %s", codec, why, layer)
-    return tuple(
-        replace(group, sections=tuple(_sections(group, codec, model))) for group in groups
-    )
+    return tuple(replace(group, sections=tuple(_sections(group, codec, model))) for group in groups)
 
 
 def _sections(group: GroupFacts, codec: str, model: ModelConfig) -> Iterator[Section]:
@@ -62,13 +70,13 @@ def _by_level(
 
 
 def _left(groups: Sequence[GroupFacts], model: ModelConfig) -> list[tuple[str, str]]:
-    """Why sections are left as they are, with a layer of each reason."""
-    reasons = {
-        _reason(group, section, model): section.layer_names[0]
+    """Why sections are left as they are, and a layer of each."""
+    reasons = [
+        (_reason(group, section, model), section.layer_names[0])
         for group in groups
         for section in group.sections
-    }
-    return [(reason, layer) for reason, layer in reasons.items() if reason]
+    ]
+    return [(reason, layer) for reason, layer in reasons if reason]
 
 
 def _reason(group: GroupFacts, section: Section, model: ModelConfig) -> str:
@@ -83,7 +91,7 @@ def _is_latent(section: Section, model: ModelConfig) -> bool:
     """Whether these are pages of MLA: a latent and the rotated part of the keys, nothing else."""
     rank = getattr(model.hf_text_config, "kv_lora_rank", None)
     _, heads, dim = section.chunk.plane_shape
-    return bool(rank) and heads == 1 and dim == rank + _rope_dims(model)
+    return rank is not None and heads == 1 and dim == rank + _rope_dims(model)
 
 
 def _rotated_dims(section: Section, model: ModelConfig) -> int:
@@ -91,4 +99,4 @@ def _rotated_dims(section: Section, model: ModelConfig) -> int:
 
 
 def _rope_dims(model: ModelConfig) -> int:
-    return getattr(model.hf_text_config, "qk_rope_head_dim", None) or 0
+    return int(getattr(model.hf_text_config, "qk_rope_head_dim", None) or 0)
