@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from kvtransfer.chunks.paged import PagedCaches
     from kvtransfer.chunks.quantisation import Quantisation
 
+_DIMS = 8
+"""With a multiple of it, nothing lies between the parts of an encoded chunk."""
 _ELEMENT_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
@@ -23,6 +25,8 @@ def reason_against(form: ChunkFormat) -> str:
         return f"numbers of {form.dtype}"
     if form.tokens % GROUP_TOKENS:
         return f"pieces of {form.tokens} tokens, which is no multiple of {GROUP_TOKENS}"
+    if form.plane_shape[2] % _DIMS:
+        return f"heads of {form.plane_shape[2]} elements, which is no multiple of {_DIMS}"
     return ""
 
 

@@ -25,6 +25,15 @@ def of(codec, form=FORM, exact_dims=0):
 
 
 @pytest.mark.parametrize("codec", FEWER)
+@pytest.mark.parametrize("dim", [8, 24, 40, 80, 96, 192, 576])
+def test_nothing_of_an_earlier_chunk_stays_between_its_parts(codec, dim):
+    for heads, exact_dims in ((1, 0), (3, 0), (1, 8 if dim > 8 else 0)):
+        layout = layout_of(of(codec, ChunkFormat.split("float16", 1, 64, heads, dim), exact_dims))
+        ends = [part for kind in layout.kinds for part in vars(kind).values()]
+        assert all(part.end == part.offset + part.nbytes for part in ends)
+
+
+@pytest.mark.parametrize("codec", FEWER)
 def test_it_has_fewer_bytes_and_the_same_shape(codec):
     form = of(codec)
     assert FORM.nbytes / form.nbytes >= FEWER[codec]
@@ -59,6 +68,7 @@ def test_records_name_the_codec():
     [
         (ChunkFormat.split("float8_e4m3fn", 1, 256, 1, 64), "numbers of float8_e4m3fn"),
         (ChunkFormat.split("float16", 1, 96, 1, 64), "pieces of 96 tokens"),
+        (ChunkFormat.split("float16", 1, 64, 1, 36), "heads of 36 elements"),
         (FORM, ""),
     ],
 )
