@@ -58,6 +58,7 @@ soak: $(STAMP) ## faults at random, in a store, in a folder and under a whole vL
 	$(BIN)/python -m tests.faults.fuzz_replies $(REPLIES_ARGS)
 	$(BIN)/python -m tests.connector.soak_engine $(ENGINE_ARGS)
 	$(BIN)/python -m tests.connector.soak_changes $(CHANGES_ARGS)
+	$(BIN)/python -m tests.connector.soak_codecs $(CODECS_ARGS)
 	$(BIN)/python -m tests.connector.soak_blend $(BLEND_ARGS)
 	$(BIN)/python -m tests.connector.soak_hours $(HOURS_ARGS)
 

@@ -30,7 +30,7 @@ from rich.console import Console
 from tokenizers import Tokenizer
 
 from benchmarks.measure import append_rows, print_table, ratio_row, seconds_row
-from benchmarks.slow_line import Pace, SlowLine
+from benchmarks.slow_line import LINES, Pace, SlowLine
 from benchmarks.ttft_engines import (
     BYTES_PER_TOKEN,
     CHUNK_TOKENS,
@@ -56,13 +56,6 @@ if TYPE_CHECKING:
     from demo.engine import Answer
     from demo.process import EngineProcess
 
-LINES = {
-    "1MBps": Pace(bytes_per_s=1e6),
-    "10MBps": Pace(bytes_per_s=1e7),
-    "100MBps": Pace(bytes_per_s=1e8),
-    "unlimited": Pace(),
-    "300ms": Pace(delay_s=0.3),
-}
 QUESTION_TOKENS = 16
 BLOCK_TOKENS = 32
 ALWAYS = 1e9

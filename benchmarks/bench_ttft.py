@@ -1,7 +1,7 @@
 """Measures vLLM's time to first token: computed, restored, and found in its own prefix cache.
 
 ``python -m benchmarks.bench_ttft [--json FILE] [--contexts N ...] [--blocks N ...] [--repeats N]
-[--before FOLDER]``: SmolLM2-135M in fp32 on the CPU, one OpenMP thread, prompts of a context + 16 tokens. For each
+[--before FOLDER] [--serdes NAME ...] [--line NAME]``: SmolLM2-135M in fp32 on the CPU, one OpenMP thread, prompts of a context + 16 tokens. For each
 block size, vLLM processes take turns on each text, one at a time:
 
 - ``cold``: without kvtransfer, everything is computed;
@@ -10,10 +10,12 @@ block size, vLLM processes take turns on each text, one at a time:
   cache emptied, from its host memory;
 - ``local_hit``: its prefix cache not emptied: the least possible;
 - ``before``: both restores, and ``before_save``, by the kvtransfer of a checkout of another commit;
+- ``kvtransfer-int8`` and others of ``--serdes``: both restores of chunks whose numbers are quantised;
 - ``lmcache-shm``, ``lmcache-pickle``: the same restore from Redis by LMCache's multiprocess mode
   and both its transports, where it is installed.
 
-All answers to a prompt must be alike, and each process must have reused just what it should.
+With ``--line`` the restoring processes of kvtransfer reach Redis through one that is as slow. All
+exact answers to a prompt must be alike, and each process must have reused just what it should.
 """
 
 from __future__ import annotations
@@ -25,12 +27,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from tokenizers import Tokenizer
 
 from benchmarks import lmcache_mp
 from benchmarks.measure import append_rows, print_table, seconds_row
+from benchmarks.slow_line import LINES, SlowLine
 from benchmarks.ttft_engines import (
     BYTES_PER_TOKEN,
     CHUNK_TOKENS,
@@ -45,6 +49,7 @@ from demo.process import EngineError
 from demo.report import Screen
 from demo.smollm2 import model_folder
 from demo.texts import passages, real_text
+from kvtransfer.chunks.quantisation import CODECS
 from kvtransfer.stores.embedded.server import EmbeddedServer
 
 if TYPE_CHECKING:
@@ -86,7 +91,11 @@ def main() -> None:
                 times = measure(block_tokens, options, detail)
         except (EngineError, NotAsPlanned) as error:
             sys.exit(f"bench_ttft: {error}")
-        rows = [row for context in options.contexts for row in _rows(times, context, block_tokens)]
+        rows = [
+            row
+            for context in options.contexts
+            for row in _rows(times, context, block_tokens, options.line)
+        ]
         print_table(rows, baseline="local_hit")
         if options.json:
             append_rows(options.json, rows)
@@ -100,9 +109,17 @@ def measure(block_tokens: int, options: argparse.Namespace, detail: Callable[[st
     with ExitStack() as running:
         logs = Path(running.enter_context(TemporaryDirectory()))
         place = Place(running, model, logs, block_tokens)
-        contestants: list[Contestant] = [Plain(place), Ours(place, _server(running, rounds))]
+        url = _server(running, rounds)
+        own = Ours(place, url, reader_url=_behind(running, url, options.line))
+        contestants: list[Contestant] = [Plain(place), own]
         if options.before:
-            contestants.append(Ours(place, _server(running, rounds), options.before))
+            checkout = {"PYTHONPATH": str(options.before.resolve())}
+            contestants.append(Ours(place, _server(running, rounds), "before/", checkout))
+        for serde in options.serdes:
+            url = _server(running, rounds)
+            reader_url = _behind(running, url, options.line)
+            environment = {"KVTRANSFER_REMOTE_SERDE": serde}
+            contestants.append(Ours(place, url, f"{serde}/", environment, reader_url=reader_url))
         if lmcache_mp.is_installed():
             contestants.append(lmcache_mp.Theirs(place, _server(running, rounds)))
         for number, prompt in enumerate(_prompts(model, rounds)):
@@ -117,8 +134,22 @@ def _answers(contestants: Sequence[Contestant], prompt: Prompt) -> dict[str, Ans
     found: dict[str, Answer] = {}
     for contestant in contestants:
         found |= contestant.answers(prompt)
-    check_alike(found)
+    check_alike({name: answer for name, answer in found.items() if _is_exact(name)})
     return found
+
+
+def _is_exact(name: str) -> bool:
+    return name.partition("/")[0] not in CODECS
+
+
+def _behind(running: ExitStack, url: str, line: str | None) -> str:
+    """The same server, behind a slower line if there is one."""
+    if line is None:
+        return url
+    parts = urlsplit(url)
+    assert parts.port is not None
+    slow = running.enter_context(SlowLine(parts.port, LINES[line]))
+    return parts._replace(netloc=parts.netloc.replace(str(parts.port), str(slow.port))).geturl()
 
 
 def _server(running: ExitStack, rounds: Sequence[int]) -> str:
@@ -137,9 +168,11 @@ def _prompts(model: Path, rounds: Sequence[int]) -> Iterator[Prompt]:
         yield Prompt(text[: context + QUESTION_TOKENS], context)
 
 
-def _rows(times: Times, context: int, block_tokens: int) -> Iterator[Row]:
-    for tier, restored in TIERS.items():
-        case = f"restored/{context}/{tier}/block{block_tokens}"
+def _rows(times: Times, context: int, block_tokens: int, line: str | None) -> Iterator[Row]:
+    for tier, exact in TIERS.items():
+        restored = {**exact, **{f"{codec}/{tier}": f"kvtransfer-{codec}" for codec in CODECS}}
+        behind = f"-{line}" if line and tier == "redis" else ""
+        case = f"restored/{context}/{tier}{behind}/block{block_tokens}"
         for name, impl in {**SHARED, **restored}.items():
             if (context, name) in times:
                 moved_bytes = context * BYTES_PER_TOKEN if name in restored else 0
@@ -153,6 +186,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--blocks", type=int, nargs="+", default=[128, 32])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--before", type=Path, help="folder of a checkout to measure beside this")
+    parser.add_argument("--serdes", nargs="+", choices=CODECS, default=[], help="lossy ones, too")
+    parser.add_argument("--line", choices=LINES, help="between the restoring process and Redis")
     options = parser.parse_args()
     if options.repeats < 1:
         parser.error(f"--repeats {options.repeats}: at least 1")

@@ -26,6 +26,17 @@ class Pace:
     """Seconds from one end to the other."""
 
 
+LINES = {
+    "1MBps": Pace(bytes_per_s=1e6),
+    "10MBps": Pace(bytes_per_s=1e7),
+    "100MBps": Pace(bytes_per_s=1e8),
+    "1GBps": Pace(bytes_per_s=1e9),
+    "unlimited": Pace(),
+    "300ms": Pace(delay_s=0.3),
+}
+"""Lines by the names that benchmarks have for them."""
+
+
 class SlowLine:
     """Connections to ``port`` reach the server on ``server_port``, from enter to exit."""
 

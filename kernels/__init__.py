@@ -8,15 +8,20 @@ if __name__ == "kernels":
 
 else:
     from .block_copy import BlockCopy, open_copy
+    from .quantised_copy import QuantisedCopy, open_quantised
+    from .quantised_layout import QuantisedLayout
     from .rotated_scatter import RotatedScatter, open_rotation
     from .rotation import Rotation
     from .token_move import TokenMove
 
     __all__ = [
         "BlockCopy",
+        "QuantisedCopy",
+        "QuantisedLayout",
         "RotatedScatter",
         "Rotation",
         "TokenMove",
         "open_copy",
+        "open_quantised",
         "open_rotation",
     ]

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .pair_product import PairFactors, PairProduct
-from .plane_stack import UNCUT_DIMENSIONS, as_words, copy_cells, even_stacks
+from .part_targets import part_targets
+from .plane_stack import as_words, copy_cells, even_stacks
 from .reference import check_alike, plane_shape
 from .rotation_reference import check_rotation
 from .token_move import check_token_move, parts, spans
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
@@ -76,7 +77,7 @@ class HostRotation:
         span = list(parts(token_move, self._block_tokens))
         for members, blocks in stacks:
             cells = as_words(rows[members]).view(blocks.dtype)
-            for tokens, target in _targets(blocks, span):
+            for tokens, target in part_targets(blocks, span):
                 copy_cells(target, cells[:, tokens].reshape(target.shape))
 
     def _scatter_rotated(self, keys: Tensor, token_move: TokenMove) -> None:
@@ -99,7 +100,7 @@ class HostRotation:
 
 def _scatter_span(keys: Tensor, product: PairProduct, blocks: Cells, span: Sequence[Part]) -> None:
     """Rotate ``keys``, ``[planes, tokens, heads, dim]``, in ``product``, and copy them into blocks."""
-    targets = list(_targets(blocks, span))
+    targets = list(part_targets(blocks, span))
     cells = as_words(product.keys).view(blocks.dtype)
     step = len(cells)
     for first in range(0, len(keys), step):
@@ -109,31 +110,3 @@ def _scatter_span(keys: Tensor, product: PairProduct, blocks: Cells, span: Seque
         for tokens, target in targets:
             place = target[end - step : end]
             copy_cells(place, cells[:, tokens].reshape(place.shape))
-
-
-def _targets(blocks: Cells, span: Sequence[Part]) -> Iterator[tuple[slice, Cells]]:
-    """Yield where the tokens of ``span`` lie in ``blocks``, with the tokens, counted from its first.
-
-    Where tokens are cut into two dimensions, the ends of a part are no whole rows of the second: up
-    to three targets are one part.
-    """
-    for part in span:
-        own = blocks[:, part.block : part.block + part.blocks]
-        row = part.row - span[0].row
-        if blocks.ndim == UNCUT_DIMENSIONS:
-            yield slice(row, row + part.tokens), own[:, :, part.start : part.stop]
-        elif part.blocks > 1:
-            yield slice(row, row + part.tokens), own
-        else:
-            yield from _cut_targets(own, part, row)
-
-
-def _cut_targets(own: Cells, part: Part, row: int) -> Iterator[tuple[slice, Cells]]:
-    inner = own.shape[3]
-    head = min(-(-part.start // inner) * inner, part.stop)
-    tail = max(part.stop // inner * inner, head)
-    for start, stop in ((part.start, head), (head, tail), (tail, part.stop)):
-        if start < stop:
-            outer, last = slice(start // inner, -(-stop // inner)), (stop - 1) % inner
-            target = own[:, :, outer, start % inner : last + 1]
-            yield slice(row + start - part.start, row + stop - part.start), target

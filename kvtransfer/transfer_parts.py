@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kvtransfer.chunks.keys import EntryKeys, namespace
+from kvtransfer.chunks.quantised import quantised_caches
 from kvtransfer.chunks.tiling import Tiling
 from kvtransfer.errors import ConfigError
 from kvtransfer.scheduling.lookup.lookup import Lookup
@@ -49,6 +50,7 @@ class TransferParts:
 
         ``rotation`` is how the model rotates its keys, for loads that move tokens.
         """
+        caches = quantised_caches(caches, config.remote_serde)
         chunk = caches.chunk
         if chunk.tokens != config.chunk_size:
             raise ConfigError(
@@ -56,7 +58,10 @@ class TransferParts:
                 f"{chunk.tokens} tokens; make them equal"
             )
         names = EntryKeys(config.model_name or model_name, world_size=1)
-        shapes = {"layout": chunk.layout, "dtype": chunk.dtype, "shape": list(chunk.shape)}
+        shapes: dict[str, object] = {"layout": chunk.layout, "dtype": chunk.dtype}
+        shapes["shape"] = list(chunk.shape)
+        if chunk.quantised:
+            shapes["codec"] = chunk.quantised.label
         shelf = Shelf()
         executor = Executor.open(config, ((caches,),), chunk, names, [0], shelf)
         if rotation is not None:

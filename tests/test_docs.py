@@ -124,7 +124,7 @@ def test_the_table_of_settings_has_each_setting_and_its_default():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = dict(re.findall(r"^\| `(\w+)` \|([^|]*)\|", text, re.MULTILINE))
     defaults = {name: it.default for name, it in TransferConfig.model_fields.items()}
-    assert shown.keys() == defaults.keys() - {"remote_serde"}, "the one codec is no choice yet"
+    assert shown.keys() == defaults.keys()
     for name, default in defaults.items():
         if isinstance(default, int | float):
             assert shown[name].strip() == str(default).lower(), name

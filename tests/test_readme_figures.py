@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from kvtransfer.chunks.quantisation import CODECS
+
 ROOT = Path(__file__).parents[1]
 
 # Medians of four on the same set-up, in another run than those of benchmarks/results: seconds from
@@ -91,3 +93,18 @@ def test_the_quality_of_blending_is_the_committed_result():
             row = rows[case, policy]
             found = [float(number) for number in cell.split("±")]
             assert found == pytest.approx([row["value"], row["more"]["kl_se"]], abs=0.00051)
+
+
+def test_the_table_of_codecs_is_the_committed_result():
+    lines = (ROOT / "benchmarks" / "results" / "codec.jsonl").read_text().splitlines()
+    values = {(row["case"], row["impl"]): row["value"] for row in map(json.loads, lines)}
+    text = (ROOT / "docs" / "codecs.md").read_text(encoding="utf-8")
+    rivals = {"a cast to fp8": ("int8", "fp8-cast"), "LMCache's": ("cachegen", "lmcache-cachegen")}
+    names = {f"`{codec}`": (codec, "kvtransfer") for codec in CODECS} | rivals
+    shown = re.findall(r"^\| ([^|]+) \|[^|]+\| ([\d.]+) x \| ([\d.]+) \| ([\d.]+) \|$", text, re.M)
+    assert len(shown) == len(names)
+    for name, *cells in shown:
+        codec, impl = next(found for begin, found in names.items() if name.startswith(begin))
+        cases = (f"{codec}/ratio", f"{codec}/kl/1024", f"{codec}/kl/2048")
+        expected = [values[case, impl] for case in cases]
+        assert [*map(float, cells)] == pytest.approx(expected, rel=0.06), name

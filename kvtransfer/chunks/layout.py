@@ -12,6 +12,8 @@ from kvtransfer.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kvtransfer.chunks.quantisation import Quantisation
+
 _ELEMENT_BYTES = {
     "float32": 4,
     "float16": 2,
@@ -53,6 +55,8 @@ class ChunkFormat:
     layout is ``sections`` then, and its shape the number of its bytes."""
     shards: int = 1
     """How many equal parts, one behind the other, a store keeps as entries of their own."""
+    quantised: Quantisation | None = None
+    """How the numbers are quantised; then the payload is as ``kernels/quantised_layout.py`` says."""
 
     @classmethod
     def split(cls, dtype: str, layers: int, tokens: int, heads: int, dim: int) -> ChunkFormat:
@@ -99,6 +103,18 @@ class ChunkFormat:
                 f"a cache of {dtype} is not supported, only of {', '.join(_ELEMENT_BYTES)}"
             )
         return cls(layout, dtype, shape, tokens, prod(shape) * _ELEMENT_BYTES[dtype])
+
+    @property
+    def codec(self) -> str:
+        """The name of the encoding that a section's numbers have, ``naive`` where none has any."""
+        found = [each.quantised.codec for each in self.sections or (self,) if each.quantised]
+        return found[0] if found else "naive"
+
+    @property
+    def plain(self) -> ChunkFormat:
+        """The format of the same chunk, which is no piece of several sections, with its own numbers."""
+        nbytes = prod(self.shape) * _ELEMENT_BYTES[self.dtype]
+        return replace(self, quantised=None, nbytes=nbytes)
 
     @property
     def planes(self) -> int:

@@ -15,11 +15,18 @@ def piece_views(form: ChunkFormat, memory: torch.Tensor) -> list[torch.Tensor]:
 
     Returns:
         ``[rows, planes, tokens, heads, dim]`` of each section's dtype, one tensor a section; a
-        piece whose pages are of one kind is one section. The same memory.
+        piece whose pages are of one kind is one section. ``[rows, bytes]`` where its numbers are
+        quantised. The same memory.
     """
     views, start = [], 0
     for section in form.sections or (form,):
-        cells = memory[:, start : start + section.nbytes].view(getattr(torch, section.dtype))
-        views.append(cells.view(len(memory), section.planes, *section.plane_shape))
+        views.append(_viewed(section, memory[:, start : start + section.nbytes]))
         start += section.nbytes
     return views
+
+
+def _viewed(section: ChunkFormat, memory: torch.Tensor) -> torch.Tensor:
+    if section.quantised:
+        return memory
+    cells = memory.view(getattr(torch, section.dtype))
+    return cells.view(len(memory), section.planes, *section.plane_shape)

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from kvtransfer.device import Device
-    from kvtransfer.kernels import BlockCopy, RotatedScatter, TokenMove
+    from kvtransfer.kernels import BlockCopy, QuantisedCopy, RotatedScatter, TokenMove
 
 
 @dataclass(frozen=True)
 class Gather:
     """Copies blocks into a chunk, from its first token on."""
 
-    copy: BlockCopy
+    copy: BlockCopy | QuantisedCopy
     block_ids: Sequence[int]
     """The kernel's numbers of the blocks, in token order."""
     chunk: Tensor
@@ -32,7 +32,7 @@ class Gather:
 class Scatter:
     """Copies a chunk, from ``first_token`` on, into blocks."""
 
-    copy: BlockCopy
+    copy: BlockCopy | QuantisedCopy
     chunk: Tensor
     block_ids: Sequence[int]
     first_token: int
@@ -51,6 +51,21 @@ class ScatterTokens:
 
     def __call__(self) -> None:
         self.scatter.scatter_tokens(self.chunk, self.token_move)
+
+
+@dataclass(frozen=True)
+class DecodedScatter:
+    """Decodes a chunk whose numbers are quantised, and then does as :class:`ScatterTokens`."""
+
+    decode: QuantisedCopy
+    """From encoded chunks to the planes of ``scatter.chunk``, each of which is one block."""
+    encoded: Tensor
+    """``[bytes]``."""
+    scatter: ScatterTokens
+
+    def __call__(self) -> None:
+        self.decode.scatter_blocks(self.encoded, [0])
+        self.scatter()
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,9 @@ class ChunkFacts:
 
     @classmethod
     def of(cls, chunk: ChunkFormat, codec: str) -> ChunkFacts:
-        """Describe payloads that ``codec`` makes of chunks."""
-        return cls(codec, chunk.layout, chunk.dtype, chunk.shape, chunk.tokens)
+        """Describe payloads that ``codec`` makes of chunks whose numbers aren't quantised."""
+        name = codec if chunk.codec == "naive" else chunk.codec
+        return cls(name, chunk.layout, chunk.dtype, chunk.shape, chunk.tokens)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kvtransfer.device.all_of import AllOf
 from kvtransfer.device.failed import FailedEvent
-from kvtransfer.kernels import open_copy
+from kvtransfer.worker.chunk_copy import open_chunk_copy
 from kvtransfer.worker.copy_path import Calibration, CopyPath
 from kvtransfer.worker.lanes import DirectLane, PagesLane, StagedLane, Target
 from kvtransfer.worker.move_path import MovePath
@@ -29,7 +29,7 @@ class SectionPaths:
     @classmethod
     def on_host(cls, caches: PagedCaches, streams: Streams) -> SectionPaths:
         """Open the one lane that caches in host memory have a use for."""
-        direct: Lane = DirectLane(open_copy(caches.planes), streams)
+        direct: Lane = DirectLane(open_chunk_copy(caches), streams)
         return cls(caches, dict.fromkeys(CopyPath, direct), Calibration())
 
     @classmethod
@@ -48,14 +48,16 @@ class SectionPaths:
             ValueError: no kernel of ours can read the planes of ``caches``.
         """
         calibration = Calibration.of(device.name)
-        copy = open_copy(caches.planes, calibration.programs)
+        copy = open_chunk_copy(caches, calibration.programs)
+        staged = StagedLane(copy, streams, device, stages, group, section)
+        pages = PagesLane(caches.planes, streams, device)
         lanes: dict[CopyPath, Lane] = {
             CopyPath.DIRECT: DirectLane(copy, streams),
-            CopyPath.STAGED: StagedLane(copy, streams, device, stages, group, section),
-            CopyPath.PAGES: PagesLane(caches.planes, streams, device),
+            CopyPath.STAGED: staged,
+            CopyPath.PAGES: staged if caches.chunk.quantised else pages,  # which a kernel does
         }
         if calibration.trickle_programs:
-            slow = open_copy(caches.planes, calibration.trickle_programs)
+            slow = open_chunk_copy(caches, calibration.trickle_programs)
             lanes[CopyPath.TRICKLE] = DirectLane(slow, streams)
         return cls(caches, lanes, calibration)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from kvtransfer.chunks.layout import Formats
     from kvtransfer.device import Device, Event, Stream
-    from kvtransfer.kernels import BlockCopy
+    from kvtransfer.kernels import BlockCopy, QuantisedCopy
 
 # A kernel fills one stage while the copy engine empties another; a third evens out their speeds.
 _STAGES = 3
@@ -50,8 +50,8 @@ class Streams:
 class Lane(Protocol):
     """Copies in both directions in one way; only one thread at a time may use each direction.
 
-    ``chunk`` is ``[planes, tokens, heads, dim]`` in the slot. Blocks and slot belong to the copy
-    until the returned event is done.
+    ``chunk`` is ``[planes, tokens, heads, dim]`` in the slot, or ``[bytes]`` where its numbers are
+    quantised. Blocks and slot belong to the copy until the returned event is done.
     """
 
     def to_host(self, block_ids: Sequence[int], chunk: Tensor, written: Sequence[Event]) -> Event:
@@ -80,7 +80,7 @@ class Target:
 class DirectLane:
     """A :class:`Lane` on which a kernel reads one side and writes the other."""
 
-    def __init__(self, copy: BlockCopy, streams: Streams) -> None:
+    def __init__(self, copy: BlockCopy | QuantisedCopy, streams: Streams) -> None:
         self._copy = copy
         self._streams = streams
 
@@ -111,7 +111,7 @@ class StagedLane:
 
     def __init__(
         self,
-        copy: BlockCopy,
+        copy: BlockCopy | QuantisedCopy,
         streams: Streams,
         device: Device,
         stages: Stages,
@@ -200,6 +200,6 @@ class _Stage:
 
 def _tails(stage: Tensor, chunk: Tensor, first_token: int) -> list[tuple[Tensor, Tensor]]:
     """Pair the tokens from ``first_token`` on: per plane, or in one piece where that is all."""
-    if first_token == 0:
+    if first_token == 0 or chunk.dim() == 1:  # the tokens of a quantised chunk share some bytes
         return [(stage, chunk)]
     return [(to[first_token:], rows[first_token:]) for to, rows in zip(stage, chunk, strict=True)]

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from kvtransfer.device.work import ScatterTokens
 from kvtransfer.kernels import TokenMove, open_rotation
 from kvtransfer.kernels.reference import plane_shape
+from kvtransfer.worker.decoded_chunk import DecodedChunk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -33,13 +34,18 @@ class MovePath:
         planes, chunk = paths.caches.planes, paths.caches.chunk
         self._scatter = open_rotation(planes, rotation, 2 if chunk.layout == "split" else 1)
         self._kernel_tokens = plane_shape(planes[0])[1]
+        self._decoded = DecodedChunk(paths.caches) if chunk.quantised else None
 
     def move(self, chunk: Tensor, move: Move, after: Sequence[Event]) -> Event:
-        """Move tokens of ``chunk``, ``[planes, tokens, heads, dim]``, after the events ``after``.
+        """Move tokens of ``chunk``, as of a :class:`kvtransfer.worker.lanes.Lane`, after ``after``.
 
         The slot and the written tokens belong to the move until the event is done.
         """
-        work = ScatterTokens(self._scatter, chunk, self._token_move(move))
+        token_move = self._token_move(move)
+        if self._decoded is None:
+            work: Callable[[], None] = ScatterTokens(self._scatter, chunk, token_move)
+        else:
+            work = self._decoded.moving(chunk, self._scatter, token_move)
         return self._streams.scatter.launch(work, after)
 
     def _token_move(self, move: Move) -> TokenMove:

@@ -19,6 +19,7 @@ FOUND = {path.stem: path for path in sorted(ROOT.glob("benchmarks/bench_*.py"))}
 SMALLEST = {
     "bench_blend": "--tokens 512 --rounds 1",
     "bench_blend_quality": "--n 1 --sets cont-4x160",
+    "bench_codec": "--codecs int8 --contexts 256 --n 1 --rounds 1",
     "bench_decode": "--context 256 --contexts 1 --rounds 1",
     "bench_disk": "--mib 1 --round-mib 2 --files 20 --rounds 1",
     "bench_dma": "--layers 1 --rounds 1",

@@ -35,7 +35,8 @@ class Section:
     def composition(self) -> list[object]:
         """What a key says of them, as plain JSON."""
         chunk = self.chunk
-        return [chunk.layout, chunk.dtype, list(chunk.shape), list(self.layer_names)]
+        facts: list[object] = [chunk.layout, chunk.dtype, list(chunk.shape), list(self.layer_names)]
+        return [*facts, chunk.quantised.label] if chunk.quantised else facts
 
 
 @dataclass(frozen=True)

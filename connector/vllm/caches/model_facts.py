@@ -5,7 +5,6 @@ What the facts alone show to be unsupported is refused here. ``config_check.py``
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,8 @@ from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.chunks.reach import State
 from kvtransfer.connector.vllm.caches.cache_groups import are_mixed, cache_groups
 from kvtransfer.connector.vllm.caches.cpu_packing import cpu_caches
+from kvtransfer.connector.vllm.caches.layer_order import in_order
+from kvtransfer.connector.vllm.caches.quantised_groups import quantise
 from kvtransfer.connector.vllm.caches.ranks import Ranks
 from kvtransfer.connector.vllm.caches.shared_shards import cut, shards_each
 from kvtransfer.connector.vllm.config_check import refuse_block_size, refuse_config
@@ -96,7 +97,7 @@ def describe(
     return ModelFacts(
         _model_name(vllm_config),
         replace(ranks, shards_each=each),
-        cut(groups, each),
+        quantise(cut(groups, each), config.remote_serde, vllm_config.model_config),
         are_mixed(kv_cache_config),
     )
 
@@ -136,7 +137,7 @@ def _heads_of(
     section: Section, group: GroupFacts, shard: int, caches: Mapping[str, torch.Tensor]
 ) -> list[torch.Tensor]:
     """View the heads of number ``shard`` of a worker's shards, layer by layer."""
-    tensors = [caches[name] for name in sorted(section.layer_names, key=_by_numbers)]
+    tensors = [caches[name] for name in in_order(section.layer_names)]
     if group.shards == 1:
         return tensors
     heads = section.chunk.plane_shape[1]
@@ -145,12 +146,12 @@ def _heads_of(
 
 def _paged(tiling: Tiling, section: Section, tensors: list[torch.Tensor]) -> PagedCaches:
     paged = _viewed(tiling, section.chunk, tensors)
-    if paged.chunk != section.chunk:
+    if paged.chunk != section.chunk.plain:
         raise ConfigError(
-            f"vLLM's caches make chunks of {paged.chunk}, its configuration says {section.chunk}; "
-            "this model is not supported"
+            f"vLLM's caches make chunks of {paged.chunk}, its configuration says "
+            f"{section.chunk.plain}; this model is not supported"
         )
-    return paged
+    return replace(paged, chunk=section.chunk)
 
 
 def _viewed(tiling: Tiling, chunk: ChunkFormat, tensors: list[torch.Tensor]) -> PagedCaches:
@@ -168,8 +169,3 @@ def _model_name(vllm_config: VllmConfig) -> str:
     # The folder may lie elsewhere on another machine, and keys cover the weights themselves.
     name = vllm_config.model_config.model
     return Path(name).resolve().name if Path(name).is_dir() else name
-
-
-def _by_numbers(layer_name: str) -> tuple[list[int], str]:
-    """The order of layers; a draft's layers may have the numbers of the model's."""
-    return [int(number) for number in re.findall(r"\d+", layer_name)], layer_name

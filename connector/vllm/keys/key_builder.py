@@ -42,6 +42,8 @@ class KeyBuilder:
             "shape": list(chunk.shape),
             "operator": config.namespace,
         }
+        if chunk.quantised:
+            self._facts["codec"] = chunk.quantised.label
         if stages.ranks.stages > 1:
             self._facts["stages"] = stages.composition
         elif chunk.sections or not groups.are_one:
