@@ -271,6 +271,8 @@ class Scheduler:
             self._pins.unpin(job)
             saved_tokens += 0 if job in settled.failed else tokens
         self._basis.metrics.add("saved_tokens", saved_tokens)
+        if settled.copied:
+            self._blending.learn_saved()
 
     def _time(
         self, counts: Sequence[int], step: StepInput, gap_jobs: Sequence[GapJob]

@@ -36,10 +36,14 @@ class Entries:
             assert time.monotonic() < deadline_s, f"only {len(self.keys())} of {count} entries"
             time.sleep(0.01)
 
+    def are_announced(self) -> bool:
+        """Whether a process has announced which tokens it has saved."""
+        return bool(self._client.keys("kvtransfer:feed:*"))
+
     def await_announcement(self) -> None:
         """Wait until a process has announced which tokens it saves."""
         deadline_s = time.monotonic() + _DEADLINE_S
-        while not self._client.keys("kvtransfer:feed:*"):
+        while not self.are_announced():
             assert time.monotonic() < deadline_s, "nothing is announced"
             time.sleep(0.01)
 

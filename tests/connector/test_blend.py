@@ -157,9 +157,8 @@ def test_what_a_killed_process_has_left_is_blended_as_far_as_it_is_whole(engines
         with engines.start(connected(model, server.url)) as saving:
             saving.submit(request(ids))
             with closing(Entries(server.url)) as entries:
-                while not entries.keys():
+                while not (entries.keys() and entries.are_announced()):
                     saving.step()
-                entries.await_announcement()
                 saving.kill()
                 whole = len(entries.keys())
                 entries.remove_one_record()

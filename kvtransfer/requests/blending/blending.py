@@ -43,8 +43,8 @@ class Blending:
         self._matching = matching
         self._wishes = wishes
         self._passages = passages
-        self._saving: dict[str, RequestState] = {}
-        """Requests whose prompts are being saved."""
+        self._saving: dict[str, tuple[RequestState, str]] = {}
+        """Requests whose prompts are being saved, with the key of the last chunk."""
         self._learned_chunks: dict[str, int] = {}
         """How many chunks of each request that has not ended were noted."""
         self._waits: dict[str, float] = {}
@@ -66,8 +66,16 @@ class Blending:
 
         A passage that is still being computed would hide an earlier one that is there.
         """
-        if self._learns(state):
-            self._saving[state.request_id] = state
+        if self._learns(state) and state.keys:
+            self._saving[state.request_id] = state, state.keys[-1]
+
+    def learn_saved(self) -> None:
+        """Learn the prompts whose last chunks are there by now."""
+        index = self._basis.planner.index
+        for request_id, (state, last_key) in list(self._saving.items()):
+            if last_key in index and state.is_hashed():
+                self._learn(state)
+                del self._saving[request_id]
 
     def find(self, state: RequestState, start: int) -> Found | None:
         """What can be reused behind ``start`` tokens, which the request has or loads; None: ask again."""
@@ -76,7 +84,7 @@ class Blending:
         # A preempted request may have more than its prompt: its answer is computed, never copied.
         if wish is None or state.chain is None or start >= prompt_tokens:
             return Found(Blend(start), (), NOTHING)
-        self._learn_saved()
+        self.learn_saved()
         if self._passages.are_awaited(state.chain) and self._may_wait(state.request_id):
             return None
         known = self._there(state, wish, start)
@@ -133,16 +141,6 @@ class Blending:
         learns = self._wishes.are_possible and self._basis.duties.saves
         chain = state.chain
         return learns and chain is not None and not chain.has_extras and state.adapter is None
-
-    def _learn_saved(self) -> None:
-        """Learn the prompts whose last chunks are there by now."""
-        index = self._basis.planner.index
-        for request_id, state in list(self._saving.items()):
-            if not state.is_hashed():
-                continue
-            if not state.keys or state.keys[-1] in index:
-                self._learn(state)
-                del self._saving[request_id]
 
     def _learn(self, state: RequestState) -> None:
         keys, request_id = state.keys, state.request_id
