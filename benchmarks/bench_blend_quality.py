@@ -68,6 +68,7 @@ _BLOCK_TOKENS = 32
 _TAIL_ENGINE = Path(__file__).with_name("tail_engine.py")
 # Random tokens fill the last chunk of what is seen: it is saved, and nothing before it changes.
 _FILLING_IDS = range(1000, 40000)
+_FURTHER_STEPS = 16
 _SHARED = 0.9
 """The least share of the passages' tokens that must be found."""
 
@@ -170,7 +171,8 @@ def _save(engine: EngineProcess, prompts: Sequence[list[int]], salt: str, chance
     for prompt in prompts:
         filling = chance.choices(_FILLING_IDS, k=-len(prompt) % CHUNK_TOKENS)
         engine.ask(asdict(Asked([*prompt, *filling], salt)))
-    engine.ask(asdict(Asked(list(range(100, 131)), salt)))  # a further step ends the last save
+    for first in range(_FURTHER_STEPS):  # each step saves a few chunks, and ends earlier saves
+        engine.ask(asdict(Asked(list(range(first, first + 31)), salt)))
 
 
 def _check(told: Told, example: Example, policy: str, case: str) -> None:
