@@ -1,0 +1,74 @@
+"""Cuts a chunk into blocks of one dtype, from which planes are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kvtransfer.chunks.layout import ChunkFormat
+
+BLOCK_BYTES = 4 << 20
+"""A reader needs about this much memory beside the chunk. Smaller blocks would mean more calls, each
+of which waits for the interpreter's lock."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the elements of a dtype are treated."""
+
+    code: int
+    """Stands for the dtype in stored forms."""
+    width: int
+    """Bytes of an element, each of which makes a plane."""
+
+
+FLOATS = {"float16": Kind(1, 2), "bfloat16": Kind(2, 2), "float32": Kind(3, 4)}
+"""The dtypes that are made shorter."""
+_OPAQUE = Kind(0, 1)
+"""Any other: its bytes are one plane, which stays as it is."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Successive elements of a chunk."""
+
+    kind: Kind
+    begin: int
+    """Where it begins in the chunk, in bytes."""
+    elements: int
+
+    @property
+    def end(self) -> int:
+        """Where it ends, in bytes."""
+        return self.begin + self.elements * self.kind.width
+
+
+@lru_cache(64)
+def blocks_of(form: ChunkFormat) -> tuple[Block, ...]:
+    """The blocks of a chunk of ``form``, in order and without gaps."""
+    return tuple(_blocks(form))
+
+
+def floats_in(form: ChunkFormat) -> bool:
+    """Whether a chunk of ``form`` has a part that is made shorter."""
+    return any(section.dtype in FLOATS for section in sections_of(form) if section.nbytes)
+
+
+def sections_of(form: ChunkFormat) -> tuple[ChunkFormat, ...]:
+    """The parts of ``form``, each of one dtype."""
+    return form.sections or (form,)
+
+
+def _blocks(form: ChunkFormat) -> Iterator[Block]:
+    begin = 0
+    for section in sections_of(form):
+        kind = FLOATS.get(section.dtype, _OPAQUE)
+        elements = section.nbytes // kind.width
+        most = BLOCK_BYTES // kind.width
+        for first in range(0, elements, most):
+            yield Block(kind, begin + first * kind.width, min(most, elements - first))
+        begin += section.nbytes
