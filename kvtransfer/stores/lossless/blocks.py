@@ -55,7 +55,7 @@ def blocks_of(form: ChunkFormat) -> tuple[Block, ...]:
 
 def floats_in(form: ChunkFormat) -> bool:
     """Whether a chunk of ``form`` has a part that is made shorter."""
-    return any(section.dtype in FLOATS for section in sections_of(form) if section.nbytes)
+    return any(_kind(section) is not _OPAQUE for section in sections_of(form) if section.nbytes)
 
 
 def sections_of(form: ChunkFormat) -> tuple[ChunkFormat, ...]:
@@ -63,10 +63,14 @@ def sections_of(form: ChunkFormat) -> tuple[ChunkFormat, ...]:
     return form.sections or (form,)
 
 
+def _kind(section: ChunkFormat) -> Kind:
+    return _OPAQUE if section.quantised else FLOATS.get(section.dtype, _OPAQUE)
+
+
 def _blocks(form: ChunkFormat) -> Iterator[Block]:
     begin = 0
     for section in sections_of(form):
-        kind = FLOATS.get(section.dtype, _OPAQUE)
+        kind = _kind(section)
         elements = section.nbytes // kind.width
         most = BLOCK_BYTES // kind.width
         for first in range(0, elements, most):
