@@ -12,8 +12,8 @@ from kvtransfer.config.serdes import SERDES
 from kvtransfer.errors import ConfigError
 from kvtransfer.metrics import Metrics
 from kvtransfer.stores.codec import NAIVE
-from kvtransfer.stores.lossless.blocks import FLOATS, sections_of
 from kvtransfer.stores.lossless.codec import Lossless
+from kvtransfer.stores.lossless.stretches import FLOATS, sections_of
 from kvtransfer.stores.stored_forms import StoredForms
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ import sys
 import tracemalloc
 from typing import TYPE_CHECKING
 
-from kvtransfer.stores.lossless.blocks import blocks_of
 from kvtransfer.stores.lossless.codec import Lossless
 from kvtransfer.stores.lossless.container import description, description_bytes
+from kvtransfer.stores.lossless.stretches import stretches_of
 from tests.stores.lossless.floats import FLOATS, chunk_of, decoded, stored_form
 
 if sys.version_info >= (3, 14):
@@ -85,17 +85,17 @@ KINDS: tuple[Callable[[bytes, random.Random], bytes], ...] = (cut, flipped, lyin
 
 def bombed(name: str, chance: random.Random) -> bytes:
     """A good description of parts, one of which is a frame that means something else."""
-    blocks = blocks_of(FLOATS[name])
-    planes = [block.elements for block in blocks for _ in range(block.kind.width)]
-    number = chance.randrange(len(planes))
+    stretches = stretches_of(FLOATS[name])
+    stripes = [stretch.elements for stretch in stretches for _ in range(stretch.kind.width)]
+    number = chance.randrange(len(stripes))
     frame = chance.choice((_BOMB, _FAR, _BOMB[: chance.randrange(1, 60)], _skippable(chance)))
-    frame = frame[: planes[number] - 1]
-    parts = [bytes(elements) for elements in planes]
+    frame = frame[: stripes[number] - 1]
+    parts = [bytes(elements) for elements in stripes]
     parts[number] = frame
-    while sum(map(len, parts)) + description_bytes(blocks) >= FLOATS[name].nbytes:
+    while sum(map(len, parts)) + description_bytes(stretches) >= FLOATS[name].nbytes:
         other = chance.randrange(len(parts))
-        parts[other] = zstd.compress(bytes(planes[other])) if other != number else frame
-    return b"".join(parts) + description(blocks, [len(part) for part in parts])
+        parts[other] = zstd.compress(bytes(stripes[other])) if other != number else frame
+    return b"".join(parts) + description(stretches, [len(part) for part in parts])
 
 
 def _skippable(chance: random.Random) -> bytes:

@@ -42,10 +42,10 @@ def test_the_fuzzer_finds_what_takes_memory_by_a_frames_word(monkeypatch):
 
 def _without_bounds(part, nbytes):
     try:
-        plane = np.frombuffer(zstd.decompress(part), np.uint8)
+        stripe = np.frombuffer(zstd.decompress(part), np.uint8)
     except zstd.ZstdError:
         return None
-    return plane if plane.size == nbytes else None
+    return stripe if stripe.size == nbytes else None
 
 
 @pytest.mark.parametrize("name", FORMS)

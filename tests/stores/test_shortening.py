@@ -15,7 +15,7 @@ MB = 1e6
 
 
 def line(put_rate, fetch_rate, worth=False, encode_s=ENCODE_S, decode_s=DECODE_S, share=SHARE):
-    """What was seen of a line of so many bytes a second each way; None: nothing."""
+    """What was seen of a line, in bytes a second each way; None: nothing."""
     seen = Shortening(is_worth=worth)
     seen.encode_s.observe(CHUNK, encode_s)
     seen.decode_s.observe(CHUNK, decode_s)

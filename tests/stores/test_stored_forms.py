@@ -23,7 +23,7 @@ def opened(serde, metrics=None):
 
 
 def put(forms, rate=SLOW, chunk=CHUNK, form=BF16):
-    """Put one chunk over a line of so many bytes a second; return its stored form."""
+    """Put one chunk over a line of ``rate`` bytes a second; return its stored form."""
     with forms.encoded(chunk, form) as stored:
         forms.note_put(stored, len(chunk), len(stored.payload) / rate)
         return stored.format, bytes(stored.payload)

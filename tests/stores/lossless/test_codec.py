@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvtransfer.chunks.layout import ChunkFormat
-from kvtransfer.stores.lossless import blocks
+from kvtransfer.stores.lossless import stretches
 from kvtransfer.stores.lossless.codec import Lossless
 from tests.stores.lossless.floats import BF16, FLOATS, FP8, FP16, FP32, STATES, chunk_of
 from tests.stores.lossless.floats import decoded as decoded_by
@@ -87,13 +87,13 @@ def test_zeros_and_bfloat16_in_float32_become_much_shorter():
     assert decoded(stored, FP32) == chunk
 
 
-def test_a_chunk_of_many_blocks_comes_back_in_its_own_memory(monkeypatch):
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1000)  # and a last one that is shorter
-    blocks.blocks_of.cache_clear()
+def test_a_chunk_of_many_stretches_comes_back_in_its_own_memory(monkeypatch):
+    monkeypatch.setattr(stretches, "STRETCH_BYTES", 1000)  # and a last one that is shorter
+    stretches.stretches_of.cache_clear()
     noise = np.random.default_rng(2).bytes(3000)
-    chunk = (noise + chunk_of(BF16))[: BF16.nbytes]  # the first blocks don't shrink at all
+    chunk = (noise + chunk_of(BF16))[: BF16.nbytes]  # the first stretches don't shrink at all
     assert decoded(stored_form(chunk, BF16), BF16) == chunk
-    blocks.blocks_of.cache_clear()
+    stretches.stretches_of.cache_clear()
 
 
 def test_memory_at_odd_addresses_serves():

@@ -6,21 +6,21 @@ import struct
 
 import pytest
 
-from kvtransfer.stores.lossless.blocks import blocks_of
 from kvtransfer.stores.lossless.container import description, description_bytes, read_lengths
+from kvtransfer.stores.lossless.stretches import stretches_of
 from tests.stores.lossless.floats import BF16, FP32, MIXED
 
-BLOCKS = blocks_of(MIXED)
-PLANES = [block.elements for block in BLOCKS for _ in range(block.kind.width)]
-LENGTHS = [max(1, elements - number) for number, elements in enumerate(PLANES)]
-STORED = bytes(sum(LENGTHS)) + description(BLOCKS, LENGTHS)
-ABOUT = description_bytes(BLOCKS)
+STRETCHES = stretches_of(MIXED)
+STRIPES = [stretch.elements for stretch in STRETCHES for _ in range(stretch.kind.width)]
+LENGTHS = [max(1, elements - number) for number, elements in enumerate(STRIPES)]
+STORED = bytes(sum(LENGTHS)) + description(STRETCHES, LENGTHS)
+ABOUT = description_bytes(STRETCHES)
 HEAD_BYTES = 20
 HUGE = (0, 2**31 - 1, 2**31, 2**32 - 1)
 
 
-def read(stored, blocks=BLOCKS):
-    return read_lengths(memoryview(stored), blocks)
+def read(stored, stretches=STRETCHES):
+    return read_lengths(memoryview(stored), stretches)
 
 
 def test_lengths_come_back():
@@ -29,8 +29,8 @@ def test_lengths_come_back():
 
 
 def test_the_bytes_of_a_small_one_are_as_the_page_says():
-    blocks = blocks_of(BF16)
-    assert description(blocks, [5, 7]) == struct.pack(
+    stretches = stretches_of(BF16)
+    assert description(stretches, [5, 7]) == struct.pack(
         "<3I3I4sBBHIQ", 2, 8192, 5, 2, 8192, 7, b"KVTL", 1, 1, 0, 2, 16384
     )
 
@@ -63,13 +63,13 @@ def test_a_length_of_the_chunk_that_lies_is_found(lie):
 
 
 def test_lengths_that_only_add_up_are_refused():
-    longer = [PLANES[0] + 1, *LENGTHS[1:-1], LENGTHS[-1] + LENGTHS[0] - PLANES[0] - 1]
+    longer = [STRIPES[0] + 1, *LENGTHS[1:-1], LENGTHS[-1] + LENGTHS[0] - STRIPES[0] - 1]
     assert sum(longer) == sum(LENGTHS)
-    assert read(bytes(sum(longer)) + description(BLOCKS, longer)) is None
+    assert read(bytes(sum(longer)) + description(STRETCHES, longer)) is None
     none = [0, *LENGTHS[1:]]
-    assert read(bytes(sum(none)) + description(BLOCKS, none)) is None
+    assert read(bytes(sum(none)) + description(STRETCHES, none)) is None
 
 
 def test_that_of_another_format_is_refused():
-    assert read(STORED, blocks_of(FP32)) is None
-    assert read(STORED, blocks_of(BF16)) is None
+    assert read(STORED, stretches_of(FP32)) is None
+    assert read(STORED, stretches_of(BF16)) is None

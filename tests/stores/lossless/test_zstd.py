@@ -20,7 +20,7 @@ BOMB_BYTES = 1 << 28
 Parameter = zstd.CompressionParameter
 
 
-def test_an_uneven_plane_becomes_shorter_and_comes_back():
+def test_an_uneven_stripe_becomes_shorter_and_comes_back():
     frame = compressed(UNEVEN)
     assert len(frame) < 0.6 * UNEVEN.size
     assert np.array_equal(decompressed(memoryview(frame), UNEVEN.size), UNEVEN)
@@ -31,7 +31,7 @@ def test_noise_is_left_as_it_is(size):
     assert compressed(np.frombuffer(np.random.default_rng(1).bytes(size), np.uint8)) is None
 
 
-def test_a_plane_is_judged_by_a_sample_and_then_as_a_whole():
+def test_a_stripe_is_judged_by_a_sample_and_then_as_a_whole():
     noise = np.frombuffer(np.random.default_rng(1).bytes(400_000), np.uint8)
     only_its_middle = noise.copy()
     only_its_middle[190_000:210_000] = 0

@@ -1,4 +1,4 @@
-"""Cuts a chunk into blocks of one dtype, from which planes are made."""
+"""Cuts a chunk into stretches of one dtype, from which stripes are made."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
     from kvtransfer.chunks.layout import ChunkFormat
 
-BLOCK_BYTES = 4 << 20
-"""A reader needs about this much memory beside the chunk. Smaller blocks would mean more calls, each
-of which waits for the interpreter's lock."""
+STRETCH_BYTES = 2 << 20
+"""A reader needs about this much memory beside the chunk, which stays in a processor's cache. With
+smaller ones there would be more calls, each of which waits for the interpreter's lock."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,17 @@ class Kind:
     code: int
     """Stands for the dtype in stored forms."""
     width: int
-    """Bytes of an element, each of which makes a plane."""
+    """Bytes of an element, each of which makes a stripe."""
 
 
 FLOATS = {"float16": Kind(1, 2), "bfloat16": Kind(2, 2), "float32": Kind(3, 4)}
 """The dtypes that are made shorter."""
 _OPAQUE = Kind(0, 1)
-"""Any other: its bytes are one plane, which stays as it is."""
+"""Any other: its bytes are one stripe, which stays as it is."""
 
 
 @dataclass(frozen=True)
-class Block:
+class Stretch:
     """Successive elements of a chunk."""
 
     kind: Kind
@@ -48,9 +48,9 @@ class Block:
 
 
 @lru_cache(64)
-def blocks_of(form: ChunkFormat) -> tuple[Block, ...]:
-    """The blocks of a chunk of ``form``, in order and without gaps."""
-    return tuple(_blocks(form))
+def stretches_of(form: ChunkFormat) -> tuple[Stretch, ...]:
+    """The stretches of a chunk of ``form``, in order and without gaps."""
+    return tuple(_stretches(form))
 
 
 def floats_in(form: ChunkFormat) -> bool:
@@ -59,7 +59,7 @@ def floats_in(form: ChunkFormat) -> bool:
 
 
 def sections_of(form: ChunkFormat) -> tuple[ChunkFormat, ...]:
-    """The parts of ``form``, each of one dtype."""
+    """The sections of ``form``, each of one dtype; itself where it has none."""
     return form.sections or (form,)
 
 
@@ -67,12 +67,12 @@ def _kind(section: ChunkFormat) -> Kind:
     return _OPAQUE if section.quantised else FLOATS.get(section.dtype, _OPAQUE)
 
 
-def _blocks(form: ChunkFormat) -> Iterator[Block]:
+def _stretches(form: ChunkFormat) -> Iterator[Stretch]:
     begin = 0
     for section in sections_of(form):
         kind = _kind(section)
         elements = section.nbytes // kind.width
-        most = BLOCK_BYTES // kind.width
+        most = STRETCH_BYTES // kind.width
         for first in range(0, elements, most):
-            yield Block(kind, begin + first * kind.width, min(most, elements - first))
+            yield Stretch(kind, begin + first * kind.width, min(most, elements - first))
         begin += section.nbytes
