@@ -1,7 +1,7 @@
 """Measures what ``remote_serde: lossless`` makes of real KV, beside the bytes as they are and plain Zstandard.
 
 ``python -m benchmarks.bench_lossless [--json FILE] [--rounds N] [--tokens N] [--dtypes NAME ...]``:
-SmolLM2-135M over a book, in chunks of 256 tokens, computed and kept in ``bfloat16`` (cases
+SmolLM2-135M in fp32 over a book, its cache in chunks of 256 tokens, rounded to ``bfloat16`` (cases
 ``lossless/ratio``, ``lossless/encode`` and ``lossless/decode``) and in other dtypes
 (``lossless/ratio/float32``). ``naive`` copies a chunk; ``zstd-raw`` is level 1 over the chunk's bytes,
 in order. Rates are of chunks' bytes, whatever is left of them.
@@ -15,9 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from tokenizers import Tokenizer
 
+from benchmarks.kv_of_model import KvOfModel
 from benchmarks.measure import append_rows, interleaved, print_table, rate_row, ratio_row
-from benchmarks.real_kv import CHUNK_TOKENS, kv_chunks
+from demo.smollm2 import model_folder
+from demo.texts import real_text
+from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.stores.lossless.codec import Lossless
 
 if sys.version_info >= (3, 14):
@@ -29,11 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmarks.measure import Row
-    from kvtransfer.chunks.layout import ChunkFormat
 
 BENCH = "lossless"
 MAIN = "bfloat16"
 LEVEL = 1
+CHUNK_TOKENS = 256
 
 
 class NotExactError(Exception):
@@ -99,6 +104,26 @@ class ZstdRaw:
 IMPLS = {"kvtransfer": Ours, "zstd-raw": ZstdRaw, "naive": Naive}
 
 
+def text_ids(tokens: int) -> list[int]:
+    """The first ``tokens`` of a book."""
+    tokenizer = Tokenizer.from_file(str(model_folder() / "tokenizer.json"))
+    body = real_text().body[: 12 * tokens]
+    return tokenizer.encode(body, add_special_tokens=False).ids[:tokens]
+
+
+def chunks_of(planes: Sequence[torch.Tensor]) -> tuple[ChunkFormat, list[memoryview]]:
+    """The whole chunks of ``planes``, ``[tokens, heads, dim]`` each, keys before values by layer."""
+    _, heads, dim = planes[0].shape
+    dtype = str(planes[0].dtype).removeprefix("torch.")
+    form = ChunkFormat.split(dtype, len(planes) // 2, CHUNK_TOKENS, heads, dim)
+    chunks = torch.stack(list(planes)).split(CHUNK_TOKENS, dim=1)
+    return form, [_bytes(chunk) for chunk in chunks if chunk.shape[1] == CHUNK_TOKENS]
+
+
+def _bytes(chunk: torch.Tensor) -> memoryview:
+    return np.array(chunk.contiguous().flatten().view(torch.uint8).numpy()).data
+
+
 def measure(form: ChunkFormat, chunks: Sequence[memoryview], rounds: int) -> list[Row]:
     """Sizes, then both directions in turns, over all chunks a round.
 
@@ -142,8 +167,10 @@ def main() -> None:
     options = _options()
     rows: list[Row] = []
     try:
+        model, ids = KvOfModel(model_folder()), text_ids(options.tokens)
         for dtype in options.dtypes:
-            rows += measure(*kv_chunks(dtype, options.tokens), options.rounds)
+            planes = model.planes(ids, getattr(torch, dtype))
+            rows += measure(*chunks_of(planes), options.rounds)
     except (FileNotFoundError, NotExactError) as error:
         sys.exit(f"bench_lossless: {error}")
     print_table(rows, baseline="zstd-raw")

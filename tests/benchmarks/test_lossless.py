@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from benchmarks import bench_lossless
-from benchmarks.real_kv import kv_chunks
+from benchmarks.kv_of_model import KvOfModel
+from demo.smollm2 import model_folder
 from tests.stores.lossless.floats import BF16, FP32, chunk_of
 
 
@@ -28,6 +30,7 @@ def test_a_way_that_brings_other_bytes_back_ends_it(monkeypatch):
 
 
 def test_real_kv_in_bfloat16_becomes_as_short_as_is_promised():
-    form, (chunk,) = kv_chunks("bfloat16", 256)
+    planes = KvOfModel(model_folder()).planes(bench_lossless.text_ids(300), torch.bfloat16)
+    form, (chunk,) = bench_lossless.chunks_of(planes)
     assert form.nbytes == len(chunk) == 30 * 2 * 256 * 3 * 64 * 2
     assert form.nbytes / len(bench_lossless.Ours(form).encode(chunk)) >= 1.39

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from dataclasses import replace
 
 import pytest
 import redis
 
 from kvtransfer.chunks.layout import GroupFormats
+from kvtransfer.chunks.quantisation import levels
+from kvtransfer.chunks.quantised import quantised
 from kvtransfer.metrics import Metrics
 from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.codecs import open_forms
@@ -98,6 +101,20 @@ def test_pieces_of_several_groups_have_the_form_that_suits_each(engine):
     assert other.contains([KEY, state]) == [True, True]
     assert get(other) == CHUNK
     assert get(other, state, STATES) == chunk_of(STATES)
+
+
+@pytest.mark.parametrize("format_", ["naive", "lossless", "int4"])
+def test_quantised_numbers_are_stored_as_they_are_under_a_name_of_their_own(engine, format_):
+    form = quantised(BF16, levels("int8", 2)[0][0])
+    chunk, store = bytes(range(256)) * (form.nbytes // 256), engine("int8", form)
+    assert put(store, chunk=chunk)
+    assert store.store.stat(KEY).identity.format == "int8"
+    assert put(store, chunk=chunk)
+    assert get(store, form=form) == chunk
+    other = replace(ChunkFacts.of(form, "naive"), format=format_)
+    assert store.store.put(KEY, memoryview(chunk), other)
+    assert get(store, form=form) is None
+    assert store.store.stat(KEY) is None
 
 
 @pytest.mark.parametrize("stored", [b"", b"x", b"x" * 100, bytes(BF16.nbytes - 1)])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from kvtransfer.chunks.layout import ChunkFormat
+from kvtransfer.chunks.quantisation import levels
+from kvtransfer.chunks.quantised import quantised
 from kvtransfer.stores.lossless.stretches import STRETCH_BYTES, floats_in, stretches_of
 from tests.stores.lossless.floats import BF16, FP8, FP32, MIXED, STATES
 
@@ -26,6 +28,13 @@ def test_each_section_is_cut_by_its_own_dtype():
         (0, 1),
         (1, 2),
     ]
+
+
+def test_quantised_numbers_are_no_floats():
+    eighths = quantised(BF16, levels("int8", 2)[0][0])
+    assert eighths.dtype == "bfloat16"
+    assert not floats_in(eighths)
+    assert {stretch.kind.code for stretch in stretches_of(eighths)} == {0}
 
 
 def test_what_has_floats():
