@@ -56,6 +56,7 @@ soak: $(STAMP) ## faults at random, in a store, in a folder and under a whole vL
 	$(BIN)/python -m tests.faults.soak $(ARGS)
 	$(BIN)/python -m tests.faults.fuzz_files $(FILES_ARGS)
 	$(BIN)/python -m tests.faults.fuzz_replies $(REPLIES_ARGS)
+	$(BIN)/python -m tests.faults.fuzz_lossless $(LOSSLESS_ARGS)
 	$(BIN)/python -m tests.connector.soak_engine $(ENGINE_ARGS)
 	$(BIN)/python -m tests.connector.soak_changes $(CHANGES_ARGS)
 	$(BIN)/python -m tests.connector.soak_codecs $(CODECS_ARGS)

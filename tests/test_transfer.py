@@ -72,6 +72,28 @@ def test_another_process_finds_it_in_the_store_and_prefetches(server):
         assert same(others, range(6), layers, range(6))
 
 
+@pytest.mark.parametrize("serdes", [("lossless", "naive"), ("naive", "auto"), ("auto", "lossless")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_engines_that_compress_and_those_that_do_not_share(server, dtype, serdes):
+    layers, others = (
+        [torch.randn(BLOCKS, 2, BLOCK_TOKENS, 512).to(dtype) for _ in range(2)] for _ in range(2)
+    )
+    place = {"remote_url": server.url, "namespace": f"{dtype}{serdes}", "max_local_cpu_size": 0.01}
+    writes, reads = ({"remote_serde": serde, **place} for serde in serdes)
+    with opened(PagedCaches.split(layers, CHUNK_TOKENS), **writes) as kv:
+        kv.save(TOKENS, range(8)).wait()
+    with opened(PagedCaches.split(others, CHUNK_TOKENS), **reads) as kv:
+        assert kv.lookup(TOKENS) == 24
+        assert kv.load(TOKENS, range(8, 16)).wait(10) == 24
+        assert same(layers, range(6), others, range(8, 14))
+
+
+def test_lossless_is_refused_for_numbers_of_one_byte(server):
+    caches = PagedCaches.split([torch.zeros(BLOCKS, 2, BLOCK_TOKENS, 8, dtype=torch.int8)], 8)
+    with pytest.raises(ConfigError, match=r"remote_serde=lossless .* holds int8; set"):
+        opened(caches, remote_url=server.url, remote_serde="lossless")
+
+
 def test_the_store_serves_those_with_the_key_alone(server, tmp_path):
     layers, caches = paged()
     keys = {name: tmp_path / name for name in ("ours", "theirs")}

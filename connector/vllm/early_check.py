@@ -49,6 +49,7 @@ def refuse(vllm_config: VllmConfig, extra: dict[str, Any]) -> None:
     """
     from kvtransfer.config import TransferConfig
     from kvtransfer.connector.vllm import config_check
+    from kvtransfer.connector.vllm.pages.refusals import refuse_compression
     from kvtransfer.host_memory import require_installed
     from kvtransfer.stores.check import check_stores
 
@@ -57,6 +58,8 @@ def refuse(vllm_config: VllmConfig, extra: dict[str, Any]) -> None:
     check_stores(config)
     require_installed(config.max_local_cpu_size)
     config_check.refuse_config(vllm_config)
+    if config.remote_url is not None:
+        refuse_compression(config.remote_serde, vllm_config.cache_config.cache_dtype)
     is_set = vllm_config.cache_config.user_specified_block_size  # vLLM may still choose another
     if is_set and not config_check.may_have_groups(vllm_config):
         config_check.refuse_block_size(vllm_config.cache_config.block_size, config.chunk_size)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
-from kvtransfer.chunks.quantisation import CODECS
 from kvtransfer.config.old_names import current_policy, warn_of_old_names
 from kvtransfer.config.refusals import refusal
+from kvtransfer.config.serdes import SERDES
 from kvtransfer.config.sourced import Value
 from kvtransfer.config.sources import config_file, environment, translated, unknown, yaml_file
 from kvtransfer.config.store_url import store_url
@@ -69,8 +69,10 @@ class TransferConfig(BaseModel):
     encryption_key_file: KeyFiles | None = None
     """File with the key that encrypts entries in stores; a second file only decrypts."""
     remote_serde: str = "naive"
-    """Encoding of chunks: ``naive`` (raw bytes), or approximate numbers in host memory and stores:
-    ``int8``, ``int5``, ``int4`` or ``cachegen`` (``int5`` in a model's first layers, ``int4`` in the others)."""
+    """How chunks are held: ``naive`` (as they are); in the remote store ``lossless`` (compressed, bit for
+    bit the same) or ``auto`` (whichever of the two takes less time); or approximate numbers in host
+    memory and stores: ``int8``, ``int5``, ``int4`` or ``cachegen`` (``int5`` in a model's first
+    layers, ``int4`` in the others)."""
     ttl_s: Count | None = None
     """Lifetime of an entry after its last write, in seconds; None: until the store evicts it."""
     refresh_ttl: bool = False
@@ -174,9 +176,8 @@ class TransferConfig(BaseModel):
     @field_validator("remote_serde")
     @classmethod
     def _knows_serde(cls, name: str) -> str:
-        known = ("naive", *CODECS)
-        if name not in known:
-            raise ValueError(f"known are {', '.join(known)}")
+        if name not in SERDES:
+            raise ValueError(f"known are {', '.join(SERDES)}")
         return name
 
     @field_validator("write_policy")

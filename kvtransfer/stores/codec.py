@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from kvtransfer.chunks.layout import ChunkFormat
 
 
 class Codec(Protocol):
@@ -13,22 +19,34 @@ class Codec(Protocol):
         """The name of the codec, which records hold as their ``format``."""
         ...
 
-    def stored_bytes(self, chunk_bytes: int) -> int | None:
-        """Return the length of the stored form of a chunk; None where it depends on the content."""
+    def suits(self, form: ChunkFormat) -> bool:
+        """Whether chunks of ``form`` may have a stored form."""
         ...
 
-    def encode(self, payload: memoryview) -> memoryview:
-        """Return the stored form of ``payload``, one chunk; it may be ``payload`` itself.
+    def may_have(self, nbytes: int, form: ChunkFormat) -> bool:
+        """Whether the stored form of a chunk of ``form``, which suits, may have ``nbytes``."""
+        ...
 
-        It may use the memory of ``payload``, so it is valid as long as that doesn't change.
+    def encoded(
+        self, chunk: memoryview, form: ChunkFormat
+    ) -> AbstractContextManager[memoryview | None]:
+        """Make the stored form of ``chunk``, which is valid inside the context.
+
+        None means that this chunk has none, since it would not be shorter. The form may be
+        ``chunk`` itself, or use its memory.
+
+        Args:
+            chunk: flat bytes, only read.
+            form: what they are; it suits.
         """
         ...
 
-    def decode(self, payload: memoryview, nbytes: int) -> bool:
+    def decode(self, payload: memoryview, nbytes: int, form: ChunkFormat) -> bool:
         """Replace the stored form in ``payload[:nbytes]`` by the chunk, which fills ``payload``.
 
-        False means that these bytes are not the stored form of a chunk of this length. A store has
-        verified them, so their writer had our key where seals use one.
+        False means that these bytes are not the stored form of a chunk of ``form``; ``payload`` is
+        undefined then. They may be anything: a store has verified them, but their writer had our
+        key only where seals use one. ``form`` suits.
         """
         ...
 
@@ -38,15 +56,21 @@ class Naive:
 
     name = "naive"
 
-    def stored_bytes(self, chunk_bytes: int) -> int:
-        """See :class:`Codec`."""
-        return chunk_bytes
+    def suits(self, form: ChunkFormat) -> bool:
+        """See :class:`Codec`; any does."""
+        return True
 
-    def encode(self, payload: memoryview) -> memoryview:
+    def may_have(self, nbytes: int, form: ChunkFormat) -> bool:
         """See :class:`Codec`."""
-        return payload
+        return nbytes == form.nbytes
 
-    def decode(self, payload: memoryview, nbytes: int) -> bool:
+    def encoded(
+        self, chunk: memoryview, form: ChunkFormat
+    ) -> AbstractContextManager[memoryview | None]:
+        """See :class:`Codec`."""
+        return nullcontext(chunk)
+
+    def decode(self, payload: memoryview, nbytes: int, form: ChunkFormat) -> bool:
         """See :class:`Codec`."""
         return nbytes == len(payload)
 

@@ -10,18 +10,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from kvtransfer.stores.feeds.interface import Feed
-    from kvtransfer.stores.record import ChunkFacts, ChunkRecord
+    from kvtransfer.stores.record import ChunkFacts, ChunkRecord, Identity
     from kvtransfer.stores.settings import StoreSettings
 
 FAR_FETCHES = 16
 """Fetches to have under way at once from a store that is far away: most of each is waiting."""
 
 LengthOf: TypeAlias = "Callable[[str], int | None]"
-"""Returns how long the payload of a base key is as stored; None: that varies."""
+"""Returns how long the payload of a base key is if it is stored as it is; None: that isn't known."""
+
+Serves: TypeAlias = "Callable[[Identity], bool]"
+"""Whether an entry may stay where another is to be put, as far as its record says."""
 
 
 def any_length(key: str) -> int | None:
-    """Allow every length."""
+    """Know no length."""
     del key
     return None
 
@@ -79,9 +82,9 @@ class ChunkStore(Protocol):
     def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         """Hold ``payload``, which is read only during the call, as the chunk of ``key``.
 
-        True means that the store holds the key now. An entry that is already there in the same
-        format, under a seal that we can open, is kept (equal keys mean equal bytes) and lives on
-        for another ``ttl_s``. Arguments are as for ``get_into``.
+        True means that the store holds the key now. An entry that is already there, in a format
+        that we can read and under a seal that we can open, is kept (equal keys mean equal bytes)
+        and lives on for another ``ttl_s``. Arguments are as for ``get_into``.
         """
         ...
 
@@ -156,8 +159,8 @@ class Store(Protocol):
 
         Args:
             keys: base keys.
-            length_of: a store that learns the length of an entry at no extra cost counts one of
-                another length as missing.
+            length_of: a store that learns the length of an entry at no extra cost looks into a
+                shorter one, and counts a longer one as missing.
         """
         ...
 
@@ -176,12 +179,19 @@ class Store(Protocol):
         """
         ...
 
-    def put(self, key: str, payload: memoryview, facts: ChunkFacts, tenant: str = "") -> bool:
-        """Hold ``payload`` as ``key`` with a record that says ``facts``.
+    def renew(self, key: str, serves: Serves) -> bool:
+        """Let the entry of ``key`` live for another ``ttl_s``, instead of putting it again.
 
-        True means that the store holds the key now. An entry with the same facts and length that
-        is already there, under a seal that we can open, is kept (equal keys mean equal bytes) and
-        lives on for another ``ttl_s``.
+        True means that the store holds an entry that ``serves``, under a seal that we can open.
+        A store that always answers False is sent what it already holds.
+        """
+        del key, serves
+        return False
+
+    def put(self, key: str, payload: memoryview, facts: ChunkFacts, tenant: str = "") -> bool:
+        """Hold ``payload`` as ``key`` with a record that says ``facts``, over what is there.
+
+        True means that the store holds the key now.
 
         Args:
             key: the base key.

@@ -13,7 +13,7 @@ from kvtransfer.stores.schemes import unknown_store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from kvtransfer.stores.interface import LengthOf
+    from kvtransfer.stores.interface import LengthOf, Serves
     from kvtransfer.stores.record import ChunkFacts
     from kvtransfer.stores.settings import StoreSettings
 
@@ -66,14 +66,19 @@ class MemoryStore(Store):
             self._shelf.remove(key)
         return None
 
-    def put(self, key: str, payload: memoryview, facts: ChunkFacts, tenant: str = "") -> bool:
+    def renew(self, key: str, serves: Serves) -> bool:
         """See :class:`Store`."""
         with self._shelf.lock:
-            record = self._record(key)
-            if record is None or not self._seals.keep(record, facts, len(payload)):
-                with self._seals.sealed(key, facts, payload, tenant) as sealed:
-                    self._shelf.records[key] = sealed.record().to_fields()
-                    self._shelf.payloads[key] = bytes(sealed.payload)
+            is_kept = self._seals.keep(self._record(key), serves)
+            if is_kept:
+                self._live_on(key, self._ttl_s)
+        return is_kept
+
+    def put(self, key: str, payload: memoryview, facts: ChunkFacts, tenant: str = "") -> bool:
+        """See :class:`Store`."""
+        with self._shelf.lock, self._seals.sealed(key, facts, payload, tenant) as sealed:
+            self._shelf.records[key] = sealed.record().to_fields()
+            self._shelf.payloads[key] = bytes(sealed.payload)
             self._live_on(key, self._ttl_s)
         return True
 

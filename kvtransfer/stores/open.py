@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kvtransfer.metrics import Metrics
 from kvtransfer.stores.circuit_breaker import CircuitBreaker
+from kvtransfer.stores.codecs import open_forms
 from kvtransfer.stores.formatted import FormattedStore
 from kvtransfer.stores.guarded import GuardedStore
 from kvtransfer.stores.interface import FAR_FETCHES
@@ -58,13 +59,14 @@ def open_tiers(
         shelf: what ``memory://`` holds; stores on one shelf see the same entries.
 
     Raises:
-        ConfigError: the URL is malformed, the folder has no size, or a key file can't be used.
+        ConfigError: the URL is malformed, the folder has no size, a key file can't be used, or
+            ``remote_serde`` has no use for the cache.
     """
     metrics = metrics or Metrics()
     settings = replace(settings_of(config, metrics), shelf=shelf or Shelf())
     tiers = [
-        Tier(name, _guarded(store, address, formats, metrics))
-        for name, address, store in _stores(config, settings)
+        Tier(name, _guarded(store, address, formats, metrics, serde))
+        for name, address, store, serde in _stores(config, settings)
     ]
     return TieredStore(tiers, formats, metrics) if tiers else None
 
@@ -86,22 +88,28 @@ def settings_of(config: TransferConfig, metrics: Metrics) -> StoreSettings:
     )
 
 
-def _stores(config: TransferConfig, settings: StoreSettings) -> Iterator[tuple[str, str, Store]]:
-    """Yield the name, address and store of each tier, fastest first."""
+def _stores(
+    config: TransferConfig, settings: StoreSettings
+) -> Iterator[tuple[str, str, Store, str]]:
+    """Yield the name, address and store of each tier, fastest first, and its ``remote_serde``."""
     if config.local_storage is not None:
         from kvtransfer.stores.disk.store import DiskStore
 
         limit_bytes = int(config.max_local_storage_size * 2**30)
         disk = DiskStore(config.local_storage, settings, limit_bytes=limit_bytes)
-        yield "disk", disk.address, disk
+        yield "disk", disk.address, disk, "naive"
     if config.remote_url is not None:
-        yield "remote", config.remote_url, open_entries(config.remote_url, settings)
+        store = open_entries(config.remote_url, settings)
+        yield "remote", config.remote_url, store, config.remote_serde
 
 
-def _guarded(store: Store, address: str, formats: Formats, metrics: Metrics) -> GuardedStore:
+def _guarded(
+    store: Store, address: str, formats: Formats, metrics: Metrics, serde: str
+) -> GuardedStore:
     for name, value in store.gauges.items():
         metrics.watch(name, value)
     breaker = CircuitBreaker(store.breaker_settings)
-    guarded = GuardedStore(FormattedStore(store, formats), address, breaker=breaker)
+    formatted = FormattedStore(store, formats, open_forms(serde, formats, metrics))
+    guarded = GuardedStore(formatted, address, breaker=breaker)
     metrics.watch("open_breakers", guarded.open_breakers)
     return guarded

@@ -7,9 +7,11 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from kvtransfer.chunks.keys import base_key
+from kvtransfer.metrics import Metrics
 from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.formatted import FormattedStore
 from kvtransfer.stores.record import ChunkFacts
+from kvtransfer.stores.stored_forms import StoredForms
 from kvtransfer.testing.half_bytes import HalfBytes
 from kvtransfer.testing.sample import ABSENT_KEY, CHUNK, KEY, OTHER_KEY, PAYLOAD, get
 
@@ -24,7 +26,9 @@ class EntryContract:
     """Tests of any store's entries; ``backing`` is a fixture as for ``StoreContract``."""
 
     def test_a_stored_form_that_is_shorter_comes_back(self, backing: Backing) -> None:
-        with closing(FormattedStore(backing.entries(StoreSettings()), CHUNK, HalfBytes())) as store:
+        half = HalfBytes()
+        forms = StoredForms(half, {half.name: half}, Metrics(), is_chosen=False)
+        with closing(FormattedStore(backing.entries(StoreSettings()), CHUNK, forms)) as store:
             assert store.put(KEY, memoryview(PAYLOAD))
             assert store.contains([KEY, ABSENT_KEY]) == [True, False]
             assert get(store, KEY) == _HALVED
@@ -64,6 +68,25 @@ class EntryContract:
                 around = bytearray(b"x" * (3 * CHUNK.nbytes))
                 assert store.get_into(KEY, memoryview(around)[: CHUNK.nbytes]) is None
                 assert around[CHUNK.nbytes :] == b"x" * (2 * CHUNK.nbytes)
+
+    def test_an_entry_that_serves_is_renewed_and_no_other(self, backing: Backing) -> None:
+        with closing(backing.entries(StoreSettings(ttl_s=100))) as store:
+            assert store.put(KEY, memoryview(PAYLOAD), _FACTS)
+            assert not store.renew(KEY, lambda _: False)
+            assert not store.renew(ABSENT_KEY, lambda _: True)
+            backing.elapse(60)
+            assert store.renew(KEY, lambda found: (found.facts, found.nbytes) == (_FACTS, 6006))
+            backing.elapse(60)
+            assert store.contains([KEY]) == [True]
+            assert backing.payload(KEY) == PAYLOAD
+
+    def test_a_put_takes_the_place_of_what_is_there(self, backing: Backing) -> None:
+        with closing(backing.entries(StoreSettings())) as store:
+            for sent in (PAYLOAD, PAYLOAD[:100], PAYLOAD[::-1]):
+                assert store.put(KEY, memoryview(sent), _FACTS)
+                buffer = bytearray(CHUNK.nbytes)
+                assert store.get_into(KEY, memoryview(buffer)) is not None
+                assert buffer[: len(sent)] == sent
 
     def test_entries_are_listed_with_their_length_and_time(self, backing: Backing) -> None:
         with closing(backing.entries(StoreSettings())) as store:

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from kvtransfer.chunks.layout import ChunkFormat
+
 
 class HalfBytes:
     """Stores the upper halves of two bytes as one, and loses the lower ones.
@@ -11,14 +19,19 @@ class HalfBytes:
 
     name = "half"
 
-    def stored_bytes(self, chunk_bytes: int) -> None:
-        return None
+    def suits(self, form: ChunkFormat) -> bool:
+        return form.nbytes % 2 == 0
 
-    def encode(self, payload: memoryview) -> memoryview:
-        pairs = zip(payload[::2], payload[1::2], strict=True)
-        return memoryview(bytes(a & 0xF0 | b >> 4 for a, b in pairs))
+    def may_have(self, nbytes: int, form: ChunkFormat) -> bool:
+        return 2 * nbytes == form.nbytes
 
-    def decode(self, payload: memoryview, nbytes: int) -> bool:
+    def encoded(
+        self, chunk: memoryview, form: ChunkFormat
+    ) -> AbstractContextManager[memoryview | None]:
+        pairs = zip(chunk[::2], chunk[1::2], strict=True)
+        return nullcontext(memoryview(bytes(a & 0xF0 | b >> 4 for a, b in pairs)))
+
+    def decode(self, payload: memoryview, nbytes: int, form: ChunkFormat) -> bool:
         if 2 * nbytes != len(payload):
             return False
         stored = bytes(payload[:nbytes])

@@ -24,6 +24,7 @@ SMALLEST = {
     "bench_disk": "--mib 1 --round-mib 2 --files 20 --rounds 1",
     "bench_dma": "--layers 1 --rounds 1",
     "bench_groups": "--requests 4",
+    "bench_lossless": "--tokens 256 --rounds 1 --dtypes bfloat16",
     "bench_never_slower": "--context 256 --prompts 1 --lines 1MBps",
     "bench_paged_copy": "--layers 1 --rounds 1",
     "bench_pipeline": "--tokens 256 --rounds 1",

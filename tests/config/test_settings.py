@@ -182,7 +182,7 @@ def test_a_file_and_variables_of_lmcache_are_read(tmp_path, caplog):
         ({3: 4}, "no setting '3'"),
         ({"local_storage": 3}, "local_storage=3: .* a text"),
         ({"max_local_storage_size": -1}, "max_local_storage_size=-1: .* at least 0"),
-        ({"remote_serde": "zstd"}, "'zstd': .* known are naive, int8, int5, int4, cachegen"),
+        ({"remote_serde": "zstd"}, "'zstd': .* known are naive, lossless, auto, int8, int5, int4,"),
         ({"eviction_policy": "fifo"}, "'fifo': .* known are learned, lru, arc"),
         ({"remote_url": "host:6379"}, "'host:6379': .* redis://host:6379/0, rediss://"),
         ({"remote_url": 5}, "remote_url=5: .* a text"),

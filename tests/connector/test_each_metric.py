@@ -115,6 +115,21 @@ def host_memory_slower_than_computing(place):
         return engine.seen()
 
 
+def compressed_chunks(place):
+    setup, chunks = (
+        place.setup(remote_serde="lossless"),
+        len(REQUESTS[1].prompt_ids) // CHUNK_TOKENS,
+    )
+    with place.engines.start(setup) as engine:
+        engine.generate(REQUESTS[1])
+        place.entries.await_count(chunks)
+        engine.generate(new_request())  # its steps report what has been put meanwhile
+        seen = engine.seen()
+    with place.engines.start(setup) as engine:
+        engine.generate(REQUESTS[1])
+        return seen | engine.seen()
+
+
 def passages_of_another_process(place):
     place.fill()
     place.entries.await_announcement()
@@ -160,6 +175,7 @@ SCENARIOS = [
     tiers_that_serve,
     requests_that_wait,
     damaged_entries,
+    compressed_chunks,
     passages_of_another_process,
     a_store_slower_than_computing,
     host_memory_slower_than_computing,

@@ -247,7 +247,11 @@ def test_both_sides_see_the_disk(tmp_path):
         assert put(executor, KEY)
         assert lookup.contains([KEY, ABSENT_KEY]) == [True, False]
         assert get(executor, KEY) == PAYLOAD
-        assert metrics.take() == {"disk_fetched_tokens": CHUNK.tokens, "disk_used_bytes": 12_288}
+        assert metrics.take() == {
+            "put_uncompressed_chunks": 1,
+            "disk_fetched_tokens": CHUNK.tokens,
+            "disk_used_bytes": 12_288,
+        }
     with configured(**folder) as (executor, lookup, _):
         assert lookup.contains([KEY]) == [True]
         assert get(executor, KEY) == PAYLOAD

@@ -14,6 +14,7 @@ from kvtransfer.errors import ConfigError
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
 
+_COMPRESSED = ("auto", "float16", "bfloat16")
 _UNKNOWN = "what its pages hold, and what lies beside them, is unknown"
 
 
@@ -44,6 +45,21 @@ def refuse_dtype(dtype: str) -> None:
         raise ConfigError(
             f"kv_cache_dtype={dtype} is not supported: {reason}; set --kv-cache-dtype auto, or "
             "leave the connector out"
+        )
+
+
+def refuse_compression(serde: str, dtype: str) -> None:
+    """Refuse a ``remote_serde`` that has no use for a value of ``--kv-cache-dtype``.
+
+    Where it is ``auto``, the loaded model shows what it keeps.
+
+    Raises:
+        ConfigError: the message names both, and the setting to change.
+    """
+    if serde == "lossless" and dtype not in _COMPRESSED:
+        raise ConfigError(
+            f"remote_serde={serde} compresses float16, bfloat16 and float32, not "
+            f"kv_cache_dtype={dtype}; set remote_serde to naive or auto"
         )
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from kvtransfer.stores.disk.eviction import DiskEviction
     from kvtransfer.stores.disk.folder import OpenFolder
+    from kvtransfer.stores.interface import Serves
     from kvtransfer.stores.record import ChunkFacts, ChunkRecord
     from kvtransfer.stores.seals.seal import Sealed
     from kvtransfer.stores.settings import StoreSettings
@@ -48,9 +49,10 @@ class DiskEntries:
         self._eviction = eviction
 
     def has(self, folder: OpenFolder, key: str, nbytes: int | None, deadline_s: float) -> bool:
-        """Whether the file of ``key`` is there, for a payload of ``nbytes`` as stored.
+        """Whether the file of ``key`` is there, for a chunk of ``nbytes``; None allows any length.
 
-        None allows any length. An entry that has outlived its time is removed.
+        One that is shorter may hold a compressed chunk, and is judged by its record. An entry that
+        has outlived its time is removed.
         """
         if time.monotonic() > deadline_s:
             raise TimeoutError("no answer in time")
@@ -60,7 +62,9 @@ class DiskEntries:
         if self._times.are_over(found):
             self.remove(folder, key)
             return False
-        return nbytes is None or found.st_size == file_bytes(nbytes)
+        if nbytes is None or found.st_size == file_bytes(nbytes):
+            return True
+        return found.st_size < file_bytes(nbytes) and self._is_entry(folder, key, deadline_s)
 
     def get_into(
         self, folder: OpenFolder, key: str, buffer: memoryview, tenant: str, deadline_s: float
@@ -72,6 +76,21 @@ class DiskEntries:
                 return record
         self.remove(folder, key)
         return None
+
+    def renew(self, folder: OpenFolder, key: str, serves: Serves, deadline_s: float) -> bool:
+        """Begin a new time to live of the entry that is there; False where none may be kept."""
+        path = path_of(key)
+        with folder.file(path) as fd, suppress(ShortFileError):
+            if fd is None:
+                return False
+            found_bytes = os.fstat(fd).st_size
+            record = self._files.record(fd, found_bytes, deadline_s)
+            if record is None or not record.names(key) or not self._seals.keep(record, serves):
+                return False
+            self._times.renew(fd)
+            self._eviction.used(path, found_bytes)
+            return True
+        return False
 
     def put(
         self,
@@ -89,10 +108,9 @@ class DiskEntries:
         """
         path = path_of(key)
         try:
-            if not self._renew(folder, key, facts, len(payload), deadline_s):
-                self._eviction.reserve(file_bytes(len(payload)))
-                with self._seals.sealed(key, facts, payload, tenant) as sealed:
-                    self._add(folder, path, sealed, deadline_s)
+            self._eviction.reserve(file_bytes(len(payload)))
+            with self._seals.sealed(key, facts, payload, tenant) as sealed:
+                self._add(folder, path, sealed, deadline_s)
         except OSError as error:
             if not is_of_one_path(error):
                 raise
@@ -116,6 +134,10 @@ class DiskEntries:
         """End the threads that read and write; no other call may be running or follow."""
         self._files.close()
 
+    def _is_entry(self, folder: OpenFolder, key: str, deadline_s: float) -> bool:
+        record = self.record(folder, path_of(key), deadline_s)
+        return record is not None and record.names(key)
+
     def _read(
         self, fd: int, key: str, buffer: memoryview, tenant: str, deadline_s: float
     ) -> ChunkRecord | None:
@@ -126,24 +148,6 @@ class DiskEntries:
         with _damage_ignored():
             record = self._files.read(fd, found.st_size, key, buffer, tenant, deadline_s)
         return record
-
-    def _renew(
-        self, folder: OpenFolder, key: str, facts: ChunkFacts, nbytes: int, deadline_s: float
-    ) -> bool:
-        """Begin a new time to live of the entry that is there; False where none may be kept."""
-        path = path_of(key)
-        with folder.file(path) as fd, suppress(ShortFileError):
-            if fd is None or (found_bytes := os.fstat(fd).st_size) != file_bytes(nbytes):
-                return False
-            record = self._files.record(fd, found_bytes, deadline_s)
-            if record is None or not record.names(key):
-                return False
-            if not self._seals.keep(record, facts, nbytes):
-                return False
-            self._times.renew(fd)
-            self._eviction.used(path, found_bytes)
-            return True
-        return False
 
     def _add(self, folder: OpenFolder, path: str, sealed: Sealed, deadline_s: float) -> None:
         nbytes = file_bytes(len(sealed.payload))

@@ -9,7 +9,7 @@ itself is a failure of the store.
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from kvtransfer.errors import ConfigError, StoreError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from kvtransfer.stores.disk.folder import OpenFolder
-    from kvtransfer.stores.interface import LengthOf
+    from kvtransfer.stores.interface import LengthOf, Serves
     from kvtransfer.stores.record import ChunkFacts, ChunkRecord
     from kvtransfer.stores.settings import StoreSettings
 
@@ -100,7 +100,7 @@ class DiskStore(Store):
             )
 
     def contains(self, keys: Sequence[str], length_of: LengthOf = any_length) -> list[bool]:
-        """See :class:`Store`; a file of another length than ``length_of`` says doesn't count."""
+        """See :class:`Store`; reads the record of a file that is shorter than usual."""
         deadline_s = self._deadline_s()
         with self._opened() as folder:
             if folder is None:
@@ -120,6 +120,12 @@ class DiskStore(Store):
             return None
         self.eviction.used(path_of(key), file_bytes(record.identity.nbytes))
         return record
+
+    def renew(self, key: str, serves: Serves) -> bool:
+        """See :class:`Store`; False for an error too, which the put that follows will meet."""
+        with suppress(OSError), self._folder.made() as folder:
+            return self._entries.renew(folder, key, serves, self._deadline_s())
+        return False
 
     def put(self, key: str, payload: memoryview, facts: ChunkFacts, tenant: str = "") -> bool:
         """See :class:`Store`; False, and no error, where the disk takes nothing."""

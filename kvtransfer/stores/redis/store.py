@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from kvtransfer.stores.circuit_breaker import BreakerSettings
     from kvtransfer.stores.feeds.interface import Feed
-    from kvtransfer.stores.interface import LengthOf
+    from kvtransfer.stores.interface import LengthOf, Serves
     from kvtransfer.stores.record import ChunkFacts
     from kvtransfer.stores.redis.commands import Found
     from kvtransfer.stores.redis.servers import Servers
@@ -95,12 +95,14 @@ class RedisStore(Store):
             self._servers.remove(key, deadline_s)
         return None
 
+    def renew(self, key: str, serves: Serves) -> bool:
+        """See :class:`Store`."""
+        found = self._servers.probe(key, self._ttl_s, self._servers.begin())
+        return self._seals.keep(_record(key, found), serves)
+
     def put(self, key: str, payload: memoryview, facts: ChunkFacts, tenant: str = "") -> bool:
         """See :class:`Store`."""
         deadline_s = self._servers.begin()
-        record = _record(key, self._servers.probe(key, self._ttl_s, deadline_s))
-        if self._seals.keep(record, facts, len(payload)):
-            return True
         with self._seals.sealed(key, facts, payload, tenant) as sealed:
             fields = sealed.record().to_fields()
             self._servers.write(key, sealed.payload, fields, self._ttl_s, deadline_s)

@@ -9,7 +9,6 @@ import os
 import time
 from contextlib import contextmanager
 from functools import lru_cache
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
@@ -17,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from kvtransfer.stores.disk.file.direct_io import aligned_memory
+from kvtransfer.stores.buffers import Buffers
 from kvtransfer.stores.record import ChunkRecord, Identity
 from kvtransfer.stores.seals.seal import Refusal, Sealed
 
@@ -48,8 +47,8 @@ class CipherSeal:
         """See :class:`kvtransfer.stores.seals.seal.Seal`."""
         self._secret = secret
         self._cipher_key = lru_cache(_REMEMBERED)(self._new_cipher_key)
-        self._buffers: SimpleQueue[memoryview] = SimpleQueue()
-        """Buffers for ciphertext that no call uses; as many were made as calls ran at once."""
+        self._buffers = Buffers()
+        """For ciphertext."""
 
     @contextmanager
     def sealed(
@@ -64,7 +63,7 @@ class CipherSeal:
             seal=self.name,
             nonce=os.urandom(_NONCE_BYTES),
         )
-        with self._buffer(len(payload)) as buffer:
+        with self._buffers.taken(len(payload)) as buffer:
             mode = modes.GCM(identity.nonce)
             encryptor = Cipher(self._cipher_key(tenant), mode).encryptor()
             encryptor.authenticate_additional_data(identity.to_bytes())
@@ -84,19 +83,6 @@ class CipherSeal:
 
     def _new_cipher_key(self, tenant: str) -> algorithms.AES256:
         return algorithms.AES256(_derived(self._secret, _TENANT_INFO + tenant.encode(), _KEY_BYTES))
-
-    @contextmanager
-    def _buffer(self, nbytes: int) -> Iterator[memoryview]:
-        try:
-            buffer = self._buffers.get_nowait()
-        except Empty:
-            buffer = memoryview(b"")
-        if len(buffer) < nbytes:
-            buffer = aligned_memory(nbytes)
-        try:
-            yield buffer[:nbytes]
-        finally:
-            self._buffers.put(buffer)
 
 
 class CipherOpening:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pydantic import SecretBytes
 
     from kvtransfer.config import TransferConfig
+    from kvtransfer.stores.interface import Serves
     from kvtransfer.stores.record import ChunkFacts, ChunkRecord
     from kvtransfer.stores.seals.seal import Opening, Seal, Sealed
 
@@ -62,14 +63,11 @@ class Seals:
         """See :class:`kvtransfer.stores.seals.seal.Seal`; uses the first seal."""
         return self._first.sealed(key, facts, payload, tenant)
 
-    def keep(self, record: ChunkRecord | None, facts: ChunkFacts, nbytes: int) -> bool:
-        """Whether an entry with ``record`` may stay where ``nbytes`` that mean ``facts`` are put.
-
-        It may if it says the same facts and length, and names one of our seals.
-        """
+    def keep(self, record: ChunkRecord | None, serves: Serves) -> bool:
+        """Whether an entry with ``record`` may stay: it names one of our seals, and ``serves``."""
         if record is None or record.identity.seal not in self._by_name:
             return False
-        return record.says(facts, nbytes)
+        return serves(record.identity)
 
     def opening(self, record: ChunkRecord, tenant: str) -> Opening:
         """See :class:`kvtransfer.stores.seals.seal.Seal`; with an unknown seal it is never genuine."""

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from kvtransfer.connector.vllm.pages import refusals
-from kvtransfer.connector.vllm.pages.refusals import refuse_pages
+from kvtransfer.connector.vllm.pages.refusals import refuse_compression, refuse_pages
 from kvtransfer.connector.vllm.pages.verdicts import (
     BACKENDS,
     DTYPES,
@@ -53,6 +53,17 @@ def test_backends(backend):
     for named in (config(backend=backend), config(by_kind=["FLASH_ATTN", backend])):
         with pytest.raises(ConfigError, match=sentence):
             refuse_pages(named)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_compression_of_what_does_not_become_shorter(dtype):
+    refuse_compression("naive", dtype)
+    refuse_compression("auto", dtype)
+    if dtype in ("auto", "float16", "bfloat16"):
+        refuse_compression("lossless", dtype)
+        return
+    with pytest.raises(ConfigError, match=rf"=lossless .* not kv_cache_dtype={dtype}; set [^.]+$"):
+        refuse_compression("lossless", dtype)
 
 
 def test_fp8_on_a_cpu(monkeypatch):
