@@ -108,3 +108,24 @@ def test_the_table_of_codecs_is_the_committed_result():
         cases = (f"{codec}/ratio", f"{codec}/kl/1024", f"{codec}/kl/2048")
         expected = [values[case, impl] for case in cases]
         assert [*map(float, cells)] == pytest.approx(expected, rel=0.06), name
+
+
+def test_the_rag_load_of_blending_is_the_committed_result():
+    lines = (ROOT / "benchmarks" / "results" / "serving.jsonl").read_text().splitlines()
+    values = {(row["case"], row["impl"]): row["value"] for row in map(json.loads, lines)}
+    text = (ROOT / "docs" / "blend.md").read_text(encoding="utf-8")
+    shown = re.findall(
+        r"^\| ([a-zL `]+) \| (\d+) % \| ([\d.]+) s \| (\d+) s \|$", text, re.MULTILINE
+    )
+    impls = {
+        "vLLM": "vllm",
+        "with kvtransfer": "kvtransfer",
+        "with kvtransfer and `blend`": "blend",
+    }
+    assert {name for name, *_ in shown} == set(impls)
+    for name, hits, p50, p99 in shown:
+        assert float(hits) / 100 == pytest.approx(
+            values["passages/hit rate", impls[name]], abs=0.006
+        )
+        assert float(p50) == pytest.approx(values["passages/ttft/p50", impls[name]], abs=0.051)
+        assert float(p99) == pytest.approx(values["passages/ttft/p99", impls[name]], abs=0.51)
