@@ -36,7 +36,7 @@ from kvtransfer.scheduling.planner import Planner
 from kvtransfer.simulate.arguments import reaches
 from kvtransfer.simulate.grid import Machine, pieces_in, replayed
 from kvtransfer.simulate.optimum import optimal_hits
-from kvtransfer.simulate.replay import TIERS, Hierarchy, Sizes
+from kvtransfer.simulate.replay import HOST, TIERS, Hierarchy, Sizes
 from kvtransfer.simulate.trace import TraceError, read_trace
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def group_rows(requests: Sequence[Request]) -> Iterator[Row]:
     for name, text in GROUPS.items():
         machine = Machine(512, 131_072, 1.0, dict.fromkeys(TIERS, 1.0), reaches(text))
         for gib in GROUP_GIB:
-            sizes = [Sizes(pieces_in(str(gib), 1, machine.piece_bytes))]
+            sizes = [Sizes(pieces_in(str(gib), 1, machine.piece_bytes(HOST)))]
             default = eviction_policy(TransferConfig.of(), machine.groups)
             for impl, policy in (("kvtransfer", default), ("learned", "learned")):
                 (outcome,) = replayed(requests, sizes, [policy], machine)

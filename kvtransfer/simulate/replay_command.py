@@ -1,26 +1,30 @@
-"""Runs ``kvtransfer simulate TRACE``: hits and time saved on recorded requests, by tier sizes."""
+"""Replays a trace: hits and time saved on recorded requests, by tier sizes."""
 
 from __future__ import annotations
 
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from kvtransfer.chunks.encoded_size import IN_STORES, ratio
+from kvtransfer.chunks.reach import State
 from kvtransfer.errors import ConfigError
 from kvtransfer.policies import OLD_NAMES
 from kvtransfer.simulate import arguments
 from kvtransfer.simulate.grid import Machine, grid, pieces_in, replayed
-from kvtransfer.simulate.replay import HOST, TIERS
+from kvtransfer.simulate.replay import HOST, REMOTE, TIERS
 from kvtransfer.simulate.trace import read_trace
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
-    from collections.abc import Sequence
+    from argparse import Namespace
+    from collections.abc import Callable, Sequence
 
     from kvtransfer.simulate.grid import Outcome
     from kvtransfer.simulate.replay import Sizes
     from kvtransfer.simulate.trace import Request
+
+_T = TypeVar("_T")
 
 _FILE_WIDTH = 120
 
@@ -34,23 +38,16 @@ _GROUPS = (
     "as in full,window:1024*6; default: %(default)s"
 )
 
-HELP = "simulate sizes of tiers and eviction policies on recorded requests"
+CHUNK_TOKENS = 512
+"""Mooncake's."""
 
-EPILOG = """\
-TRACE is a .jsonl file of objects with input_length and hash_ids (Mooncake's traces) or tokens and
-hashes, or a .csv file with columns tokens and hashes (separated by spaces). A hash names a chunk
-together with all chunks before it. Sizes are in GiB, or shares of the trace's distinct chunks, as in
-5%. Disk and remote evict the least recently used chunk.
-
-  kvtransfer simulate trace.jsonl --host 64,128,256 --disk 0,2000 --policy learned,lru --plot sizes.svg
-"""
+REMOTE_GB_S = 2.0
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Add the arguments of the command to ``parser``."""
-    sizes, count, rate = arguments.sizes, arguments.count, arguments.rate
-    add = parser.add_argument
-    add("trace", type=Path, metavar="TRACE", help="file of recorded requests")
+def add_arguments(add: Callable[..., object]) -> None:
+    """Add what only a replay takes; ``add`` is of a group of the parser's."""
+    add("trace", type=Path, metavar="TRACE", nargs="?", help="file of recorded requests")
+    sizes = arguments.sizes
     add(
         "--host",
         type=sizes,
@@ -66,39 +63,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="policies of host memory; default: %(default)s",
     )
     add("--admit-chance", type=arguments.chance, metavar="P", help=_ADMIT)
-    add("--plot", type=arguments.picture, metavar="FILE", help="write a plot: .png or .svg")
-    add(
-        "--chunk-tokens", type=count, default=512, help="tokens for each hash; default: %(default)s"
-    )
-    add(
-        "--token-bytes",
-        type=count,
-        default=131072,
-        help="KV cache bytes for each token; default: %(default)s",
-    )
     add("--groups", type=arguments.reaches, default="full", help=_GROUPS)
-    add(
-        "--prefill-tokens-per-s",
-        type=rate,
-        default=10_000,
-        help="speed of computing; default: %(default)s",
-    )
-    add(
-        "--host-gb-s",
-        type=rate,
-        default=20,
-        help="load speed from host memory; default: %(default)s",
-    )
-    add("--disk-gb-s", type=rate, default=4, help="load speed from disk; default: %(default)s")
-    add(
-        "--remote-gb-s",
-        type=rate,
-        default=2,
-        help="load speed from the remote store; default: %(default)s",
-    )
+    add("--plot", type=arguments.picture, metavar="FILE", help="write a plot: .png or .svg")
 
 
-def simulate(options: Namespace) -> None:
+def replay(options: Namespace) -> None:
     """Print the table, and draw the plot if ``options`` name a file for it.
 
     Raises:
@@ -114,14 +83,7 @@ def simulate(options: Namespace) -> None:
             from kvtransfer.simulate.plot import draw
     except ImportError as error:
         raise ConfigError(f"simulate needs {error.name}: pip install '.[simulate]'") from None
-    policies = _current(options.policy)
-    machine = Machine(
-        options.chunk_tokens,
-        options.token_bytes,
-        options.prefill_tokens_per_s,
-        {tier: getattr(options, f"{tier}_gb_s") * 1e9 for tier in TIERS},
-        options.groups,
-    )
+    policies, machine = _current(options.policy), _machine(options)
     requests = read_trace(options.trace, machine.chunk_tokens)
     sizes = _sizes(options, requests, machine)
     outcomes = _outcomes(requests, sizes, policies, machine, options.admit_chance)
@@ -129,6 +91,34 @@ def simulate(options: Namespace) -> None:
     console.print(table(outcomes, machine), LEGEND, sep="\n\n", highlight=False)
     if options.plot:
         draw(options.plot, outcomes, machine, options.trace.name)
+
+
+def _machine(options: Namespace) -> Machine:
+    codec = _only(options.codec or ("naive",), "--codec")
+    if codec != "naive" and State() in options.groups:
+        raise ConfigError(
+            f"--codec {codec} with states in --groups is not simulated: a state stays as it is, and "
+            "every slot of host memory has room for one"
+        )
+    chunk_tokens = options.chunk_tokens or CHUNK_TOKENS
+    smaller = ratio(codec, options.kv_cache_dtype or "bfloat16", chunk_tokens)
+    speeds = {tier: getattr(options, f"{tier}_gb_s") for tier in TIERS}
+    speeds[REMOTE] = _only(speeds[REMOTE] or (REMOTE_GB_S,), "--remote-gb-s")
+    return Machine(
+        chunk_tokens,
+        options.token_bytes,
+        _only(options.prefill_tokens_per_s, "--prefill-tokens-per-s")[0],
+        {tier: speed * 1e9 for tier, speed in speeds.items()},
+        options.groups,
+        {tier: smaller for tier in TIERS if tier != HOST or codec not in IN_STORES},
+    )
+
+
+def _only(given: Sequence[_T], option: str) -> _T:
+    """The one value of an option that takes several for other questions."""
+    if len(given) > 1:
+        raise ConfigError(f"{option} takes one value for a replay, not {len(given)}")
+    return given[0]
 
 
 def _current(policies: Sequence[str]) -> list[str]:
@@ -149,11 +139,13 @@ def _sizes(options: Namespace, requests: Sequence[Request], machine: Machine) ->
     for tier in TIERS:
         pieces[tier] = []
         for text in getattr(options, tier):
-            held = pieces_in(text, chunks_in_trace * len(machine.reaches), machine.piece_bytes)
+            piece_bytes = machine.piece_bytes(tier)
+            held = pieces_in(text, chunks_in_trace * len(machine.reaches), piece_bytes)
             if held == 0 and (tier == HOST or float(text.rstrip("%"))):
                 raise ConfigError(
                     f"--{tier} {text} is too small for one chunk of "
-                    f"{machine.chunk_bytes / 2**20:.4g} MiB; the trace has {chunks_in_trace} chunks"
+                    f"{piece_bytes * len(machine.reaches) / 2**20:.4g} MiB; the trace has "
+                    f"{chunks_in_trace} chunks"
                 )
             pieces[tier].append(held)
     return grid(*pieces.values())
