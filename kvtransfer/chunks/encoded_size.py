@@ -48,13 +48,15 @@ def encoded_bytes(codec: str, form: ChunkFormat, exact_dims: int = 0) -> int:
     return _quantised_bytes(codec, form, exact_dims) if is_known else form.nbytes
 
 
-def ratio(codec: str, dtype: str, chunk_tokens: int = 256) -> float:
+def ratio(codec: str, dtype: str) -> float:
     """How many times smaller keys and values of ``dtype`` are in the encoding ``codec``.
+
+    Of chunks of 256 tokens, and heads of a multiple of 64 elements.
 
     Raises:
         ConfigError: chunks can't have this dtype.
     """
-    form = ChunkFormat.split(dtype, 1, chunk_tokens, 1, 128)
+    form = ChunkFormat.split(dtype, 1, 256, 1, 128)
     return form.nbytes / encoded_bytes(codec, form)
 
 

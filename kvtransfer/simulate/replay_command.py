@@ -101,7 +101,7 @@ def _machine(options: Namespace) -> Machine:
             "every slot of host memory has room for one"
         )
     chunk_tokens = options.chunk_tokens or CHUNK_TOKENS
-    smaller = ratio(codec, options.kv_cache_dtype or "bfloat16", chunk_tokens)
+    smaller = ratio(codec, options.kv_cache_dtype or "bfloat16")
     speeds = {tier: getattr(options, f"{tier}_gb_s") for tier in TIERS}
     speeds[REMOTE] = _only(speeds[REMOTE] or (REMOTE_GB_S,), "--remote-gb-s")
     return Machine(
