@@ -11,6 +11,7 @@ from kvtransfer.simulate.break_even import command as break_even
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Sequence
 
 HELP = "simulate sizes of tiers and eviction policies on recorded requests, or ask when a load pays"
 
@@ -56,14 +57,26 @@ def simulate(options: Namespace) -> None:
         ConfigError: they don't go together, or what they name can't be read.
         TraceError: the file is not a trace.
     """
-    if options.break_even and options.trace:
-        raise ConfigError("--break-even replays no trace; leave out one of them")
     if options.break_even:
+        _refuse(options, replay_command.ALONE, "--break-even")
         break_even.run(options)
     elif options.trace:
+        _refuse(options, break_even.ALONE, "a replay of TRACE")
         replay_command.replay(options)
     else:
         raise ConfigError("name a TRACE to replay, or --break-even --model config.json")
+
+
+def _refuse(options: Namespace, names: Sequence[str], question: str) -> None:
+    """Refuse what only the other question takes.
+
+    Raises:
+        ConfigError: one of ``names`` is given.
+    """
+    for name in names:
+        if getattr(options, name):
+            option = "TRACE" if name == "trace" else f"--{name}"
+            raise ConfigError(f"{option} doesn't go with {question}; leave out one of them")
 
 
 def _add_shared(parser: ArgumentParser) -> None:

@@ -38,6 +38,9 @@ _GROUPS = (
     "as in full,window:1024*6; default: %(default)s"
 )
 
+ALONE = ("trace", "plot")
+"""Options that the other question must not be given, for what they ask would not be answered."""
+
 CHUNK_TOKENS = 512
 """Mooncake's."""
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable
 
+ALONE = ("model", "json")
+"""Options that a replay must not be given, for what they ask would not be answered."""
+
 CHUNK_TOKENS = 256
 REMOTE_GB_S = "0.1,1,3,12"
 

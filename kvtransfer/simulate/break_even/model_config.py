@@ -24,9 +24,10 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "llama4_text": {"no_rope_layer_interval": 4, "attention_chunk_size": 8192},
     "qwen3_next": {"full_attention_interval": 4},
     "jamba": {"mamba_expand": 2},
+    "nemotron_h": {"mamba_ssm_cache_dtype": "float32"},
     "lfm2": {"conv_L_cache": 3},
 }
-"""What published files of a model type leave out, as transformers takes it."""
+"""What published files of a model type leave out, as transformers and vLLM take it."""
 
 _ALIKE = (
     *("llama", "mistral", "mixtral", "ministral3", "olmo2", "olmo3", "phi3", "seed_oss", "gpt_oss"),
@@ -34,7 +35,7 @@ _ALIKE = (
     *("qwen2_5_vl_text", "qwen3_vl_text", "qwen3_vl_moe_text", "glm4", "glm4_moe", "minimax_m2"),
     *("deepseek_v2", "deepseek_v3", "deepseek_v32", "glm_moe_dsa", "kimi_k2", "kimi_linear"),
     *("gemma3n_text", "gemma4_text", "minimax_m3_text"),
-    *("granite", "granitemoehybrid", "falcon_h1", "nemotron_h", "olmo_hybrid"),
+    *("granite", "granitemoehybrid", "falcon_h1", "olmo_hybrid"),
 )
 """Model types whose files say all that matters here."""
 

@@ -23,7 +23,7 @@ class Part(NamedTuple):
     token_bytes: float
     """For each token; 0 where only the end of the prefix is kept."""
     end_bytes: int
-    """For the end of a long prefix: what windows and states keep of it."""
+    """For the end of a prefix, at most: what windows and states keep of it."""
 
 
 def part(model: Model, kept: Kept, codec: str) -> Part:
@@ -31,8 +31,9 @@ def part(model: Model, kept: Kept, codec: str) -> Part:
     piece_bytes = model.piece_bytes(kept, codec) * model.ranks
     if isinstance(kept.reach, Everything):
         return Part(kept, codec, piece_bytes / model.chunk_tokens, 0)
-    pieces = model.tiling(kept).needed(lengths(model)[-1])
-    return Part(kept, codec, 0.0, len(pieces) * piece_bytes)
+    tiling = model.tiling(kept)
+    most_pieces = max(len(tiling.needed(tokens)) for tokens in lengths(model))
+    return Part(kept, codec, 0.0, most_pieces * piece_bytes)
 
 
 def chunk_prefill_s(model: Model, machine: Machine) -> tuple[float, float]:

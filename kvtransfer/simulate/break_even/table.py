@@ -26,7 +26,7 @@ def table(model: Model, machine: Machine, found: Sequence[Verdict]) -> Table:
         shown.add_column(codec, justify="right", no_wrap=True)
     parts = [[part(model, kept, codec) for codec in codecs] for kept in model.kept]
     _add_parts(shown, "bytes a token", parts, lambda each: each.token_bytes)
-    _add_parts(shown, "bytes of the end of a prefix", parts, lambda each: each.end_bytes)
+    _add_parts(shown, "bytes of the end of a prefix, at most", parts, lambda each: each.end_bytes)
     first_s, last_s = chunk_prefill_s(model, machine)
     computed = f"{_ms(first_s)} to {_ms(last_s)}" if last_s > first_s else _ms(first_s)
     _add_links(shown, f"ms a chunk; to compute: {computed}", found, lambda it: _ms(it.chunk_s))

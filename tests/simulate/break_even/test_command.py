@@ -64,8 +64,17 @@ def test_the_table_shows_bytes_times_and_from_where_a_load_pays(folder, capsys):
 
 def test_windows_and_states_have_rows_of_their_own(folder, capsys):
     text = printed(capsys, "--model", "qwen.json")
-    states = cells(text, "bytes of the end of a prefix")
+    states = cells(text, "bytes of the end of a prefix, at most")
     assert states == {"states, 24 layers": ["26,345,472"] * 5}
+
+
+def test_a_local_chunk_is_counted_although_the_longest_prefix_ends_with_one(folder, capsys):
+    fields = {**LLAMA, "model_type": "llama4_text", "no_rope_layer_interval": 4}
+    (folder / "local.json").write_text(json.dumps({**fields, "attention_chunk_size": 8192}))
+    text = printed(capsys, "--model", "local.json", "--codec", "naive,int8,int5,int4,lossless")
+    local = cells(text, "bytes of the end of a prefix, at most")
+    most = 24 * 2 * 8 * 128 * 2 * (8192 - 256)
+    assert local["local chunks of 8,192 tokens, 24 layers"][0] == f"{most:,}"
 
 
 def test_the_assumptions_are_named(folder, capsys):
@@ -137,7 +146,8 @@ def test_without_a_model_the_bytes_of_a_token_are_enough(folder, capsys):
             ["--prefill-tokens-per-s", "8@1,9@2"],
             "longer prompts take a little longer for each token",
         ),
-        (["trace.jsonl"], "--break-even replays no trace; leave out one of them"),
+        (["trace.jsonl"], "TRACE doesn't go with --break-even; leave out one of them"),
+        (["--plot", "a.png"], "--plot doesn't go with --break-even; leave out one of them"),
     ],
 )
 def test_what_cannot_be_is_said_in_a_sentence(folder, capsys, options, said):
@@ -149,6 +159,13 @@ def test_what_cannot_be_is_said_in_a_sentence(folder, capsys, options, said):
     assert (status, told.out) == (2, "")
     assert said in told.err
     assert told.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", [["--json"], ["--model", "llama.json"]])
+def test_a_replay_is_not_asked_for_it(option, folder, capsys):
+    assert main(["simulate", "trace.jsonl", *option]) == 2
+    told = capsys.readouterr().err
+    assert f"{option[0]} doesn't go with a replay of TRACE; leave out one of them" in told
 
 
 def test_without_a_question_it_says_what_to_ask(capsys):

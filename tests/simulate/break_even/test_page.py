@@ -13,7 +13,9 @@ from kvtransfer.cli import main
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "when-it-pays.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```console\n\$ kvtransfer (.*?[^\\])\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+BLOCKS = re.findall(
+    r"^```console\n\$ kvtransfer (.*?[^\\])\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL
+)
 
 
 def test_there_are_four_examples_and_the_first_shows_all():
@@ -38,7 +40,7 @@ def test_a_block_is_what_its_command_prints(command, shown, monkeypatch, capsys)
         ("NVIDIA-H200", "load/LBNHC/block16/1x128/bfloat16", "staged", "29.3 with one"),
         ("NVIDIA-H200", "load/MLA/block64/1x576/bfloat16", "staged", "48.4 for MLA"),
         ("disk", "get/32MiB/1", "kvtransfer", "gave 1.46"),
-        ("redis", "get/32MiB/redis7", "kvtransfer", "one Redis | 1.53 GB/s"),
+        ("redis", "get/32MiB/redis7", "kvtransfer", "one Redis | 1.52 GB/s"),
         ("redis", "get/32MiB/valkey", "kvtransfer", "one Valkey 1.99"),
         ("redis", "get/32MiB/redis7-tls", "kvtransfer", "with TLS 0.60"),
         ("policy", "codec/int8/512 GiB", "naive", "rises from 0.208"),
