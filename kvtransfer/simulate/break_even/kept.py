@@ -66,7 +66,9 @@ def kept_layers(config: ModelConfig, dtype: str, cache_dtype: str, ranks: int) -
     if counts[STATE]:
         size = state_bytes(config, dtype, ranks)
         found.append(Kept("states", State(), counts[STATE], "int8", 1, size, "content"))
-    return tuple(found)
+    if not any(counts.values()):
+        raise ConfigError(f"{config.name} has no layer that keeps a cache")
+    return tuple(kept for kept in found if kept.layers)
 
 
 def _keys_and_values(
@@ -92,6 +94,10 @@ def _keys_and_values(
 
 def _latents(config: ModelConfig, counts: Counter[str], dtype: str, ranks: int) -> Iterator[Kept]:
     """Multi-head latent attention: one latent a token, which each of the ranks keeps whole."""
+    if counts[WINDOW] or counts[LOCAL]:
+        raise ConfigError(
+            f"{config.name} has windows of latents, whose bytes simulate doesn't know"
+        )
     if "index_head_dim" in config and dtype.startswith("float8"):
         raise ConfigError(
             f"{config.name} has sparse attention, whose 8-bit cache vLLM packs in a way that simulate "
@@ -108,7 +114,9 @@ def _latents(config: ModelConfig, counts: Counter[str], dtype: str, ranks: int) 
 
 def _selectors(sparse: ModelConfig, dtype: str) -> Kept:
     """The keys by which MiniMax M3 chooses blocks, beside its full attention."""
-    layers = sum(sparse.series("sparse_attention_freq", int) or ())
+    layers = len(
+        [1 for is_sparse in sparse.series("sparse_attention_freq", int) or () if is_sparse]
+    )
     dim = sparse.count("sparse_index_dim")
     return Kept("indexer keys", Everything(), layers, dtype, 1, dim, "content")
 
@@ -120,7 +128,10 @@ def _heads(config: ModelConfig) -> int:
 def _dim(config: ModelConfig) -> int:
     if "head_dim" in config:
         return config.count("head_dim")
-    return config.count("hidden_size") // config.count("num_attention_heads")
+    size, heads = config.count("hidden_size"), config.count("num_attention_heads")
+    if size < heads:
+        raise ConfigError(f"{config.name} has {heads} heads in a hidden_size of {size}")
+    return size // heads
 
 
 def _full_dim(config: ModelConfig) -> int:

@@ -28,6 +28,18 @@ def test_keys_and_values_of_the_heads_that_they_have():
     assert forms(dtype="float8_e4m3fn") == [(Everything(), split(32, 8, 128, "float8_e4m3fn"))]
 
 
+def test_heads_without_an_element_are_refused():
+    with pytest.raises(ConfigError, match="has 32 heads in a hidden_size of 31"):
+        forms(hidden_size=31)
+
+
+def test_a_model_without_a_cache_and_windows_of_latents_are_refused():
+    with pytest.raises(ConfigError, match="has no layer that keeps a cache"):
+        forms(layer_types=["mlp"])
+    with pytest.raises(ConfigError, match="has windows of latents"):
+        forms(MLA, sliding_window=128)
+
+
 def test_ranks_share_the_heads_and_repeat_them_where_there_are_too_few():
     assert forms(ranks=4) == [(Everything(), split(32, 2, 128))]
     assert forms(ranks=16) == [(Everything(), split(32, 1, 128))]
