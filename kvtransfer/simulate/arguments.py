@@ -110,11 +110,11 @@ def prefill_rates(text: str) -> tuple[tuple[float, int], ...]:
 
 
 def codecs(text: str) -> tuple[str, ...]:
-    """Names of encodings, separated by commas."""
+    """Names of codecs, separated by commas."""
     given = tuple(dict.fromkeys(text.split(",")))
     for name in given:
         if name not in CODECS:
-            raise ArgumentTypeError(f"{name!r} is no encoding; known are {', '.join(CODECS)}")
+            raise ArgumentTypeError(f"{name!r} is no codec; known are {', '.join(CODECS)}")
     return given
 
 

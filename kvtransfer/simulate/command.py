@@ -27,8 +27,8 @@ together with all chunks before it. Sizes are in GiB, or shares of the trace's d
 """
 
 _CODEC = (
-    f"how chunks are encoded: {', '.join(CODECS)}; several, separated by commas, for --break-even; "
-    "default: naive, or all of them"
+    f"as remote_serde: {', '.join(CODECS)}; several, separated by commas, for --break-even; "
+    "default: naive, or " + ", ".join(break_even.CODECS)
 )
 
 _PREFILL = (

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from kvtransfer.chunks.encoded_size import CODECS, encoded_bytes, ratio
 from kvtransfer.chunks.layout import ChunkFormat
+from kvtransfer.chunks.quantisation import levels
+from kvtransfer.chunks.quantised import quantised, reason_against
 from kvtransfer.errors import ConfigError
 
 QUANTISED = ("int8", "int5", "int4")
@@ -23,6 +25,7 @@ QUANTISED = ("int8", "int5", "int4")
         ("int4", "bfloat16", 16 / (4.5 + 16 / 256)),
         ("int8", "float16", 16 / 8.5),
         ("int4", "float32", 32 / (4.5 + 32 / 256)),
+        ("cachegen", "bfloat16", 16 / (2 / 32 * 5.5 + 30 / 32 * (4.5 + 16 / 256))),
     ],
 )
 def test_a_number_has_its_bits_and_half_a_bit_of_scales(codec, dtype, times):
@@ -71,6 +74,22 @@ def test_fp16_and_fp32_count_as_if_lossless_did_not_shrink_them():
 def test_an_unknown_dtype_is_refused():
     with pytest.raises(ConfigError, match="a cache of int3 is not supported"):
         ratio("int8", "int3")
+
+
+@given(
+    codec=st.sampled_from(QUANTISED),
+    tokens=st.sampled_from([64, 128, 256, 512, 544]),
+    heads=st.integers(1, 9),
+    dim=st.sampled_from([64, 72, 80, 84, 96, 128, 192, 256]),
+    exact_dims=st.sampled_from([0, 16, 32]),
+    dtype=st.sampled_from(["bfloat16", "float16", "float32", "float8_e4m3fn"]),
+)
+def test_it_is_as_long_as_the_kernels_make_it(codec, tokens, heads, dim, exact_dims, dtype):
+    make = ChunkFormat.content if exact_dims else ChunkFormat.split
+    form = make(dtype, 3, tokens, heads, dim)
+    ((level, _),) = levels(codec, 3)
+    made = form if reason_against(form) else quantised(form, level.keeping(exact_dims))
+    assert encoded_bytes(codec, form, exact_dims) == made.nbytes
 
 
 @given(

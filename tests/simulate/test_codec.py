@@ -60,7 +60,7 @@ def test_a_load_of_fewer_bytes_takes_less_time():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--codec", "int3"], "--codec: 'int3' is no encoding; known are naive, lossless, int8"),
+        (["--codec", "int3"], "--codec: 'int3' is no codec; known are naive, lossless, int8"),
         (["--codec", "int8,int4"], "--codec takes one value for a replay, not 2"),
         (["--remote-gb-s", "1,2"], "--remote-gb-s takes one value for a replay, not 2"),
         (

@@ -9,14 +9,13 @@ from math import gcd
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kvtransfer.chunks.encoded_size import CODECS
 from kvtransfer.chunks.reach import Everything
 from kvtransfer.errors import ConfigError
 from kvtransfer.simulate import arguments
 from kvtransfer.simulate.break_even.kept import Kept
 from kvtransfer.simulate.break_even.model import BLOCK_TOKENS, Model, model_of
 from kvtransfer.simulate.break_even.model_config import read_config
-from kvtransfer.simulate.break_even.notes import heading, notes
+from kvtransfer.simulate.break_even.notes import heading, notes, refusal
 from kvtransfer.simulate.break_even.report import as_json
 from kvtransfer.simulate.break_even.speed import Link, prefill_through
 from kvtransfer.simulate.break_even.verdict import Machine, verdicts
@@ -28,6 +27,9 @@ if TYPE_CHECKING:
 
 ALONE = ("model", "json")
 """Options that a replay must not be given, for what they ask would not be answered."""
+
+CODECS = ("naive", "lossless", "int8", "int5", "int4")
+"""The columns, unless others are asked for."""
 
 CHUNK_TOKENS = 256
 REMOTE_GB_S = "0.1,1,3,12"
@@ -78,7 +80,10 @@ def run(options: Namespace) -> None:
     """
     model, machine = _model(options), _machine(options)
     codecs = options.codec or CODECS
-    found = list(verdicts(model, machine, codecs))
+    taken = [codec for codec in codecs if model.takes(codec)]
+    if not taken:
+        raise ConfigError(refusal(model, codecs))
+    found = list(verdicts(model, machine, taken))
     if options.json:
         print(json.dumps(as_json(model, machine, found), indent=1))
         return
@@ -89,7 +94,8 @@ def run(options: Namespace) -> None:
     except ImportError as error:
         raise ConfigError(f"simulate needs {error.name}: pip install '.[simulate]'") from None
     console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
-    for shown in (heading(model), "", table(model, machine, found), "", notes(model, machine)):
+    below = notes(model, machine, codecs)
+    for shown in (heading(model), "", table(model, machine, found), "", below):
         console.print(shown, highlight=False, markup=False)
 
 

@@ -34,7 +34,7 @@ class Kept:
     layout: str = "split"
     """See :class:`kvtransfer.chunks.layout.ChunkFormat`."""
     exact_dims: int = 0
-    """How many of the elements no encoding quantises."""
+    """How many of the elements no codec quantises."""
 
     @property
     def is_state(self) -> bool:

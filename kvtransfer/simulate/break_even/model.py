@@ -7,6 +7,7 @@ from reprlib import repr as cut
 from typing import TYPE_CHECKING
 
 from kvtransfer.chunks.encoded_size import encoded_bytes
+from kvtransfer.chunks.quantisation import CODECS
 from kvtransfer.chunks.tiling import Tiling
 from kvtransfer.errors import ConfigError
 from kvtransfer.simulate.break_even.kept import Kept, kept_layers
@@ -60,9 +61,13 @@ class Model:
         return encoded_bytes(codec, kept.form(tokens), kept.exact_dims)
 
     def load(self, codec: str) -> Load:
-        """What one rank loads of chunks in the encoding ``codec``."""
+        """What one rank loads of chunks in ``codec``."""
         pieces = [(self.tiling(kept), self.piece_bytes(kept, codec)) for kept in self.kept]
         return Load(tuple(pieces))
+
+    def takes(self, codec: str) -> bool:
+        """Whether the connector takes ``codec``: one of fewer bits must fit some of the layers."""
+        return codec not in CODECS or self.load(codec) != self.load("naive")
 
     def tiling(self, kept: Kept) -> Tiling:
         """How the layers ``kept`` lie in chunks."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kvtransfer.chunks.encoded_size import GROUP_TOKENS, LOSSLESS_RATIO
+from kvtransfer.chunks.encoded_size import LOSSLESS_RATIO
+from kvtransfer.chunks.quantisation import CODECS, GROUP_TOKENS
 from kvtransfer.simulate.break_even.verdict import ROUND_TRIPS, lengths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from kvtransfer.simulate.break_even.model import Model
     from kvtransfer.simulate.break_even.verdict import Machine
@@ -26,10 +27,32 @@ def heading(model: Model) -> str:
     return f"{model.name}{on}: {dtypes}, chunks of {model.chunk_tokens:,} tokens"
 
 
-def notes(model: Model, machine: Machine) -> str:
-    """The notes below the table, a line each."""
-    lines = (*_of_speed(model, machine), *_of_ranks(model), *_of_codecs(), _NOT_COUNTED)
-    return "\n".join(lines)
+def notes(model: Model, machine: Machine, codecs: Sequence[str]) -> str:
+    """The notes below the table, a line each.
+
+    Args:
+        model: what is loaded.
+        machine: what it is loaded with.
+        codecs: those that were asked for.
+    """
+    of_codecs = _of_codecs([codec for codec in codecs if model.takes(codec)])
+    left = refusal(model, codecs)
+    lines = (*_of_speed(model, machine), *_of_ranks(model), *of_codecs, left, _NOT_COUNTED)
+    return "\n".join(line for line in lines if line)
+
+
+def refusal(model: Model, codecs: Sequence[str]) -> str:
+    """Say which of ``codecs`` the connector refuses for this model, and why; empty: none."""
+    left = [codec for codec in codecs if not model.takes(codec)]
+    if not left:
+        return ""
+    has_states = any(kept.is_state for kept in model.kept)
+    is_wide = not any(kept.dtype.startswith("float8") for kept in model.kept)
+    fix = f" with --block-size {GROUP_TOKENS} they do" if has_states and is_wide else ""
+    return (
+        f"{', '.join(left)} fit no layer of this model: they need numbers of 16 bits or more, and "
+        f"pieces of a multiple of {GROUP_TOKENS} tokens;{fix}"
+    ).rstrip(";")
 
 
 def _of_ranks(model: Model) -> Iterator[str]:
@@ -56,12 +79,15 @@ def _of_speed(model: Model, machine: Machine) -> Iterator[str]:
     )
 
 
-def _of_codecs() -> Iterator[str]:
-    yield (
-        f"lossless: only stores hold it; {LOSSLESS_RATIO:g} x smaller in bfloat16, as measured on one "
-        "small model"
-    )
-    yield (
-        "int8, int5, int4: by arithmetic; states, 8-bit caches and pieces whose tokens are no "
-        f"multiple of {GROUP_TOKENS} stay as they are"
-    )
+def _of_codecs(codecs: Sequence[str]) -> Iterator[str]:
+    if "lossless" in codecs:
+        yield (
+            f"lossless: only stores hold it; {LOSSLESS_RATIO:g} x smaller in bfloat16, as measured on "
+            "one small model"
+        )
+    quantising = [codec for codec in codecs if codec in CODECS]
+    if quantising:
+        yield (
+            f"{', '.join(quantising)}: by arithmetic; states, 8-bit caches and pieces whose tokens are "
+            f"no multiple of {GROUP_TOKENS} stay as they are"
+        )

@@ -27,7 +27,7 @@ class Part(NamedTuple):
 
 
 def part(model: Model, kept: Kept, codec: str) -> Part:
-    """What the layers ``kept`` add, in the encoding ``codec``."""
+    """What the layers ``kept`` add, in ``codec``."""
     piece_bytes = model.piece_bytes(kept, codec) * model.ranks
     if isinstance(kept.reach, Everything):
         return Part(kept, codec, piece_bytes / model.chunk_tokens, 0)

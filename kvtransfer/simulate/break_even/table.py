@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def table(model: Model, machine: Machine, found: Sequence[Verdict]) -> Table:
-    """A column for each encoding: what is loaded, how long a chunk takes, from where on it pays."""
+    """A column for each codec: what is loaded, how long a chunk takes, from where on it pays."""
     codecs = list(dict.fromkeys(verdict.codec for verdict in found))
     shown = Table("", box=None, pad_edge=False)
     for codec in codecs:

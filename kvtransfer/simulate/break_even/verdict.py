@@ -33,7 +33,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Way:
-    """A load over a link, of chunks in one encoding; it crosses the bus at the same time."""
+    """A load over a link, of chunks in one codec; it crosses the bus at the same time."""
 
     link: Link
     bus: Link
@@ -60,7 +60,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether loads over one link pay, of chunks in one encoding."""
+    """Whether loads over one link pay, of chunks in one codec."""
 
     link: Link
     codec: str
@@ -73,7 +73,7 @@ class Verdict:
 
 
 def verdicts(model: Model, machine: Machine, codecs: Sequence[str]) -> Iterator[Verdict]:
-    """Judge every link, the bus first, with every encoding."""
+    """Judge every link, the bus first, with every codec."""
     for link in (machine.bus, *machine.links):
         for codec in codecs:
             way = Way(link, machine.bus, model.load(codec), model.load(in_host(codec)), model.ranks)
@@ -88,7 +88,7 @@ def lengths(model: Model) -> range:
 
 
 def in_host(codec: str) -> str:
-    """The encoding that host memory holds where a store holds ``codec``."""
+    """The codec that host memory holds where a store holds ``codec``."""
     return "naive" if codec in IN_STORES else codec
 
 

@@ -63,9 +63,24 @@ def test_the_table_shows_bytes_times_and_from_where_a_load_pays(folder, capsys):
 
 
 def test_windows_and_states_have_rows_of_their_own(folder, capsys):
-    text = printed(capsys, "--model", "qwen.json")
+    text = printed(capsys, "--model", "qwen.json", "--block-size", "64")
     states = cells(text, "bytes of the end of a prefix, at most")
     assert states == {"states, 24 layers": ["26,345,472"] * 5}
+
+
+def test_codecs_that_fit_no_layer_are_left_out_and_the_block_size_that_helps_is_named(
+    folder, capsys
+):
+    text = printed(capsys, "--model", "qwen.json")
+    assert text.splitlines()[2].split() == ["naive", "lossless"]
+    said = "int8, int5, int4 fit no layer of this model: "
+    assert said in text
+    assert "with --block-size 64 they do" in " ".join(text.split())
+    assert main(["simulate", "--break-even", "--model", "qwen.json", "--codec", "int8"]) == 2
+    assert "kvtransfer: int8 fit no layer of this model" in capsys.readouterr().err
+    eight_bits = printed(capsys, "--kv-cache-dtype", "fp8", "--codec", "naive,int8")
+    assert "int8 fit no layer" in eight_bits
+    assert "--block-size" not in eight_bits
 
 
 def test_a_local_chunk_is_counted_although_the_longest_prefix_ends_with_one(folder, capsys):
@@ -110,7 +125,6 @@ def test_without_a_model_the_bytes_of_a_token_are_enough(folder, capsys):
     text = printed(capsys, "--token-bytes", "327680", "--tensor-parallel-size", "8")
     assert text.startswith("327,680 bytes a token on 8 tensor-parallel ranks: bfloat16")
     assert cells(text, "bytes a token")["any layers"][0] == "327,680"
-    assert "8-bit" in printed(capsys, "--kv-cache-dtype", "fp8", "--codec", "int8")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +143,7 @@ def test_without_a_model_the_bytes_of_a_token_are_enough(folder, capsys):
         ),
         (
             ["--codec", "zip"],
-            "--codec: 'zip' is no encoding; known are naive, lossless, int8, int5",
+            "--codec: 'zip' is no codec; known are naive, lossless, int8, int5",
         ),
         (["--block-size", "48"], "--chunk-tokens 256 is no multiple of --block-size 48"),
         (["--remote-gb-s", "1,,2"], "--remote-gb-s: '' is not a number above 0"),

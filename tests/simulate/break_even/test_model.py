@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +13,7 @@ from benchmarks.families import FAMILIES
 from benchmarks.record_groups import write_config
 from benchmarks.recorded_groups import cache_config, recorded
 from kvtransfer.connector.vllm.caches.cache_groups import cache_groups
+from kvtransfer.connector.vllm.caches.quantised_groups import quantise
 from kvtransfer.errors import ConfigError
 from kvtransfer.simulate.break_even.model import model_of
 from kvtransfer.simulate.break_even.model_config import read_config
@@ -30,12 +34,20 @@ def test_bytes_are_those_that_the_connector_stores(family, tmp_path):
     model = model_of(
         read_config(tmp_path), block_tokens=record["computed"]["block_tokens_asked_for"]
     )
-    groups = cache_groups(cache_config(record), 256)
-    assert model.chunk_tokens == groups[0].tiling.chunk_tokens
-    load = model.load("naive")
-    for tokens in (chunks * model.chunk_tokens for chunks in (1, 2, 5, 16, 17, 33, 64)):
-        stored = sum(len(it.tiling.needed(tokens)) * it.chunk.nbytes for it in groups)
-        assert load.nbytes(tokens) == stored
+    plain = cache_groups(cache_config(record), 256)
+    assert model.chunk_tokens == plain[0].tiling.chunk_tokens
+    fields = json.loads((tmp_path / "config.json").read_text())
+    text = SimpleNamespace(hf_text_config=SimpleNamespace(**fields.get("text_config", fields)))
+    for codec in ("naive", "int8", "int5", "int4"):
+        try:
+            groups, load = quantise(plain, codec, text), model.load(codec)
+        except ConfigError:
+            assert not model.takes(codec), codec
+            continue
+        assert model.takes(codec), codec
+        for tokens in (chunks * model.chunk_tokens for chunks in (1, 2, 5, 16, 17, 33, 64)):
+            stored = sum(len(it.tiling.needed(tokens)) * it.chunk.nbytes for it in groups)
+            assert load.nbytes(tokens) == stored, codec
 
 
 def test_a_window_adds_its_end_alone():
