@@ -8,6 +8,8 @@ to LRU over 250 requests; ``change/held-out swap/5%`` has lengths that the polic
 ``remote/host 20%`` is what an admission filter in front of the store saves and costs.
 ``groups/window/128 GiB`` is the share with host memory of that size for a model with several cache
 groups, under its default policy and under ``learned``.
+``codec/int8/512 GiB`` is the share with host memory of that size that holds encoded chunks, and ``naive`` with
+chunks as they are; 128 KiB a token, as of Llama-3.1-8B in bfloat16.
 FILE is Mooncake's ``FAST25-release/traces/conversation_trace.jsonl``; X is a factor on the number of
 requests, and of chunks in an index.
 """
@@ -26,6 +28,7 @@ from benchmarks.changing_loads import CHANGES, Shape, changing_load
 from benchmarks.measure import ROOT, Row, append_rows, print_table, quantiles, seconds_row
 from benchmarks.s3fifo import S3FIFO
 from benchmarks.workloads import chats_and_documents
+from kvtransfer.chunks.encoded_size import ratio
 from kvtransfer.chunks.groups import Groups
 from kvtransfer.chunks.tiling import Placement, Tiling
 from kvtransfer.config import TransferConfig
@@ -36,7 +39,7 @@ from kvtransfer.scheduling.planner import Planner
 from kvtransfer.simulate.arguments import reaches
 from kvtransfer.simulate.grid import Machine, pieces_in, replayed
 from kvtransfer.simulate.optimum import optimal_hits
-from kvtransfer.simulate.replay import TIERS, Hierarchy, Sizes
+from kvtransfer.simulate.replay import HOST, TIERS, Hierarchy, Sizes
 from kvtransfer.simulate.trace import TraceError, read_trace
 
 if TYPE_CHECKING:
@@ -55,11 +58,14 @@ WINDOW, WINDOW_STEP = 250, 50
 LEAST_SHARE = 0.02  # of the chunks of a window: where LRU serves less, a ratio says nothing
 ADMIT_CHANCE = 0.05
 CHUNKS = 512  # of a request of 128k tokens
+CHUNK_TOKENS, TOKEN_BYTES = 512, 131_072  # the trace's, and Llama-3.1-8B's
 MILLION = 1_000_000
 MADE_REQUESTS = 8000
 
 GROUPS = {"window": "full,window:1024*5", "states": "full,state*3"}
 GROUP_GIB = (64, 128, 256)
+CODECS = ("int8", "int5", "int4")
+CODEC_GIB = (256, 512, 1024)
 GROUP_SHARE = 0.25
 """Of the trace's requests, so that the bench stays short."""
 
@@ -125,14 +131,34 @@ def _scaled(count: int, scale: float) -> int:
 def group_rows(requests: Sequence[Request]) -> Iterator[Row]:
     """The hit rate of models with several cache groups, under the default and under ``learned``."""
     for name, text in GROUPS.items():
-        machine = Machine(512, 131_072, 1.0, dict.fromkeys(TIERS, 1.0), reaches(text))
+        machine = Machine(CHUNK_TOKENS, TOKEN_BYTES, 1.0, dict.fromkeys(TIERS, 1.0), reaches(text))
         for gib in GROUP_GIB:
-            sizes = [Sizes(pieces_in(str(gib), 1, machine.piece_bytes))]
+            sizes = [Sizes(pieces_in(str(gib), 1, machine.piece_bytes(HOST)))]
             default = eviction_policy(TransferConfig.of(), machine.groups)
             for impl, policy in (("kvtransfer", default), ("learned", "learned")):
                 (outcome,) = replayed(requests, sizes, [policy], machine)
                 rate, case = outcome.hit_rate, f"groups/{name}/{gib} GiB"
                 yield Row("policy", case, impl, rate, "hit rate", (rate, rate), len(requests))
+
+
+def codec_rows(requests: Sequence[Request]) -> Iterator[Row]:
+    """The hit rate with chunks as they are and encoded, in host memory of the same size."""
+    for gib in CODEC_GIB:
+        naive = codec_row(requests, gib, "naive")
+        for codec in CODECS:
+            case = f"codec/{codec}/{gib} GiB"
+            yield replace(naive, case=case, impl="naive")
+            yield replace(codec_row(requests, gib, codec), case=case)
+
+
+def codec_row(requests: Sequence[Request], gib: int, codec: str) -> Row:
+    """The hit rate in host memory of ``gib``, and how many tokens it has room for."""
+    ratios = {HOST: ratio(codec, "bfloat16")}
+    machine = Machine(CHUNK_TOKENS, TOKEN_BYTES, 1.0, dict.fromkeys(TIERS, 1.0), ratios=ratios)
+    slots = pieces_in(str(gib), 1, machine.piece_bytes(HOST))
+    (outcome,) = replayed(requests, [Sizes(slots)], ["learned"], machine)
+    rate, more = outcome.hit_rate, {"tokens": float(slots * CHUNK_TOKENS)}
+    return Row("policy", "", "kvtransfer", rate, "hit rate", (rate, rate), len(requests), more=more)
 
 
 def admission_rows(requests: Sequence[Sequence[str]]) -> Iterator[Row]:
@@ -241,6 +267,7 @@ def _rows(trace: Sequence[Request], scale: float) -> list[Row]:
         *rate_rows("made", [[str(id_) for id_ in ids] for ids in made]),
         *change_rows(scale),
         *group_rows(trace[: _scaled(len(trace), GROUP_SHARE)]),
+        *codec_rows(trace),
         *sorted(admission_rows(conversation), key=lambda row: row.case),
     ]
 

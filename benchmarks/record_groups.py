@@ -46,7 +46,7 @@ def record(family: Family, folder: Path) -> dict[str, object]:
     import transformers
     import vllm
 
-    _write_config(family, folder)
+    write_config(family, folder)
     _register(family.architecture)
     config = _engine_config(folder)
     cache = _cache_config(config, family.layout)
@@ -81,7 +81,8 @@ def _source(family: Family) -> str:
     return "vLLM" if ":" in family.config else "transformers"
 
 
-def _write_config(family: Family, folder: Path) -> None:
+def write_config(family: Family, folder: Path) -> None:
+    """Write the ``config.json`` of ``family`` into ``folder``."""
     made = _config_class(family)(**family.changes).to_dict()
     made |= {"architectures": [family.architecture], "dtype": "bfloat16"}
     made |= {name: value for name, value in family.changes.items() if name not in made}

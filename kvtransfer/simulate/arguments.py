@@ -9,6 +9,7 @@ from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kvtransfer.chunks.encoded_size import CODECS
 from kvtransfer.chunks.reach import Everything, LocalChunks, State, Window
 from kvtransfer.policies import OLD_NAMES, POLICIES
 from kvtransfer.simulate.grid import pieces_in
@@ -20,6 +21,14 @@ _GROUP = re.compile(
     r"(?:(?P<whole>full|state)|(?P<part>window|local):(?P<tokens>[1-9][0-9]*))"
     r"(?:\*(?P<count>[1-9][0-9]?))?"
 )
+
+_CACHE_DTYPES = {
+    "auto": None,
+    "bfloat16": "bfloat16",
+    "float16": "float16",
+    "float32": "float32",
+    "fp8": "float8_e4m3fn",
+}
 
 
 def sizes(text: str) -> list[str]:
@@ -75,6 +84,45 @@ def rate(text: str) -> float:
     if not 0 < number < math.inf:
         raise ArgumentTypeError(f"{text!r} is not a number above 0")
     return number
+
+
+def rates(text: str) -> tuple[float, ...]:
+    """Numbers above 0, separated by commas."""
+    return tuple(dict.fromkeys(rate(number) for number in text.split(",")))
+
+
+def prefill_rates(text: str) -> tuple[tuple[float, int], ...]:
+    """Tokens a second, and of how long a prompt: ``RATE``, or ``RATE@TOKENS`` twice.
+
+    The length is 0 where none is given.
+    """
+    found = []
+    for each in text.split(","):
+        speed, at, tokens = each.partition("@")
+        found.append((rate(speed), count(tokens) if at else 0))
+    lengths = {tokens for _, tokens in found}
+    if len(found) > 2 or (len(found) == 2 and (0 in lengths or len(lengths) == 1)):
+        raise ArgumentTypeError(
+            f"{text!r} is neither a number above 0 nor two of them at different lengths, as in "
+            "20000@2048,13500@32768"
+        )
+    return tuple(found)
+
+
+def codecs(text: str) -> tuple[str, ...]:
+    """Names of codecs, separated by commas."""
+    given = tuple(dict.fromkeys(text.split(",")))
+    for name in given:
+        if name not in CODECS:
+            raise ArgumentTypeError(f"{name!r} is no codec; known are {', '.join(CODECS)}")
+    return given
+
+
+def cache_dtype(text: str) -> str | None:
+    """The torch dtype of keys and values, by vLLM's name; None: the model's own."""
+    if text not in _CACHE_DTYPES:
+        raise ArgumentTypeError(f"{text!r} is not known; known are {', '.join(_CACHE_DTYPES)}")
+    return _CACHE_DTYPES[text]
 
 
 def chance(text: str) -> float:

@@ -1,40 +1,19 @@
-"""Runs ``kvtransfer simulate TRACE``: hits and time saved on recorded requests, by tier sizes."""
+"""Runs ``kvtransfer simulate``: a replay of a trace, or the context lengths from which a load pays."""
 
 from __future__ import annotations
 
-import sys
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kvtransfer.chunks.encoded_size import CODECS
 from kvtransfer.errors import ConfigError
-from kvtransfer.policies import OLD_NAMES
-from kvtransfer.simulate import arguments
-from kvtransfer.simulate.grid import Machine, grid, pieces_in, replayed
-from kvtransfer.simulate.replay import HOST, TIERS
-from kvtransfer.simulate.trace import read_trace
+from kvtransfer.simulate import arguments, replay_command
+from kvtransfer.simulate.break_even import command as break_even
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Sequence
 
-    from kvtransfer.simulate.grid import Outcome
-    from kvtransfer.simulate.replay import Sizes
-    from kvtransfer.simulate.trace import Request
-
-_FILE_WIDTH = 120
-
-_ADMIT = (
-    "write back to disk and remote only evicted chunks whose learned reuse probability is at least "
-    "P, as in 0.05; default: write every chunk when it is computed"
-)
-
-_GROUPS = (
-    "the model's cache groups, all with as many layers: full, state, window:TOKENS or local:TOKENS, "
-    "as in full,window:1024*6; default: %(default)s"
-)
-
-HELP = "simulate sizes of tiers and eviction policies on recorded requests"
+HELP = "simulate sizes of tiers and eviction policies on recorded requests, or ask when a load pays"
 
 EPILOG = """\
 TRACE is a .jsonl file of objects with input_length and hash_ids (Mooncake's traces) or tokens and
@@ -43,32 +22,70 @@ together with all chunks before it. Sizes are in GiB, or shares of the trace's d
 5%. Disk and remote evict the least recently used chunk.
 
   kvtransfer simulate trace.jsonl --host 64,128,256 --disk 0,2000 --policy learned,lru --plot sizes.svg
+  kvtransfer simulate trace.jsonl --host 64 --codec int8
+  kvtransfer simulate --break-even --model config.json --prefill-tokens-per-s 20000@2048,13500@32768
 """
+
+_CODEC = (
+    f"as remote_serde: {', '.join(CODECS)}; several, separated by commas, for --break-even; "
+    "default: naive, or " + ", ".join(break_even.CODECS)
+)
+
+_PREFILL = (
+    "speed of computing; for --break-even also RATE@TOKENS,RATE@TOKENS, of whole prompts of two "
+    "lengths; default: %(default)s"
+)
+
+_REMOTE = (
+    "load speed from the remote store; several, separated by commas, for --break-even; "
+    f"default: {replay_command.REMOTE_GB_S:g}, or {break_even.REMOTE_GB_S}"
+)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command to ``parser``."""
-    sizes, count, rate = arguments.sizes, arguments.count, arguments.rate
-    add = parser.add_argument
-    add("trace", type=Path, metavar="TRACE", help="file of recorded requests")
+    replay_command.add_arguments(parser.add_argument_group("a replay of TRACE").add_argument)
+    group = parser.add_argument_group("from which context length on a load pays")
+    break_even.add_arguments(group.add_argument)
+    _add_shared(parser)
+
+
+def simulate(options: Namespace) -> None:
+    """Print what ``options`` ask for.
+
+    Raises:
+        ConfigError: they don't go together, or what they name can't be read.
+        TraceError: the file is not a trace.
+    """
+    if options.break_even:
+        _refuse(options, replay_command.ALONE, "--break-even")
+        break_even.run(options)
+    elif options.trace:
+        _refuse(options, break_even.ALONE, "a replay of TRACE")
+        replay_command.replay(options)
+    else:
+        raise ConfigError("name a TRACE to replay, or --break-even --model config.json")
+
+
+def _refuse(options: Namespace, names: Sequence[str], question: str) -> None:
+    """Refuse what only the other question takes.
+
+    Raises:
+        ConfigError: one of ``names`` is given.
+    """
+    for name in names:
+        if getattr(options, name):
+            option = "TRACE" if name == "trace" else f"--{name}"
+            raise ConfigError(f"{option} doesn't go with {question}; leave out one of them")
+
+
+def _add_shared(parser: ArgumentParser) -> None:
+    add, count, rate = parser.add_argument, arguments.count, arguments.rate
     add(
-        "--host",
-        type=sizes,
-        default="1%,2%,5%,10%,20%",
-        help="sizes of host memory; default: %(default)s",
-    )
-    add("--disk", type=sizes, default="0", help="sizes of the disk tier; default: none")
-    add("--remote", type=sizes, default="0", help="sizes of the remote store; default: none")
-    add(
-        "--policy",
-        type=arguments.policies,
-        default="learned,lru,arc",
-        help="policies of host memory; default: %(default)s",
-    )
-    add("--admit-chance", type=arguments.chance, metavar="P", help=_ADMIT)
-    add("--plot", type=arguments.picture, metavar="FILE", help="write a plot: .png or .svg")
-    add(
-        "--chunk-tokens", type=count, default=512, help="tokens for each hash; default: %(default)s"
+        "--chunk-tokens",
+        type=count,
+        help=f"tokens of a chunk; default: {replay_command.CHUNK_TOKENS} for each hash of a trace, "
+        f"or {break_even.CHUNK_TOKENS}",
     )
     add(
         "--token-bytes",
@@ -76,13 +93,15 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=131072,
         help="KV cache bytes for each token; default: %(default)s",
     )
-    add("--groups", type=arguments.reaches, default="full", help=_GROUPS)
     add(
-        "--prefill-tokens-per-s",
-        type=rate,
-        default=10_000,
-        help="speed of computing; default: %(default)s",
+        "--kv-cache-dtype",
+        type=arguments.cache_dtype,
+        default="auto",
+        metavar="DTYPE",
+        help="as vLLM's; default: the model's own, or bfloat16",
     )
+    add("--codec", type=arguments.codecs, help=_CODEC)
+    add("--prefill-tokens-per-s", type=arguments.prefill_rates, default="10000", help=_PREFILL)
     add(
         "--host-gb-s",
         type=rate,
@@ -90,87 +109,4 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="load speed from host memory; default: %(default)s",
     )
     add("--disk-gb-s", type=rate, default=4, help="load speed from disk; default: %(default)s")
-    add(
-        "--remote-gb-s",
-        type=rate,
-        default=2,
-        help="load speed from the remote store; default: %(default)s",
-    )
-
-
-def simulate(options: Namespace) -> None:
-    """Print the table, and draw the plot if ``options`` name a file for it.
-
-    Raises:
-        ConfigError: a size is too small for a chunk, or a library is missing.
-        TraceError: the file is not a trace.
-    """
-    try:
-        from rich.console import Console
-
-        from kvtransfer.simulate.table import LEGEND, table
-
-        if options.plot:
-            from kvtransfer.simulate.plot import draw
-    except ImportError as error:
-        raise ConfigError(f"simulate needs {error.name}: pip install '.[simulate]'") from None
-    policies = _current(options.policy)
-    machine = Machine(
-        options.chunk_tokens,
-        options.token_bytes,
-        options.prefill_tokens_per_s,
-        {tier: getattr(options, f"{tier}_gb_s") * 1e9 for tier in TIERS},
-        options.groups,
-    )
-    requests = read_trace(options.trace, machine.chunk_tokens)
-    sizes = _sizes(options, requests, machine)
-    outcomes = _outcomes(requests, sizes, policies, machine, options.admit_chance)
-    console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
-    console.print(table(outcomes, machine), LEGEND, sep="\n\n", highlight=False)
-    if options.plot:
-        draw(options.plot, outcomes, machine, options.trace.name)
-
-
-def _current(policies: Sequence[str]) -> list[str]:
-    """The present names of ``policies``, with a line on stderr about each old one."""
-    for name in OLD_NAMES.keys() & set(policies):
-        print(f"kvtransfer: policy {name} is now called {OLD_NAMES[name]}", file=sys.stderr)
-    return list(dict.fromkeys(OLD_NAMES.get(name, name) for name in policies))
-
-
-def _sizes(options: Namespace, requests: Sequence[Request], machine: Machine) -> list[Sizes]:
-    """Every combination of the sizes in ``options``.
-
-    Raises:
-        ConfigError: a size above 0 is too small for a chunk.
-    """
-    chunks_in_trace = len({key for request in requests for key in request.keys})
-    pieces: dict[str, list[int]] = {}
-    for tier in TIERS:
-        pieces[tier] = []
-        for text in getattr(options, tier):
-            held = pieces_in(text, chunks_in_trace * len(machine.reaches), machine.piece_bytes)
-            if held == 0 and (tier == HOST or float(text.rstrip("%"))):
-                raise ConfigError(
-                    f"--{tier} {text} is too small for one chunk of "
-                    f"{machine.chunk_bytes / 2**20:.4g} MiB; the trace has {chunks_in_trace} chunks"
-                )
-            pieces[tier].append(held)
-    return grid(*pieces.values())
-
-
-def _outcomes(
-    requests: Sequence[Request],
-    sizes: Sequence[Sizes],
-    policies: Sequence[str],
-    machine: Machine,
-    admit_chance: float | None,
-) -> list[Outcome]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    count = len(sizes) * len(policies)
-    with Progress(transient=True, console=Console(stderr=True)) as progress:
-        task = progress.add_task(f"{count} configurations", total=count * len(requests))
-        advance = partial(progress.advance, task)
-        return list(replayed(requests, sizes, policies, machine, advance, admit_chance))
+    add("--remote-gb-s", type=arguments.rates, help=_REMOTE)

@@ -15,7 +15,7 @@ from kvtransfer.simulate.optimum import optimal_hits
 from kvtransfer.simulate.replay import Hierarchy, Sizes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from kvtransfer.chunks.reach import Reach
     from kvtransfer.simulate.replay import Served
@@ -34,16 +34,17 @@ class Machine:
     """Load speed of each tier."""
     reaches: tuple[Reach, ...] = (Everything(),)
     """How far back each of the model's cache groups reads; all have as many bytes a token."""
+    ratios: Mapping[str, float] = field(default_factory=dict)
+    """How many times smaller a tier holds a piece than it is computed; not at all where none is named."""
 
     @property
     def chunk_bytes(self) -> int:
-        """Bytes of a chunk, in all layers."""
+        """Bytes of a chunk as it is computed, in all layers."""
         return self.chunk_tokens * self.token_bytes
 
-    @property
-    def piece_bytes(self) -> int:
-        """Bytes of what one cache group keeps of a chunk."""
-        return self.chunk_bytes // len(self.reaches)
+    def piece_bytes(self, tier: str) -> int:
+        """Bytes of what one cache group keeps of a chunk, as ``tier`` holds it."""
+        return int(self.chunk_bytes / len(self.reaches) / self.ratios.get(tier, 1.0))
 
     @property
     def groups(self) -> Groups:
@@ -54,7 +55,7 @@ class Machine:
     def saved_s(self, served: Served, tokens: int) -> float:
         """Seconds saved by what was ``served`` of a prompt of ``tokens``; never negative."""
         speeds = self.tier_bytes_per_s
-        load_s = sum(n * self.piece_bytes / speeds[tier] for tier, n in served.pieces.items())
+        load_s = sum(n * self.piece_bytes(tier) / speeds[tier] for tier, n in served.pieces.items())
         return max(0.0, self.saved_tokens(served.hits, tokens) / self.prefill_tokens_per_s - load_s)
 
     def saved_tokens(self, hits: Counter[str], tokens: int) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 
 from kvtransfer.errors import ConfigError
+from kvtransfer.simulate.replay import DISK, HOST, REMOTE
 from kvtransfer.simulate.table import gibibytes, size
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def draw(path: Path, outcomes: Sequence[Outcome], machine: Machine, trace: str) 
     panels = list(grid.flat)
     for panel, tiers in zip(panels, behind, strict=False):
         alike = [o for o in outcomes if (o.sizes.disk, o.sizes.remote) == tiers]
-        _draw_panel(panel, alike, machine.piece_bytes)
+        _draw_panel(panel, alike, machine)
     for panel in panels[len(behind) :]:
         panel.remove()
     _explain(figure, panels[0], outcomes[0], machine, trace)
@@ -52,16 +53,17 @@ def draw(path: Path, outcomes: Sequence[Outcome], machine: Machine, trace: str) 
         raise ConfigError(f"{path}: {error.strerror}") from None
 
 
-def _draw_panel(panel: Any, outcomes: Sequence[Outcome], piece_bytes: int) -> None:  # noqa: ANN401 - matplotlib has no types
+def _draw_panel(panel: Any, outcomes: Sequence[Outcome], machine: Machine) -> None:  # noqa: ANN401 - matplotlib has no types
     by_host = sorted(outcomes, key=lambda outcome: outcome.sizes.host)
     first = [o for o in by_host if o.policy == outcomes[0].policy]
+    piece_bytes = machine.piece_bytes(HOST)
     hosts = [gibibytes(o.sizes.host, piece_bytes) for o in first]
     panel.plot(hosts, [o.optimal_rate for o in first], **_OPTIMUM)
     policies = dict.fromkeys(outcome.policy for outcome in outcomes)
     for colour, policy in zip(_COLOURS * len(policies), policies, strict=False):
         rates = [o.hit_rate for o in by_host if o.policy == policy]
         panel.plot(hosts, rates, color=colour, marker="o", markersize=4, label=policy)
-    panel.set_title(_behind(outcomes[0], piece_bytes), fontsize="medium")
+    panel.set_title(_behind(outcomes[0], machine), fontsize="medium")
     panel.set_xscale("log")
     panel.set_xticks(hosts, [size(o.sizes.host, piece_bytes) for o in first], rotation=45)
     panel.minorticks_off()
@@ -86,7 +88,11 @@ def _explain(figure: Figure, panel: Any, outcome: Outcome, machine: Machine, tra
     figure.legend(*named, loc="outside right upper", frameon=False)
 
 
-def _behind(outcome: Outcome, piece_bytes: int) -> str:
-    sizes = {"disk": outcome.sizes.disk, "remote": outcome.sizes.remote}
-    named = [f"{size(pieces, piece_bytes)} GiB {tier}" for tier, pieces in sizes.items() if pieces]
+def _behind(outcome: Outcome, machine: Machine) -> str:
+    sizes = {DISK: outcome.sizes.disk, REMOTE: outcome.sizes.remote}
+    named = [
+        f"{size(pieces, machine.piece_bytes(tier))} GiB {tier}"
+        for tier, pieces in sizes.items()
+        if pieces
+    ]
     return f"host memory and {', '.join(named)}" if named else "host memory alone"

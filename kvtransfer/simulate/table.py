@@ -31,7 +31,7 @@ def table(outcomes: Sequence[Outcome], machine: Machine) -> Table:
     for name in [*columns, f"GiB written to\n{split}", "saved\ntokens", "saved\ns/request"]:
         shown.add_column(name, justify="right", overflow="fold")
     for outcome in outcomes:
-        shown.add_row(outcome.policy, *_cells(outcome, tiers, machine.piece_bytes))
+        shown.add_row(outcome.policy, *_cells(outcome, tiers, machine))
     return shown
 
 
@@ -46,9 +46,9 @@ def size(pieces: int, piece_bytes: int) -> str:
     return f"{value:,.0f}" if value >= 10 or value == 0 else f"{value:.2g}"
 
 
-def _cells(outcome: Outcome, tiers: Sequence[str], piece_bytes: int) -> list[str]:
+def _cells(outcome: Outcome, tiers: Sequence[str], machine: Machine) -> list[str]:
     def sizes(pieces: Mapping[str, int]) -> str:
-        return "/".join(size(pieces[tier], piece_bytes) for tier in tiers)
+        return "/".join(size(pieces[tier], machine.piece_bytes(tier)) for tier in tiers)
 
     return [
         sizes({tier: getattr(outcome.sizes, tier) for tier in tiers}),

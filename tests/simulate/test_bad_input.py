@@ -134,7 +134,9 @@ def test_a_file_that_is_no_trace(folder, capsys):
 )
 def test_an_option_that_cannot_be(folder, monkeypatch, capsys, arguments, said):
     (folder / "folder.png").mkdir()
-    monkeypatch.setattr("kvtransfer.simulate.command.replayed", None)  # nothing may come so far
+    monkeypatch.setattr(
+        "kvtransfer.simulate.replay_command.replayed", None
+    )  # nothing may come so far
     assert said in refused(["good.jsonl", *arguments], capsys)
 
 
