@@ -115,7 +115,7 @@ def test_the_rag_load_of_blending_is_the_committed_result():
     values = {(row["case"], row["impl"]): row["value"] for row in map(json.loads, lines)}
     text = (ROOT / "docs" / "blend.md").read_text(encoding="utf-8")
     shown = re.findall(
-        r"^\| ([a-zL `]+) \| (\d+) % \| ([\d.]+) s \| (\d+) s \|$", text, re.MULTILINE
+        r"^\| ([a-zLM `]+) \| (\d+) % \| ([\d.]+) s \| (\d+) s \|$", text, re.MULTILINE
     )
     impls = {
         "vLLM": "vllm",
