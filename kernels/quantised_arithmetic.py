@@ -55,8 +55,8 @@ def numbers_of(codes, minimum, step, ELEMENT: tl.constexpr):
     """Return what the planes hold, bfloat16 as the bits of it, of codes and the bits of scales."""
     low = minimum.to(tl.float16, bitcast=True).to(tl.float32)
     width = step.to(tl.float16, bitcast=True).to(tl.float32)
-    whole = (codes | 0x4B000000).to(tl.float32, bitcast=True) - 8388608.0
-    numbers = low + whole * width
+    counted = (codes | 0x4B000000).to(tl.float32, bitcast=True) - 8388608.0
+    numbers = low + counted * width
     if ELEMENT == tl.uint16:  # noqa: SIM300
         bits = numbers.to(tl.uint32, bitcast=True)
         rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
