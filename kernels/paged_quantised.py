@@ -70,10 +70,12 @@ class PagedQuantised:
             for kind in range(layout.planes_a_layer)
         ]
         unit_bytes = self._table.head_unit_bytes(planes[0])
-        constants = _constants(planes[0], layout, unit_bytes, tile_numbers)
+        tile = _tile(layout, tile_numbers)
+        constants = _constants(planes[0], layout, unit_bytes, tile)
         self.constants = [constants | _kind_constants(layout, i) for i in range(len(layout.kinds))]
         """The kernels' compile-time arguments, for each kind of plane."""
-        self.warps = _warps(constants)
+        warp_numbers = 32 * _NUMBERS_A_THREAD
+        self.warps = max(1, min(MOST_WARPS, GROUP_TOKENS * prod(tile) // warp_numbers))
         """How many warps a program has."""
         unit = unit_bytes // planes[0].element_size()
         steps = (stride // unit for stride in planes[0].stride()[:3])
@@ -132,19 +134,19 @@ def _ready(launch: Callable[..., object], constants: dict[str, object]) -> Calla
     return lambda *arguments: launch(*arguments, *values)
 
 
+def _tile(layout: QuantisedLayout, tile_numbers: int) -> tuple[int, int, int]:
+    """Return how many times 64 tokens, columns, and elements of each a tile has; powers of two."""
+    dims = triton.next_power_of_2(layout.group_dims)
+    most = max(1, tile_numbers // GROUP_TOKENS // dims)
+    columns = min(most, triton.next_power_of_2(layout.heads * layout.head_groups))
+    # No tile goes on behind the chunk: what divides its groups is the lowest bit of their number.
+    return min(most // columns, layout.groups & -layout.groups), columns, dims
+
+
 def _constants(
-    plane: Tensor, layout: QuantisedLayout, unit_bytes: int, tile_numbers: int
+    plane: Tensor, layout: QuantisedLayout, unit_bytes: int, tile: tuple[int, int, int]
 ) -> dict[str, object]:
     """Return the compile-time arguments, in the order of the kernels'."""
-    columns = layout.heads * layout.head_groups
-    tile_dims = triton.next_power_of_2(layout.group_dims)
-    tile_columns = min(triton.next_power_of_2(columns), max(1, tile_numbers // 64 // tile_dims))
-    most_groups = max(1, tile_numbers // 64 // tile_dims // tile_columns)
-    tile_groups = next(
-        n
-        for n in (1 << k for k in range(10, -1, -1))
-        if n <= most_groups and layout.groups % n == 0
-    )
     return {
         "BLOCK_TOKENS": plane.shape[1],
         "GROUPS": layout.groups,
@@ -157,9 +159,9 @@ def _constants(
         "UNIT": unit_bytes // plane.element_size(),
         "UNIT_BYTES": unit_bytes,
         "ELEMENT": _ELEMENTS[plane.dtype],
-        "TILE_GROUPS": tile_groups,
-        "TILE_COLUMNS": tile_columns,
-        "TILE_DIMS": tile_dims,
+        "TILE_GROUPS": tile[0],
+        "TILE_COLUMNS": tile[1],
+        "TILE_DIMS": tile[2],
         "TILE_EXACT_TOKENS": triton.next_power_of_2(max(1, layout.exact_tokens)),
         "TILE_EXACT_DIMS": triton.next_power_of_2(max(1, layout.exact_dims)),
     }
@@ -178,10 +180,3 @@ def _kind_constants(layout: QuantisedLayout, kind: int) -> dict[str, object]:
         "EXACT_TOKENS_AT": parts.exact_tokens.offset,
         "EXACT_DIMS_AT": parts.exact_dims.offset,
     }
-
-
-def _warps(constants: dict[str, object]) -> int:
-    """Return how many warps hold a tile's numbers in their registers."""
-    sizes = (constants[name] for name in ("TILE_GROUPS", "TILE_COLUMNS", "TILE_DIMS"))
-    numbers = GROUP_TOKENS * prod(map(int, map(str, sizes)))
-    return max(1, min(MOST_WARPS, numbers // (32 * _NUMBERS_A_THREAD)))
