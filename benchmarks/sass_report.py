@@ -106,15 +106,22 @@ def compiled(shape: Shape, arch: int, *, gather: bool, unit_bytes: int | None = 
     kernel = triton.compile(
         source, target=GPUTarget("cuda", arch, 32), options={"num_warps": WARPS}
     )
-    return _read(kernel.asm["cubin"], shape.name, "gather" if gather else "scatter", arch)
+    name = shape.name
+    return code_of(
+        *disassembled(kernel.asm["cubin"]), name, "gather" if gather else "scatter", arch
+    )
 
 
-def _read(cubin: bytes, shape: str, direction: str, arch: int) -> Code:
+def disassembled(cubin: bytes) -> tuple[str, str]:
+    """The machine code, and what it uses, as NVIDIA's tools print them."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
         file.flush()
-        sass = _output("nvdisasm", "-c", file.name)
-        usage = _output("cuobjdump", "-res-usage", file.name)
+        return _output("nvdisasm", "-c", file.name), _output("cuobjdump", "-res-usage", file.name)
+
+
+def code_of(sass: str, usage: str, shape: str, direction: str, arch: int) -> Code:
+    """What is counted of one kernel."""
     used = {name: int(amount) for name, amount in re.findall(r"(REG|STACK|LOCAL):(\d+)", usage)}
     loads, wide_loads = _count(r"\bLDG\.", sass), _count(r"\bLDG\.E\S*\.128", sass)
     stores, wide_stores = _count(r"\bSTG\.", sass), _count(r"\bSTG\.E\S*\.128", sass)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .group_coder import GroupCoder
+from .group_coder import GroupCoder, GroupParts
 from .part_targets import part_targets
 from .plane_stack import as_words, copy_cells, even_stacks
 from .quantised_layout import GROUP_TOKENS
 from .quantised_parts import KindViews, check_gather, check_quantised, check_scatter
 from .reference import plane_shape
-from .token_move import TokenMove, parts
+from .token_move import TokenMove
+from .token_move import parts as token_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from .quantised_layout import QuantisedLayout
     from .token_move import Part
 
-# Bytes of numbers, in fp32, that are encoded or decoded at once. With the words they fit about 1 MiB
-# of cache, and each call of torch or NumPy still has much to do.
-_BATCH_BYTES = 400 << 10
+# Bytes of numbers, in fp32, that are encoded or decoded at once. Fewer would fit a cache of the second
+# level, but then the calls themselves, of torch and NumPy, cost more than the cache of the third does.
+_BATCH_BYTES = 1536 << 10
 
 
 class HostQuantised:
@@ -69,7 +70,7 @@ class HostQuantised:
         for batch in self._batches(encoded, block_ids, 0):
             for own, rows in batch.pairs():
                 copy_cells(rows, own)
-            batch.coder.encode(batch.views, batch.groups.start)
+            batch.coder.encode(batch.parts)
 
     def scatter_blocks(
         self, encoded: Tensor, block_ids: Sequence[int], first_token: int = 0
@@ -77,7 +78,7 @@ class HostQuantised:
         """See :func:`.quantised_reference.scatter_quantised`."""
         check_scatter(self.planes, self._layout, block_ids, encoded, first_token)
         for batch in self._batches(encoded, block_ids, first_token):
-            batch.coder.decode(batch.views, batch.groups.start)
+            batch.coder.decode(batch.parts)
             for own, rows in batch.pairs():
                 copy_cells(own, rows)
 
@@ -86,12 +87,13 @@ class HostQuantised:
     ) -> Iterator[_Batch]:
         layout, dtype = self._layout, self.planes[0].dtype
         for kind, stacks in enumerate(self._kinds):
-            views = KindViews.of(encoded, layout, kind, dtype)
+            parts = GroupParts.of(KindViews.of(encoded, layout, kind, dtype))
             coder = GroupCoder(layout, kind, dtype, self._layers, self._groups)
             for groups, span in self._spans(block_ids, first_token):
+                found = [_Stack.of(*stack, span, coder.rows) for stack in stacks]
                 for layers in self._layer_batches():
-                    some = views.some(layers, groups, by_channel=layout.is_by_channel(kind))
-                    yield _Batch(stacks, layers, groups, span, coder, some)
+                    some = parts.some(layers, groups, by_channel=layout.is_by_channel(kind))
+                    yield _Batch(found, layers, coder, some)
 
     def _spans(self, block_ids: Sequence[int], first_token: int) -> Iterator[tuple[slice, _Span]]:
         """Yield groups of a chunk, and which of their tokens lie where in the blocks."""
@@ -105,7 +107,7 @@ class HostQuantised:
                 ids = block_ids[first : -(-(end - first_token) // self._block_tokens)]
                 token_move = TokenMove(begin, end, ids, block_token, 0, 0)
                 span = _Span(
-                    begin - GROUP_TOKENS * group, list(parts(token_move, self._block_tokens))
+                    begin - GROUP_TOKENS * group, list(token_parts(token_move, self._block_tokens))
                 )
                 yield groups, span
 
@@ -126,28 +128,44 @@ class _Span:
 
 
 @dataclass(frozen=True)
+class _Stack:
+    """Planes that lie evenly in memory, and where some tokens of theirs lie."""
+
+    members: slice
+    """Which layers' planes these are."""
+    pairs: Sequence[tuple[Cells, Cells]]
+    """Places, ``[members, ...]``, and their rows of a coder, ``[layers, ...]`` of the same shape."""
+
+    @classmethod
+    def of(cls, members: slice, blocks: Cells, span: _Span, rows: Tensor) -> _Stack:
+        """Find the tokens of ``span`` in ``blocks`` and in a coder's rows; views of both."""
+        cells = as_words(rows[:, span.first_token :]).view(blocks.dtype)
+        pairs = [
+            (place, cells[:, tokens].reshape(len(cells), *place.shape[1:]))
+            for tokens, place in part_targets(blocks, span.parts)
+        ]
+        return cls(members, pairs)
+
+
+@dataclass(frozen=True)
 class _Batch:
     """Some groups of some layers, and memory in which they are encoded or decoded."""
 
-    stacks: Sequence[tuple[slice, Cells]]
+    stacks: Sequence[_Stack]
     layers: slice
-    groups: slice
-    span: _Span
     coder: GroupCoder
-    views: KindViews
+    parts: GroupParts
 
     def pairs(self) -> Iterator[tuple[Cells, Cells]]:
         """Pair places in the planes with their rows of the coder; both are views of one shape."""
-        for members, blocks in self.stacks:
-            layers = range(
-                max(members.start, self.layers.start), min(members.stop, self.layers.stop)
-            )
-            if layers:
-                own = blocks[layers.start - members.start : layers.stop - members.start]
-                rows = self.coder.rows[layers.start - self.layers.start :][: len(layers)]
-                cells = as_words(rows[:, self.span.first_token :]).view(own.dtype)
-                for tokens, place in part_targets(own, self.span.parts):
-                    yield place, cells[:, tokens].reshape(place.shape)
+        for stack in self.stacks:
+            first = max(stack.members.start, self.layers.start)
+            end = min(stack.members.stop, self.layers.stop)
+            if first < end:
+                own = slice(first - stack.members.start, end - stack.members.start)
+                place_of = slice(first - self.layers.start, end - self.layers.start)
+                for place, rows in stack.pairs:
+                    yield place[own], rows[place_of]
 
 
 def _stacks(planes: Sequence[Tensor]) -> list[tuple[slice, Cells]]:

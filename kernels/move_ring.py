@@ -27,10 +27,10 @@ class MoveRing:
 
     @contextmanager
     def holding(self, moves: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
-        """Yield ``moves`` as an int64 table, at least ``[len(moves), 2]``, for one launch inside.
+        """Yield ``moves`` as an int64 table, at least ``[len(moves), 2]``, for the launches inside.
 
-        The table belongs to that launch until the current stream has passed it; an event recorded
-        on leaving tells when.
+        The table belongs to them until the current stream has passed them; an event recorded on
+        leaving tells when.
         """
         if self._on_host:
             yield torch.tensor(moves, dtype=torch.int64, device="cpu")

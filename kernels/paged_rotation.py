@@ -8,7 +8,6 @@ because Triton's interpreter, by which the tests run it, cuts the bits off.
 from __future__ import annotations
 
 from functools import partial
-from math import gcd
 from typing import TYPE_CHECKING
 
 import torch
@@ -167,7 +166,7 @@ class PagedRotation:
         self._table = PlaneTable.of(planes)
         check_rotation(planes, rotation, planes_a_layer)
         self._rotation = rotation
-        unit_bytes = _unit_bytes(planes[0], self._table)
+        unit_bytes = self._table.head_unit_bytes(planes[0])
         self.constants = _constants(planes[0], rotation, planes_a_layer, unit_bytes, tile_words)
         """The kernel's compile-time arguments."""
         self._unit = unit_bytes // planes[0].element_size()
@@ -209,13 +208,6 @@ class PagedRotation:
         # A launch by name would inspect every argument again.
         ready, constants = compiled[(programs, 1, 1)], tuple(self.constants.values())
         return lambda *arguments: ready(*arguments, *constants)
-
-
-def _unit_bytes(plane: Tensor, table: PlaneTable) -> int:
-    """Return the largest power of two up to 16 that divides where every head begins."""
-    size = plane.element_size()
-    heads = (stride * size for stride in (*plane.stride()[:3], plane.shape[3]))
-    return gcd(table.unit_bytes, *heads)
 
 
 def _constants(

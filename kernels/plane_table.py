@@ -70,6 +70,16 @@ class PlaneTable:
             run_bytes=run_bytes,
         )
 
+    def head_unit_bytes(self, plane: Tensor) -> int:
+        """Return the largest power of two up to 16 that divides where every head begins.
+
+        Args:
+            plane: one of the planes.
+        """
+        size = plane.element_size()
+        heads = (stride * size for stride in (*plane.stride()[:3], plane.shape[3]))
+        return gcd(self.unit_bytes, *heads)
+
     def moves(
         self, block_ids: Sequence[int], chunk: Tensor, first_token: int
     ) -> list[tuple[int, int]]:

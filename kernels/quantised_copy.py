@@ -56,4 +56,6 @@ def open_quantised(
         from .host_quantised import HostQuantised
 
         return HostQuantised(planes, layout)
-    raise ValueError(f"planes on {planes[0].device} can't be quantised")
+    from .paged_quantised import PROGRAMS, PagedQuantised
+
+    return PagedQuantised(planes, layout, programs or PROGRAMS)

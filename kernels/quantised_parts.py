@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .quantised_layout import GROUP_TOKENS
 from .reference import check_alike, check_blocks, check_distinct, plane_shape
 
 if TYPE_CHECKING:
@@ -70,19 +69,6 @@ class KindViews:
             step=view(parts.step, torch.float16),
             exact_tokens=view(parts.exact_tokens, dtype),
             exact_dims=view(parts.exact_dims, dtype),
-        )
-
-    def some(self, layers: slice, groups: slice, *, by_channel: bool) -> KindViews:
-        """Return the parts of some layers and of some of their groups of 64 tokens."""
-        tokens = slice(groups.start * GROUP_TOKENS, groups.stop * GROUP_TOKENS)
-        scales = groups if by_channel else tokens
-        return KindViews(
-            words=self.words[layers, groups],
-            fifth_bits=self.fifth_bits[layers, groups],
-            minimum=self.minimum[layers, scales],
-            step=self.step[layers, scales],
-            exact_tokens=self.exact_tokens[layers],
-            exact_dims=self.exact_dims[layers, tokens],
         )
 
 

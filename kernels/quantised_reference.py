@@ -5,8 +5,9 @@ and a highest one; :mod:`.quantised_layout` says what a group is. With ``levels`
 
 * ``step = fp16((highest - lowest) / levels)`` and ``minimum = fp16(lowest)``, at most 65504 and at
   least -65504; a zero is positive.
-* ``code = floor((x - minimum) * inverse + 0.5)``, at least 0 and at most ``levels``, where
-  ``inverse`` is ``1 / step``, or 0 if the step is 0.
+* ``code = (x - minimum) * inverse``, at least 0 and at most ``levels``, rounded to the nearest whole
+  number and ties to even. ``inverse`` is ``1 / step``, or 0 if the step is 0: one division a group,
+  none a number.
 * ``minimum + code * step`` is the number that is decoded, rounded to the planes' dtype, to the
   nearest and ties to even; in fp16 it is at most 65504 and at least -65504.
 
@@ -104,9 +105,7 @@ def _encode(rows: Tensor, layout: QuantisedLayout, by_channel: bool, views: Kind
     numbers = coded.float()
     numbers[:, : layout.exact_tokens] = numbers[:, layout.exact_tokens, None]
     numbers = _grouped(numbers, layout)
-    axis = 2 if by_channel else -1
-    lowest, highest = numbers.amin(axis, keepdim=True), numbers.amax(axis, keepdim=True)
-    minimum, step = group_scales(lowest, highest, layout.levels)
+    minimum, step = _scales(numbers, 2 if by_channel else -1, layout.levels)
     views.minimum.copy_(minimum.reshape(views.minimum.shape))
     views.step.copy_(step.reshape(views.step.shape))
     _pack(_codes(numbers, minimum.float(), step.float(), layout.levels), layout, views)
@@ -118,17 +117,13 @@ def _grouped(rows: Tensor, layout: QuantisedLayout) -> Tensor:
     return rows.view(len(rows), *tokens, layout.heads, layout.head_groups, layout.group_dims)
 
 
-def group_scales(lowest: Tensor, highest: Tensor, levels: int) -> tuple[Tensor, Tensor]:
-    """Return minimum and step of groups, fp16, from their lowest and highest numbers, fp32."""
+def _scales(numbers: Tensor, axis: int, levels: int) -> tuple[Tensor, Tensor]:
+    """Return minimum and step of the groups along ``axis``, whose size becomes 1, in fp16."""
+    lowest, highest = numbers.amin(axis, keepdim=True), numbers.amax(axis, keepdim=True)
     # A GPU would multiply by the reciprocal of a plain number.
     step = (highest - lowest) / torch.full_like(lowest, levels)
     undefined = step.isnan()
     return _half(lowest, undefined), _half(step, undefined)
-
-
-def inverse_of(step: Tensor) -> Tensor:
-    """Return what numbers are multiplied by, fp32, of steps of fp32."""
-    return torch.where(step == 0, 0, torch.ones_like(step) / step)
 
 
 def _half(number: Tensor, undefined: Tensor) -> Tensor:
@@ -140,8 +135,8 @@ def _half(number: Tensor, undefined: Tensor) -> Tensor:
 
 def _codes(numbers: Tensor, minimum: Tensor, step: Tensor, levels: int) -> Tensor:
     """Return int32 codes of the shape of ``numbers``."""
-    scaled = (numbers - minimum) * inverse_of(step) + 0.5
-    codes = scaled.floor().clamp(0, levels)
+    inverse = torch.where(step == 0, 0, torch.ones_like(step) / step)
+    codes = ((numbers - minimum) * inverse).clamp(0, levels).round()
     return torch.where(codes.isnan(), 0, codes).int()
 
 

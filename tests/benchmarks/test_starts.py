@@ -29,6 +29,7 @@ SMALLEST = {
     "bench_paged_copy": "--layers 1 --rounds 1",
     "bench_pipeline": "--tokens 256 --rounds 1",
     "bench_policy": "--trace {trace} --scale 0.01",
+    "bench_quantised": "--layers 1 --rounds 1",
     "bench_redis": "--servers valkey redis7-tls --mib 1 --rounds 1",
     "bench_rotation": "--layers 1 --rounds 1",
     "bench_scheduler": "--requests 4 --long 0",

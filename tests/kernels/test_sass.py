@@ -1,49 +1,20 @@
 """The machine code of the kernel, read with no GPU: by the Triton we use and the oldest we support."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-import triton
 
-ROOT = Path(__file__).resolve().parents[2]
-OLDEST = Path(sys.prefix) / "triton-3.6.0"
+from tests.kernels import sass_runs
+
 # A multiprocessor has 64 Ki registers; with this many, two programs of 256 threads share one.
 MOST_REGISTERS = 128
 
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory):
-    """Rows by version of Triton; each compiles in a process of its own, both at once."""
-    folder = tmp_path_factory.mktemp("sass")
-    running = {
-        version: start(folder / version, path)
-        for version, path in ((triton.__version__, None), ("3.6.0", OLDEST))
-    }
-    for process in running.values():
-        _, errors = process.communicate()
-        assert process.returncode == 0, errors
-    return {
-        version: list(map(json.loads, (folder / version / "rows").read_text().splitlines()))
-        for version in running
-    }
+    """Rows by version of Triton."""
+    return sass_runs.reports("benchmarks.sass_report", tmp_path_factory.mktemp("sass"))
 
 
-def start(folder, triton_path):
-    folder.mkdir()
-    path = os.pathsep.join(map(str, filter(None, (triton_path, ROOT))))
-    environment = {**os.environ, "PYTHONPATH": path, "TRITON_CACHE_DIR": str(folder / "cache")}
-    environment.pop("TRITON_INTERPRET", None)
-    command = [sys.executable, "-m", "benchmarks.sass_report", "--json", str(folder / "rows")]
-    return subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-
-
-@pytest.fixture(params=[triton.__version__, "3.6.0"])
+@pytest.fixture(params=sass_runs.VERSIONS)
 def rows(request, reports):
     assert {row["triton"] for row in reports[request.param]} == {request.param}
     return reports[request.param]

@@ -1,0 +1,117 @@
+"""Measures blocks encoded as chunks of 8, 5 or 4 bits a number, and decoded, beside plain copies.
+
+``python -m benchmarks.bench_quantised [--device cuda] [--json FILE] [--rounds N] [--layers N]``: on
+the CPU one thread and one chunk at a time, on a GPU the kernels alone, several launches of a chunk
+each. A figure counts the bytes of the blocks, whatever becomes of them; ``copy`` copies the blocks as
+they are, and ``memcpy`` as many bytes in one piece.
+"""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmarks.bench_paged_copy import CHUNK_TOKENS, LAYERS, Case, Copies, Setting
+from benchmarks.device import usable_device
+from benchmarks.measure import append_rows, interleaved, print_table, rate_row
+from kvtransfer.kernels import QuantisedLayout, open_copy, open_quantised
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.measure import Row
+
+CASES = [
+    Case("cpu-attention", 32, 3, 64, torch.float32),
+    Case("cpu-attention", 128, 8, 64, torch.bfloat16),
+    Case("cpu-attention-amx", 32, 8, 64, torch.bfloat16),
+    Case("LBNHC", 16, 8, 128, torch.bfloat16),
+    Case("LBNHC", 16, 1, 128, torch.bfloat16),
+    Case("MLA", 64, 1, 576, torch.bfloat16),
+]
+CODECS = {"int8": (8, 0), "int5": (5, 0), "int4": (4, 1)}
+"""Bits, and tokens that are kept as they are, by name."""
+ROTARY_DIMS = 64
+
+
+def layout_of(case: Case, copies: Copies, bits: int, exact_tokens: int) -> QuantisedLayout:
+    """How the chunks of ``copies`` are encoded; of MLA, the rotary part is kept as it is."""
+    kinds, exact_dims = (1, ROTARY_DIMS) if case.layout == "MLA" else (2, 0)
+    planes, width = len(copies.caches.planes), case.dtype.itemsize
+    sizes = (planes, kinds, CHUNK_TOKENS, case.heads, case.dim, width)
+    return QuantisedLayout(bits, *sizes, exact_tokens, exact_dims)
+
+
+def works_of(
+    case: Case, copies: Copies, setting: Setting, layout: QuantisedLayout
+) -> dict[str, dict[str, Callable[[], object]]]:
+    """Every way to gather and to scatter the chunks of ``copies``, by direction and name."""
+    count = len(copies.block_ids)
+    chunks = [
+        torch.zeros(layout.nbytes, dtype=torch.uint8, device=setting.device) for _ in range(count)
+    ]
+
+    def encode(copy):
+        for block_ids, chunk in zip(copies.block_ids, chunks, strict=True):
+            copy.gather_blocks(block_ids, chunk)
+
+    def decode(copy):
+        for block_ids, chunk in zip(copies.block_ids, chunks, strict=True):
+            copy.scatter_blocks(chunk, block_ids)
+
+    ours = {
+        name: open_quantised(copies.caches.planes, layout, programs)
+        for name, programs in setting.programs.items()
+    }
+    plain = open_copy(copies.caches.planes)
+    return {
+        "encode": {name: partial(encode, copy) for name, copy in ours.items()}
+        | {"copy": partial(copies.gather, plain), "memcpy": copies.memcpy},
+        "decode": {name: partial(decode, copy) for name, copy in ours.items()}
+        | {"copy": partial(copies.scatter, plain), "memcpy": copies.memcpy},
+    }
+
+
+def measure(case: Case, setting: Setting) -> list[Row]:
+    """Every codec of one case in both directions, each beside its baselines."""
+    copies = Copies(case, setting)
+    rows = []
+    for codec, (bits, exact_tokens) in CODECS.items():
+        layout = layout_of(case, copies, bits, exact_tokens)
+        for direction, works in works_of(case, copies, setting, layout).items():
+            name = f"{direction}/{codec}/{case.name}"
+            rows += [
+                rate_row("quantised", name, impl, samples, copies.nbytes)
+                for impl, samples in interleaved(works, setting.rounds, setting.measured).items()
+            ]
+    return rows
+
+
+def cases(device: torch.device) -> list[Case]:
+    """Those that there are on ``device``."""
+    on_cpu = device.type == "cpu"
+    return [case for case in CASES if on_cpu or not case.layout.startswith("cpu-attention")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", type=usable_device, default="cpu")
+    parser.add_argument("--json", type=Path, help="append one line a measurement to this file")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--layers", type=int, default=LAYERS, help="of the made-up model")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    chunks = 1 if options.device.type == "cpu" else 8
+    setting = Setting(options.device, chunks, options.rounds, options.layers)
+    rows = [row for case in cases(options.device) for row in measure(case, setting)]
+    print_table(rows, baseline="memcpy")
+    if options.json:
+        append_rows(options.json, rows)
+
+
+if __name__ == "__main__":
+    main()
