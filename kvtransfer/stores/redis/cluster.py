@@ -28,6 +28,7 @@ from kvtransfer.stores.redis.wire.sliced import SlicedValue
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from kvtransfer.stores.redis.servers import Begin
     from kvtransfer.stores.redis.url import RedisUrl
 
 _NODES_AT_ONCE = 16
@@ -80,13 +81,15 @@ class Cluster:
             fields = self._fields(key, ttl_s, deadline_s)
             return Found(fields, commands.length_of(length))
 
-    def read(self, key: str, buffer: memoryview, ttl_s: int | None, deadline_s: float) -> Found:
+    def read(
+        self, key: str, buffer: memoryview, ttl_s: int | None, deadline_s: float, begin: Begin
+    ) -> Found:
         """See :class:`Servers`."""
         name = payload_name(key)
         head = [*commands.length(name), *commands.expire(name, ttl_s)]
         with self._failing():
             fields = self._fields(key, ttl_s, deadline_s)
-            batch = Batch(head, SlicedValue(name, buffer, length_at=0))
+            batch = Batch(head, SlicedValue(name, buffer, 0, lambda _: begin(fields)))
             length, *rest = self._nodes.execute(name, batch, deadline_s)
             commands.all_checked(rest)
             is_filled = all(reply is True for reply in rest[len(head) - 1 :])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from kvtransfer.stores.interface import FAR_FETCHES, Store, StoredEntry, any_length
 from kvtransfer.stores.record import ChunkRecord
+from kvtransfer.stores.redis.arrival import Arrival
 from kvtransfer.stores.redis.cluster import Cluster
 from kvtransfer.stores.redis.feed import RedisFeed
 from kvtransfer.stores.redis.one_server import OneServer
@@ -83,12 +84,11 @@ class RedisStore(Store):
     def get_into(self, key: str, buffer: memoryview, tenant: str = "") -> ChunkRecord | None:
         """See :class:`Store`."""
         deadline_s = self._servers.begin()
-        found = self._servers.read(key, buffer, self._hit_ttl_s, deadline_s)
-        record = _record(key, found)
-        if record is not None and found.is_filled:
-            payload = buffer[: record.identity.nbytes]
-            if self._seals.open_whole(record, payload, tenant):
-                return record
+        arrival = Arrival(self._seals, key, tenant)
+        found = self._servers.read(key, buffer, self._hit_ttl_s, deadline_s, arrival.begin)
+        record = arrival.verified(found)
+        if record is not None:
+            return record
         if not found.is_nothing:
             # On one server, writers put both halves at once. In a cluster a writer may be between
             # its two, and its record then stays alone: a miss until the entry is put again.

@@ -125,11 +125,12 @@ class StoreConnection:
             reading = batch.value.reading(is_far=self.is_far)
             self.send([*batch.commands, *reading.first], batch.prefix)
             replies = batch.read_replies(self._parser)
+            take = batch.value.begin(replies)
             for part in reading.parts(replies[batch.value.length_at]):
                 batch.skip_prefix(self._parser)
                 replies.append(reply := self._parser.begin_value(len(part)))
                 if reply is True:
-                    self._parser.read_buffer.read_into(part)
+                    self._parser.read_buffer.read_into(part, take)
                     self._parser.read_buffer.purge()
                 if ask := reading.next_ask():
                     self.send(ask, batch.prefix)

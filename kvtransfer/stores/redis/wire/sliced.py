@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kvtransfer.stores.redis.wire.batch import command
+from kvtransfer.stores.redis.wire.read_buffer import ignore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from kvtransfer.stores.redis.wire.read_buffer import Take
 
 # A server on jemalloc returns the memory of a reply of 7 MiB and more to the kernel each time, which
 # costs it four times the CPU.
@@ -26,6 +29,8 @@ class SlicedValue:
     buffer: memoryview
     length_at: int
     """The index, among the replies before the value, of its length."""
+    begin: Callable[[Sequence[object]], Take] = lambda _: ignore
+    """Is called with the replies before the value, each time that it is read; returns what takes it."""
 
     def reading(self, *, is_far: bool) -> SlicedRead:
         """Plan reading it from a server that is near or far away."""
