@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from kvtransfer.stores.redis.servers import Begin
     from kvtransfer.stores.redis.url import RedisUrl
+    from kvtransfer.stores.seals.seal import Sealed
 
 _NODES_AT_ONCE = 16
 
@@ -95,23 +96,16 @@ class Cluster:
             is_filled = all(reply is True for reply in rest[len(head) - 1 :])
             return Found(fields, commands.length_of(length), is_filled)
 
-    def write(
-        self,
-        key: str,
-        payload: memoryview,
-        fields: Mapping[str, str],
-        ttl_s: int | None,
-        deadline_s: float,
-    ) -> None:
+    def write(self, key: str, sealed: Sealed, ttl_s: int | None, deadline_s: float) -> None:
         """See :class:`Servers`."""
         record, name = record_name(key), payload_name(key)
         written = [
             commands.unlink(record),
-            commands.set_fields(record, fields),
+            commands.set_record(record, sealed),
             *commands.expire(record, ttl_s),
         ]
         with self._failing():
-            put = Batch([commands.set_payload_for(name, payload, ttl_s)])
+            put = Batch([commands.set_payload_for(name, sealed, ttl_s)])
             commands.refuse_errors(self._nodes.execute(name, put, deadline_s))
             commit = Batch(commands.in_one(written))
             commands.refuse_errors(self._nodes.execute(record, commit, deadline_s))

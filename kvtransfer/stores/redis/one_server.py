@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kvtransfer.stores.redis.url import RedisUrl
     from kvtransfer.stores.redis.wire.batch import Command
     from kvtransfer.stores.redis.wire.read_buffer import Take
+    from kvtransfer.stores.seals.seal import Sealed
 
 
 def pool_of(url: RedisUrl) -> ConnectionPool | SentinelPool:
@@ -101,20 +102,13 @@ class OneServer:
             is_filled = all(reply is True for reply in rest[len(head) - 2 :])
             return Found(fields, commands.length_of(length), is_filled)
 
-    def write(
-        self,
-        key: str,
-        payload: memoryview,
-        fields: Mapping[str, str],
-        ttl_s: int | None,
-        deadline_s: float,
-    ) -> None:
+    def write(self, key: str, sealed: Sealed, ttl_s: int | None, deadline_s: float) -> None:
         """See :class:`Servers`."""
         record, name = record_name(key), payload_name(key)
         written = [
             commands.unlink(record),
-            commands.set_payload(name, payload),
-            commands.set_fields(record, fields),
+            commands.set_payload(name, sealed),
+            commands.set_record(record, sealed),
             *commands.expire(record, ttl_s),
             *commands.expire(name, ttl_s),
         ]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from kvtransfer.stores.redis.commands import Found
     from kvtransfer.stores.redis.wire.batch import Batch
     from kvtransfer.stores.redis.wire.read_buffer import Take
+    from kvtransfer.stores.seals.seal import Sealed
 
     Begin = Callable[[Mapping[str, str] | None], Take]
 
@@ -58,15 +59,11 @@ class Servers(Protocol):
         """
         ...
 
-    def write(
-        self,
-        key: str,
-        payload: memoryview,
-        fields: Mapping[str, str],
-        ttl_s: int | None,
-        deadline_s: float,
-    ) -> None:
-        """Write both halves over what was there; the record commits the payload."""
+    def write(self, key: str, sealed: Sealed, ttl_s: int | None, deadline_s: float) -> None:
+        """Write both halves over what was there; the record commits the payload.
+
+        The payload is sealed part by part as it is sent, and then its record follows.
+        """
         ...
 
     def remove(self, key: str, deadline_s: float) -> None:

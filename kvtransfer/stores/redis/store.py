@@ -102,8 +102,7 @@ class RedisStore(Store):
         if self._seals.keep(record, facts, len(payload)):
             return True
         with self._seals.sealed(key, facts, payload, tenant) as sealed:
-            fields = sealed.record().to_fields()
-            self._servers.write(key, sealed.payload, fields, self._ttl_s, deadline_s)
+            self._servers.write(key, sealed, self._ttl_s, deadline_s)
         return True
 
     def entries(self) -> Iterator[StoredEntry]:
