@@ -96,10 +96,10 @@ class AskingBatch(Batch):
         parser.read_reply()
 
 
-def sent(commands: Sequence[Command], prefix: bytes) -> Iterator[Piece]:
-    """Yield the pieces to send: all bytes between two payloads are one piece."""
+def sent(commands: Sequence[Command], prefix: bytes) -> Iterator[tuple[Piece, bool]]:
+    """Yield the pieces to send, and whether another follows; bytes between payloads are one piece."""
     if not prefix and all(type(each) is bytes for each in commands):
-        yield b"".join(commands)  # type: ignore[arg-type]  # hundreds, in a lookup
+        yield b"".join(commands), False  # type: ignore[arg-type]  # hundreds, in a lookup
         return
     small: list[bytes] = []
     for each in commands:
@@ -109,10 +109,10 @@ def sent(commands: Sequence[Command], prefix: bytes) -> Iterator[Piece]:
                 small.append(piece)
                 continue
             if any(small):
-                yield b"".join(small)
-            yield piece
+                yield b"".join(small), True
+            yield piece, True  # each payload has a line end behind it
             small = []
-    yield b"".join(small)
+    yield b"".join(small), False
 
 
 def _pieces(parts: Iterable[Part]) -> Iterator[Piece]:

@@ -7,6 +7,7 @@ redis-py's parser reads all other replies. Private names of redis-py 8 are used 
 
 from __future__ import annotations
 
+import socket
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 # A server that takes longer to connect is far away: most of a call is waiting.
 _FAR_S = 0.01
+# Linux alone has it.
+_MORE = getattr(socket, "MSG_MORE", 0)
 
 
 class StoreConnection:
@@ -33,6 +36,8 @@ class StoreConnection:
     parser_class: type[ReplyParser] = ReplyParser
     _parser: ReplyParser
     _socket_timeout: float | None
+    _has_flags = True
+    """Whether the socket can be told that more follows, so that a short piece is not sent alone."""
     deadline_s: float | None = None
     """When connecting has to be done, by ``time.monotonic``."""
     is_far: bool = False
@@ -95,9 +100,10 @@ class StoreConnection:
 
     def send(self, commands: Sequence[Command], prefix: bytes = b"") -> None:
         """Send packed commands, and payloads without a copy."""
-        for part in sent(commands, prefix):
+        sock: socket.socket = self._sock  # type: ignore[attr-defined]
+        for piece, more in sent(commands, prefix):
             self._parser.read_buffer.share_deadline()
-            self.send_packed_command([part], check_health=False)  # type: ignore[attr-defined]
+            sock.sendall(piece, _MORE if more and self._has_flags else 0)
 
     def set_parser(self, parser_class: type) -> None:
         """Set our parser, with the exception classes of ``parser_class``, which a cluster extends."""
@@ -170,6 +176,8 @@ class TCPConnection(StoreConnection, Connection):
 
 class TLSConnection(StoreConnection, SSLConnection):
     """A connection over TLS."""
+
+    _has_flags = False
 
 
 class UnixConnection(StoreConnection, UnixDomainSocketConnection):

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, TypeAlias
 from redis.exceptions import ConnectionError
 
 from kvtransfer.stores.redis.wire.limits import OversizedReplyError
+from kvtransfer.stores.redis.wire.strings import flat_strings
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
+
+    from kvtransfer.stores.redis.wire.strings import Strings
 
 Take: TypeAlias = "Callable[[memoryview], object]"
 """Is called with the parts of a value, in order, as they arrive; it may change them in place."""
@@ -131,6 +134,15 @@ class ReadBuffer:
         self._taken += 4 * count
         self.purge()
         return digits
+
+    def read_strings(self) -> Strings | None:
+        """Take a reply of strings only, if all of it has arrived; otherwise take none, return None."""
+        self.peek()
+        found = flat_strings(bytes(self._arrived[self._taken :]))
+        if found is not None:
+            self._taken += found.nbytes
+            self.purge()
+        return found
 
     def skip(self, length: int) -> None:
         """Read and drop ``length`` bytes and a line end."""
