@@ -62,6 +62,10 @@ class FormattedStore:
         stored = self._codec.encode(as_chunk_bytes(payload, form))
         return self.store.put(key, stored, self._facts[form], tenant)
 
+    def expect_puts(self, keys: Sequence[str]) -> None:
+        """See :class:`kvtransfer.stores.interface.Store`."""
+        self.store.expect_puts(keys)
+
     def _stored_bytes(self, key: str) -> int | None:
         return self._codec.stored_bytes(self._formats.of(key).nbytes)
 

@@ -13,6 +13,7 @@ from kvtransfer.stores.interface import FAR_FETCHES, Store, StoredEntry, any_len
 from kvtransfer.stores.record import ChunkRecord
 from kvtransfer.stores.redis.arrival import Arrival
 from kvtransfer.stores.redis.cluster import Cluster
+from kvtransfer.stores.redis.expected_puts import ExpectedPuts
 from kvtransfer.stores.redis.feed import RedisFeed
 from kvtransfer.stores.redis.one_server import OneServer
 from kvtransfer.stores.redis.url import read_url
@@ -62,6 +63,7 @@ class RedisStore(Store):
         self._ttl_s = settings.ttl_s
         self._hit_ttl_s = settings.hit_ttl_s
         self._seals = settings.seals
+        self._expected = ExpectedPuts()
 
     @property
     def parallelism(self) -> int:
@@ -98,12 +100,18 @@ class RedisStore(Store):
     def put(self, key: str, payload: memoryview, facts: ChunkFacts, tenant: str = "") -> bool:
         """See :class:`Store`."""
         deadline_s = self._servers.begin()
-        record = _record(key, self._servers.probe(key, self._ttl_s, deadline_s))
-        if self._seals.keep(record, facts, len(payload)):
-            return True
+        if not self._expected.take(key):
+            record = _record(key, self._servers.probe(key, self._ttl_s, deadline_s))
+            if self._seals.keep(record, facts, len(payload)):
+                return True
         with self._seals.sealed(key, facts, payload, tenant) as sealed:
             self._servers.write(key, sealed, self._ttl_s, deadline_s)
         return True
+
+    def expect_puts(self, keys: Sequence[str]) -> None:
+        """See :class:`Store`; one round trip for all of them."""
+        held = zip(keys, self.contains(keys), strict=True)
+        self._expected.learn(key for key, is_held in held if not is_held)
 
     def entries(self) -> Iterator[StoredEntry]:
         """See :class:`Store`; reads records without looking for their payloads."""
