@@ -37,6 +37,11 @@ class SlicedValue:
         most = _FAR_SLICES_UNDER_WAY if is_far else _SLICES_UNDER_WAY
         return SlicedRead(self, min(most, _slices(len(self.buffer))))
 
+    def filled_bytes(self, replies: Sequence[object]) -> int:
+        """Return how much of the buffer was filled, by ``replies`` to all of the batch."""
+        length = replies[self.length_at]
+        return length if isinstance(length, int) and replies[-1] is True else 0
+
 
 class SlicedRead:
     """Plans one reading of ``value``; ``asked`` slices are asked for before its length is known."""

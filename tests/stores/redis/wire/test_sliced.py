@@ -78,3 +78,12 @@ def test_from_a_certain_distance_on_a_store_is_far_away(server, monkeypatch, far
     with closing(open_store(server.url, CHUNK, StoreSettings())) as store:
         store.contains(["a"])
         assert (store.parallelism > 1) is (far_s == 0)
+
+
+@pytest.mark.parametrize(
+    ("replies", "filled_bytes"),
+    [([5, True], 5), ([5, True, False], 0), ([0, True], 0), ([b"OK", True], 0), ([5, None], 0)],
+)
+def test_it_says_how_much_was_filled(replies, filled_bytes):
+    value = SlicedValue(b"name", memoryview(bytearray(8)), 0)
+    assert value.filled_bytes(replies) == filled_bytes
