@@ -16,7 +16,7 @@ from redis.connection import Connection, SSLConnection, UnixDomainSocketConnecti
 from redis.exceptions import ConnectionError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from kvtransfer.stores.redis.wire.batch import sent
+from kvtransfer.stores.redis.wire.batch import command, sent
 from kvtransfer.stores.redis.wire.parser import ReplyParser
 
 if TYPE_CHECKING:
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
     from kvtransfer.stores.redis.wire.batch import Batch, Command
 
-# A server that takes longer to connect is far away: most of a call is waiting.
+# A server that takes longer to answer is far away: most of a call is waiting.
 _FAR_S = 0.01
+# Beside busy processes one answer may be late; not each of them.
+_PINGS = 3
+_PING = command(b"PING")
 # Linux alone has it.
 _MORE = getattr(socket, "MSG_MORE", 0)
 
@@ -41,7 +44,7 @@ class StoreConnection:
     deadline_s: float | None = None
     """When connecting has to be done, by ``time.monotonic``."""
     is_far: bool = False
-    """Whether the server is far away, by the time that connecting and greeting took."""
+    """Whether the server is far away, by how soon it answered when it was connected."""
 
     @property
     def parser(self) -> ReplyParser:
@@ -148,8 +151,12 @@ class StoreConnection:
         connection: Any = self
         self.deadline_s = deadline_s
         try:
-            self._greet()
+            began_s, is_new = time.monotonic(), not connection.is_connected
+            if is_new:
+                connection.connect()
             self._parser.read_buffer.begin(deadline_s)
+            if is_new:
+                self.is_far = time.monotonic() - began_s > _FAR_S and self._answers_late()
             yield
             self._parser.read_buffer.end()
         except TimeoutError as error:
@@ -162,12 +169,15 @@ class StoreConnection:
             connection.disconnect()
             raise
 
-    def _greet(self) -> None:
-        connection: Any = self
-        if not connection.is_connected:
+    def _answers_late(self) -> bool:
+        """Whether none of a few answers comes soon; an error is an answer, too."""
+        for _ in range(_PINGS):
             began_s = time.monotonic()
-            connection.connect()
-            self.is_far = time.monotonic() - began_s > _FAR_S
+            self.send([_PING])
+            self._parser.read_reply()
+            if time.monotonic() - began_s <= _FAR_S:
+                return False
+        return True
 
 
 class TCPConnection(StoreConnection, Connection):

@@ -1,7 +1,9 @@
 import time
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
+import redis
 
 from benchmarks.slow_line import Pace, SlowLine
 from kvtransfer.stores import StoreSettings, open_store
@@ -10,6 +12,7 @@ from kvtransfer.stores.redis.wire import connection
 from kvtransfer.stores.redis.wire.batch import Batch, command
 from kvtransfer.stores.redis.wire.sliced import SlicedValue
 from kvtransfer.testing import CHUNK
+from tests.fake_clock import FakeClock
 
 PIECE_BYTES = 2 << 20
 
@@ -70,6 +73,30 @@ def test_a_connection_knows_whether_its_server_is_far_away(server, delay_s):
         wire.execute(Batch([command(b"PING")]), time.monotonic() + 10)
         assert wire.is_far or not delay_s
         wire.disconnect()
+
+
+@pytest.mark.parametrize(
+    ("late_s", "is_far"),
+    [([0], False), ([1, 0], False), ([1, 1, 1, 0], False), ([1, 1, 1, 1], True)],
+)
+def test_a_server_is_far_away_if_no_answer_comes_soon(server, monkeypatch, late_s, is_far):
+    """The first of ``late_s`` is how late it is to connect, the others are how late it answers."""
+    late, clock = iter(late_s), FakeClock()
+
+    class Late(connection.TCPConnection):
+        def connect(self):
+            super().connect()
+            clock.now_s += next(late)
+
+        def send(self, commands, prefix=b""):
+            super().send(commands, prefix)
+            clock.now_s += next(late, 0)
+
+    monkeypatch.setattr(connection, "time", SimpleNamespace(monotonic=clock))
+    wire = redis.ConnectionPool.from_url(server.url, connection_class=Late).make_connection()
+    assert wire.execute(Batch([command(b"PING")]), time.monotonic() + 10) == [b"PONG"]
+    assert wire.is_far is is_far
+    wire.disconnect()
 
 
 @pytest.mark.parametrize("far_s", [0.0, 1e9])
