@@ -20,12 +20,15 @@ from benchmarks.device import usable_device
 from benchmarks.measure import append_rows, interleaved, measured, print_table, rate_row
 from benchmarks.measure_gpu import measured_by_gpu
 from kvtransfer.chunks.paged import PagedCaches
-from kvtransfer.kernels import open_copy
+from kvtransfer.kernels import Helpers, open_copy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
 
     from benchmarks.measure import Row, Sample
+    from kvtransfer.kernels import BlockCopy
 
 CHUNK_TOKENS, LAYERS, BLOCKS = 256, 30, 64
 
@@ -96,13 +99,14 @@ class Setting:
     rounds: int
     layers: int = LAYERS
 
-    @property
-    def programs(self) -> dict[str, int | None]:
-        """Of the kernel, by name: as when serving; on a GPU also all that it can run at once."""
+    def copies(self, planes: Sequence[Tensor]) -> dict[str, BlockCopy]:
+        """Ours by name: by default; on a GPU with a program on every multiprocessor, in host memory
+        with one thread that helps with scatters."""
+        ours = {"kvtransfer": open_copy(planes)}
         if self.device.type == "cpu":
-            return {"kvtransfer": None}
+            return {**ours, "kvtransfer-helped": open_copy(planes, helpers=Helpers(1))}
         everything = torch.cuda.get_device_properties(self.device).multi_processor_count
-        return {"kvtransfer": None, f"kvtransfer-{everything}": everything}
+        return {**ours, f"kvtransfer-{everything}": open_copy(planes, everything)}
 
     @property
     def measured(self) -> Callable[[Callable[[], object]], Sample]:
@@ -151,7 +155,7 @@ class Copies:
 def measure(case: Case, setting: Setting) -> list[Row]:
     """Both directions of one case, each beside its baselines."""
     copies = Copies(case, setting)
-    ours = {name: open_copy(copies.caches.planes, n) for name, n in setting.programs.items()}
+    ours = setting.copies(copies.caches.planes)
     gathers = {name: partial(copies.gather, copy) for name, copy in ours.items()}
     scatters = {name: partial(copies.scatter, copy) for name, copy in ours.items()}
     works = {

@@ -28,9 +28,10 @@ class Client(Protocol):
 class Ours:
     """Uses the store of vLLM's chunks, with record, checksum and verification."""
 
-    def __init__(self, url: str, value_bytes: int) -> None:
+    def __init__(self, url: str, value_bytes: int, connections: int = 4) -> None:
         chunk = ChunkFormat("opaque:bench", "uint8", (value_bytes,), 1, value_bytes)
-        self._store = open_store(url, chunk, StoreSettings(timeout_s=30.0))
+        settings = StoreSettings(timeout_s=30.0, connections=connections)
+        self._store = open_store(url, chunk, settings)
 
     def get(self, key: str, target: memoryview) -> None:
         if not self._store.get_into(key, target):

@@ -12,10 +12,13 @@ else:
     from .quantised_layout import QuantisedLayout
     from .rotated_scatter import RotatedScatter, open_rotation
     from .rotation import Rotation
+    from .shared_work import ALONE, Helpers
     from .token_move import TokenMove
 
     __all__ = [
+        "ALONE",
         "BlockCopy",
+        "Helpers",
         "QuantisedCopy",
         "QuantisedLayout",
         "RotatedScatter",

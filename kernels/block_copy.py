@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from .shared_work import ALONE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
+
+    from .shared_work import Helpers
 
 
 class BlockCopy(Protocol):
@@ -28,12 +32,15 @@ class BlockCopy(Protocol):
         ...
 
 
-def open_copy(planes: Sequence[Tensor], programs: int | None = None) -> BlockCopy:
+def open_copy(
+    planes: Sequence[Tensor], programs: int | None = None, helpers: Helpers = ALONE
+) -> BlockCopy:
     """Return the fastest copy for where ``planes`` are: Triton's on a GPU, NumPy's in host memory.
 
     Args:
         planes: ``[blocks, block_tokens, heads, dim]`` each, alike.
         programs: how many programs a kernel runs, each on a multiprocessor; None: the default.
+        helpers: threads that take part in copies in host memory; the caller closes them.
 
     Raises:
         ValueError: the planes are not alike, or no kernel can read their strides.
@@ -41,7 +48,7 @@ def open_copy(planes: Sequence[Tensor], programs: int | None = None) -> BlockCop
     if planes and planes[0].device.type == "cpu":
         from .host_copy import HostCopy
 
-        return HostCopy(planes)
+        return HostCopy(planes, helpers)
     from .paged_copy import PROGRAMS, PagedCopy
 
     return PagedCopy(planes, programs or PROGRAMS)

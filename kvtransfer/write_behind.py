@@ -53,6 +53,11 @@ class WriteBehind(Generic[T]):
             self._waiting.append(item)
             self._change.notify_all()
 
+    def waiting(self) -> list[T]:
+        """Return the items that wait, in order."""
+        with self._change:
+            return list(self._waiting)
+
     def __len__(self) -> int:
         """How many items wait."""
         return len(self._waiting)

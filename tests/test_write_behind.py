@@ -36,6 +36,18 @@ def test_items_are_written_in_order(writer, line):
     assert (writer.written, writer.dropped) == ([0, 1, 2], [])
 
 
+def test_it_shows_what_waits(writer, line):
+    writer.open.clear()
+    line.offer(0)
+    writer.busy.wait(10)
+    line.offer(1)
+    line.offer(2)
+    assert line.waiting() == [1, 2]
+    writer.open.set()
+    line.close(10)
+    assert line.waiting() == []
+
+
 def test_too_long_a_line_loses_its_oldest(writer, line):
     writer.open.clear()
     line.offer(0)

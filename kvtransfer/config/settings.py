@@ -80,7 +80,7 @@ class TransferConfig(BaseModel):
     remote_timeout_ms: Count = 2000
     """Maximum wait for one answer of the store, in ms."""
     remote_connections: Annotated[int, Field(ge=1, le=64)] = 4
-    """Chunks fetched at once; at least 16 from a Redis more than 10 ms away."""
+    """Most chunks fetched at once (at least 16 from a far Redis); fewer where more only wait."""
     lookup_timeout_ms: Count = 500
     """Maximum wait for a store lookup, in ms."""
     load_timeout_ms: Count = 10_000

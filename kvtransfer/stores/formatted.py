@@ -81,6 +81,10 @@ class FormattedStore:
                 self._forms.note_put(stored, len(chunk), time.monotonic() - began_s)
         return is_put
 
+    def expect_puts(self, keys: Sequence[str]) -> None:
+        """See :class:`kvtransfer.stores.interface.Store`."""
+        self.store.expect_puts(keys)
+
     def close(self) -> None:
         """See :class:`kvtransfer.stores.interface.ChunkStore`."""
         self.store.close()

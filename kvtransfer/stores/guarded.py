@@ -88,6 +88,12 @@ class GuardedStore:
                 return self._store.put(key, payload, tenant)
         return False
 
+    def expect_puts(self, keys: Sequence[str]) -> None:
+        """See :class:`kvtransfer.stores.interface.Store`; nothing where the store fails."""
+        if self._allows():
+            with self._noting_failures():
+                self._store.expect_puts(keys)
+
     def close(self) -> None:
         """See :class:`kvtransfer.stores.interface.ChunkStore`."""
         try:

@@ -88,6 +88,10 @@ class ChunkStore(Protocol):
         """
         ...
 
+    def expect_puts(self, keys: Sequence[str]) -> None:
+        """See :class:`Store`."""
+        ...
+
     def close(self) -> None:
         """Close what the store holds open; no other call may be running or follow."""
         ...
@@ -200,6 +204,14 @@ class Store(Protocol):
             tenant: see ``get_into``.
         """
         ...
+
+    def expect_puts(self, keys: Sequence[str]) -> None:
+        """Take the hint that ``keys`` will be put next, in this order.
+
+        A store that has to ask whether it holds a key asks for all of them at once. Each put is
+        the same without it.
+        """
+        del keys
 
     def entries(self) -> Iterator[StoredEntry]:
         """List the entries whose record can be read, in no order, without verifying payloads.

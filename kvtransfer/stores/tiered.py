@@ -80,6 +80,11 @@ class TieredStore:
         taken = [tier.store.put(key, payload, tenant) for tier in self._tiers]
         return any(taken)
 
+    def expect_puts(self, keys: Sequence[str]) -> None:
+        """See :class:`kvtransfer.stores.interface.Store`."""
+        for tier in self._tiers:
+            tier.store.expect_puts(keys)
+
     def close(self) -> None:
         """See :class:`kvtransfer.stores.interface.ChunkStore`; drops promotions that wait."""
         if self._promoter is not None:

@@ -46,6 +46,10 @@ class FlakyStore:
         self._maybe_fail()
         return self._store.put(key, payload, tenant)
 
+    def expect_puts(self, keys: Sequence[str]) -> None:
+        self._maybe_fail()
+        self._store.expect_puts(keys)
+
     def close(self) -> None:
         self._store.close()
 

@@ -40,5 +40,9 @@ class SlowStore:
         self._wait(self._delay_s)
         return self._store.put(key, payload, tenant)
 
+    def expect_puts(self, keys: Sequence[str]) -> None:
+        self._wait(self._delay_s)
+        self._store.expect_puts(keys)
+
     def close(self) -> None:
         self._store.close()

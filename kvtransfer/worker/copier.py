@@ -6,6 +6,8 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from kvtransfer.device.all_of import single_events
+from kvtransfer.device.free_cores import free_cores
+from kvtransfer.kernels import Helpers
 from kvtransfer.worker.group_paths import GroupPaths, SectionPaths
 from kvtransfer.worker.lanes import Stages, Streams
 
@@ -48,8 +50,11 @@ class Copier:
         """
         streams = Streams.open(device)
         if device.is_host:
-            on_host = [[SectionPaths.on_host(each, streams) for each in group] for group in caches]
-            return cls(list(map(GroupPaths, on_host)), pool, streams)
+            helpers = Helpers(free_cores())
+            on_host = [
+                [SectionPaths.on_host(each, streams, helpers) for each in group] for group in caches
+            ]
+            return cls(list(map(GroupPaths, on_host)), pool, streams, helpers)
         stages = Stages(device, formats)
         on_device = [
             [
@@ -60,7 +65,14 @@ class Copier:
         ]
         return cls(list(map(GroupPaths, on_device)), pool, streams)
 
-    def __init__(self, groups: Sequence[GroupPaths], pool: HostPool, streams: Streams) -> None:
+    def __init__(
+        self,
+        groups: Sequence[GroupPaths],
+        pool: HostPool,
+        streams: Streams,
+        helpers: Helpers | None = None,
+    ) -> None:
+        self._helpers = helpers
         self._groups = groups
         self._pool = pool
         self._streams = streams
@@ -126,3 +138,5 @@ class Copier:
     def close(self) -> None:
         """Wait for the copies and end the streams."""
         self._streams.close()
+        if self._helpers is not None:
+            self._helpers.close()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from kvtransfer.chunks.paged import PagedCaches
     from kvtransfer.device import Device, Event
-    from kvtransfer.kernels import Rotation
+    from kvtransfer.kernels import Helpers, Rotation
     from kvtransfer.move import Move
     from kvtransfer.worker.lanes import Lane, Stages, Streams
 
@@ -27,9 +27,9 @@ class SectionPaths:
     """Caches of one group with one kind of page, and the lanes on which they may be copied."""
 
     @classmethod
-    def on_host(cls, caches: PagedCaches, streams: Streams) -> SectionPaths:
-        """Open the one lane that caches in host memory have a use for."""
-        direct: Lane = DirectLane(open_chunk_copy(caches), streams)
+    def on_host(cls, caches: PagedCaches, streams: Streams, helpers: Helpers) -> SectionPaths:
+        """Open the one lane that caches in host memory have a use for; ``helpers`` share its work."""
+        direct: Lane = DirectLane(open_chunk_copy(caches, helpers=helpers), streams)
         return cls(caches, dict.fromkeys(CopyPath, direct), Calibration())
 
     @classmethod

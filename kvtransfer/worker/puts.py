@@ -10,9 +10,12 @@ from kvtransfer.worker.dropped_puts import DroppedPuts
 from kvtransfer.write_behind import WriteBehind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kvtransfer.device import Event
     from kvtransfer.metrics import Metrics
     from kvtransfer.plan import Put, Save
+    from kvtransfer.stores.interface import ChunkStore
     from kvtransfer.worker.outcomes import Outcomes
     from kvtransfer.worker.tiers import Tiers
 
@@ -38,6 +41,8 @@ class Puts:
         self._metrics = metrics
         self._outcomes = outcomes
         self._dropped = DroppedPuts(limit)
+        self._announced: set[int] = set()
+        """Jobs that the store was told of before; only the thread that puts uses it."""
         self._queue: WriteBehind[Item] = WriteBehind(self._put, self._drop, limit, "kvtransfer-put")
         metrics.watch("waiting_puts", self._queue.__len__)
 
@@ -69,6 +74,7 @@ class Puts:
         if store is None:
             return
         began_s, tenant = time.monotonic(), tenant_of(job.key)
+        self._announce(store, job)
         put_bytes = [
             len(shard) if store.put(name, shard, tenant) else 0
             for name, shard in self._tiers.entries(job.key, job.slot)
@@ -76,6 +82,21 @@ class Puts:
         self._metrics.add("put_seconds", time.monotonic() - began_s)
         self._metrics.add("put_bytes", sum(put_bytes))
         self._metrics.add("put_failed_chunks", not all(put_bytes))
+
+    def _announce(self, store: ChunkStore, job: Save | Put) -> None:
+        """Tell the store of ``job`` and all puts behind it, unless it was told before.
+
+        It is not told of one alone: that would be a second round trip for one put.
+        """
+        if job.job in self._announced:
+            return
+        behind = [item[0] for item in self._queue.waiting()]
+        self._announced = {each.job for each in behind}
+        if behind:
+            store.expect_puts([name for each in (job, *behind) for name in self._names(each)])
+
+    def _names(self, job: Save | Put) -> Sequence[str]:
+        return self._tiers.names(job.key)
 
     def _drop(self, item: Item) -> None:
         self._metrics.add("put_dropped_chunks")

@@ -244,6 +244,9 @@ class SimStore:
         self.held[key] = bytes(payload)
         return True
 
+    def expect_puts(self, keys):
+        pass
+
     def get_into(self, key, payload, tenant):
         self._engine.device.touch(self._slot(key, payload), "write", "get_into")
         payload[:] = self.held[key]
@@ -290,6 +293,9 @@ class Queue:
 
     def __len__(self):
         return len(self._waiting)
+
+    def waiting(self):
+        return []
 
     def offer(self, item):
         self._waiting.append(lambda: self._write(item))

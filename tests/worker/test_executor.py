@@ -203,6 +203,20 @@ def test_too_many_waiting_puts_lose_the_oldest_and_say_so():
         assert it.executor.metrics.take()["waiting_puts"] == 0
 
 
+def test_the_store_is_told_of_the_puts_that_wait_before_the_first_of_them():
+    with bench() as it:
+        it.gate.open.clear()
+        saves = [it.save(A, 0, 0, 1)]
+        assert it.gate.busy.wait(FOREVER_S)
+        saves += [it.save(B, 1, 2, 3), it.save(C, 2, 4, 5)]
+        it.until("copied", *saves)
+        it.gate.open.set()
+        it.until("stored", *saves)
+        a, b, c = (EntryKeys("m", 1).shard(0, key) for key in (A, B, C))
+        calls = [(name, arguments[0]) for name, arguments in it.gate.calls]
+        assert calls == [("put", a), ("expect_puts", [b, c]), ("put", b), ("put", c)]
+
+
 def test_the_last_saves_are_copied_when_it_returns_and_all_of_them_put():
     with bench(waiting_puts=1) as it:
         it.gate.open.clear()

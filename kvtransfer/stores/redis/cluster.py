@@ -28,7 +28,9 @@ from kvtransfer.stores.redis.wire.sliced import SlicedValue
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from kvtransfer.stores.redis.servers import Begin
     from kvtransfer.stores.redis.url import RedisUrl
+    from kvtransfer.stores.seals.seal import Sealed
 
 _NODES_AT_ONCE = 16
 
@@ -80,35 +82,30 @@ class Cluster:
             fields = self._fields(key, ttl_s, deadline_s)
             return Found(fields, commands.length_of(length))
 
-    def read(self, key: str, buffer: memoryview, ttl_s: int | None, deadline_s: float) -> Found:
+    def read(
+        self, key: str, buffer: memoryview, ttl_s: int | None, deadline_s: float, begin: Begin
+    ) -> Found:
         """See :class:`Servers`."""
         name = payload_name(key)
         head = [*commands.length(name), *commands.expire(name, ttl_s)]
         with self._failing():
             fields = self._fields(key, ttl_s, deadline_s)
-            batch = Batch(head, SlicedValue(name, buffer, length_at=0))
+            batch = Batch(head, SlicedValue(name, buffer, 0, lambda _: begin(fields)))
             length, *rest = self._nodes.execute(name, batch, deadline_s)
             commands.all_checked(rest)
             is_filled = all(reply is True for reply in rest[len(head) - 1 :])
             return Found(fields, commands.length_of(length), is_filled)
 
-    def write(
-        self,
-        key: str,
-        payload: memoryview,
-        fields: Mapping[str, str],
-        ttl_s: int | None,
-        deadline_s: float,
-    ) -> None:
+    def write(self, key: str, sealed: Sealed, ttl_s: int | None, deadline_s: float) -> None:
         """See :class:`Servers`."""
         record, name = record_name(key), payload_name(key)
         written = [
             commands.unlink(record),
-            commands.set_fields(record, fields),
+            commands.set_record(record, sealed),
             *commands.expire(record, ttl_s),
         ]
         with self._failing():
-            put = Batch([commands.set_payload_for(name, payload, ttl_s)])
+            put = Batch([commands.set_payload_for(name, sealed, ttl_s)])
             commands.refuse_errors(self._nodes.execute(name, put, deadline_s))
             commit = Batch(commands.in_one(written))
             commands.refuse_errors(self._nodes.execute(record, commit, deadline_s))

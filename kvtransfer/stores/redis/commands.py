@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,14 @@ from redis.exceptions import ResponseError
 from kvtransfer.stores.redis.wire.batch import command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from kvtransfer.stores.redis.wire.batch import Command
+    from kvtransfer.stores.seals.seal import Sealed
+
+# Sealing a part brings it into a cache of the processor, from which it is sent. Much smaller parts
+# would leave the line idle between them.
+_PART_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -82,23 +88,33 @@ def scan(cursor: bytes) -> Command:
     return command(b"SCAN", cursor, b"COUNT", b"128", b"TYPE", b"hash")
 
 
-def set_payload(name: bytes, payload: memoryview) -> Command:
-    """Write a payload, which is sent from the caller's memory without a copy."""
-    head = b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n" % (len(name), name, len(payload))
-    return head, payload, b"\r\n"
+def set_payload(name: bytes, sealed: Sealed) -> Command:
+    """Write a payload, which is sent from where it lies without a copy, and sealed on the way."""
+    head = b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n" % (len(name), name, len(sealed))
+    return head, partial(_parts, sealed), b"\r\n"
 
 
-def set_payload_for(name: bytes, payload: memoryview, ttl_s: int | None) -> Command:
+def set_payload_for(name: bytes, sealed: Sealed, ttl_s: int | None) -> Command:
     """Write a payload that lives for ``ttl_s``; as ``set_payload``."""
     if ttl_s is None:
-        return set_payload(name, payload)
-    head = b"*5\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n" % (len(name), name, len(payload))
+        return set_payload(name, sealed)
+    head = b"*5\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n" % (len(name), name, len(sealed))
     seconds = b"%d" % ttl_s
-    return head, payload, b"\r\n$2\r\nEX\r\n$%d\r\n%b\r\n" % (len(seconds), seconds)
+    tail = b"\r\n$2\r\nEX\r\n$%d\r\n%b\r\n" % (len(seconds), seconds)
+    return head, partial(_parts, sealed), tail
 
 
-def set_fields(name: bytes, fields: Mapping[str, str]) -> Command:
-    """Write the fields of a record."""
+def set_record(name: bytes, sealed: Sealed) -> Command:
+    """Write the record of a payload that is sent before it."""
+    return (lambda: [_set_fields(name, sealed.record().to_fields())],)
+
+
+def _parts(sealed: Sealed) -> Iterator[memoryview]:
+    for begin in range(0, len(sealed), _PART_BYTES):
+        yield sealed.part(begin, min(begin + _PART_BYTES, len(sealed)))
+
+
+def _set_fields(name: bytes, fields: Mapping[str, str]) -> bytes:
     parts = [part.encode() for part in chain.from_iterable(fields.items())]
     return command(b"HSET", name, *parts)
 

@@ -25,8 +25,11 @@ from kvtransfer.stores.redis.wire.sliced import SlicedValue
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from kvtransfer.stores.redis.servers import Begin
     from kvtransfer.stores.redis.url import RedisUrl
     from kvtransfer.stores.redis.wire.batch import Command
+    from kvtransfer.stores.redis.wire.read_buffer import Take
+    from kvtransfer.stores.seals.seal import Sealed
 
 
 def pool_of(url: RedisUrl) -> ConnectionPool | SentinelPool:
@@ -77,33 +80,35 @@ class OneServer:
             commands.all_checked(expired)
             return Found(commands.fields_of(fields), commands.length_of(length))
 
-    def read(self, key: str, buffer: memoryview, ttl_s: int | None, deadline_s: float) -> Found:
+    def read(
+        self, key: str, buffer: memoryview, ttl_s: int | None, deadline_s: float, begin: Begin
+    ) -> Found:
         """See :class:`Servers`."""
         head = _probe(key, ttl_s)
-        batch = Batch(head, SlicedValue(payload_name(key), buffer, length_at=1))
+        fields: Mapping[str, str] | None = None
+
+        def begun(replies: Sequence[object]) -> Take:
+            nonlocal fields
+            fields = commands.fields_of(replies[0])
+            return begin(fields)
+
+        batch = Batch(head, SlicedValue(payload_name(key), buffer, 1, begun))
         with self._failing():
             try:
-                fields, length, *rest = self._pool.execute(batch, deadline_s)
+                _, length, *rest = self._pool.execute(batch, deadline_s)
             except OversizedReplyError:
                 return DAMAGE
             commands.all_checked(rest[: len(head) - 2])
             is_filled = all(reply is True for reply in rest[len(head) - 2 :])
-            return Found(commands.fields_of(fields), commands.length_of(length), is_filled)
+            return Found(fields, commands.length_of(length), is_filled)
 
-    def write(
-        self,
-        key: str,
-        payload: memoryview,
-        fields: Mapping[str, str],
-        ttl_s: int | None,
-        deadline_s: float,
-    ) -> None:
+    def write(self, key: str, sealed: Sealed, ttl_s: int | None, deadline_s: float) -> None:
         """See :class:`Servers`."""
         record, name = record_name(key), payload_name(key)
         written = [
             commands.unlink(record),
-            commands.set_payload(name, payload),
-            commands.set_fields(record, fields),
+            commands.set_payload(name, sealed),
+            commands.set_record(record, sealed),
             *commands.expire(record, ttl_s),
             *commands.expire(name, ttl_s),
         ]

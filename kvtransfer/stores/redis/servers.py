@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from kvtransfer.stores.circuit_breaker import BreakerSettings
     from kvtransfer.stores.redis.commands import Found
     from kvtransfer.stores.redis.wire.batch import Batch
+    from kvtransfer.stores.redis.wire.read_buffer import Take
+    from kvtransfer.stores.seals.seal import Sealed
+
+    Begin = Callable[[Mapping[str, str] | None], Take]
 
 
 class Servers(Protocol):
@@ -45,19 +49,21 @@ class Servers(Protocol):
         """Look at both halves without reading the payload, and let both live for ``ttl_s``."""
         ...
 
-    def read(self, key: str, buffer: memoryview, ttl_s: int | None, deadline_s: float) -> Found:
-        """Probe as above, and read the payload into the front of ``buffer``, if it fits."""
+    def read(
+        self, key: str, buffer: memoryview, ttl_s: int | None, deadline_s: float, begin: Begin
+    ) -> Found:
+        """Probe as above, and read the payload into the front of ``buffer``, if it fits.
+
+        ``begin`` is called with the record's fields before the payload arrives, and again where it
+        has to be read again; what it returns takes the payload part by part.
+        """
         ...
 
-    def write(
-        self,
-        key: str,
-        payload: memoryview,
-        fields: Mapping[str, str],
-        ttl_s: int | None,
-        deadline_s: float,
-    ) -> None:
-        """Write both halves over what was there; the record commits the payload."""
+    def write(self, key: str, sealed: Sealed, ttl_s: int | None, deadline_s: float) -> None:
+        """Write both halves over what was there; the record commits the payload.
+
+        The payload is sealed part by part as it is sent, and then its record follows.
+        """
         ...
 
     def remove(self, key: str, deadline_s: float) -> None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Self
 
 from kvtransfer.stores.interface import FAR_FETCHES, Store, StoredEntry, any_length
 from kvtransfer.stores.record import ChunkRecord
+from kvtransfer.stores.redis.arrival import Arrival
 from kvtransfer.stores.redis.cluster import Cluster
+from kvtransfer.stores.redis.expected_puts import ExpectedPuts
 from kvtransfer.stores.redis.feed import RedisFeed
 from kvtransfer.stores.redis.one_server import OneServer
 from kvtransfer.stores.redis.url import read_url
@@ -61,6 +63,7 @@ class RedisStore(Store):
         self._ttl_s = settings.ttl_s
         self._hit_ttl_s = settings.hit_ttl_s
         self._seals = settings.seals
+        self._expected = ExpectedPuts()
 
     @property
     def parallelism(self) -> int:
@@ -83,12 +86,11 @@ class RedisStore(Store):
     def get_into(self, key: str, buffer: memoryview, tenant: str = "") -> ChunkRecord | None:
         """See :class:`Store`."""
         deadline_s = self._servers.begin()
-        found = self._servers.read(key, buffer, self._hit_ttl_s, deadline_s)
-        record = _record(key, found)
-        if record is not None and found.is_filled:
-            payload = buffer[: record.identity.nbytes]
-            if self._seals.open_whole(record, payload, tenant):
-                return record
+        arrival = Arrival(self._seals, key, tenant)
+        found = self._servers.read(key, buffer, self._hit_ttl_s, deadline_s, arrival.begin)
+        record = arrival.verified(found)
+        if record is not None:
+            return record
         if not found.is_nothing:
             # On one server, writers put both halves at once. In a cluster a writer may be between
             # its two, and its record then stays alone: a miss until the entry is put again.
@@ -97,6 +99,8 @@ class RedisStore(Store):
 
     def renew(self, key: str, serves: Serves) -> bool:
         """See :class:`Store`."""
+        if self._expected.take(key):
+            return False
         found = self._servers.probe(key, self._ttl_s, self._servers.begin())
         return self._seals.keep(_record(key, found), serves)
 
@@ -104,9 +108,13 @@ class RedisStore(Store):
         """See :class:`Store`."""
         deadline_s = self._servers.begin()
         with self._seals.sealed(key, facts, payload, tenant) as sealed:
-            fields = sealed.record().to_fields()
-            self._servers.write(key, sealed.payload, fields, self._ttl_s, deadline_s)
+            self._servers.write(key, sealed, self._ttl_s, deadline_s)
         return True
+
+    def expect_puts(self, keys: Sequence[str]) -> None:
+        """See :class:`Store`; one round trip for all of them."""
+        held = zip(keys, self.contains(keys), strict=True)
+        self._expected.learn(key for key, is_held in held if not is_held)
 
     def entries(self) -> Iterator[StoredEntry]:
         """See :class:`Store`; reads records without looking for their payloads."""

@@ -18,12 +18,15 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from kvtransfer.stores.buffers import Buffers
 from kvtransfer.stores.record import ChunkRecord, Identity
-from kvtransfer.stores.seals.seal import Refusal, Sealed
+from kvtransfer.stores.seals.seal import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cryptography.hazmat.primitives.ciphers import AEADDecryptionContext
+    from cryptography.hazmat.primitives.ciphers import (
+        AEADDecryptionContext,
+        AEADEncryptionContext,
+    )
     from pydantic import SecretBytes
 
     from kvtransfer.stores.record import ChunkFacts
@@ -53,7 +56,7 @@ class CipherSeal:
     @contextmanager
     def sealed(
         self, key: str, facts: ChunkFacts, payload: memoryview, tenant: str
-    ) -> Iterator[Sealed]:
+    ) -> Iterator[CipherSealed]:
         """See :class:`kvtransfer.stores.seals.seal.Seal`."""
         identity = Identity.of(
             key,
@@ -67,10 +70,7 @@ class CipherSeal:
             mode = modes.GCM(identity.nonce)
             encryptor = Cipher(self._cipher_key(tenant), mode).encryptor()
             encryptor.authenticate_additional_data(identity.to_bytes())
-            encryptor.update_into(payload, buffer)
-            encryptor.finalize()
-            record = ChunkRecord(identity, encryptor.tag)
-            yield Sealed(buffer, lambda: record)
+            yield CipherSealed(identity, payload, buffer, encryptor)
 
     def opening(self, record: ChunkRecord, tenant: str) -> CipherOpening | Refusal:
         """See :class:`kvtransfer.stores.seals.seal.Seal`."""
@@ -83,6 +83,51 @@ class CipherSeal:
 
     def _new_cipher_key(self, tenant: str) -> algorithms.AES256:
         return algorithms.AES256(_derived(self._secret, _TENANT_INFO + tenant.encode(), _KEY_BYTES))
+
+
+class CipherSealed:
+    """A payload that ``encryptor`` encrypts into ``buffer``, which is as long.
+
+    See :class:`kvtransfer.stores.seals.seal.Sealed`.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        plain: memoryview,
+        buffer: memoryview,
+        encryptor: AEADEncryptionContext,
+    ) -> None:
+        self._identity = identity
+        self._plain = plain
+        self._buffer = buffer
+        self._encryptor = encryptor
+        self._encrypted_bytes = 0
+        self._record: ChunkRecord | None = None
+
+    def __len__(self) -> int:
+        return len(self._buffer)
+
+    @property
+    def payload(self) -> memoryview:
+        """See :class:`kvtransfer.stores.seals.seal.Sealed`."""
+        return self.part(0, len(self))
+
+    def part(self, begin: int, end: int) -> memoryview:
+        """See :class:`kvtransfer.stores.seals.seal.Sealed`."""
+        at = self._encrypted_bytes
+        if end > at:
+            self._encryptor.update_into(self._plain[at:end], self._buffer[at:end])
+            self._encrypted_bytes = end
+        return self._buffer[begin:end]
+
+    def record(self) -> ChunkRecord:
+        """See :class:`kvtransfer.stores.seals.seal.Sealed`."""
+        if self._record is None:
+            self.part(0, len(self))
+            self._encryptor.finalize()
+            self._record = ChunkRecord(self._identity, self._encryptor.tag)
+        return self._record
 
 
 class CipherOpening:

@@ -11,7 +11,6 @@ from xxhash import xxh3_64
 
 from kvtransfer.errors import ConfigError
 from kvtransfer.stores.record import ChunkRecord, Identity
-from kvtransfer.stores.seals.seal import Sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,22 +49,45 @@ class DigestSeal:
     @contextmanager
     def sealed(
         self, key: str, facts: ChunkFacts, payload: memoryview, tenant: str
-    ) -> Iterator[Sealed]:
+    ) -> Iterator[DigestSealed]:
         """See :class:`kvtransfer.stores.seals.seal.Seal`."""
-
-        def record() -> ChunkRecord:
-            identity = Identity.of(
-                key, facts, nbytes=len(payload), created=int(time.time()), seal=self.name
-            )
-            hasher = self._new()
-            hasher.update(payload)
-            return ChunkRecord(identity, _tag(hasher, identity))
-
-        yield Sealed(payload, record)
+        identity = Identity.of(
+            key, facts, nbytes=len(payload), created=int(time.time()), seal=self.name
+        )
+        yield DigestSealed(identity, payload, self._new())
 
     def opening(self, record: ChunkRecord, tenant: str) -> DigestOpening:
         """See :class:`kvtransfer.stores.seals.seal.Seal`."""
         return DigestOpening(record, self._new())
+
+
+class DigestSealed:
+    """A payload as it is; see :class:`kvtransfer.stores.seals.seal.Sealed`."""
+
+    def __init__(self, identity: Identity, payload: memoryview, hasher: Hasher) -> None:
+        self._identity = identity
+        self._hasher = hasher
+        self._hashed_bytes = 0
+        self._record: ChunkRecord | None = None
+        self.payload = payload
+        """See :class:`kvtransfer.stores.seals.seal.Sealed`."""
+
+    def __len__(self) -> int:
+        return len(self.payload)
+
+    def part(self, begin: int, end: int) -> memoryview:
+        """See :class:`kvtransfer.stores.seals.seal.Sealed`."""
+        if end > self._hashed_bytes:
+            self._hasher.update(self.payload[self._hashed_bytes : end])
+            self._hashed_bytes = end
+        return self.payload[begin:end]
+
+    def record(self) -> ChunkRecord:
+        """See :class:`kvtransfer.stores.seals.seal.Sealed`."""
+        if self._record is None:
+            self.part(0, len(self))
+            self._record = ChunkRecord(self._identity, _tag(self._hasher, self._identity))
+        return self._record
 
 
 class DigestOpening:

@@ -6,23 +6,37 @@ encryption. A tag covers the payload and the record's identity, which names the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from kvtransfer.stores.record import ChunkFacts, ChunkRecord
 
 
-@dataclass(frozen=True)
-class Sealed:
-    """A payload as it is stored, and its record."""
+class Sealed(Protocol):
+    """A payload as it is stored, and its record; one thread at a time uses it."""
 
-    payload: memoryview
-    record: Callable[[], ChunkRecord]
-    """Computes the record; it may read all of the payload, which takes a while."""
+    def __len__(self) -> int:
+        """Return the bytes of the payload as stored."""
+        ...
+
+    @property
+    def payload(self) -> memoryview:
+        """The payload as it is stored; where it is encrypted, that takes a while at first."""
+        ...
+
+    def part(self, begin: int, end: int) -> memoryview:
+        """Return bytes ``begin`` to ``end`` of the payload as stored, which the tag then covers.
+
+        Who asks for the parts in order has each sealed while the processor's cache holds it. A part
+        that was asked for before is returned again.
+        """
+        ...
+
+    def record(self) -> ChunkRecord:
+        """Compute the record; the part of the payload that the tag doesn't cover yet is read first."""
+        ...
 
 
 class Opening(Protocol):

@@ -65,7 +65,7 @@ def said(writer):
     return out.decode()
 
 
-@pytest.mark.parametrize("settings", [StoreSettings(), StoreSettings(ttl_s=1000)])
+@pytest.mark.parametrize("settings", [disk_writer.PATIENT, StoreSettings(ttl_s=1000)])
 def test_a_restart_finds_everything(tmp_path, settings):
     keys = [disk_writer.key_of(i) for i in range(30)]
     with closing(FormattedStore(DiskStore(str(tmp_path), settings), CHUNK)) as store:
@@ -85,7 +85,7 @@ def test_no_kill_leaves_a_torn_chunk(tmp_path):
     assert len(names) >= 30
     target = bytearray(disk_writer.CHUNK.nbytes)
     with closing(
-        FormattedStore(DiskStore(str(tmp_path), StoreSettings()), disk_writer.CHUNK)
+        FormattedStore(DiskStore(str(tmp_path), disk_writer.PATIENT), disk_writer.CHUNK)
     ) as store:
         for name in names:
             key = base_key("org/model", 1, 0, name)
@@ -109,8 +109,8 @@ def test_the_least_recently_used_goes_first_whichever_process_used_it(tmp_path):
     names = [disk_writer.key_of(i) for i in range(6)]
     backing = DiskBacking(tmp_path, limit_bytes=5 * 12_288)
     with (
-        closing(backing.open(CHUNK, StoreSettings())) as store,
-        closing(backing.open(CHUNK, StoreSettings())) as other,
+        closing(backing.open(CHUNK, disk_writer.PATIENT)) as store,
+        closing(backing.open(CHUNK, disk_writer.PATIENT)) as other,
     ):
         for key in names[:5]:
             store.put(key, memoryview(PAYLOAD))
@@ -122,7 +122,7 @@ def test_the_least_recently_used_goes_first_whichever_process_used_it(tmp_path):
         store.put(names[5], memoryview(PAYLOAD))
         assert store.contains(names) == [True, True, False, True, True, True]
         assert store.store.eviction.evicted == 1
-    with closing(backing.open(CHUNK, StoreSettings())) as restarted:
+    with closing(backing.open(CHUNK, disk_writer.PATIENT)) as restarted:
         restarted.store.eviction.rescan()
         restarted.put(names[2], memoryview(PAYLOAD))
         assert restarted.contains(names) == [True, True, True, False, True, True]
@@ -130,7 +130,7 @@ def test_the_least_recently_used_goes_first_whichever_process_used_it(tmp_path):
 
 def test_an_entry_that_another_process_evicts_is_no_hit(tmp_path):
     backing = DiskBacking(tmp_path, limit_bytes=2 * 12_288)
-    with closing(backing.open(CHUNK, StoreSettings())) as store:
+    with closing(backing.open(CHUNK, disk_writer.PATIENT)) as store:
         for key in (KEY, OTHER_KEY):
             store.put(key, memoryview(PAYLOAD))
         backing.path(KEY).unlink()
@@ -144,7 +144,7 @@ def test_an_entry_that_another_process_evicts_is_no_hit(tmp_path):
 
 def test_a_flip_anywhere_is_a_miss_or_harms_nothing(tmp_path):
     backing, chance = DiskBacking(tmp_path), random.Random(1)
-    with closing(backing.open(CHUNK, StoreSettings())) as store:
+    with closing(backing.open(CHUNK, disk_writer.PATIENT)) as store:
         store.put(KEY, memoryview(PAYLOAD))
         whole = backing.path(KEY).read_bytes()
         misses = 0
@@ -161,7 +161,7 @@ def test_a_flip_anywhere_is_a_miss_or_harms_nothing(tmp_path):
 
 def test_a_file_cut_anywhere_is_a_miss(tmp_path):
     backing, chance = DiskBacking(tmp_path), random.Random(2)
-    with closing(backing.open(CHUNK, StoreSettings())) as store:
+    with closing(backing.open(CHUNK, disk_writer.PATIENT)) as store:
         for _ in range(50):
             assert store.put(KEY, memoryview(PAYLOAD))
             os.truncate(backing.path(KEY), chance.randrange(12_288))
@@ -171,7 +171,7 @@ def test_a_file_cut_anywhere_is_a_miss(tmp_path):
 
 def test_a_chunk_under_another_ones_name_is_a_miss(tmp_path):
     backing = DiskBacking(tmp_path)
-    with closing(backing.open(CHUNK, StoreSettings())) as store:
+    with closing(backing.open(CHUNK, disk_writer.PATIENT)) as store:
         store.put(KEY, memoryview(PAYLOAD))
         backing.path(OTHER_KEY).parent.mkdir()
         backing.path(KEY).rename(backing.path(OTHER_KEY))
@@ -181,7 +181,9 @@ def test_a_chunk_under_another_ones_name_is_a_miss(tmp_path):
 def test_a_long_or_odd_model_name_fits_a_file_system(tmp_path):
     names = ["a" * 400, "a" * 399 + "b", "../../up", "日本語" * 40, ".tmp", "x/y", "x%2Fy", "x@y"]
     keys = [base_key(name, 1, 0, "0" * 32) for name in names]
-    with closing(FormattedStore(DiskStore(str(tmp_path / "in"), StoreSettings()), CHUNK)) as store:
+    with closing(
+        FormattedStore(DiskStore(str(tmp_path / "in"), disk_writer.PATIENT), CHUNK)
+    ) as store:
         for i, key in enumerate(keys):
             assert store.put(key, memoryview(bytes([i]) * CHUNK.nbytes))
         assert [get(store, key)[0] for key in keys] == list(range(len(keys)))
@@ -197,13 +199,13 @@ def test_a_long_or_odd_model_name_fits_a_file_system(tmp_path):
 )  # fmt: skip
 def test_a_malformed_url_is_refused(url):
     with pytest.raises(ConfigError, match="disk:///path"):
-        open_store(url, CHUNK, StoreSettings())
+        open_store(url, CHUNK, disk_writer.PATIENT)
 
 
 def test_a_url_names_folder_and_limit(tmp_path):
     url = f"disk://{tmp_path}/with%20blank?max_gib=0.001"
-    with closing(open_store(url, CHUNK, StoreSettings())) as store:
+    with closing(open_store(url, CHUNK, disk_writer.PATIENT)) as store:
         assert store.put(KEY, memoryview(PAYLOAD))
     assert files(tmp_path / "with blank")
     with pytest.raises(ConfigError, match="a chunk takes 12288; raise max_local_storage_size"):
-        open_store(f"disk://{tmp_path}/small?max_gib=1e-6", CHUNK, StoreSettings())
+        open_store(f"disk://{tmp_path}/small?max_gib=1e-6", CHUNK, disk_writer.PATIENT)

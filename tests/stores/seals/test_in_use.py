@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import pairwise
 
 import pytest
 import rich.pretty
@@ -54,6 +55,22 @@ def test_a_payload_is_opened_in_place_whatever_its_pieces(seals, nbytes, piece_b
         opening.update(target[:0])
         assert opening.is_genuine()
         assert target == payload
+
+
+@pytest.mark.parametrize("ends", [[], [10], [16, 48, 100], [100], [1, 2, 99]])
+def test_a_payload_is_sealed_part_by_part_or_at_once(seals, ends):
+    payload = os.urandom(100)
+    with seals.sealed(KEY, FACTS, memoryview(payload), "") as sealed:
+        parts = [sealed.part(begin, end) for begin, end in pairwise([0, *ends])]
+        again = [sealed.part(begin, end) for begin, end in pairwise([0, *ends])]
+        assert parts == again
+        record = sealed.record()
+        assert sealed.record() == record
+        target = memoryview(bytearray(sealed.payload))
+        assert b"".join(parts) == target[: sum(map(len, parts))]
+        assert len(sealed) == len(target) == record.identity.nbytes
+    assert seals.open_whole(record, target, "")
+    assert target == payload
 
 
 def test_two_puts_at_once_have_memory_of_their_own(seals):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from kvtransfer.stores.redis.wire.limits import WITH_PAYLOADS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from kvtransfer.stores.redis.wire.parser import ReplyParser
     from kvtransfer.stores.redis.wire.sliced import SlicedValue
 
-Part = bytes | memoryview
-Command = bytes | tuple[Part, ...]
+Piece = bytes | memoryview
+Part: TypeAlias = "Piece | Callable[[], Iterable[Piece]]"
+"""What is called makes each piece when all before it has been sent, again each time it is sent."""
+Command: TypeAlias = "bytes | tuple[Part, ...]"
 """One command as the protocol writes it; in parts where a payload is sent without a copy."""
 
 
@@ -94,19 +96,28 @@ class AskingBatch(Batch):
         parser.read_reply()
 
 
-def sent(commands: Sequence[Command], prefix: bytes) -> Iterator[Part]:
-    """Yield the pieces to send: all bytes between two payloads are one piece."""
+def sent(commands: Sequence[Command], prefix: bytes) -> Iterator[tuple[Piece, bool]]:
+    """Yield the pieces to send, and whether another follows; bytes between payloads are one piece."""
     if not prefix and all(type(each) is bytes for each in commands):
-        yield b"".join(commands)  # type: ignore[arg-type]  # hundreds, in a lookup
+        yield b"".join(commands), False  # type: ignore[arg-type]  # hundreds, in a lookup
         return
     small: list[bytes] = []
     for each in commands:
         small.append(prefix)
-        for part in (each,) if isinstance(each, bytes) else each:
-            if isinstance(part, bytes):
-                small.append(part)
+        for piece in (each,) if isinstance(each, bytes) else _pieces(each):
+            if isinstance(piece, bytes):
+                small.append(piece)
                 continue
-            yield b"".join(small)
-            yield part
+            if any(small):
+                yield b"".join(small), True
+            yield piece, True  # each payload has a line end behind it
             small = []
-    yield b"".join(small)
+    yield b"".join(small), False
+
+
+def _pieces(parts: Iterable[Part]) -> Iterator[Piece]:
+    for part in parts:
+        if callable(part):
+            yield from part()
+        else:
+            yield part

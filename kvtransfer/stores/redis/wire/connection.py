@@ -7,6 +7,7 @@ redis-py's parser reads all other replies. Private names of redis-py 8 are used 
 
 from __future__ import annotations
 
+import socket
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from redis.connection import Connection, SSLConnection, UnixDomainSocketConnecti
 from redis.exceptions import ConnectionError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from kvtransfer.stores.redis.wire.batch import sent
+from kvtransfer.stores.redis.wire.batch import command, sent
 from kvtransfer.stores.redis.wire.parser import ReplyParser
 
 if TYPE_CHECKING:
@@ -23,8 +24,13 @@ if TYPE_CHECKING:
 
     from kvtransfer.stores.redis.wire.batch import Batch, Command
 
-# A server that takes longer to connect is far away: most of a call is waiting.
+# A server that takes longer to answer is far away: most of a call is waiting.
 _FAR_S = 0.01
+# Beside busy processes one answer may be late; not each of them.
+_PINGS = 3
+_PING = command(b"PING")
+# Linux alone has it.
+_MORE = getattr(socket, "MSG_MORE", 0)
 
 
 class StoreConnection:
@@ -33,10 +39,12 @@ class StoreConnection:
     parser_class: type[ReplyParser] = ReplyParser
     _parser: ReplyParser
     _socket_timeout: float | None
+    _has_flags = True
+    """Whether the socket can be told that more follows, so that a short piece is not sent alone."""
     deadline_s: float | None = None
     """When connecting has to be done, by ``time.monotonic``."""
     is_far: bool = False
-    """Whether the server is far away, by the time that connecting and greeting took."""
+    """Whether the server is far away, by how soon it answered when it was connected."""
 
     @property
     def parser(self) -> ReplyParser:
@@ -95,9 +103,10 @@ class StoreConnection:
 
     def send(self, commands: Sequence[Command], prefix: bytes = b"") -> None:
         """Send packed commands, and payloads without a copy."""
-        for part in sent(commands, prefix):
+        sock: socket.socket = self._sock  # type: ignore[attr-defined]
+        for piece, more in sent(commands, prefix):
             self._parser.read_buffer.share_deadline()
-            self.send_packed_command([part], check_health=False)  # type: ignore[attr-defined]
+            sock.sendall(piece, _MORE if more and self._has_flags else 0)
 
     def set_parser(self, parser_class: type) -> None:
         """Set our parser, with the exception classes of ``parser_class``, which a cluster extends."""
@@ -125,11 +134,12 @@ class StoreConnection:
             reading = batch.value.reading(is_far=self.is_far)
             self.send([*batch.commands, *reading.first], batch.prefix)
             replies = batch.read_replies(self._parser)
+            take = batch.value.begin(replies)
             for part in reading.parts(replies[batch.value.length_at]):
                 batch.skip_prefix(self._parser)
                 replies.append(reply := self._parser.begin_value(len(part)))
                 if reply is True:
-                    self._parser.read_buffer.read_into(part)
+                    self._parser.read_buffer.read_into(part, take)
                     self._parser.read_buffer.purge()
                 if ask := reading.next_ask():
                     self.send(ask, batch.prefix)
@@ -141,8 +151,12 @@ class StoreConnection:
         connection: Any = self
         self.deadline_s = deadline_s
         try:
-            self._greet()
+            began_s, is_new = time.monotonic(), not connection.is_connected
+            if is_new:
+                connection.connect()
             self._parser.read_buffer.begin(deadline_s)
+            if is_new:
+                self.is_far = time.monotonic() - began_s > _FAR_S and self._answers_late()
             yield
             self._parser.read_buffer.end()
         except TimeoutError as error:
@@ -155,12 +169,15 @@ class StoreConnection:
             connection.disconnect()
             raise
 
-    def _greet(self) -> None:
-        connection: Any = self
-        if not connection.is_connected:
+    def _answers_late(self) -> bool:
+        """Whether none of a few answers comes soon; an error is an answer, too."""
+        for _ in range(_PINGS):
             began_s = time.monotonic()
-            connection.connect()
-            self.is_far = time.monotonic() - began_s > _FAR_S
+            self.send([_PING])
+            self._parser.read_reply()
+            if time.monotonic() - began_s <= _FAR_S:
+                return False
+        return True
 
 
 class TCPConnection(StoreConnection, Connection):
@@ -169,6 +186,8 @@ class TCPConnection(StoreConnection, Connection):
 
 class TLSConnection(StoreConnection, SSLConnection):
     """A connection over TLS."""
+
+    _has_flags = False
 
 
 class UnixConnection(StoreConnection, UnixDomainSocketConnection):

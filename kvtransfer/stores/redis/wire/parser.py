@@ -72,6 +72,9 @@ class ReplyParser(_RESP3Parser):
 
     def read_reply(self) -> object:
         """Read one small reply, text as bytes; an error is returned, not raised."""
+        if (found := self.read_buffer.read_strings()) is not None:
+            strings = found.strings
+            return dict(zip(strings[::2], strings[1::2], strict=True)) if found.is_map else strings
         return self.read_response(disable_decoding=True)
 
     @contextmanager

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import ConnectionError, TimeoutError
 
+from kvtransfer.stores.redis.wire.read_gate import ReadGate
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -29,6 +31,7 @@ class ConnectionPool:
     def __init__(self, open_connection: Callable[[], StoreConnection], connections: int) -> None:
         self._open_connection = open_connection
         self._free = BoundedSemaphore(connections)
+        self._reads = ReadGate(connections)
         self._idle: list[StoreConnection] = []
         self._lock = Lock()
         self._pid = os.getpid()
@@ -38,9 +41,19 @@ class ConnectionPool:
     def execute(self, batch: Batch, deadline_s: float) -> list[object]:
         """Return the replies to ``batch``, which is sent again where an idle connection was dead.
 
+        Batches with long values wait for their turn, see :class:`ReadGate`.
+
         Raises:
             RedisError: no reply by ``deadline_s`` of ``time.monotonic``, or one that makes no sense.
         """
+        if batch.value is None:
+            return self._execute(batch, deadline_s)
+        with self._reads.passed(deadline_s) as read:
+            replies = self._execute(batch, deadline_s)
+            read.nbytes = batch.value.filled_bytes(replies)
+            return replies
+
+    def _execute(self, batch: Batch, deadline_s: float) -> list[object]:
         with self._place(deadline_s):
             if (idle := self._take_idle()) is not None:
                 with suppress(ConnectionError):  # the server may have been restarted

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import ssl
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from redis.exceptions import ConnectionError
 
 from kvtransfer.stores.redis.wire.limits import OversizedReplyError
+from kvtransfer.stores.redis.wire.strings import flat_strings
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
+
+    from kvtransfer.stores.redis.wire.strings import Strings
+
+Take: TypeAlias = "Callable[[memoryview], object]"
+"""Is called with the parts of a value, in order, as they arrive; it may change them in place."""
 
 # Large enough for a batch of small replies; copying that much costs little.
 _RECEIVED_BYTES = 16 << 10
@@ -19,7 +26,13 @@ _RECEIVED_BYTES = 16 << 10
 _DRAIN_BYTES = 16 << 20
 # No line of the protocol that we use is longer.
 _LINE_BYTES = 64 << 10
+# A part of a value is taken while the processor's cache still holds it.
+_PART_BYTES = 512 << 10
 _CLOSED = "Connection closed by server."
+
+
+def ignore(part: memoryview) -> None:
+    """Do nothing with a part of a value."""
 
 
 class ReadBuffer:
@@ -89,18 +102,22 @@ class ReadBuffer:
         self.read_into(memoryview(value))
         return bytes(value)
 
-    def read_into(self, target: memoryview) -> None:
-        """Fill ``target`` with the next bytes, and take the line end behind them."""
+    def read_into(self, target: memoryview, take: Take = ignore) -> None:
+        """Fill ``target`` with the next bytes, and read the line end behind them."""
         rest = self._arrived[self._taken : self._taken + len(target)]
         target[: len(rest)] = rest
         self._taken += len(rest)
-        filled = len(rest)
+        filled, begin = len(rest), 0
         while filled < len(target):
             self.share_deadline()
-            received = self._sock.recv_into(target[filled:])
+            received = self._sock.recv_into(target[filled : filled + 2 * _PART_BYTES])
             if received == 0:
                 raise ConnectionError(_CLOSED)
             filled += received
+            if filled - begin >= _PART_BYTES:  # TLS hands over 16 KiB at a time
+                take(target[begin:filled])
+                begin = filled
+        take(target[begin:])
         if self.readline():
             raise ConnectionError("a value is not followed by a line end")
 
@@ -117,6 +134,15 @@ class ReadBuffer:
         self._taken += 4 * count
         self.purge()
         return digits
+
+    def read_strings(self) -> Strings | None:
+        """Take a reply of strings only, if all of it has arrived; otherwise take none, return None."""
+        self.peek()
+        found = flat_strings(bytes(self._arrived[self._taken :]))
+        if found is not None:
+            self._taken += found.nbytes
+            self.purge()
+        return found
 
     def skip(self, length: int) -> None:
         """Read and drop ``length`` bytes and a line end."""

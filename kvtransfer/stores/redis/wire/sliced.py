@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kvtransfer.stores.redis.wire.batch import command
+from kvtransfer.stores.redis.wire.read_buffer import ignore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from kvtransfer.stores.redis.wire.read_buffer import Take
 
 # A server on jemalloc returns the memory of a reply of 7 MiB and more to the kernel each time, which
 # costs it four times the CPU.
@@ -26,11 +29,18 @@ class SlicedValue:
     buffer: memoryview
     length_at: int
     """The index, among the replies before the value, of its length."""
+    begin: Callable[[Sequence[object]], Take] = lambda _: ignore
+    """Is called with the replies before the value, each time that it is read; returns what takes it."""
 
     def reading(self, *, is_far: bool) -> SlicedRead:
         """Plan reading it from a server that is near or far away."""
         most = _FAR_SLICES_UNDER_WAY if is_far else _SLICES_UNDER_WAY
         return SlicedRead(self, min(most, _slices(len(self.buffer))))
+
+    def filled_bytes(self, replies: Sequence[object]) -> int:
+        """Return how much of the buffer was filled, by ``replies`` to all of the batch."""
+        length = replies[self.length_at]
+        return length if isinstance(length, int) and replies[-1] is True else 0
 
 
 class SlicedRead:

@@ -63,6 +63,7 @@ def test_what_we_use_of_redis_py_is_where_it_was():
     assert isinstance(connection._parser, ReplyParser)
     assert connection._parser._buffer is None
     assert not connection.is_connected
+    assert connection._sock is None
     assert set(dir(redis._parsers.socket.SocketBuffer)) <= set(dir(ReadBuffer)) | {
         "_read_from_socket",
         "unread_bytes",

@@ -1,7 +1,9 @@
 import time
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
+import redis
 
 from benchmarks.slow_line import Pace, SlowLine
 from kvtransfer.stores import StoreSettings, open_store
@@ -10,6 +12,7 @@ from kvtransfer.stores.redis.wire import connection
 from kvtransfer.stores.redis.wire.batch import Batch, command
 from kvtransfer.stores.redis.wire.sliced import SlicedValue
 from kvtransfer.testing import CHUNK
+from tests.fake_clock import FakeClock
 
 PIECE_BYTES = 2 << 20
 
@@ -72,9 +75,42 @@ def test_a_connection_knows_whether_its_server_is_far_away(server, delay_s):
         wire.disconnect()
 
 
+@pytest.mark.parametrize(
+    ("late_s", "is_far"),
+    [([0], False), ([1, 0], False), ([1, 1, 1, 0], False), ([1, 1, 1, 1], True)],
+)
+def test_a_server_is_far_away_if_no_answer_comes_soon(server, monkeypatch, late_s, is_far):
+    """The first of ``late_s`` is how late it is to connect, the others are how late it answers."""
+    late, clock = iter(late_s), FakeClock()
+
+    class Late(connection.TCPConnection):
+        def connect(self):
+            super().connect()
+            clock.now_s += next(late)
+
+        def send(self, commands, prefix=b""):
+            super().send(commands, prefix)
+            clock.now_s += next(late, 0)
+
+    monkeypatch.setattr(connection, "time", SimpleNamespace(monotonic=clock))
+    wire = redis.ConnectionPool.from_url(server.url, connection_class=Late).make_connection()
+    assert wire.execute(Batch([command(b"PING")]), time.monotonic() + 10) == [b"PONG"]
+    assert wire.is_far is is_far
+    wire.disconnect()
+
+
 @pytest.mark.parametrize("far_s", [0.0, 1e9])
 def test_from_a_certain_distance_on_a_store_is_far_away(server, monkeypatch, far_s):
     monkeypatch.setattr(connection, "_FAR_S", far_s)
     with closing(open_store(server.url, CHUNK, StoreSettings())) as store:
         store.contains(["a"])
         assert (store.parallelism > 1) is (far_s == 0)
+
+
+@pytest.mark.parametrize(
+    ("replies", "filled_bytes"),
+    [([5, True], 5), ([5, True, False], 0), ([0, True], 0), ([b"OK", True], 0), ([5, None], 0)],
+)
+def test_it_says_how_much_was_filled(replies, filled_bytes):
+    value = SlicedValue(b"name", memoryview(bytearray(8)), 0)
+    assert value.filled_bytes(replies) == filled_bytes
