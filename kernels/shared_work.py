@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Helpers:
-    """Threads that help who calls ``run``, at most ``count``; without any, the caller works alone.
+    """At most ``count`` threads that help the caller of ``run``; without any, it works alone.
 
     Each takes one part after another, so one that gets no core takes none, and the caller never
     waits for it: beside a busy neighbour a copy takes as long as it would alone.

@@ -17,7 +17,7 @@ NBYTES = 12_000_000
 
 
 @dataclass
-class Line:
+class Stretch:
     """A line and the server behind it."""
 
     delay_s: float
@@ -75,16 +75,16 @@ class Fixed:
         pass
 
 
-NEAR = Line(delay_s=0.003, busy_s=0.004)
-FAR = Line(delay_s=0.100, busy_s=0.012)
-FARTHER = Line(delay_s=0.500, busy_s=0.012)
-SLOW_SERVER = Line(delay_s=0.0, busy_s=0.250)
+NEAR = Stretch(delay_s=0.003, busy_s=0.004)
+FAR = Stretch(delay_s=0.100, busy_s=0.012)
+FARTHER = Stretch(delay_s=0.500, busy_s=0.012)
+SLOW_SERVER = Stretch(delay_s=0.0, busy_s=0.250)
 
 
 @pytest.mark.parametrize("line", [NEAR, FAR, FARTHER, SLOW_SERVER])
 @pytest.mark.parametrize("noise", [0.0, 0.2])
 def test_the_line_is_kept_busy_without_reads_that_only_wait(line, noise):
-    line = Line(line.delay_s, line.busy_s, noise)
+    line = Stretch(line.delay_s, line.busy_s, noise)
     it = Simulation(line, ReadWidth(16), threads=16)
     it.run(200)
     took_s = it.run(1000)
@@ -105,7 +105,7 @@ def test_a_line_that_others_share_is_left_to_them_and_taken_back():
     it = Simulation(FAR, ReadWidth(16), threads=16)
     it.run(500)
     wide = it.width.width
-    it.line = Line(FAR.delay_s, FAR.busy_s * 5)
+    it.line = Stretch(FAR.delay_s, FAR.busy_s * 5)
     it.run(500)
     narrow = it.width.width
     it.line = FAR
