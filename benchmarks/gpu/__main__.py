@@ -13,8 +13,8 @@ import time
 
 import torch
 
-from benchmarks import bench_dma, bench_paged_copy
-from benchmarks.gpu import calibration, correctness, decode, ordering, overlap, sanitizer
+from benchmarks import bench_dma, bench_paged_copy, bench_quantised
+from benchmarks.gpu import calibration, correctness, decode, ordering, overlap, quantised, sanitizer
 from benchmarks.gpu.table import targets, text
 from benchmarks.measure import ROOT, append_rows
 
@@ -34,6 +34,7 @@ def main() -> int:
         return bool(list(correctness.failures(device, bench_dma.CASES[-1:])))
     wrong = tell(f"correctness of {correctness.count()} layouts", correctness.failures, device)
     wrong += tell("order of copies", ordering.failures, device)
+    wrong += tell(f"{quantised.count()} encodings", quantised.failures, device)
     for name in wrong:
         print(f"  WRONG: {name}")
     if wrong:
@@ -41,6 +42,7 @@ def main() -> int:
     print(f"  compute-sanitizer: {sanitizer.verdict()}", flush=True)
     rows = [
         *tell("kernel bandwidth", kernel_rows, device),
+        *tell("encoding and decoding", quantised_rows, device),
         *tell("copies by every lane", dma_rows, device),
         *tell("overlap", overlap.measure, device),
     ]
@@ -69,6 +71,13 @@ def kernel_rows(device):
     setting = bench_paged_copy.Setting(device, CHUNKS, KERNEL_ROUNDS)
     for case in bench_paged_copy.cases(device):
         yield from bench_paged_copy.measure(case, setting)
+
+
+def quantised_rows(device):
+    """The kernels that encode and decode, alone."""
+    setting = bench_paged_copy.Setting(device, CHUNKS, KERNEL_ROUNDS)
+    for case in bench_quantised.cases(device):
+        yield from bench_quantised.measure(case, setting)
 
 
 def dma_rows(device):

@@ -9,10 +9,11 @@ import sys
 import pytest
 import torch
 
-from benchmarks.gpu import calibration, correctness
+from benchmarks.gpu import calibration, correctness, quantised
 from benchmarks.gpu.table import targets, text
 from benchmarks.measure import Row
 from kvtransfer.kernels.host_copy import HostCopy
+from kvtransfer.kernels.host_quantised import HostQuantised
 from kvtransfer.worker.copy_path import Calibration
 
 CPU = torch.device("cpu")
@@ -38,6 +39,30 @@ def test_without_a_gpu_it_says_so():
 
 def test_right_copies_pass():
     assert list(correctness.failures(CPU, correctness.CASES[-1:])) == []
+
+
+def test_right_encodings_pass():
+    assert list(quantised.failures(CPU)) == []
+
+
+class OneBitLost(HostQuantised):
+    def gather_blocks(self, block_ids, encoded):
+        super().gather_blocks(block_ids, encoded)
+        encoded[encoded.numel() // 2] ^= 1
+
+
+class OneTokenTooFew(HostQuantised):
+    def scatter_blocks(self, encoded, block_ids, first_token=0):
+        kept = [plane[block_ids[-1], -1].clone() for plane in self.planes]
+        super().scatter_blocks(encoded, block_ids, first_token)
+        for plane, token in zip(self.planes, kept, strict=True):
+            plane[block_ids[-1], -1] = token
+
+
+@pytest.mark.parametrize("wrong", [OneBitLost, OneTokenTooFew])
+def test_wrong_encodings_are_named(monkeypatch, wrong):
+    monkeypatch.setattr(quantised, "open_quantised", wrong)
+    assert len(list(quantised.failures(CPU))) == quantised.count()
 
 
 class OneTokenLate(HostCopy):
