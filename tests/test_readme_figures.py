@@ -84,11 +84,16 @@ def test_the_quality_of_blending_is_the_committed_result():
     lines = (ROOT / "benchmarks" / "results" / "blend-quality.jsonl").read_text().splitlines()
     rows = {(row["case"], row["impl"]): row for row in map(json.loads, lines)}
     text = (ROOT / "docs" / "blend.md").read_text(encoding="utf-8")
-    kinds = {"a text goes on": "cont", "facts chained over passages": "chain"}
+    kinds = {
+        "a text goes on": "cont-4x160",
+        "facts chained over passages": "chain-4x160",
+        "a long text goes on": "cont-2k",
+        "a code is looked up in a long text": "qa-2k",
+    }
     shown = re.findall(r"^\| ([a-z ]+) \| (other order|alone) \|(.*)\|$", text, re.MULTILINE)
-    assert len(shown) == 4
+    assert {kind for kind, _, _ in shown} == kinds.keys()
     for kind, seen, cells in shown:
-        case = f"{kinds[kind]}-4x160/{seen.replace(' ', '-')}"
+        case = f"{kinds[kind]}/{seen.replace(' ', '-')}"
         for policy, cell in zip(("first0", "first16", "share20"), cells.split("|"), strict=True):
             row = rows[case, policy]
             found = [float(number) for number in cell.split("±")]
