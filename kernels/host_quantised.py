@@ -7,7 +7,8 @@ into memory where :class:`.group_coder.GroupCoder` encodes them; decoding goes t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from .group_coder import GroupCoder, GroupParts
 from .part_targets import part_targets
@@ -15,6 +16,7 @@ from .plane_stack import as_words, copy_cells, even_stacks
 from .quantised_layout import GROUP_TOKENS
 from .quantised_parts import KindViews, check_gather, check_quantised, check_scatter
 from .reference import plane_shape
+from .shared_work import ALONE
 from .token_move import TokenMove
 from .token_move import parts as token_parts
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from .plane_stack import Cells
     from .quantised_layout import QuantisedLayout
+    from .shared_work import Helpers
     from .token_move import Part
 
 # Bytes of numbers, in fp32, that are encoded or decoded at once. Fewer would fit a cache of the second
@@ -42,15 +45,19 @@ class HostQuantised:
             may be cut into two dimensions each, see :mod:`.reference`. They stay the caller's; the
             object keeps them alive.
         layout: how chunks are encoded.
+        helpers: take part in scatters, for which a request waits; gathers run beside the model.
 
     Raises:
         ValueError: the planes are not alike, ``layout`` is not of them, or their numbers can't be
             quantised.
     """
 
-    def __init__(self, planes: Sequence[Tensor], layout: QuantisedLayout) -> None:
+    def __init__(
+        self, planes: Sequence[Tensor], layout: QuantisedLayout, helpers: Helpers = ALONE
+    ) -> None:
         check_quantised(planes, layout)
         self.planes = planes
+        self._helpers = helpers
         self._layout = layout
         self._block_tokens = plane_shape(planes[0])[1]
         self._kinds = [
@@ -67,33 +74,52 @@ class HostQuantised:
     def gather_blocks(self, block_ids: Sequence[int], encoded: Tensor) -> None:
         """See :func:`.quantised_reference.gather_quantised`."""
         check_gather(self.planes, self._layout, block_ids, encoded)
-        for batch in self._batches(encoded, block_ids, 0):
-            for own, rows in batch.pairs():
-                copy_cells(rows, own)
-            batch.coder.encode(batch.parts)
+        for share in self._shares(1):
+            for batch in self._batches(encoded, block_ids, 0, share):
+                for own, rows in batch.pairs():
+                    copy_cells(rows, own)
+                batch.coder.encode(batch.parts)
 
     def scatter_blocks(
         self, encoded: Tensor, block_ids: Sequence[int], first_token: int = 0
     ) -> None:
         """See :func:`.quantised_reference.scatter_quantised`."""
         check_scatter(self.planes, self._layout, block_ids, encoded, first_token)
-        for batch in self._batches(encoded, block_ids, first_token):
+        self._helpers.run(
+            [
+                partial(self._decode, encoded, block_ids, first_token, share)
+                for share in self._shares(1 + self._helpers.count)
+            ]
+        )
+
+    def _decode(
+        self, encoded: Tensor, block_ids: Sequence[int], first_token: int, share: _Share
+    ) -> None:
+        for batch in self._batches(encoded, block_ids, first_token, share):
             batch.coder.decode(batch.parts)
             for own, rows in batch.pairs():
                 copy_cells(own, rows)
 
     def _batches(
-        self, encoded: Tensor, block_ids: Sequence[int], first_token: int
+        self, encoded: Tensor, block_ids: Sequence[int], first_token: int, share: _Share
     ) -> Iterator[_Batch]:
-        layout, dtype = self._layout, self.planes[0].dtype
-        for kind, stacks in enumerate(self._kinds):
-            parts = GroupParts.of(KindViews.of(encoded, layout, kind, dtype))
-            coder = GroupCoder(layout, kind, dtype, self._layers, self._groups)
-            for groups, span in self._spans(block_ids, first_token):
-                found = [_Stack.of(*stack, span, coder.rows) for stack in stacks]
-                for layers in self._layer_batches():
-                    some = parts.some(layers, groups, by_channel=layout.is_by_channel(kind))
-                    yield _Batch(found, layers, coder, some)
+        layout, dtype, kind = self._layout, self.planes[0].dtype, share.kind
+        parts = GroupParts.of(KindViews.of(encoded, layout, kind, dtype))
+        coder = GroupCoder(layout, kind, dtype, self._layers, self._groups)
+        for groups, span in self._spans(block_ids, first_token):
+            found = [_Stack.of(*stack, span, coder.rows) for stack in self._kinds[kind]]
+            for layers in share.layers:
+                some = parts.some(layers, groups, by_channel=layout.is_by_channel(kind))
+                yield _Batch(found, layers, coder, some)
+
+    def _shares(self, count: int) -> list[_Share]:
+        """Deal out each kind of planes in ``count`` shares, as far as there are batches of layers."""
+        batches = list(self._layer_batches())
+        return [
+            _Share(kind, batches[i::count])
+            for kind in range(len(self._kinds))
+            for i in range(min(count, len(batches)))
+        ]
 
     def _spans(self, block_ids: Sequence[int], first_token: int) -> Iterator[tuple[slice, _Span]]:
         """Yield groups of a chunk, and which of their tokens lie where in the blocks."""
@@ -116,6 +142,13 @@ class HostQuantised:
         for first in range(0, self._layout.layers, self._layers):
             end = min(first + self._layers, self._layout.layers)
             yield slice(end - self._layers, end)
+
+
+class _Share(NamedTuple):
+    """Planes that one thread encodes or decodes, in memory of its own."""
+
+    kind: int
+    layers: Sequence[slice]
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from .shared_work import ALONE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
     from .quantised_layout import QuantisedLayout
+    from .shared_work import Helpers
 
 
 class QuantisedCopy(Protocol):
@@ -33,7 +36,10 @@ class QuantisedCopy(Protocol):
 
 
 def open_quantised(
-    planes: Sequence[Tensor], layout: QuantisedLayout, programs: int | None = None
+    planes: Sequence[Tensor],
+    layout: QuantisedLayout,
+    programs: int | None = None,
+    helpers: Helpers = ALONE,
 ) -> QuantisedCopy:
     """Return the fastest copy for where ``planes`` are: Triton's on a GPU, NumPy's in host memory.
 
@@ -47,6 +53,7 @@ def open_quantised(
             the elements of a head must touch.
         layout: how chunks are encoded.
         programs: how many programs a kernel runs, each on a multiprocessor; None: the default.
+        helpers: threads that take part in scatters in host memory; the caller closes them.
 
     Raises:
         ValueError: the planes are not alike, no kernel can read their strides, their numbers can't
@@ -55,7 +62,7 @@ def open_quantised(
     if planes and planes[0].device.type == "cpu":
         from .host_quantised import HostQuantised
 
-        return HostQuantised(planes, layout)
+        return HostQuantised(planes, layout, helpers)
     from .paged_quantised import PROGRAMS, PagedQuantised
 
     return PagedQuantised(planes, layout, programs or PROGRAMS)

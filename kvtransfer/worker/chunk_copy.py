@@ -20,11 +20,11 @@ def open_chunk_copy(
     Args:
         caches: what is copied from and to.
         programs: how many programs a kernel runs, each on a multiprocessor; None: the default.
-        helpers: threads that take part in plain copies in host memory; the caller closes them.
+        helpers: threads that take part in loads in host memory; the caller closes them.
 
     Raises:
         ValueError: no kernel of ours can read the planes.
     """
     if caches.chunk.quantised:
-        return open_quantised(caches.planes, layout_of(caches.chunk), programs)
+        return open_quantised(caches.planes, layout_of(caches.chunk), programs, helpers)
     return open_copy(caches.planes, programs, helpers)

@@ -2,6 +2,7 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvtransfer.chunks.paged import PagedCaches
-from kvtransfer.kernels import open_quantised, reference
+from kvtransfer.kernels import Helpers, open_quantised, reference
 from kvtransfer.kernels.host_quantised import HostQuantised
 from kvtransfer.kernels.paged_quantised import PagedQuantised
 from kvtransfer.kernels.quantised_parts import NAN_BITS, KindViews
@@ -253,19 +254,25 @@ def test_any_number_of_programs_and_any_tile_encode_the_same(programs, tile_numb
     assert all(map(same, paged.planes, expected))
 
 
-def test_batches_of_any_size_encode_the_same(monkeypatch):
+@pytest.mark.parametrize("helpers", [0, 1, 3])
+def test_batches_of_any_size_encode_the_same_with_helpers_and_without(monkeypatch, helpers):
     paged = paged_of(torch.float16, L=5)
     layout = layout_of(paged, 5, 1)
     chunks = []
     for batch_bytes in (1, 100_000, 300_000, 1 << 30):
         monkeypatch.setattr("kvtransfer.kernels.host_quantised._BATCH_BYTES", batch_bytes)
-        copy, encoded = HostQuantised(paged.planes, layout), torch.zeros(layout.nbytes).byte()
-        copy.gather_blocks(range(16), encoded)
+        encoded = torch.zeros(layout.nbytes).byte()
         before = [plane.clone() for plane in paged.planes]
-        copy.scatter_blocks(encoded, [17, 18, 16], 48)
+        with closing(Helpers(helpers)) as threads:
+            copy = HostQuantised(paged.planes, layout, threads)
+            copy.gather_blocks(range(16), encoded)
+            copy.scatter_blocks(encoded, [17, 18, 16], 48)
         chunks.append((encoded, torch.stack([plane[16:19] for plane in paged.planes])))
         for plane, was in zip(paged.planes, before, strict=True):
             plane.copy_(was)
+    expected = [plane.clone() for plane in paged.planes]
+    ReferenceQuantised(expected, layout).scatter_blocks(chunks[0][0], [17, 18, 16], 48)
+    assert same(chunks[0][1], torch.stack([plane[16:19] for plane in expected]))
     for encoded, written in chunks[1:]:
         assert torch.equal(encoded, chunks[0][0])
         assert same(written, chunks[0][1])
