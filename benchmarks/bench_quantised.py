@@ -18,12 +18,15 @@ import torch
 from benchmarks.bench_paged_copy import CHUNK_TOKENS, LAYERS, Case, Copies, Setting
 from benchmarks.device import usable_device
 from benchmarks.measure import append_rows, interleaved, print_table, rate_row
-from kvtransfer.kernels import QuantisedLayout, open_copy, open_quantised
+from kvtransfer.kernels import Helpers, QuantisedLayout, open_copy, open_quantised
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
 
     from benchmarks.measure import Row
+    from kvtransfer.kernels import QuantisedCopy
 
 CASES = [
     Case("cpu-attention", 32, 3, 64, torch.float32),
@@ -46,6 +49,17 @@ def layout_of(case: Case, copies: Copies, bits: int, exact_tokens: int) -> Quant
     return QuantisedLayout(bits, *sizes, exact_tokens, exact_dims)
 
 
+def _copies(
+    planes: Sequence[Tensor], layout: QuantisedLayout, device: torch.device
+) -> dict[str, QuantisedCopy]:
+    """Ours by name, as of :meth:`benchmarks.bench_paged_copy.Setting.copies`."""
+    ours = {"kvtransfer": open_quantised(planes, layout)}
+    if device.type == "cpu":
+        return {**ours, "kvtransfer-helped": open_quantised(planes, layout, helpers=Helpers(1))}
+    everything = torch.cuda.get_device_properties(device).multi_processor_count
+    return {**ours, f"kvtransfer-{everything}": open_quantised(planes, layout, everything)}
+
+
 def works_of(
     case: Case, copies: Copies, setting: Setting, layout: QuantisedLayout
 ) -> dict[str, dict[str, Callable[[], object]]]:
@@ -63,10 +77,7 @@ def works_of(
         for block_ids, chunk in zip(copies.block_ids, chunks, strict=True):
             copy.scatter_blocks(chunk, block_ids)
 
-    ours = {
-        name: open_quantised(copies.caches.planes, layout, programs)
-        for name, programs in setting.programs.items()
-    }
+    ours = _copies(copies.caches.planes, layout, setting.device)
     plain = open_copy(copies.caches.planes)
     return {
         "encode": {name: partial(encode, copy) for name, copy in ours.items()}

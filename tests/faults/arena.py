@@ -128,17 +128,23 @@ class Arena:
     def assert_well(self) -> None:
         """All three do what they are there for, in their first try."""
         with self.allowing(PATIENCE_S):
-            if not self._is_well():
-                raise Wrong("doesn't work again")
+            if failing := self._failing():
+                raise Wrong(f"doesn't work again: {failing}")
 
     def cool_down(self) -> None:
         """Let the time pass for which the circuit breaker asks the store nothing."""
         self.now_s += 3600.0
 
-    def _is_well(self) -> bool:
+    def _failing(self) -> str:
+        """The first call that doesn't succeed; empty if all do."""
         self.cool_down()
         self.number = number = self.fresh()
-        return self.put(number) and self.get(number) and self.lookup(number) == [True]
+        calls = {
+            "put": lambda: self.put(number),
+            "get": lambda: self.get(number),
+            "lookup": lambda: self.lookup(number) == [True],
+        }
+        return next((name for name, succeeds in calls.items() if not succeeds()), "")
 
     @property
     def record_name(self) -> str:

@@ -71,7 +71,8 @@ SERVER = (
         heal=("CONFIG SET maxclients 1000",),
     ),
     by_command("connections killed", "CLIENT KILL TYPE normal"),
-    by_command("flushed", "FLUSHALL"),
+    # Otherwise the server frees memory beside its answers, and may take no put for a moment.
+    by_command("flushed", "FLUSHALL SYNC"),
 )
 
 ACCESS = (
