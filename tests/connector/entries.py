@@ -65,7 +65,10 @@ class Entries:
 
     def flip_a_bit_of_each_payload(self) -> None:
         for key in self.keys():
-            payload = bytearray(self._client.get(key + b"_bytes"))
+            found = self._client.get(key + b"_bytes")
+            if found is None:  # a reader may have removed what was damaged before
+                continue
+            payload = bytearray(found)
             payload[len(payload) // 3] ^= 0x04
             self._client.set(key + b"_bytes", bytes(payload))
 

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.vllm
 
 ON_ONE_RUNNER = pytest.mark.parametrize("engines", [V1], indirect=True, ids=lambda one: one.name)
 """For what depends on files and keys, which no runner of vLLM sees."""
+PATIENT = {"lookup_timeout_ms": 60_000, "remote_timeout_ms": 60_000}
 PROMPT = prompt(300, seed=11)
 
 
@@ -51,7 +52,8 @@ def right(engines, model, tmp_path_factory):
 @pytest.fixture
 def start(engines, model, server):
     def starts(**options):
-        return engines.start(connected(model, server.url, options={**OPTIONS, **options}))
+        setup = connected(model, server.url, options={**OPTIONS, **options}, **PATIENT)
+        return engines.start(setup)
 
     return starts
 
