@@ -10,7 +10,8 @@ block size, vLLM processes take turns on each text, one at a time:
   cache emptied, from its host memory;
 - ``local_hit``: its prefix cache not emptied: the least possible;
 - ``before``: both restores, and ``before_save``, by the kvtransfer of a checkout of another commit;
-- ``kvtransfer-int8`` and others of ``--serdes``: both restores of chunks whose numbers are quantised;
+- ``kvtransfer-int8`` and others of ``--serdes``: both restores of chunks whose numbers are quantised,
+  by two more processes of 3 GiB each;
 - ``lmcache-shm``, ``lmcache-pickle``: the same restore from Redis by LMCache's multiprocess mode
   and both its transports, where it is installed.
 
