@@ -79,7 +79,8 @@ def requests_that_wait(place):
     setup = place.setup(options={"max_num_seqs": 1}, remote_connections=1)
     with place.engines.start(setup) as engine:
         engine.submit(Request(prompt(200), answer_tokens=64))
-        engine.step()
+        while "RUNNING" not in engine.step().values():
+            time.sleep(0.001)  # the store is asked what it has; until then others would go first
         engine.submit(*REQUESTS)  # which wait until it is answered
         engine.run()
         return engine.seen()
