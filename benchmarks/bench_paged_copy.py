@@ -169,8 +169,13 @@ def measure(case: Case, setting: Setting) -> list[Row]:
     ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def run(
+    description: str,
+    cases: Callable[[torch.device], list[Case]],
+    measure: Callable[[Case, Setting], list[Row]],
+) -> None:
+    """Measure all cases as the command line says, print the rows, and append them to its file."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--device", type=usable_device, default="cpu")
     parser.add_argument("--json", type=Path, help="append one line a measurement to this file")
     parser.add_argument("--rounds", type=int, default=15)
@@ -192,4 +197,4 @@ def cases(device: torch.device) -> list[Case]:
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, cases, measure)

@@ -8,16 +8,13 @@ they are, and ``memcpy`` as many bytes in one piece.
 
 from __future__ import annotations
 
-import argparse
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from benchmarks.bench_paged_copy import CHUNK_TOKENS, LAYERS, Case, Copies, Setting
-from benchmarks.device import usable_device
-from benchmarks.measure import append_rows, interleaved, print_table, rate_row
+from benchmarks.bench_paged_copy import CHUNK_TOKENS, Case, Copies, Setting, run
+from benchmarks.measure import interleaved, rate_row
 from kvtransfer.kernels import Helpers, QuantisedLayout, open_copy, open_quantised
 
 if TYPE_CHECKING:
@@ -108,21 +105,5 @@ def cases(device: torch.device) -> list[Case]:
     return [case for case in CASES if on_cpu or not case.layout.startswith("cpu-attention")]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", type=usable_device, default="cpu")
-    parser.add_argument("--json", type=Path, help="append one line a measurement to this file")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--layers", type=int, default=LAYERS, help="of the made-up model")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    chunks = 1 if options.device.type == "cpu" else 8
-    setting = Setting(options.device, chunks, options.rounds, options.layers)
-    rows = [row for case in cases(options.device) for row in measure(case, setting)]
-    print_table(rows, baseline="memcpy")
-    if options.json:
-        append_rows(options.json, rows)
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, cases, measure)

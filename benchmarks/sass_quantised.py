@@ -7,11 +7,8 @@ division is made of them, and nothing else may be; the last row is a control in 
 
 from __future__ import annotations
 
-import argparse
-import json
 import re
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,7 +18,7 @@ from rich.table import Table
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from benchmarks.sass_report import Code, code_of, disassembled
+from benchmarks.sass_report import Code, code_of, disassembled, run
 from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.kernels import QuantisedLayout
 from kvtransfer.kernels.decoding_kernel import decode_blocks
@@ -133,15 +130,5 @@ def print_table(codes: list[QuantisedCode]) -> None:
     Console(width=112).print(table)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, help="write one line a row to this file")
-    options = parser.parse_args()
-    codes = report()
-    if options.json:
-        options.json.write_text("".join(json.dumps(asdict(code)) + "\n" for code in codes))
-    print_table(codes)
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, report, print_table)

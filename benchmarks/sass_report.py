@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
 
@@ -27,6 +28,9 @@ from triton.compiler import ASTSource
 
 from kvtransfer.chunks.paged import PagedCaches
 from kvtransfer.kernels.paged_copy import WARPS, PagedCopy, copy_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ARCHITECTURES = (80, 90, 100)
 _TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
@@ -183,8 +187,11 @@ def print_table(codes: list[Code]) -> None:
     Console(width=112).print(table)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def run(
+    description: str, report: Callable[[], list[Any]], print_table: Callable[[list[Any]], None]
+) -> None:
+    """Make a report, print it, and write it to the file that the command line names."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--json", type=Path, help="write one line a row to this file")
     options = parser.parse_args()
     codes = report()
@@ -194,4 +201,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, report, print_table)

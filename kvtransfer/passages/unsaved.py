@@ -53,6 +53,8 @@ class Unsaved:
 
         Tokens that were not computed before are left out: nothing says that they return.
         """
+        if not self._times:  # spares the hashing
+            return 0
         return _WINDOW_TOKENS * sum(
             self._times[window] + 1
             for first, end in spans
@@ -64,7 +66,7 @@ class Unsaved:
         self, space: Space, token_ids: NDArray[np.int32], spans: Iterable[tuple[int, int]]
     ) -> None:
         """Tokens of these ``spans`` are being saved."""
-        for first, end in spans:
+        for first, end in spans if self._times else ():
             for window in self._windows(space, token_ids[first:end]):
                 self._times.pop(window, None)
 

@@ -19,7 +19,7 @@ QUANTISED = ("int8", "int5", "int4")
     ("codec", "dtype", "times"),
     [
         ("naive", "bfloat16", 1.0),
-        ("lossless", "bfloat16", 1.39),
+        ("lossless", "bfloat16", 1.456),
         ("int8", "bfloat16", 16 / 8.5),
         ("int5", "bfloat16", 16 / 5.5),
         ("int4", "bfloat16", 16 / (4.5 + 16 / 256)),
