@@ -65,7 +65,7 @@ Found = dict[tuple[str, int, str], list["Answer"]]
 def main() -> None:
     options = _options()
     screen = Screen(Console())
-    if not lmcache_mp.is_installed():
+    if lmcache_mp.installed_here() is None:
         print("LMCache is not installed here, so it is not measured beside kvtransfer.")
     try:
         with screen.stage("passages at other places") as detail:
@@ -102,7 +102,8 @@ def _contestants(
     place: Place, tiers: Sequence[str], short_ids: list[int]
 ) -> list[Plain | Blending | lmcache_mp.Reordered]:
     ours = [Plain(place), *(Blending(place, tier, short_ids) for tier in tiers)]
-    return [*ours, lmcache_mp.Reordered(place)] if lmcache_mp.is_installed() else ours
+    lmcache = lmcache_mp.installed_here()
+    return ours if lmcache is None else [*ours, lmcache_mp.Reordered(place, lmcache)]
 
 
 def measured_rows(found: Found, tokens: int, options: argparse.Namespace) -> Iterator[Row]:

@@ -1,8 +1,9 @@
 """Measures vLLM's time to first token: computed, restored, and found in its own prefix cache.
 
 ``python -m benchmarks.bench_ttft [--json FILE] [--contexts N ...] [--blocks N ...] [--repeats N]
-[--before FOLDER] [--serdes NAME ...] [--line NAME]``: SmolLM2-135M in fp32 on the CPU, one OpenMP thread, prompts of a context + 16 tokens. For each
-block size, vLLM processes take turns on each text, one at a time:
+[--before FOLDER] [--serdes NAME ...] [--line NAME] [--busy N]``: SmolLM2-135M in fp32 on the CPU, one
+OpenMP thread, prompts of a context + 16 tokens. For each block size, vLLM processes take turns on
+each text, one at a time:
 
 - ``cold``: without kvtransfer, everything is computed;
 - ``cold+save``: with kvtransfer, everything is computed, and saved to Redis;
@@ -13,9 +14,11 @@ block size, vLLM processes take turns on each text, one at a time:
 - ``kvtransfer-int8`` and others of ``--serdes``: both restores of chunks whose numbers are quantised,
   by two more processes of 3 GiB each;
 - ``lmcache-shm``, ``lmcache-pickle``: the same restore from Redis by LMCache's multiprocess mode
-  and both its transports, where it is installed.
+  and both its transports, where it is installed, or ``--lmcache-python`` and ``--lmcache-client``
+  say where.
 
-With ``--line`` the restoring processes of kvtransfer reach Redis through one that is as slow. All
+With ``--line`` the restoring processes of kvtransfer reach Redis through one that is as slow. With
+``--busy N`` that many other processes keep a core busy each meanwhile. All
 exact answers to a prompt must be alike, and each process must have reused just what it should.
 """
 
@@ -35,6 +38,7 @@ from tokenizers import Tokenizer
 
 from benchmarks import lmcache_mp
 from benchmarks.measure import append_rows, print_table, seconds_row
+from benchmarks.restore_timeline import neighbours
 from benchmarks.slow_line import LINES, SlowLine
 from benchmarks.ttft_engines import (
     BYTES_PER_TOKEN,
@@ -54,7 +58,7 @@ from kvtransfer.chunks.quantisation import CODECS
 from kvtransfer.stores.embedded.server import EmbeddedServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from benchmarks.measure import Row
     from benchmarks.ttft_engines import Contestant
@@ -84,18 +88,21 @@ Times = dict[tuple[int, str], list[float]]
 def main() -> None:
     options = _options()
     screen = Screen(Console())
-    if not lmcache_mp.is_installed():
+    if _lmcache(options) is None:
         print("LMCache is not installed here, so it is not measured beside kvtransfer.")
     for block_tokens in options.blocks:
         try:
-            with screen.stage(f"vLLM with a block size of {block_tokens}") as detail:
+            with (
+                screen.stage(f"vLLM with a block size of {block_tokens}") as detail,
+                neighbours(options.busy),
+            ):
                 times = measure(block_tokens, options, detail)
         except (EngineError, NotAsPlanned) as error:
             sys.exit(f"bench_ttft: {error}")
         rows = [
             row
             for context in options.contexts
-            for row in _rows(times, context, block_tokens, options.line)
+            for row in _rows(times, context, block_tokens, _conditions(options))
         ]
         print_table(rows, baseline="local_hit")
         if options.json:
@@ -121,8 +128,8 @@ def measure(block_tokens: int, options: argparse.Namespace, detail: Callable[[st
             reader_url = _behind(running, url, options.line)
             environment = {"KVTRANSFER_REMOTE_SERDE": serde}
             contestants.append(Ours(place, url, f"{serde}/", environment, reader_url=reader_url))
-        if lmcache_mp.is_installed():
-            contestants.append(lmcache_mp.Theirs(place, _server(running, rounds)))
+        if (lmcache := _lmcache(options)) is not None:
+            contestants.append(lmcache_mp.Theirs(place, _server(running, rounds), lmcache))
         for number, prompt in enumerate(_prompts(model, rounds)):
             detail(f"prompt {number} of {len(rounds) - 1}")
             found = _answers(contestants, prompt)
@@ -169,11 +176,25 @@ def _prompts(model: Path, rounds: Sequence[int]) -> Iterator[Prompt]:
         yield Prompt(text[: context + QUESTION_TOKENS], context)
 
 
-def _rows(times: Times, context: int, block_tokens: int, line: str | None) -> Iterator[Row]:
+def _lmcache(options: argparse.Namespace) -> lmcache_mp.Installed | None:
+    if options.lmcache_python:
+        return lmcache_mp.Installed(options.lmcache_python, options.lmcache_client)
+    return lmcache_mp.installed_here()
+
+
+def _conditions(options: argparse.Namespace) -> dict[str, str]:
+    """What makes the restores from each tier slower than on a quiet machine, for the cases' names."""
+    busy = f"-busy{options.busy}" if options.busy else ""
+    line = f"-{options.line}" if options.line else ""
+    return {"redis": line + busy, "host": busy}
+
+
+def _rows(
+    times: Times, context: int, block_tokens: int, conditions: Mapping[str, str]
+) -> Iterator[Row]:
     for tier, exact in TIERS.items():
         restored = {**exact, **{f"{codec}/{tier}": f"kvtransfer-{codec}" for codec in CODECS}}
-        behind = f"-{line}" if line and tier == "redis" else ""
-        case = f"restored/{context}/{tier}{behind}/block{block_tokens}"
+        case = f"restored/{context}/{tier}{conditions[tier]}/block{block_tokens}"
         for name, impl in {**SHARED, **restored}.items():
             if (context, name) in times:
                 moved_bytes = context * BYTES_PER_TOKEN if name in restored else 0
@@ -189,6 +210,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--before", type=Path, help="folder of a checkout to measure beside this")
     parser.add_argument("--serdes", nargs="+", choices=CODECS, default=[], help="lossy ones, too")
     parser.add_argument("--line", choices=LINES, help="between the restoring process and Redis")
+    parser.add_argument("--busy", type=int, default=0, help="processes that keep a core busy each")
+    parser.add_argument("--lmcache-python", default="", help="runs LMCache's server")
+    parser.add_argument("--lmcache-client", default="", help="folder with what vLLM imports of it")
     options = parser.parse_args()
     if options.repeats < 1:
         parser.error(f"--repeats {options.repeats}: at least 1")

@@ -1,4 +1,4 @@
-"""Runs LMCache's multiprocess mode, if installed, for the same restore from Redis as kvtransfer's.
+"""Runs LMCache's multiprocess mode for the same restore from Redis as kvtransfer's.
 
 Each transport has an LMCache server and a vLLM; all share one Redis. Before each restore the
 server's own memory is cleared, so that the context comes from Redis.
@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -38,21 +38,38 @@ _UP_S = 120.0
 _ENVIRONMENT = {"LMCACHE_TRACK_USAGE": "false"}
 
 
-def is_installed() -> bool:
-    return importlib.util.find_spec("lmcache") is not None
+@dataclass(frozen=True)
+class Installed:
+    """Where LMCache is: its server wants another torch than the vLLM that it serves."""
+
+    python: str = sys.executable
+    """Runs the server."""
+    client: str = ""
+    """Folder with what vLLM imports of it; empty: it is in vLLM's environment."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of the vLLM that it serves."""
+        paths = [self.client, *filter(None, [os.environ.get("PYTHONPATH")])]
+        return {**_ENVIRONMENT, **({"PYTHONPATH": os.pathsep.join(paths)} if self.client else {})}
+
+
+def installed_here() -> Installed | None:
+    return None if importlib.util.find_spec("lmcache") is None else Installed()
 
 
 class Theirs:
     """A server and an engine for each transport; the one over shared memory saves for both."""
 
-    def __init__(self, place: Place, redis_url: str) -> None:
+    def __init__(self, place: Place, redis_url: str, installed: Installed) -> None:
         self._redis = place.running.enter_context(Redis.from_url(redis_url))
         self._servers, self._engines = {}, {}
         for name in TRANSPORTS:
-            server = Server(name, redis_url, place.logs)
+            server = Server(name, redis_url, place.logs, installed.python)
             place.running.callback(server.close)
             self._servers[name] = server
-            self._engines[name] = place.start(name, _transfer_config(server.port), _ENVIRONMENT)
+            config = _transfer_config(server.port)
+            self._engines[name] = place.start(name, config, installed.environment)
         for engine in self._engines.values():
             engine.wait_until_up()
 
@@ -72,11 +89,11 @@ class Theirs:
 class Reordered:
     """A server with shared memory and an engine, asked about passages seen in another order."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, installed: Installed) -> None:
         store = place.running.enter_context(EmbeddedServer(1 << 30))
-        server = Server(SHM, store.url, place.logs)
+        server = Server(SHM, store.url, place.logs, installed.python)
         place.running.callback(server.close)
-        environment = {**_ENVIRONMENT, "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+        environment = {**installed.environment, "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
         self._engine = place.start(SHM, _transfer_config(server.port), environment)
         self._engine.wait_until_up()
 
@@ -90,7 +107,7 @@ class Reordered:
 class Server:
     """``lmcache server`` for one transport, with ``redis_url`` as its second level."""
 
-    def __init__(self, transport: str, redis_url: str, logs: Path) -> None:
+    def __init__(self, transport: str, redis_url: str, logs: Path, python: str) -> None:
         self.port, self._http_port = _free_port(), _free_port()
         self._segment = f"kvtransfer-bench-{os.getpid()}"
         self._log = logs / f"{transport}-server-{self.port}.log"
@@ -107,7 +124,7 @@ class Server:
         with self._log.open("wb") as log:
             self._child = subprocess.Popen(
                 # -P: a folder `kernels` on the path would be taken for the package of that name.
-                [sys.executable, "-P", "-m", "lmcache.cli.main", "server", *words],
+                [python, "-P", "-m", "lmcache.cli.main", "server", *words],
                 env={**os.environ, **_ENVIRONMENT},
                 stdout=log,
                 stderr=subprocess.STDOUT,
