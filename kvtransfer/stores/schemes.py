@@ -51,6 +51,7 @@ _TABLE = (
     _redis("rediss-cluster"),
     Scheme("embedded", "embedded.store", "EmbeddedStore", "embedded://"),
     Scheme("disk", "disk.store", "DiskStore", "disk:///path"),
+    Scheme("file", "disk.store", "DiskStore", "file:///mnt/share"),
     Scheme("memory", "memory", "MemoryStore", "memory://"),
 )
 SCHEMES = {scheme.name: scheme for scheme in _TABLE}

@@ -13,8 +13,10 @@ _TEXT = (
     b"kvtransfer keeps chunks of KV cache in this folder, and deletes those used longest ago.\n"
     b"It touches no file whose name isn't exactly one that it gives.\n"
 )
-# A new file system has lost+found; earlier versions of the store made .tmp.
-_HARMLESS = ("lost+found", ".tmp")
+# A new file system has lost+found, and an export of a filer may show its snapshots; earlier versions
+# of the store made .tmp.
+_HARMLESS = ("lost+found", ".snapshot", ".tmp")
+_DELETED_WHILE_OPEN = ".nfs"  # how an NFS client calls a file of which a reader is left
 
 
 class ForeignFolderError(OSError):
@@ -66,5 +68,7 @@ def refuse_foreign(root: int, name: str) -> None:
 
 
 def _may_be_ours(entry: os.DirEntry[str]) -> bool:
+    if entry.name.startswith(_DELETED_WHILE_OPEN):
+        return True
     has_our_name = is_owner(entry.name) or entry.name in _HARMLESS
     return has_our_name and entry.is_dir(follow_symlinks=False)

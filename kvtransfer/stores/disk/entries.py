@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from kvtransfer.stores.disk.eviction import DiskEviction
+    from kvtransfer.stores.disk.file.file_io import FileIO
     from kvtransfer.stores.disk.folder import OpenFolder
     from kvtransfer.stores.interface import Serves
     from kvtransfer.stores.record import ChunkFacts, ChunkRecord
@@ -36,16 +37,20 @@ class DiskEntries:
 
     It tells ``eviction`` what it puts, uses and removes. Each method raises ``OSError`` for an
     error of the folder or the disk, and ``TimeoutError`` where ``deadline_s`` of
-    ``time.monotonic`` has passed. A damaged or foreign file is a missing entry. ``clock`` returns
-    seconds since 1970.
+    ``time.monotonic`` has passed. A damaged or foreign file is a missing entry. ``io`` moves bytes,
+    and is closed here. ``clock`` returns seconds since 1970.
     """
 
     def __init__(
-        self, settings: StoreSettings, eviction: DiskEviction, clock: Callable[[], float]
+        self,
+        settings: StoreSettings,
+        eviction: DiskEviction,
+        io: FileIO,
+        clock: Callable[[], float],
     ) -> None:
         self._seals = settings.seals
         self._times = EntryTimes(settings, clock)
-        self._files = ChunkFiles(settings.seals, settings.connections)
+        self._files = ChunkFiles(settings.seals, io)
         self._eviction = eviction
 
     def has(self, folder: OpenFolder, key: str, nbytes: int | None, deadline_s: float) -> bool:
@@ -71,9 +76,12 @@ class DiskEntries:
     ) -> ChunkRecord | None:
         """Fill ``buffer`` as ``Store.get_into`` does; remove what is no entry of ``key``."""
         with folder.file(path_of(key)) as fd:
-            if fd is not None and (record := self._read(fd, key, buffer, tenant, deadline_s)):
-                self._times.note_use(fd)
-                return record
+            if fd is not None:
+                if record := self._read(fd, key, buffer, tenant, deadline_s):
+                    self._times.note_use(fd)
+                    return record
+                if folder.is_replaced(path_of(key), fd):
+                    return None  # what lies there now was not read
         self.remove(folder, key)
         return None
 
@@ -131,7 +139,7 @@ class DiskEntries:
         self._eviction.gone(path_of(key))
 
     def close(self) -> None:
-        """End the threads that read and write; no other call may be running or follow."""
+        """Close what reads and writes; no other call may be running or follow."""
         self._files.close()
 
     def _is_entry(self, folder: OpenFolder, key: str, deadline_s: float) -> bool:

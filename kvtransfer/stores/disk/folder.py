@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from kvtransfer.stores.disk.claim import claim, is_ours, refuse_foreign
+from kvtransfer.stores.disk.claim import ForeignFolderError, claim, is_ours, refuse_foreign
 from kvtransfer.stores.disk.listing import FOLDER, entered, entries, names
 from kvtransfer.stores.disk.temporary import Temporary
 
@@ -79,9 +79,13 @@ class ChunkFolder:
         Raises:
             ForeignFolderError: the folder isn't ours and holds other files.
         """
-        unknown = (FileNotFoundError, NotADirectoryError, PermissionError)
-        with suppress(*unknown), entered(self.root) as fd:
-            refuse_foreign(fd, self.root)
+        try:
+            with entered(self.root) as fd:
+                refuse_foreign(fd, self.root)
+        except ForeignFolderError:
+            raise
+        except OSError:
+            return  # there is no folder, or none that answers: calls will meet that
 
 
 class OpenFolder:
@@ -113,6 +117,14 @@ class OpenFolder:
         finally:
             if fd is not None:
                 os.close(fd)
+
+    def is_replaced(self, path: str, fd: int) -> bool:
+        """Whether the file at ``path`` isn't, or may not be, the one behind ``fd`` any more."""
+        try:
+            found = os.stat(path, dir_fd=self._fd, follow_symlinks=False)
+            return not os.path.samestat(found, os.fstat(fd))
+        except OSError:  # it is gone, or a stale handle of NFS
+            return True
 
     @contextmanager
     def new_file(self, path: str) -> Iterator[Temporary]:

@@ -17,6 +17,7 @@ from kvtransfer.stores.disk.claim import ForeignFolderError
 from kvtransfer.stores.disk.entries import DiskEntries, OnePathError
 from kvtransfer.stores.disk.eviction import DiskEviction
 from kvtransfer.stores.disk.file.chunk_file import file_bytes
+from kvtransfer.stores.disk.file.parallel_io import ParallelIO
 from kvtransfer.stores.disk.folder import ChunkFolder
 from kvtransfer.stores.disk.names import path_of
 from kvtransfer.stores.disk.url import read_disk_url
@@ -27,6 +28,7 @@ from kvtransfer.stores.interface import Store, StoredEntry, any_length
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from kvtransfer.stores.disk.file.file_io import FileIO
     from kvtransfer.stores.disk.folder import OpenFolder
     from kvtransfer.stores.interface import LengthOf, Serves
     from kvtransfer.stores.record import ChunkFacts, ChunkRecord
@@ -41,6 +43,8 @@ class DiskStore(Store):
         settings: ``ttl_s`` counts from when an entry was last put.
         limit_bytes: most bytes of all files, whichever process put them; None: until the disk is
             full.
+        io: moves the bytes, and is closed here; None: system calls, on threads.
+        prefix: what stands before the folder where logs name the store.
         clock: returns seconds since 1970.
 
     Raises:
@@ -49,9 +53,10 @@ class DiskStore(Store):
 
     @classmethod
     def open(cls, url: str, settings: StoreSettings) -> DiskStore:
-        """See :class:`Store`; ``url`` is ``disk:///path`` or ``disk:///path?max_gib=100``."""
+        """See :class:`Store`; ``url`` is ``disk:///path`` or ``file:///path?max_gib=100``."""
         path, limit_bytes = read_disk_url(url)
-        return cls(path, settings, limit_bytes=limit_bytes)
+        prefix = f"{url.partition('://')[0]}://"
+        return cls(path, settings, limit_bytes=limit_bytes, prefix=prefix)
 
     @classmethod
     def check(cls, url: str, settings: StoreSettings) -> None:
@@ -69,18 +74,21 @@ class DiskStore(Store):
         settings: StoreSettings,
         *,
         limit_bytes: int | None = None,
+        io: FileIO | None = None,
+        prefix: str = "disk://",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._timeout_s = settings.timeout_s
         self._limit_bytes = limit_bytes
         self._clock = clock
         self._folder = ChunkFolder(root)
-        self.address = f"disk://{self._folder.root}"
+        self.address = f"{prefix}{self._folder.root}"
         """The store as logs name it."""
         self._gate = WriteGate(self.address)
         self.eviction = DiskEviction(self._folder, limit_bytes, clock)
         """What this process knows of the folder, and what it evicts next."""
-        self._entries = DiskEntries(settings, self.eviction, clock)
+        io = io or ParallelIO(settings.connections)
+        self._entries = DiskEntries(settings, self.eviction, io, clock)
         try:
             self._folder.refuse_foreign()
         except ForeignFolderError as error:
@@ -96,7 +104,7 @@ class DiskStore(Store):
         if self._limit_bytes is not None and self._limit_bytes < file_bytes(nbytes):
             raise ConfigError(
                 f"{self.address} may hold {self._limit_bytes} bytes, but a chunk takes "
-                f"{file_bytes(nbytes)}; raise max_local_storage_size"
+                f"{file_bytes(nbytes)}; raise max_local_storage_size, or max_gib in a URL"
             )
 
     def contains(self, keys: Sequence[str], length_of: LengthOf = any_length) -> list[bool]:

@@ -60,9 +60,22 @@ class Temporary:
         """
         # Some file systems report a failed write when a descriptor is closed. Ours has to stay
         # open, to hold the lock until the file has its final name, so a duplicate is closed.
+        # Over NFS, that is also what sends the bytes before the name.
         os.close(os.dup(self.fd))
-        os.rename(self._name, self._chunk, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        try:
+            os.rename(self._name, self._chunk, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        except FileNotFoundError:
+            if not self._has_its_name():
+                raise
         self.is_published = True
+
+    def _has_its_name(self) -> bool:
+        """Whether the file is the entry: NFS repeats a rename whose answer was lost, and finds none."""
+        try:
+            found = os.stat(self._chunk, dir_fd=self._folder, follow_symlinks=False)
+            return os.path.samestat(found, os.fstat(self.fd))
+        except OSError:
+            return False
 
 
 def remove_abandoned(folder: int, name: str, now_s: float) -> None:
@@ -78,9 +91,16 @@ def remove_abandoned(folder: int, name: str, now_s: float) -> None:
 
 def _is_abandoned(fd: int, name: str, now_s: float) -> bool:
     found = os.fstat(fd)
-    if not stat.S_ISREG(found.st_mode) or not _lock(fd):
+    if not stat.S_ISREG(found.st_mode):
         return False
-    return is_of_this_boot(name) or now_s - found.st_mtime > _ABANDONED_S
+    is_old = now_s - found.st_mtime > _ABANDONED_S
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a mount without locks
+        return is_old
+    return is_old or is_of_this_boot(name)
 
 
 def _locked(folder: int, chunk: str, mode: int) -> tuple[str, int]:
@@ -94,14 +114,6 @@ def _locked(folder: int, chunk: str, mode: int) -> tuple[str, int]:
             return name, fd
         os.close(fd)
     raise OSError(errno.EAGAIN, f"another process locks new files of {chunk}")
-
-
-def _lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _lock_new(fd: int) -> bool:

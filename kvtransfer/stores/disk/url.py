@@ -1,4 +1,4 @@
-"""Reads store URLs such as ``disk:///path?max_gib=100``."""
+"""Reads store URLs such as ``disk:///path?max_gib=100`` and ``file:///mnt/share``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ def read_disk_url(url: str) -> tuple[str, int | None]:
     Raises:
         ConfigError: the URL is malformed.
     """
+    scheme, _, _ = url.partition("://")
     parts = urlsplit(url)
     options = parse_qs(parts.query, keep_blank_values=True)
     sizes = options.pop("max_gib", [])
@@ -22,6 +23,6 @@ def read_disk_url(url: str) -> tuple[str, int | None]:
         limit_bytes = int(float(sizes[0]) * 2**30) if sizes else None
     except (ValueError, OverflowError):
         raise ConfigError(
-            f"store URL {url!r} is malformed: write disk:///path or disk:///path?max_gib=100"
+            f"store URL {url!r} is malformed: write {scheme}:///path or {scheme}:///path?max_gib=100"
         ) from None
     return unquote(parts.path), limit_bytes

@@ -2,8 +2,8 @@
 
 ``kills FOLDER N``: writers one after the other, each killed at a random moment, until N have died
 while they wrote and as many chunks are whole; ends with the count of those that died so.
-``share FOLDER SEED LIMIT ROUNDS``: one writer and reader among others; ends with a count of hits,
-or with the key of a chunk that was not the one put.
+``share URL SEED ROUNDS``: one writer and reader among others; ends with a count of hits, or with
+the key of a chunk that was not the one put.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from kvtransfer.chunks.keys import base_key
 from kvtransfer.chunks.layout import ChunkFormat
-from kvtransfer.stores import StoreSettings
+from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.disk.store import DiskStore
 from kvtransfer.stores.formatted import FormattedStore
 
@@ -59,12 +59,10 @@ def kills(folder: str, wanted: int) -> int:
     return len(torn)
 
 
-def share(folder: str, seed: int, limit_bytes: int, rounds: int) -> int:
+def share(url: str, seed: int, rounds: int) -> int:
     chance, hits = random.Random(seed), 0
     target = bytearray(CHUNK.nbytes)
-    with closing(
-        FormattedStore(DiskStore(folder, PATIENT, limit_bytes=limit_bytes), CHUNK)
-    ) as store:
+    with closing(open_store(url, CHUNK, PATIENT)) as store:
         for _ in range(rounds):
             key = key_of(chance.randrange(40))
             if store.get_into(key, memoryview(target)):
@@ -77,5 +75,5 @@ def share(folder: str, seed: int, limit_bytes: int, rounds: int) -> int:
 
 
 if __name__ == "__main__":
-    what, folder, *numbers = sys.argv[1:]
-    print({"kills": kills, "share": share}[what](folder, *map(int, numbers)))
+    what, where, *numbers = sys.argv[1:]
+    print({"kills": kills, "share": share}[what](where, *map(int, numbers)))

@@ -97,7 +97,8 @@ def test_no_kill_leaves_a_torn_chunk(tmp_path):
 
 def test_processes_share_a_folder(tmp_path):
     limit_bytes = 25 * 70_000
-    writers = [run_writer("share", tmp_path, seed, limit_bytes, 300) for seed in range(3)]
+    url = f"disk://{tmp_path}?max_gib={limit_bytes / 2**30}"
+    writers = [run_writer("share", url, seed, 300) for seed in range(3)]
     hits = [int(said(writer)) for writer in writers]
     assert min(hits) > 30
     held_bytes = sum(path.stat().st_size for path in files(tmp_path))
@@ -193,13 +194,12 @@ def test_a_long_or_odd_model_name_fits_a_file_system(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "url",
-    ["disk://", "disk:///", "disk://host/x", "disk:///x?max_gib=", "disk:///x?max_gib=a",
-     "disk:///x?max_gib=inf", "disk:///x?size=1"],
-)  # fmt: skip
-def test_a_malformed_url_is_refused(url):
-    with pytest.raises(ConfigError, match="disk:///path"):
-        open_store(url, CHUNK, disk_writer.PATIENT)
+    "rest", ["", "/", "host/x", "/x?max_gib=", "/x?max_gib=a", "/x?max_gib=inf", "/x?size=1"]
+)
+@pytest.mark.parametrize("scheme", ["disk", "file"])
+def test_a_malformed_url_is_refused(scheme, rest):
+    with pytest.raises(ConfigError, match=f"{scheme}:///path"):
+        open_store(f"{scheme}://{rest}", CHUNK, disk_writer.PATIENT)
 
 
 def test_a_url_names_folder_and_limit(tmp_path):

@@ -1,7 +1,7 @@
 """Reads and writes the file of one entry: its payload, padded to full sectors, then its record.
 
 The payload moves between the file and the caller's memory without a copy, except for the tail that
-fills no sector. Threads move a long payload in pieces while the caller computes its checksum.
+fills no sector. A long payload is moved in pieces while the caller computes its checksum.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kvtransfer.stores.disk.file.direct_io import SECTOR_BYTES, aligned_memory, padded
-from kvtransfer.stores.disk.file.parallel_io import ParallelIO
 from kvtransfer.stores.disk.file.record_sector import decode_fields, encode_record
 from kvtransfer.stores.record import ChunkRecord
 
 if TYPE_CHECKING:
+    from kvtransfer.stores.disk.file.file_io import FileIO
     from kvtransfer.stores.seals.in_use import Seals
     from kvtransfer.stores.seals.seal import Sealed
 
@@ -30,12 +30,12 @@ def file_bytes(payload_bytes: int) -> int:
 class ChunkFiles:
     """Reads and writes files of entries; safe to call from several threads.
 
-    Deadlines are by ``time.monotonic``. ``callers`` is how many threads call at once.
+    Deadlines are by ``time.monotonic``. ``io`` moves the bytes; this closes it.
     """
 
-    def __init__(self, seals: Seals, callers: int) -> None:
+    def __init__(self, seals: Seals, io: FileIO) -> None:
         self._seals = seals
-        self._io = ParallelIO(callers)
+        self._io = io
 
     def write(self, fd: int, sealed: Sealed, deadline_s: float) -> None:
         """Write the payload and the record of ``sealed`` into the empty file ``fd``.
@@ -117,7 +117,7 @@ class ChunkFiles:
         return record if fits else None
 
     def close(self) -> None:
-        """End the threads."""
+        """Close what moves the bytes."""
         self._io.close()
 
 
