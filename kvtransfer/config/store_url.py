@@ -8,7 +8,8 @@ _ALIASES = {"resp://": "redis://", "valkey://": "redis://", "valkeys://": "redis
 """Schemes of LMCache and Valkey for the same servers."""
 _SCHEMES = (
     "redis://", "rediss://", "unix://", "redis-sentinel://", "rediss-sentinel://",
-    "redis-cluster://", "rediss-cluster://", "embedded://", "disk://", "file://", "memory://",
+    "redis-cluster://", "rediss-cluster://", "embedded://", "disk://", "file://", "nixl://",
+    "memory://",
 )  # fmt: skip
 
 
@@ -25,7 +26,7 @@ def store_url(url: str) -> str:
         raise ValueError(
             "write redis://host:6379/0, rediss://host:6379/0, unix:///path/to/socket, "
             "redis-sentinel://host:26379/service, redis-cluster://host:6379, embedded://, "
-            "disk:///path, file:///mnt/share or memory://"
+            "disk:///path, file:///mnt/share, nixl://posix/path or memory://"
         )
     _check_hosts(url)
     return url

@@ -52,6 +52,7 @@ _TABLE = (
     Scheme("embedded", "embedded.store", "EmbeddedStore", "embedded://"),
     Scheme("disk", "disk.store", "DiskStore", "disk:///path"),
     Scheme("file", "disk.store", "DiskStore", "file:///mnt/share"),
+    Scheme("nixl", "nixl.store", "NixlStore", "nixl://posix/path"),
     Scheme("memory", "memory", "MemoryStore", "memory://"),
 )
 SCHEMES = {scheme.name: scheme for scheme in _TABLE}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from kvtransfer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
 
 
 def read_disk_url(url: str) -> tuple[str, int | None]:
@@ -13,16 +17,30 @@ def read_disk_url(url: str) -> tuple[str, int | None]:
     Raises:
         ConfigError: the URL is malformed.
     """
-    scheme, _, _ = url.partition("://")
     parts = urlsplit(url)
+    form = f"{parts.scheme}:///path or {parts.scheme}:///path?max_gib=100"
+    if parts.netloc:
+        raise malformed(url, form)
+    return folder_and_limit(url, parts, form)
+
+
+def folder_and_limit(url: str, parts: SplitResult, form: str) -> tuple[str, int | None]:
+    """Read path and query of ``url``, whose ``parts`` these are; ``form`` shows what to write.
+
+    Raises:
+        ConfigError: they are malformed.
+    """
     options = parse_qs(parts.query, keep_blank_values=True)
     sizes = options.pop("max_gib", [])
     try:
-        if parts.netloc or len(parts.path) < 2 or options or len(sizes) > 1:
-            raise ValueError(url)
+        if len(parts.path) < 2 or options or len(sizes) > 1:
+            raise malformed(url, form)
         limit_bytes = int(float(sizes[0]) * 2**30) if sizes else None
     except (ValueError, OverflowError):
-        raise ConfigError(
-            f"store URL {url!r} is malformed: write {scheme}:///path or {scheme}:///path?max_gib=100"
-        ) from None
+        raise malformed(url, form) from None
     return unquote(parts.path), limit_bytes
+
+
+def malformed(url: str, form: str) -> ConfigError:
+    """Make the error for a ``url`` that should look like ``form``."""
+    return ConfigError(f"store URL {url!r} is malformed: write {form}")

@@ -1,6 +1,6 @@
 """Processes that put chunks into one folder: run as a script, so that they fork before any thread.
 
-``kills FOLDER N``: writers one after the other, each killed at a random moment, until N have died
+``kills URL N``: writers one after the other, each killed at a random moment, until N have died
 while they wrote and as many chunks are whole; ends with the count of those that died so.
 ``share URL SEED ROUNDS``: one writer and reader among others; ends with a count of hits, or with
 the key of a chunk that was not the one put.
@@ -21,8 +21,7 @@ from pathlib import Path
 from kvtransfer.chunks.keys import base_key
 from kvtransfer.chunks.layout import ChunkFormat
 from kvtransfer.stores import StoreSettings, open_store
-from kvtransfer.stores.disk.store import DiskStore
-from kvtransfer.stores.formatted import FormattedStore
+from kvtransfer.stores.schemes import scheme_of
 
 PATIENT = StoreSettings(timeout_s=60.0)
 """A busy machine is no failure."""
@@ -37,26 +36,36 @@ def payload_of(key: str) -> bytes:
     return random.Random(key).randbytes(CHUNK.nbytes)
 
 
-def write_until_killed(folder: str, writer: int) -> None:
-    store = FormattedStore(DiskStore(folder, PATIENT), CHUNK)
+def write_until_killed(url: str, writer: int, opened: int) -> None:
+    store = open_store(url, CHUNK, PATIENT)
+    os.write(opened, b"!")
     for number in count():
         key = key_of((writer, number))
         store.put(key, memoryview(payload_of(key)))
 
 
-def kills(folder: str, wanted: int) -> int:
-    chance, torn = random.Random(0), set[str]()
+def kills(url: str, wanted: int) -> int:
+    chance, torn, folder = random.Random(0), set[str](), folder_of(url)
+    scheme_of(url).store_class().check(url, PATIENT)  # imports a library once
     for writer in range(10_000):
-        if min(len(torn), sum(1 for _ in Path(folder).rglob("*.kv"))) >= wanted:
+        if min(len(torn), sum(1 for _ in folder.rglob("*.kv"))) >= wanted:
             break
+        ready, opened = os.pipe()
         pid = os.fork()
         if pid == 0:
-            write_until_killed(folder, writer)
+            write_until_killed(url, writer, opened)
+        os.close(opened)
+        os.read(ready, 1)
+        os.close(ready)
         time.sleep(chance.uniform(0.002, 0.03))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        torn |= {path.name for path in Path(folder).rglob("*.part")}
+        torn |= {path.name for path in folder.rglob("*.part")}
     return len(torn)
+
+
+def folder_of(url: str) -> Path:
+    return Path(f"/{url.partition('://')[2].partition('/')[2]}")
 
 
 def share(url: str, seed: int, rounds: int) -> int:

@@ -79,7 +79,7 @@ def test_a_restart_finds_everything(tmp_path, settings):
 
 
 def test_no_kill_leaves_a_torn_chunk(tmp_path):
-    torn = int(said(run_writer("kills", tmp_path, 30)))
+    torn = int(said(run_writer("kills", f"disk://{tmp_path}", 30)))
     assert torn >= 30, "hardly any kill came in the middle of a write"
     names = [path.stem for path in files(tmp_path) if path.suffix == ".kv"]
     assert len(names) >= 30

@@ -51,6 +51,15 @@ class DirectIO:
         """
         self._move(os.pwritev, fd, parts, at_bytes, deadline_s)
 
+    def set_direct(self, fd: int, wanted: bool) -> bool:
+        """Let the open file ``fd`` bypass the page cache if ``wanted``; False where it doesn't."""
+        is_direct = wanted and self._is_possible
+        try:
+            fcntl.fcntl(fd, fcntl.F_SETFL, _DIRECT if is_direct else 0)
+        except OSError:
+            self._is_possible = is_direct = False
+        return is_direct
+
     def _move(
         self,
         call: Callable[[int, Sequence[memoryview], int], int],
@@ -61,7 +70,7 @@ class DirectIO:
     ) -> None:
         if time.monotonic() > deadline_s:
             raise TimeoutError(errno.ETIMEDOUT, "no answer in time")
-        is_direct = self._set_direct(fd, all(map(is_aligned, parts)))
+        is_direct = self.set_direct(fd, all(map(is_aligned, parts)))
         try:
             moved = call(fd, parts, at_bytes)
         except OSError as error:
@@ -70,18 +79,10 @@ class DirectIO:
             self._is_possible = (
                 False  # the device has larger sectors, or the file system no direct I/O
             )
-            self._set_direct(fd, False)
+            self.set_direct(fd, False)
             moved = call(fd, parts, at_bytes)
         if moved < sum(map(len, parts)):
             raise ShortFileError(errno.ENOSPC, "file is short")
-
-    def _set_direct(self, fd: int, wanted: bool) -> bool:
-        is_direct = wanted and self._is_possible
-        try:
-            fcntl.fcntl(fd, fcntl.F_SETFL, _DIRECT if is_direct else 0)
-        except OSError:
-            self._is_possible = is_direct = False
-        return is_direct
 
 
 def is_aligned(view: memoryview) -> bool:

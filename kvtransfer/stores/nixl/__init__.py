@@ -1,0 +1,1 @@
+"""Keeps entries as files in a folder, which NIXL reads and writes."""
