@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pydantic_core import PydanticCustomError
 
-_ALIASES = {"resp://": "redis://", "valkey://": "redis://", "valkeys://": "rediss://"}
-"""Schemes of LMCache and Valkey for the same servers."""
+from kvtransfer.scheme_aliases import without_alias
+from kvtransfer.store_plugins import store_plugins
+
 _SCHEMES = (
     "redis://", "rediss://", "unix://", "redis-sentinel://", "rediss-sentinel://",
     "redis-cluster://", "rediss-cluster://", "embedded://", "disk://", "file://", "nixl://",
@@ -19,10 +20,10 @@ def store_url(url: str) -> str:
     Raises:
         ValueError: the scheme is unknown.
         PydanticCustomError: the hosts are malformed.
+        ConfigError: two installed packages bring a store for one scheme.
     """
-    scheme, _, rest = url.partition("://")
-    url = _ALIASES.get(f"{scheme}://", f"{scheme}://") + rest if rest else url
-    if not url.startswith(_SCHEMES):
+    url = without_alias(url)
+    if not url.startswith((*_SCHEMES, *_plugged())):
         raise ValueError(
             "write redis://host:6379/0, rediss://host:6379/0, unix:///path/to/socket, "
             "redis-sentinel://host:26379/service, redis-cluster://host:6379, embedded://, "
@@ -30,6 +31,10 @@ def store_url(url: str) -> str:
         )
     _check_hosts(url)
     return url
+
+
+def _plugged() -> list[str]:
+    return [f"{scheme}://" for scheme in store_plugins()]
 
 
 def _check_hosts(url: str) -> None:

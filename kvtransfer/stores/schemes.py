@@ -1,5 +1,7 @@
 """Lists the kinds of stores by the scheme of their URLs; a new store is one row and one module.
 
+Other packages bring more, as entry points (:mod:`kvtransfer.store_plugins`).
+
 A store's class is a :class:`kvtransfer.stores.interface.Store`. Its ``open`` takes the URL, and its
 ``check`` refuses a malformed one early. A module is imported when a URL names its scheme.
 """
@@ -11,6 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from kvtransfer.errors import ConfigError
+from kvtransfer.scheme_aliases import is_alias, without_alias
+from kvtransfer.store_plugins import store_plugins
+from kvtransfer.stores.plugged_scheme import PluggedScheme
 from kvtransfer.urls import masked
 
 if TYPE_CHECKING:
@@ -58,19 +63,29 @@ _TABLE = (
 SCHEMES = {scheme.name: scheme for scheme in _TABLE}
 
 
-def scheme_of(url: str) -> Scheme:
-    """Find the row of ``url``.
+def scheme_of(url: str) -> Scheme | PluggedScheme:
+    """Find the row of ``url``, or the plugin that brings its store.
 
     Raises:
-        ConfigError: the URL names no known store; the message shows examples of all.
+        ConfigError: the URL names no known store; the message shows examples of all. Or a plugin
+            claims a scheme that another one has, or this package.
     """
-    name, separator, _ = url.partition("://")
-    if not separator or name not in SCHEMES:
-        raise unknown_store(url)
-    return SCHEMES[name]
+    name, separator, _ = without_alias(url).partition("://")
+    plugins = store_plugins()
+    for plugin in plugins.values():
+        if plugin.scheme in SCHEMES or is_alias(plugin.scheme):
+            raise plugin.broken("takes a scheme of kvtransfer's own")
+    if separator and name in SCHEMES:
+        return SCHEMES[name]
+    if separator and name in plugins:
+        return PluggedScheme(plugins[name])
+    raise unknown_store(url)
 
 
 def unknown_store(url: str) -> ConfigError:
     """Make the error for a ``url`` that names no store."""
-    *examples, last = [scheme.example for scheme in _TABLE if scheme.example]
+    *examples, last = [
+        *(scheme.example for scheme in _TABLE if scheme.example),
+        *(f"{scheme}://" for scheme in store_plugins()),
+    ]
     return ConfigError(f"no store at {masked(url)!r}: write {', '.join(examples)} or {last}")

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from redis.exceptions import RedisError
 
 from kvtransfer.errors import ConfigError
+from kvtransfer.scheme_aliases import without_alias
 from kvtransfer.stores.redis import options as url_options
 from kvtransfer.stores.redis.wire.connection import (
     TCPConnection,
@@ -67,12 +68,13 @@ class RedisUrl:
 
 
 def read_url(url: str, settings: StoreSettings) -> RedisUrl:
-    """Read ``url``, whose options win over ``settings``.
+    """Read ``url``, whose options win over ``settings``; Valkey's schemes are read as Redis's.
 
     Raises:
         ConfigError: the URL is malformed, names a file that can't be read, or has an option that
             redis-py doesn't know.
     """
+    url = without_alias(url)
     form = _FORMS.get(url.partition("://")[0].partition("-")[2], _FORMS[""])
     try:
         read = _read(url, settings)
