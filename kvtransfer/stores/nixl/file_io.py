@@ -11,6 +11,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from kvtransfer.rare_log import RareLog
 from kvtransfer.stores.disk.file.direct_io import SECTOR_BYTES, DirectIO, is_aligned
 from kvtransfer.stores.nixl.agent import posix_agent
@@ -49,7 +51,7 @@ class NixlIO:
             self._finish(self._begin(region, "READ", fd, 0, nbytes, at_bytes), deadline_s)
             rest = region.memory
             for part in parts:
-                part[:] = rest[: len(part)]
+                _copy(part, rest[: len(part)])
                 rest = rest[len(part) :]
 
     def write(self, fd: int, parts: Sequence[memoryview], at_bytes: int, deadline_s: float) -> None:
@@ -58,7 +60,7 @@ class NixlIO:
         with self._lent(nbytes, deadline_s) as region:
             rest = region.memory
             for part in parts:
-                rest[: len(part)] = part
+                _copy(rest[: len(part)], part)
                 rest = rest[len(part) :]
             self._finish(self._begin(region, "WRITE", fd, 0, nbytes, at_bytes), deadline_s)
 
@@ -68,7 +70,7 @@ class NixlIO:
     ) -> Iterator[None]:
         """See :class:`FileIO`."""
         with self._lent(len(part), deadline_s) as region:
-            region.memory[: len(part)] = part
+            _copy(region.memory[: len(part)], part)
             transfer = self._begin(region, "WRITE", fd, 0, len(part), at_bytes)
             yield
             self._finish(transfer, deadline_s)
@@ -87,7 +89,7 @@ class NixlIO:
             ]
             final = self._begin(region, "READ", fd, len(body), len(last), len(body))
             self._finish(final, deadline_s)
-            last[:] = final.memory
+            _copy(last, final.memory)
             yield self._arriving(transfers, body, deadline_s)
 
     def close(self) -> None:
@@ -125,5 +127,10 @@ class NixlIO:
             self._finish(transfer, deadline_s)
             at_bytes = transfer.at_bytes
             piece = body[at_bytes : at_bytes + len(transfer.memory)]
-            piece[:] = transfer.memory
+            _copy(piece, transfer.memory)
             yield at_bytes, piece
+
+
+def _copy(target: memoryview, source: memoryview) -> None:
+    """Copy ``source`` without keeping other threads from running, as an assignment does."""
+    np.copyto(np.frombuffer(target, np.uint8), np.frombuffer(source, np.uint8))

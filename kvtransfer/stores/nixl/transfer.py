@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Operation = Literal["READ", "WRITE"]
 
 _FIRST_PAUSE_S = 20e-6
-_LONGEST_PAUSE_S = 1e-3
+_LONGEST_PAUSE_S = 250e-6
 
 
 class TransferError(Exception):
