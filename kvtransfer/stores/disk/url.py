@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from kvtransfer.errors import ConfigError
+from kvtransfer.urls import masked
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
@@ -43,4 +44,4 @@ def folder_and_limit(url: str, parts: SplitResult, form: str) -> tuple[str, int 
 
 def malformed(url: str, form: str) -> ConfigError:
     """Make the error for a ``url`` that should look like ``form``."""
-    return ConfigError(f"store URL {url!r} is malformed: write {form}")
+    return ConfigError(f"store URL {masked(url)!r} is malformed: write {form}")

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from kvtransfer.errors import ConfigError
 from kvtransfer.stores.disk.url import folder_and_limit
+from kvtransfer.urls import masked
 
 _FORM = "nixl://posix/path or nixl://posix/path?max_gib=100"
 
@@ -19,7 +20,7 @@ def read_nixl_url(url: str) -> tuple[str, int | None]:
     parts = urlsplit(url)
     if parts.netloc != "posix":
         raise ConfigError(
-            f"store URL {url!r} names NIXL's plugin {parts.netloc!r}, but only posix keeps what can "
-            f"be listed and removed: write {_FORM}"
+            f"store URL {masked(url)!r} names no plugin of NIXL that is supported, and posix is the "
+            f"only one: write {_FORM}"
         )
     return folder_and_limit(url, parts, _FORM)

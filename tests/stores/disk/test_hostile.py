@@ -188,6 +188,7 @@ def test_a_folder_with_nothing_but_ours_becomes_ours(backing, is_adopted):
 
 
 def test_temporaries_go_with_their_writers_only(store, inner, backing):
+    inner.store.eviction.close()  # the listing that the first put began has ended
     path = backing.path(OTHER_KEY)
     now_s = backing.now_s
     dead, alive, elsewhere, old = (path.with_name(new_temporary(path.name)) for _ in range(4))

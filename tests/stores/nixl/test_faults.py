@@ -246,6 +246,20 @@ def test_a_late_region_is_not_lent_again(tmp_path, monkeypatch):
     regions.close()
 
 
+def test_what_is_late_when_a_store_closes_is_freed_once_it_ends(tmp_path, monkeypatch):
+    regions = Regions(nixl_agent.posix_agent())
+    (tmp_path / "f").write_bytes(PAYLOAD)
+    hung = hang(monkeypatch)
+    with open(tmp_path / "f", "rb") as file, regions.lent(4096) as late:
+        transfer = late.begin("READ", file.fileno(), 0, 4096, 0)
+    regions.close()
+    assert regions._late == [late]
+    hung.end()
+    wait_until(lambda: not regions._late)
+    assert transfer.is_over()
+    assert bytes(late.memory) == PAYLOAD[:4096]
+
+
 def test_memory_grows_to_what_is_asked_and_stays(tmp_path):
     regions = Regions(nixl_agent.posix_agent())
     with regions.lent(4096) as small:
