@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kvtransfer.chunks.keys import base_key
-from kvtransfer.stores import StoreSettings
+from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.disk.names import new_temporary, path_of
 from kvtransfer.stores.disk.store import DiskStore
 from kvtransfer.stores.formatted import FormattedStore
@@ -69,9 +69,9 @@ class Case:
 class Field:
     """A store over ``root``, and what holds whatever lies there."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, prefix: str) -> None:
         self.root = root
-        self.store = FormattedStore(DiskStore(str(root), StoreSettings(timeout_s=HANG_S)), CHUNK)
+        self.store = open_store(f"{prefix}{root}", CHUNK, StoreSettings(timeout_s=HANG_S))
         self._must(self.store.put(OURS, memoryview(PAYLOAD)), "a first chunk was not taken")
         self._good = (root / path_of(OURS)).read_bytes()
 
@@ -113,13 +113,13 @@ class Field:
             raise Wrong(otherwise)
 
 
-def fuzz(root: Path, cases: int, seed: int) -> None:
-    """Run the first ``cases`` of ``seed`` in ``root``.
+def fuzz(root: Path, cases: int, seed: int, prefix: str = "disk://") -> None:
+    """Run the first ``cases`` of ``seed`` in ``root``, the folder of the store at ``prefix``.
 
     Raises:
         Wrong: with the number of the case that broke a promise.
     """
-    field = Field(root)
+    field = Field(root, prefix)
     with closing(field.store):
         for number in range(cases):
             if number % 100 == 0:

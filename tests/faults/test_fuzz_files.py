@@ -13,6 +13,10 @@ def test_hostile_files_cost_what_they_lie_in_place_of(tmp_path):
     fuzz(tmp_path, CASES, seed=1)
 
 
+def test_they_cost_a_store_of_nixl_no_more(tmp_path):
+    fuzz(tmp_path, CASES // 10, seed=3, prefix="nixl://posix")
+
+
 def test_two_users_share_a_folder_with_hostile_files(common):
     run(common, cases=200, seed=2)
 
