@@ -44,6 +44,7 @@ class DiskEntries:
         self, settings: StoreSettings, eviction: DiskEviction, clock: Callable[[], float]
     ) -> None:
         self._seals = settings.seals
+        self._only_reads = settings.only_reads
         self._times = EntryTimes(settings, clock)
         self._files = ChunkFiles(settings.seals, settings.connections)
         self._eviction = eviction
@@ -72,9 +73,11 @@ class DiskEntries:
         """Fill ``buffer`` as ``Store.get_into`` does; remove what is no entry of ``key``."""
         with folder.file(path_of(key)) as fd:
             if fd is not None and (record := self._read(fd, key, buffer, tenant, deadline_s)):
-                self._times.note_use(fd)
+                if not self._only_reads:
+                    self._times.note_use(fd)
                 return record
-        self.remove(folder, key)
+        if not self._only_reads:
+            self.remove(folder, key)
         return None
 
     def renew(self, folder: OpenFolder, key: str, serves: Serves, deadline_s: float) -> bool:
