@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from kvtransfer.printable import printable
 
@@ -68,6 +69,19 @@ class Output:
         for name, text in shown.items():
             table.add_row(name, printable(text), style=None)
         self._out.print(table)
+
+    def findings(self, findings: Sequence[Mapping[str, object]], colours: Sequence[str]) -> None:
+        """Print what should be changed, and how, one finding after another."""
+        if self._as_json:
+            self.objects(findings, json.dumps)
+            return
+        for finding, colour in zip(findings, colours, strict=True):
+            self._out.print(
+                Text(f"{finding['level']}: ", colour).append(f"{finding['what']}", "default")
+            )
+            self._out.print(Text(f"    {finding['change']}"))
+        if not findings:
+            self._out.print(Text("nothing to change", "green"))
 
     def tell(self, sentence: str) -> None:
         """Print ``sentence`` for people, who may not be reading standard output."""

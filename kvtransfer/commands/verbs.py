@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VERBS = {
+    "doctor": "doctor:doctor",
     "ls": "ls:ls",
     "du": "du:du",
     "show": "show:show",

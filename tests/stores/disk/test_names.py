@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kvtransfer.chunks.keys import base_key, piece_key
-from kvtransfer.stores.disk.names import is_chunk, is_temporary, new_temporary, key_of, path_of
+from kvtransfer.stores.disk.names import is_chunk, is_temporary, key_of, new_temporary, path_of
 
 KEY = "ab" * 16
 
