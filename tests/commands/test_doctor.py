@@ -127,6 +127,10 @@ def with_url(url, **settings):
     return plant
 
 
+def lonely_cluster_node(deployment):
+    deployment.server += ["cluster-enabled yes", f"cluster-port {free_port()}"]
+
+
 def over_tls(options):
     def plant(deployment):
         authority = Authority(deployment.folder)
@@ -174,8 +178,8 @@ PLANTED = {
     "timeout": on_server("timeout 30"),
     "min-replicas": on_server("min-replicas-to-write 1"),
     "replica": on_server("replicaof 127.0.0.1 1"),
-    "cluster": on_server("cluster-enabled yes"),
-    "coverage": on_server("cluster-enabled yes"),
+    "cluster": lonely_cluster_node,
+    "coverage": lonely_cluster_node,
     "maxclients": many_clients,
     "damaged": damaged_entry,
     "other-key": entry_of_another_key,
