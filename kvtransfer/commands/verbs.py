@@ -17,6 +17,8 @@ VERBS = {
     "show": "show:show",
     "verify": "verify:verify",
     "clear": "clear:clear_command",
+    "bench": "bench:bench",
+    "migrate": "migrate:migrate",
     "simulate": "simulate:simulate",
 }
 """The module of each verb, below ``kvtransfer.commands``, and its command."""
