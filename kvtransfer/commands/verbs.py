@@ -17,6 +17,7 @@ VERBS = {
     "show": "show:show",
     "verify": "verify:verify",
     "clear": "clear:clear_command",
+    "top": "top:top",
     "bench": "bench:bench",
     "migrate": "migrate:migrate",
     "simulate": "simulate:simulate",
