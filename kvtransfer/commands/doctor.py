@@ -64,7 +64,9 @@ def doctor(url: str | None, vllm_args: str, chunk_mib: int, *, as_json: bool) ->
     found = [*judge_config(config, origins, look(config))]
     found += judge_vllm(arguments, config) if arguments else []
     if config.remote_url is not None:
-        found += _judge_store(output, config, config.remote_url, chunk_mib << 20)
+        found += _judge_server(config, config.remote_url)
+        if not any(finding.name == "store" for finding in found):
+            found += _judge_store(output, config, config.remote_url, chunk_mib << 20)
     return _told(output, found)
 
 
@@ -75,15 +77,34 @@ def _arguments(text: str) -> Arguments | None:
         raise ConfigError(f"--vllm-args: {error}; write them as in a shell") from None
 
 
+def judge_deployment(config: TransferConfig, url: str) -> list[Finding]:
+    """Say what should be changed, the worst first, without putting anything into the store."""
+    found = [
+        *judge_config(config, TransferConfig.origins(), look(config)),
+        *_judge_server(config, url),
+    ]
+    return sorted(found, key=lambda finding: finding.level)
+
+
+def _judge_server(config: TransferConfig, url: str) -> Iterator[Finding]:
+    """Judge how the server of ``url`` is set up, if it is one that can be asked."""
+    if not scheme_of(url).is_redis_server:
+        return
+    from kvtransfer.stores.redis.inspection import inspect
+
+    try:
+        found = inspect(url, settings_of(config, Metrics()))
+    except (StoreError, ConfigError) as error:
+        yield judge_failure(str(error))
+        return
+    yield from judge_server(found, config, time.time())
+
+
 def _judge_store(
     output: Output, config: TransferConfig, url: str, chunk_bytes: int
 ) -> Iterator[Finding]:
     settings = settings_of(config, Metrics())
     try:
-        if scheme_of(url).is_redis_server:
-            from kvtransfer.stores.redis.inspection import inspect
-
-            yield from judge_server(inspect(url, settings), config, time.time())
         with closing(open_entries(url, replace(settings, only_reads=True))) as store:
             yield from judge_sample(_sample(store, settings.seals.opens))
             for chunks in (1, _CHUNKS):
