@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.command()
 @store_options
 @selection_options
-@click.option("--limit", type=click.IntRange(1), help="Stop after so many.")
+@click.option("--limit", type=click.IntRange(1), help="Stop after this number.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def ls(options: StoreOptions, selection: Selection, limit: int | None, *, as_json: bool) -> None:
     """List the entries of the store at URL: length, age, codec, dtype, tokens, key.

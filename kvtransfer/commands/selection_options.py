@@ -39,7 +39,7 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--older-than",
         type=Duration(),
         metavar="AGE",
-        help="Only entries put so long ago: 12h, 7d.",
+        help="Only entries of this age or more: 12h, 7d.",
     )
     @wraps(command)
     def with_options(

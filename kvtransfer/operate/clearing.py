@@ -17,7 +17,7 @@ class Cleared:
 
     entries: int = 0
     stored_bytes: int = 0
-    """Of the entries, as their records say; the lengths of orphans are not known."""
+    """Bytes of the entries, as their records say; the lengths of orphans are not known."""
     orphans: int = 0
 
 

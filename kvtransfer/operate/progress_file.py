@@ -32,8 +32,8 @@ class ProgressFile:
             self._file.truncate(len(read) - len(read) % _DIGEST_BYTES)
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}; name a file to remember in") from None
-        whole = range(0, len(read) - len(read) % _DIGEST_BYTES, _DIGEST_BYTES)
-        self._done = {read[begin : begin + _DIGEST_BYTES] for begin in whole}
+        places = range(0, len(read) - len(read) % _DIGEST_BYTES, _DIGEST_BYTES)
+        self._done = {read[begin : begin + _DIGEST_BYTES] for begin in places}
 
     def __len__(self) -> int:
         """Return how many keys were dealt with."""

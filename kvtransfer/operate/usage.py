@@ -24,7 +24,7 @@ class Usage:
     entries: int = 0
     stored_bytes: int = 0
     tokens: int = 0
-    """Of all pieces: where a chunk has several, or several ranks, its tokens count for each."""
+    """Tokens of all pieces: where a chunk has several, or several ranks, its tokens count for each."""
     oldest_s: int | None = None
     """When the oldest was put, in seconds since 1970."""
     newest_s: int | None = None

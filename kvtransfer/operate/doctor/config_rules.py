@@ -120,7 +120,7 @@ def _secrets(
         yield Finding(
             Level.UNSAFE,
             "plain",
-            "the line to the store is neither encrypted nor are entries authenticated: whoever can "
+            "the line to the store is neither encrypted nor are entries authenticated: those who can "
             "write there can change answers",
             "use rediss://, and set integrity_key_file or encryption_key_file",
         )

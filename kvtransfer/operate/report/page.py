@@ -23,7 +23,7 @@ class Contents:
     """What the page is about."""
 
     address: str
-    """Of the store, without secrets."""
+    """The URL of the store, without secrets."""
     now_s: float
     """Seconds since 1970."""
     groups: Mapping[tuple[str, ...], Usage]
@@ -36,7 +36,7 @@ class Contents:
 
     @property
     def stored_bytes(self) -> int:
-        """Of all entries."""
+        """Bytes of all entries."""
         return sum(usage.stored_bytes for usage in self.groups.values())
 
     @property
@@ -58,7 +58,7 @@ def page(contents: Contents) -> str:
         "age": lambda created_s: age_text(contents.now_s - created_s),
         "number": lambda number: f"{number:,.0f}",
         "percent": lambda share: f"{share:.0%}",
-        "share": lambda part, whole: f"{100 * part / whole:.2f}" if whole else "0",
+        "share": lambda part, total: f"{100 * part / total:.2f}" if total else "0",
     }
     written = datetime.fromtimestamp(contents.now_s, UTC)
     template = environment.get_template("page.html")
