@@ -3,56 +3,54 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
+
+import click
 
 from kvtransfer import __version__
-from kvtransfer.errors import ConfigError
-from kvtransfer.simulate import command
+from kvtransfer.commands.verbs import VERBS, Verbs
+from kvtransfer.errors import ConfigError, StoreError
 from kvtransfer.simulate.trace import TraceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_WRONG_INPUT, _NO_ANSWER, _INTERRUPTED = 2, 3, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with ``arguments``, by default those of the process.
 
     Returns:
-        The exit status: 0, 2 for wrong input, 130 for an interrupt.
+        The exit status: 0; 1 where a verb has found something wrong; 2 for wrong input; 3 where a
+        store doesn't answer; 130 for an interrupt.
     """
-    options = _parser().parse_args(arguments)
     try:
-        options.run(options)
-    except KeyboardInterrupt:
-        return 130
+        status = root.main(arguments, prog_name="kvtransfer", standalone_mode=False)
+    except (KeyboardInterrupt, click.Abort):
+        return _INTERRUPTED
+    except click.ClickException as error:
+        return _told(error.format_message(), _WRONG_INPUT)
     except (ConfigError, TraceError) as error:
-        print(f"kvtransfer: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return _told(error, _WRONG_INPUT)
+    except StoreError as error:
+        return _told(error, _NO_ANSWER)
+    return status if isinstance(status, int) else 0
 
 
-class _Parser(ArgumentParser):
-    """An argument parser whose errors are one sentence, without the usage text."""
+@click.group(cls=Verbs, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="kvtransfer", message="%(prog)s %(version)s")
+def root() -> None:
+    """Looks into the KV cache of a fleet, and simulates it.
 
-    def error(self, message: str) -> NoReturn:
-        """Print ``message`` and exit with status 2."""
-        self.exit(2, f"kvtransfer: {message}\n")
+    Exit status: 0; 1 where something wrong was found; 2 for wrong input; 3 where a store doesn't
+    answer; 130 for an interrupt.
+    """
 
 
-def _parser() -> ArgumentParser:
-    parser = _Parser(prog="kvtransfer", description="A KV cache layer for vLLM.")
-    parser.add_argument("--version", action="version", version=f"kvtransfer {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    simulate = commands.add_parser(
-        "simulate",
-        help=command.HELP,
-        epilog=command.EPILOG,
-        formatter_class=RawDescriptionHelpFormatter,
-    )
-    command.add_arguments(simulate)
-    simulate.set_defaults(run=command.simulate)
-    return parser
+def _told(error: object, status: int) -> int:
+    print(f"kvtransfer: {error}", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

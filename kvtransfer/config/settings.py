@@ -133,14 +133,21 @@ class TransferConfig(BaseModel):
         Raises:
             ConfigError: a source can't be read, or a setting is unknown or has an invalid value.
         """
-        last = {str(name): Value(value, str(name)) for name, value in (extra or {}).items()}
-        path = config_file(environ, last.pop("lmcache_config_file", None))
-        values = yaml_file(path, cls.model_fields, tell) if path else {}
-        last = translated(last, cls.model_fields, tell)
-        texts = environment(environ, cls.model_fields, tell)
-        warn_of_old_names(values | texts | last, tell)
-        values |= cls._typed({name: text for name, text in texts.items() if name not in last})
-        return cls._checked(values | last, cls.model_validate)
+        values = cls._sourced(extra or {}, environ, tell)
+        warn_of_old_names(values, tell)
+        return cls._checked(values, cls.model_validate)
+
+    @classmethod
+    def origins(
+        cls, extra: Mapping[str, object] | None = None, environ: Mapping[str, str] = os.environ
+    ) -> dict[str, str]:
+        """Say where ``load`` finds each setting that has no default value.
+
+        Raises:
+            ConfigError: as for ``load``.
+        """
+        values = cls._sourced(extra or {}, environ, lambda *_: None)
+        return {name: value.source for name, value in values.items()}
 
     @classmethod
     def of(cls, **settings: object) -> TransferConfig:
@@ -209,6 +216,22 @@ class TransferConfig(BaseModel):
 
     def __str__(self) -> str:
         return repr(self)
+
+    @classmethod
+    def _sourced(
+        cls,
+        extra: Mapping[str, object],
+        environ: Mapping[str, str],
+        tell: Callable[[int, str], object],
+    ) -> dict[str, Value]:
+        """The settings of all sources; later sources win."""
+        last = {str(name): Value(value, str(name)) for name, value in extra.items()}
+        path = config_file(environ, last.pop("lmcache_config_file", None))
+        values = yaml_file(path, cls.model_fields, tell) if path else {}
+        last = translated(last, cls.model_fields, tell)
+        texts = environment(environ, cls.model_fields, tell)
+        values |= cls._typed({name: text for name, text in texts.items() if name not in last})
+        return values | last
 
     @classmethod
     def _typed(cls, texts: Mapping[str, Value]) -> dict[str, Value]:

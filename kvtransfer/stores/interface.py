@@ -38,11 +38,14 @@ class StoredEntry(NamedTuple):
     """Bytes of the payload as stored."""
     created_s: int
     """Seconds since 1970 at which it was put, by the clock of its writer."""
+    identity: Identity
+    """What its record says, which nothing has verified."""
 
     @classmethod
     def of(cls, record: ChunkRecord) -> StoredEntry:
         """Make the line of a listing for the entry of ``record``."""
-        return cls(record.identity.key, record.identity.nbytes, record.identity.created)
+        identity = record.identity
+        return cls(identity.key, identity.nbytes, identity.created, identity)
 
 
 class ChunkStore(Protocol):
@@ -223,6 +226,17 @@ class Store(Protocol):
     def stat(self, key: str) -> ChunkRecord | None:
         """Return the record of ``key``; None where no entry is as long as its record says."""
         ...
+
+    def record_of(self, key: str) -> ChunkRecord | None:
+        """Return the record of ``key``, also where the payload is missing or has another length."""
+        return self.stat(key)
+
+    def orphans(self) -> Iterator[str]:
+        """List the keys of which a payload is there without a record, in no order.
+
+        Such a half holds room and is never read; a writer may be about to put its record.
+        """
+        yield from ()
 
     def remove(self, key: str) -> None:
         """Remove the entry of ``key``, or the half that is there, if any."""

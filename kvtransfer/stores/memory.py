@@ -45,6 +45,7 @@ class MemoryStore(Store):
         self._ttl_s = settings.ttl_s
         self._hit_ttl_s = settings.hit_ttl_s
         self._seals = settings.seals
+        self._only_reads = settings.only_reads
         self._shelf = settings.shelf
         self._clock = clock
 
@@ -63,7 +64,8 @@ class MemoryStore(Store):
                 if self._seals.open_whole(record, target, tenant):
                     self._live_on(key, self._hit_ttl_s)
                     return record
-            self._shelf.remove(key)
+            if not self._only_reads:
+                self._shelf.remove(key)
         return None
 
     def renew(self, key: str, serves: Serves) -> bool:
@@ -94,6 +96,18 @@ class MemoryStore(Store):
         """See :class:`Store`."""
         with self._shelf.lock:
             return self._record(key)
+
+    def record_of(self, key: str) -> ChunkRecord | None:
+        """See :class:`Store`."""
+        with self._shelf.lock:
+            self._expire(key)
+            return ChunkRecord.read(self._shelf.records.get(key, {}), key)
+
+    def orphans(self) -> Iterator[str]:
+        """See :class:`Store`."""
+        with self._shelf.lock:
+            halves = [key for key in self._shelf.payloads if key not in self._shelf.records]
+        yield from halves
 
     def remove(self, key: str) -> None:
         """See :class:`Store`."""

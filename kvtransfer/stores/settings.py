@@ -29,13 +29,15 @@ class StoreSettings:
     """File with the password, where the URL has none; it is read for each connection."""
     seals: Seals = field(default_factory=Seals.unkeyed)
     """The seals that bind payloads to their records."""
+    only_reads: bool = False
+    """Whether reads leave everything as it is: they remove nothing damaged, and are no use of it."""
     shelf: Shelf = field(default_factory=Shelf)
     """The entries of ``memory://``."""
 
     @property
     def hit_ttl_s(self) -> int | None:
         """Seconds that an entry lives after a hit; None where a hit changes nothing."""
-        return self.ttl_s if self.refresh_ttl else None
+        return self.ttl_s if self.refresh_ttl and not self.only_reads else None
 
     def __post_init__(self) -> None:
         if self.ttl_s is not None and self.ttl_s < 1:

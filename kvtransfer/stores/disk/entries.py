@@ -49,6 +49,7 @@ class DiskEntries:
         clock: Callable[[], float],
     ) -> None:
         self._seals = settings.seals
+        self._only_reads = settings.only_reads
         self._times = EntryTimes(settings, clock)
         self._files = ChunkFiles(settings.seals, io)
         self._eviction = eviction
@@ -78,11 +79,13 @@ class DiskEntries:
         with folder.file(path_of(key)) as fd:
             if fd is not None:
                 if record := self._read(fd, key, buffer, tenant, deadline_s):
-                    self._times.note_use(fd)
+                    if not self._only_reads:
+                        self._times.note_use(fd)
                     return record
                 if folder.is_replaced(path_of(key), fd):
                     return None  # what lies there now was not read
-        self.remove(folder, key)
+        if not self._only_reads:
+            self.remove(folder, key)
         return None
 
     def renew(self, folder: OpenFolder, key: str, serves: Serves, deadline_s: float) -> bool:

@@ -29,6 +29,14 @@ def path_of(key: str) -> str:
     return f"{owner}/{chunk_hash[:2]}/{chunk_hash}{_SUFFIX}"
 
 
+def key_of(path: str) -> str | None:
+    """Return the base key whose entry has this ``path``; None where the path has only part of it."""
+    owner, _, chunk = path.partition("/")
+    if len(owner) > _LONGEST_OWNER or "~" in owner[_CUT_OWNER:]:
+        return None
+    return f"{owner.replace('%2F', '/')}@{chunk.rpartition('/')[2].removesuffix(_SUFFIX)}"
+
+
 def is_owner(name: str) -> bool:
     """Whether a folder called ``name`` may hold the chunks of one model and worker."""
     return _OWNER.fullmatch(name) is not None

@@ -19,7 +19,7 @@ from kvtransfer.stores.disk.eviction import DiskEviction
 from kvtransfer.stores.disk.file.chunk_file import file_bytes
 from kvtransfer.stores.disk.file.parallel_io import ParallelIO
 from kvtransfer.stores.disk.folder import ChunkFolder
-from kvtransfer.stores.disk.names import path_of
+from kvtransfer.stores.disk.names import key_of, path_of
 from kvtransfer.stores.disk.url import read_disk_url
 from kvtransfer.stores.disk.write_gate import WriteGate
 from kvtransfer.stores.feeds.folder import FolderFeed
@@ -155,13 +155,16 @@ class DiskStore(Store):
 
     def entries(self) -> Iterator[StoredEntry]:
         """See :class:`Store`; reads the record of each file."""
-        with self._opened() as folder:
-            if folder is None:
-                return
-            for entry in folder.entries(self._clock()):
-                record = self._entries.record(folder, entry.path, self._deadline_s())
-                if record is not None and path_of(record.identity.key) == entry.path:
-                    yield StoredEntry.of(record)
+        for path, record in self._records():
+            if record is not None and path_of(record.identity.key) == path:
+                yield StoredEntry.of(record)
+
+    def orphans(self) -> Iterator[str]:
+        """See :class:`Store`; here those are files whose record can't be read or is another's."""
+        for path, record in self._records():
+            key = key_of(path)
+            if key is not None and (record is None or path_of(record.identity.key) != path):
+                yield key
 
     def stat(self, key: str) -> ChunkRecord | None:
         """See :class:`Store`."""
@@ -181,6 +184,14 @@ class DiskStore(Store):
         """See :class:`Store`."""
         self._entries.close()
         self.eviction.close()
+
+    def _records(self) -> Iterator[tuple[str, ChunkRecord | None]]:
+        """Yield the path of each entry, and its record; None where it can't be read."""
+        with self._opened() as folder:
+            if folder is None:
+                return
+            for entry in folder.entries(self._clock()):
+                yield entry.path, self._entries.record(folder, entry.path, self._deadline_s())
 
     def _deadline_s(self) -> float:
         """Return the deadline of a call that begins now, by ``time.monotonic``."""

@@ -132,6 +132,11 @@ class Cluster:
         with self._failing():
             yield from self._nodes.records(self.begin)
 
+    def payloads(self) -> Iterator[list[str]]:
+        """See :class:`Servers`; fails where a node fails."""
+        with self._failing():
+            yield from self._nodes.payloads(self.begin)
+
     def close(self) -> None:
         """See :class:`Servers`."""
         self._threads.shutdown()

@@ -88,6 +88,11 @@ def scan(cursor: bytes) -> Command:
     return command(b"SCAN", cursor, b"COUNT", b"128", b"TYPE", b"hash")
 
 
+def scan_payloads(cursor: bytes) -> Command:
+    """Ask for some names of strings from ``cursor`` on that may be payloads."""
+    return command(b"SCAN", cursor, b"COUNT", b"128", b"MATCH", b"*@*_bytes", b"TYPE", b"string")
+
+
 def set_payload(name: bytes, sealed: Sealed) -> Command:
     """Write a payload, which is sent from where it lies without a copy, and sealed on the way."""
     head = b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n" % (len(name), name, len(sealed))

@@ -14,7 +14,7 @@ from kvtransfer.stores.circuit_breaker import BreakerSettings
 from kvtransfer.stores.redis import commands
 from kvtransfer.stores.redis.causes import told
 from kvtransfer.stores.redis.commands import DAMAGE, Found, payload_name, record_name
-from kvtransfer.stores.redis.listing import listed
+from kvtransfer.stores.redis.listing import listed, payload_pages
 from kvtransfer.stores.redis.nodes.sentinel import SentinelPool
 from kvtransfer.stores.redis.wire.batch import Batch, CountBatch
 from kvtransfer.stores.redis.wire.guarded_pool import FAILOVER
@@ -137,6 +137,11 @@ class OneServer:
         """See :class:`Servers`."""
         with self._failing():
             yield from listed(lambda batch: self._pool.execute(batch, self.begin()))
+
+    def payloads(self) -> Iterator[list[str]]:
+        """See :class:`Servers`."""
+        with self._failing():
+            yield from payload_pages(lambda batch: self._pool.execute(batch, self.begin()))
 
     def close(self) -> None:
         """See :class:`Servers`."""

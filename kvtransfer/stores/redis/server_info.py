@@ -71,7 +71,7 @@ def ask_server(url: str, settings: StoreSettings) -> Server:
         return pool.execute(batch, time.monotonic() + read.timeout_s)
 
     try:
-        info = _info(execute(_INFO))
+        info = fields_of_info(*execute(_INFO))
         answers_s = [_answer_s(execute) for _ in range(_PINGS)]
     except RedisError as error:
         cause = hidden(f"{type(error).__name__}: {error}", read.secrets())
@@ -81,7 +81,8 @@ def ask_server(url: str, settings: StoreSettings) -> Server:
     return Server(read.shown, info, min(answers_s), any(read.secrets()))
 
 
-def _info(replies: list[object]) -> dict[str, str]:
+def fields_of_info(*replies: object) -> dict[str, str]:
+    """Read replies to INFO or CLUSTER INFO; an error has no fields."""
     texts = [reply.decode(errors="replace") for reply in replies if isinstance(reply, bytes)]
     pairs = (line.partition(":") for text in texts for line in text.splitlines())
     return {name: value for name, colon, value in pairs if colon}

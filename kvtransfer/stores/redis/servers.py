@@ -81,6 +81,10 @@ class Servers(Protocol):
         """Yield name and fields of each hash that is as small as a record."""
         ...
 
+    def payloads(self) -> Iterator[list[str]]:
+        """Yield the base keys of payloads, some at a time, whether or not they have a record."""
+        ...
+
     def close(self) -> None:
         """Close every connection."""
         ...

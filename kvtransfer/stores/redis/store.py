@@ -63,6 +63,7 @@ class RedisStore(Store):
         self._ttl_s = settings.ttl_s
         self._hit_ttl_s = settings.hit_ttl_s
         self._seals = settings.seals
+        self._only_reads = settings.only_reads
         self._expected = ExpectedPuts()
 
     @property
@@ -91,7 +92,7 @@ class RedisStore(Store):
         record = arrival.verified(found)
         if record is not None:
             return record
-        if not found.is_nothing:
+        if not (found.is_nothing or self._only_reads):
             # On one server, writers put both halves at once. In a cluster a writer may be between
             # its two, and its record then stays alone: a miss until the entry is put again.
             self._servers.remove(key, deadline_s)
@@ -127,6 +128,19 @@ class RedisStore(Store):
         """See :class:`Store`."""
         return _record(key, self._servers.probe(key, None, self._servers.begin()))
 
+    def record_of(self, key: str) -> ChunkRecord | None:
+        """See :class:`Store`."""
+        found = self._servers.probe(key, None, self._servers.begin())
+        return ChunkRecord.read(found.fields or {}, key)
+
+    def orphans(self) -> Iterator[str]:
+        """See :class:`Store`; each is looked at again, since a writer may just have put the rest."""
+        for keys in self._servers.payloads():
+            held = self._servers.contain(keys, self._servers.begin()) if keys else []
+            for key, is_held in zip(keys, held, strict=True):
+                if not is_held and self._is_orphan(key):
+                    yield key
+
     def remove(self, key: str) -> None:
         """See :class:`Store`."""
         self._servers.remove(key, self._servers.begin())
@@ -134,6 +148,10 @@ class RedisStore(Store):
     def close(self) -> None:
         """See :class:`Store`."""
         self._servers.close()
+
+    def _is_orphan(self, key: str) -> bool:
+        found = self._servers.probe(key, None, self._servers.begin())
+        return found.fields == {} and bool(found.payload_bytes)
 
 
 def servers_of(url: RedisUrl) -> Servers:

@@ -63,6 +63,10 @@ class Seals:
         """See :class:`kvtransfer.stores.seals.seal.Seal`; uses the first seal."""
         return self._first.sealed(key, facts, payload, tenant)
 
+    def opens(self, name: str) -> bool:
+        """Whether ``name`` is one of our seals, whose payloads we can open."""
+        return name in self._by_name
+
     def keep(self, record: ChunkRecord | None, serves: Serves) -> bool:
         """Whether an entry with ``record`` may stay: it names one of our seals, and ``serves``."""
         if record is None or record.identity.seal not in self._by_name:

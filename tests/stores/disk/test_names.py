@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kvtransfer.chunks.keys import base_key, piece_key
-from kvtransfer.stores.disk.names import is_chunk, is_temporary, new_temporary, path_of
+from kvtransfer.stores.disk.names import is_chunk, is_temporary, key_of, new_temporary, path_of
 
 KEY = "ab" * 16
 
@@ -24,3 +24,12 @@ def test_a_piece_of_any_cache_group_is_one_of_its_chunks(group):
 def test_other_files_are_none_of_them(name):
     assert not is_chunk(name, "ab")
     assert not is_temporary(name)
+
+
+@pytest.mark.parametrize("key", ["org/model@1@0@" + "ab" * 16, "m%40x@2@1@" + "cd" * 16 + "-3"])
+def test_a_path_leads_back_to_its_key(key):
+    assert key_of(path_of(key)) == key
+
+
+def test_a_path_that_has_only_part_of_the_key_leads_nowhere():
+    assert key_of(path_of("m" * 300 + "@1@0@" + "ab" * 16)) is None

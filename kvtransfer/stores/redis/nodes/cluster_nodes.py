@@ -19,7 +19,7 @@ from redis.exceptions import (
     TimeoutError,
 )
 
-from kvtransfer.stores.redis.listing import listed
+from kvtransfer.stores.redis.listing import listed, payload_pages
 from kvtransfer.stores.redis.nodes.topology import read_slots
 from kvtransfer.stores.redis.nodes.topology_cache import TopologyCache
 from kvtransfer.stores.redis.wire.asking import asking
@@ -107,10 +107,20 @@ class ClusterNodes:
 
     def records(self, begin: Callable[[], float]) -> Iterator[tuple[bytes, Mapping[str, str]]]:
         """Yield name and fields of the hashes on all masters; ``begin`` returns each call's deadline."""
+        for execute in self._masters(begin):
+            yield from listed(execute)
+
+    def payloads(self, begin: Callable[[], float]) -> Iterator[list[str]]:
+        """Yield the base keys of payloads on all masters, some at a time."""
+        for execute in self._masters(begin):
+            yield from payload_pages(execute)
+
+    def _masters(self, begin: Callable[[], float]) -> Iterator[Callable[[Batch], list[object]]]:
+        """Yield what executes a batch on each master."""
         manager = self._map.get(begin())
         for node in manager.get_nodes_by_server_type("primary"):
             address = NodeAddress(node.host, node.port)
-            yield from listed(partial(self._execute_in_time, address, begin))
+            yield partial(self._execute_in_time, address, begin)
 
     def _execute_in_time(
         self, address: NodeAddress, begin: Callable[[], float], batch: Batch

@@ -80,6 +80,12 @@ class StoreConnection:
     def socket_connect_timeout(self, timeout_s: float | None) -> None:
         self._socket_timeout = timeout_s
 
+    @property
+    def sock(self) -> socket.socket | None:
+        """The socket; None while it isn't connected."""
+        sock: socket.socket | None = self._sock  # type: ignore[attr-defined]
+        return sock
+
     def connect(self) -> None:
         """See redis-py; a garbled address or greeting raises ConnectionError, like other failures."""
         try:

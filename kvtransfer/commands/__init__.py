@@ -1,0 +1,1 @@
+"""Defines the verbs of the command ``kvtransfer``, one a module."""

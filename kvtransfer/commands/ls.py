@@ -1,0 +1,64 @@
+"""``kvtransfer ls``: the entries of a store, one a line."""
+
+from __future__ import annotations
+
+import time
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import click
+
+from kvtransfer.commands.output import Output
+from kvtransfer.commands.selection_options import selection_options
+from kvtransfer.commands.store_options import StoreOptions, store_options
+from kvtransfer.operate.quantities import age_text, bytes_text
+from kvtransfer.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kvtransfer.operate.selection import Selection
+    from kvtransfer.stores.interface import StoredEntry
+
+
+@click.command()
+@store_options
+@selection_options
+@click.option("--limit", type=click.IntRange(1), help="Stop after this number.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def ls(options: StoreOptions, selection: Selection, limit: int | None, *, as_json: bool) -> None:
+    """List the entries of the store at URL: length, age, codec, dtype, tokens, key.
+
+    Nothing is read but records, so an entry that is listed may still be damaged: see verify.
+    """
+    now_s = time.time()
+    with options.opened(options.settings) as store:
+        chosen = (entry for entry in options.paced(store) if selection.has(entry, now_s))
+        listed = (as_object(entry, now_s) for entry in islice(chosen, limit))
+        Output(as_json=as_json).objects(listed, _shown)
+
+
+def as_object(entry: StoredEntry, now_s: float) -> dict[str, object]:
+    """What is known of ``entry`` without reading its payload."""
+    identity = entry.identity
+    return {
+        "key": entry.key,
+        "model": identity.model_name,
+        "bytes": entry.nbytes,
+        "tokens": identity.tokens,
+        "codec": identity.format,
+        "dtype": identity.dtype,
+        "shape": list(identity.shape),
+        "layout": identity.layout,
+        "world_size": identity.world_size,
+        "worker_id": identity.worker_id,
+        "created": entry.created_s,
+        "age_s": max(0, round(now_s - entry.created_s)),
+        "seal": identity.seal,
+    }
+
+
+def _shown(entry: Mapping[str, object]) -> str:
+    size, age = bytes_text(int(str(entry["bytes"]))), age_text(int(str(entry["age_s"])))
+    facts = f"{entry['codec']} {entry['dtype']} {entry['tokens']} tokens"
+    return printable(f"{size:>9}  {age:>6}  {facts}  {entry['key']}")

@@ -1,0 +1,105 @@
+"""Prints what a verb has found: tables and colours for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from kvtransfer.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+# What ends sooner needs no bar.
+_BAR_AFTER_S = 2.0
+
+
+class Output:
+    """Writes results to standard output, and what is going on to standard error.
+
+    Args:
+        as_json: one JSON object a line, instead of tables.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._out = Console(highlight=False, soft_wrap=True)
+        self._err = Console(stderr=True, highlight=False)
+
+    def objects(
+        self, objects: Iterable[Mapping[str, object]], shown: Callable[[Mapping[str, object]], str]
+    ) -> None:
+        """Print each of ``objects`` as it comes: as JSON, or as the line that ``shown`` makes."""
+        for each in objects:
+            self._line(json.dumps(each) if self._as_json else shown(each))
+
+    def table(
+        self,
+        objects: Sequence[Mapping[str, object]],
+        columns: Mapping[str, Callable[[Mapping[str, object]], str]],
+        texts: int,
+    ) -> None:
+        """Print ``objects`` as JSON, or as the rows of a table with ``columns``, by their titles.
+
+        The first ``texts`` columns are texts, the others numbers.
+        """
+        if self._as_json:
+            self.objects(objects, json.dumps)
+            return
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for number, title in enumerate(columns):
+            table.add_column(title, justify="left" if number < texts else "right", overflow="fold")
+        for each in objects:
+            table.add_row(*(printable(cell(each)) for cell in columns.values()))
+        self._out.print(table)
+
+    def facts(self, facts: Mapping[str, object], shown: Mapping[str, str]) -> None:
+        """Print ``facts`` as one JSON object, or ``shown`` as names with their values."""
+        if self._as_json:
+            self._line(json.dumps(facts))
+            return
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for name, text in shown.items():
+            table.add_row(name, printable(text), style=None)
+        self._out.print(table)
+
+    def findings(self, findings: Sequence[Mapping[str, object]], colours: Sequence[str]) -> None:
+        """Print what should be changed, and how, one finding after another."""
+        if self._as_json:
+            self.objects(findings, json.dumps)
+            return
+        for finding, colour in zip(findings, colours, strict=True):
+            self._out.print(
+                Text(f"{finding['level']}: ", colour).append(f"{finding['what']}", "default")
+            )
+            self._out.print(Text(f"    {finding['change']}"))
+        if not findings:
+            self._out.print(Text("nothing to change", "green"))
+
+    def tell(self, sentence: str) -> None:
+        """Print ``sentence`` for people, who may not be reading standard output."""
+        self._err.print(sentence, markup=False)
+
+    @contextmanager
+    def progress(self, what: str) -> Iterator[Callable[[str], None]]:
+        """Show a bar on a terminal while the body runs; what it calls with a text says how far it is."""
+        columns = (
+            TextColumn(what),
+            BarColumn(),
+            TextColumn("{task.fields[done]}"),
+            TimeElapsedColumn(),
+        )
+        bar = Progress(*columns, console=self._err, transient=True, disable=not sys.stderr.isatty())
+        with bar:
+            task = bar.add_task("", total=None, done="")
+            yield lambda done: bar.update(task, done=done)
+
+    def _line(self, text: str) -> None:
+        self._out.print(text, markup=False, soft_wrap=True, crop=False)

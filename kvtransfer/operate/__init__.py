@@ -1,0 +1,1 @@
+"""Looks into stores for the people who run them: lists, sums up, verifies, clears."""

@@ -1,0 +1,1 @@
+"""Writes one page about a store and the engines that use it."""

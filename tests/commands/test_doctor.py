@@ -1,0 +1,252 @@
+"""Deployments with one thing wrong each, which doctor finds, and one that is right."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+
+import pytest
+import redis
+
+from kvtransfer.stores import StoreSettings
+from kvtransfer.stores.embedded.address import free_port
+from kvtransfer.stores.open import open_entries
+from tests.operate.entries import FACTS, key_of
+from tests.stores.redis.certificates import Authority
+from tests.stores.redis.servers import PASSWORD, Server, redis_binary
+
+GOOD_SERVER = ("maxmemory 2gb", "maxmemory-policy allkeys-lru")
+GOOD_VLLM = {
+    "kv_connector": "KVTransferConnector",
+    "kv_role": "kv_both",
+    "kv_load_failure_policy": "recompute",
+}
+
+
+@dataclass
+class Deployment:
+    """What doctor is to look at; a case changes one thing."""
+
+    folder: os.PathLike
+    server: list = field(default_factory=lambda: list(GOOD_SERVER))
+    environment: dict = field(default_factory=dict)
+    vllm: dict = field(default_factory=lambda: dict(GOOD_VLLM))
+    vllm_words: list = field(default_factory=list)
+    url: str | None = None
+    """Instead of the server's, in the environment."""
+    argument: bool = False
+    """Whether the URL is an argument."""
+    before: list = field(default_factory=list)
+    """What is done with the running server: each is called with it and an ExitStack."""
+
+    def set(self, **settings):
+        self.environment |= {f"KVTRANSFER_{k.upper()}": str(v) for k, v in settings.items()}
+
+    def secret(self, name, mode):
+        path = self.folder / name
+        path.write_text("0123456789abcdef" * 4)
+        path.chmod(mode)
+        return path
+
+
+def on_server(*lines):
+    def plant(deployment):
+        deployment.server += lines
+
+    return plant
+
+
+def in_settings(**settings):
+    return lambda deployment: deployment.set(**settings)
+
+
+def in_vllm(**fields):
+    def plant(deployment):
+        deployment.vllm |= fields
+
+    return plant
+
+
+def replaced(*lines):
+    def plant(deployment):
+        deployment.server = list(lines)
+
+    return plant
+
+
+def open_key_file(deployment):
+    deployment.set(integrity_key_file=deployment.secret("key", 0o644))
+
+
+def missing_policy(deployment):
+    del deployment.vllm["kv_load_failure_policy"]
+
+
+def many_clients(deployment):
+    deployment.server += ("maxclients 10",)
+
+    def connect(server, running):
+        for _ in range(6):
+            client = running.enter_context(redis.Redis(port=server.port, password=PASSWORD))
+            client.ping()
+        for client in [redis.Redis(port=server.port, password=PASSWORD) for _ in range(2)]:
+            running.callback(client.close)
+            client.ping()
+
+    deployment.before.append(connect)
+
+
+def damaged_entry(deployment):
+    def damage(server, running):
+        with closing(open_entries(server.url, StoreSettings())) as store:
+            store.put(key_of(1), memoryview(bytes(1000)), FACTS)
+        with server.client() as client:
+            client.setrange(f"{key_of(1)}_bytes", 10, b"x")
+
+    deployment.before.append(damage)
+
+
+def entry_of_another_key(deployment):
+    deployment.set(integrity_key_file=deployment.secret("key", 0o600))
+
+    def put(server, running):
+        with closing(open_entries(server.url, StoreSettings())) as store:
+            store.put(key_of(1), memoryview(bytes(1000)), FACTS)
+
+    deployment.before.append(put)
+
+
+def with_url(url, **settings):
+    def plant(deployment):
+        deployment.url = url
+        deployment.set(**settings)
+
+    return plant
+
+
+def lonely_cluster_node(deployment):
+    deployment.server += ["cluster-enabled yes", f"cluster-port {free_port()}"]
+
+
+def over_tls(options):
+    def plant(deployment):
+        authority = Authority(deployment.folder)
+        signed, port = authority.sign("server"), free_port()
+        deployment.server += [
+            f"tls-port {port}",
+            f"tls-cert-file {signed.certificate}",
+            f"tls-key-file {signed.key}",
+            f"tls-ca-cert-file {authority.certificate}",
+            "tls-auth-clients no",
+        ]
+        asked = options.format(authority=authority.certificate)
+        deployment.url = f"rediss://:{PASSWORD}@127.0.0.1:{port}/0?{asked}"
+
+    return plant
+
+
+def no_rights(deployment):
+    deployment.server.append(f"user weak on >{PASSWORD} ~* +hello +ping +info +select")
+    deployment.url = f"redis://weak:{PASSWORD}@127.0.0.1:PORT/0"
+
+
+def url_as_argument(deployment):
+    deployment.argument = True
+
+
+def without_prefix_caching(deployment):
+    deployment.vllm_words.append("--no-enable-prefix-caching")
+
+
+def odd_blocks(deployment):
+    deployment.vllm_words.append("--block-size=48")
+
+
+PLANTED = {
+    "maxmemory": replaced(),
+    "noeviction": replaced("maxmemory 2gb"),
+    "volatile": replaced("maxmemory 2gb", "maxmemory-policy volatile-lru"),
+    "random": replaced("maxmemory 2gb", "maxmemory-policy allkeys-random"),
+    "small": replaced("maxmemory 200mb", "maxmemory-policy allkeys-lru"),
+    "appendonly": on_server("appendonly yes"),
+    "snapshots": on_server("save 60 1"),
+    "output-limit": on_server("client-output-buffer-limit normal 16mb 8mb 60"),
+    "bulk-length": on_server("proto-max-bulk-len 16mb"),
+    "timeout": on_server("timeout 30"),
+    "min-replicas": on_server("min-replicas-to-write 1"),
+    "replica": on_server("replicaof 127.0.0.1 1"),
+    "cluster": lonely_cluster_node,
+    "coverage": lonely_cluster_node,
+    "maxclients": many_clients,
+    "damaged": damaged_entry,
+    "other-key": entry_of_another_key,
+    "store": with_url("redis://:wrong@127.0.0.1:PORT/0"),
+    "certificate": over_tls("ssl_ca_certs={authority}"),
+    "tls-unverified": over_tls("ssl_cert_reqs=none"),
+    "plain": with_url("redis://cache.invalid:6379/0"),
+    "password": url_as_argument,
+    "no-store": with_url(""),
+    "settings": in_settings(chunk_sise=128),
+    "key-file": open_key_file,
+    "host-memory": in_settings(max_local_cpu_size=100_000),
+    "folder-full": in_settings(local_storage="/var/tmp/kvtransfer", max_local_storage_size=1e6),
+    "folder-memory": in_settings(local_storage="/dev/shm/kvtransfer", max_local_storage_size=0.001),
+    "write-back": in_settings(write_policy="write_back", local_cpu="false"),
+    "admit-chance": in_settings(write_policy="write_back", admit_chance=0.9),
+    "ttl": in_settings(ttl_s=5),
+    "margin": in_settings(load_margin=10),
+    "connector": in_vllm(kv_connector="LMCacheConnectorV1"),
+    "failure-policy": missing_policy,
+    "role": in_vllm(kv_role="both"),
+    "prefix-caching": without_prefix_caching,
+    "block-size": odd_blocks,
+}
+
+
+def findings(deployment, run, monkeypatch, tmp_path):
+    """What doctor says of ``deployment``, by name."""
+    with ExitStack() as running:
+        server = Server(redis_binary(), tmp_path, *deployment.server)
+        running.callback(server.kill)
+        for before in deployment.before:
+            before(server, running)
+        url = server.url if deployment.url is None else deployment.url
+        url = url.replace("PORT", str(server.port))
+        for name in [name for name in os.environ if name.startswith("KVTRANSFER_")]:
+            monkeypatch.delenv(name)
+        for name, value in deployment.environment.items():
+            monkeypatch.setenv(name, value)
+        if url and not deployment.argument:
+            monkeypatch.setenv("KVTRANSFER_REMOTE_URL", url)
+        words = ["serve", "--kv-transfer-config", json.dumps(deployment.vllm)]
+        arguments = ["--vllm-args", shlex.join([*words, *deployment.vllm_words])]
+        if url and deployment.argument:
+            arguments.insert(0, url)
+        ran = run("doctor", *arguments, "--chunk-mib", 1, "--json")
+    assert ran.status == bool(ran.objects), ran
+    assert PASSWORD not in ran.out + ran.err
+    return {each["name"]: each for each in ran.objects}
+
+
+def test_a_good_deployment_is_left_alone(run, monkeypatch, tmp_path):
+    assert findings(Deployment(tmp_path), run, monkeypatch, tmp_path) == {}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_what_is_wrong_is_found(name, run, monkeypatch, tmp_path):
+    deployment = Deployment(tmp_path)
+    PLANTED[name](deployment)
+    found = findings(deployment, run, monkeypatch, tmp_path)
+    assert name in found
+    assert found[name]["what"]
+    assert found[name]["change"]
+
+
+def test_rights_that_are_missing_are_named(run, monkeypatch, tmp_path):
+    deployment = Deployment(tmp_path)
+    no_rights(deployment)
+    found = findings(deployment, run, monkeypatch, tmp_path)
+    assert "scan" in found["store"]["what"].lower()

@@ -1,0 +1,20 @@
+from tests.operate.entries import key_of
+
+
+def test_an_entry(run, filled):
+    ran = run("show", key_of(1), filled.url, "--json")
+    (shown,) = ran.objects
+    assert (shown["key"], shown["verdict"], shown["tokens"]) == (key_of(1), "good", 256)
+
+
+def test_a_damaged_entry_is_shown_and_stays(run, filled):
+    filled.damage(key_of(1))
+    for _ in range(2):
+        assert "damaged" in run("show", key_of(1), filled.url).out
+    assert key_of(1) in filled.listed()
+
+
+def test_no_entry(run, filled):
+    ran = run("show", "no such key", filled.url)
+    assert ran.status == 2
+    assert "no entry 'no such key' in" in ran.err
