@@ -72,7 +72,7 @@ class RowPuts:
     Args:
         store: a guarded store.
         rows: vLLM's, which it keeps for us until their job is told.
-        limit: rows that may wait; one more drops the oldest.
+        limit: rows that may wait; what follows them is useless without them, and is dropped.
     """
 
     def __init__(self, store: ChunkStore, rows: Rows, limit: int) -> None:
@@ -82,10 +82,13 @@ class RowPuts:
         self._queue = self._opened()
 
     def begin(self, job: Job, names: RowNames) -> None:
-        """Put the rows of ``job`` behind those that wait."""
-        named = [names(row[0]) for row in job.rows]
-        for row, name in zip(job.rows, named, strict=True):
-            self._queue.offer(_Put(job, row, name, named if name == named[0] else []))
+        """Put the rows of ``job`` behind those that wait, the first ones where not all have room."""
+        room = self._limit - len(self._queue)
+        expected = [names(row[0]) for row in job.rows[: max(0, room)]]
+        for row, name in zip(job.rows, expected, strict=False):
+            self._queue.add(_Put(job, row, name, expected if name == expected[0] else []))
+        for row in job.rows[len(expected) :]:
+            job.end(row, is_moved=False)
 
     def cancel(self) -> None:
         """End the puts that have not begun, and wait for the other."""

@@ -44,7 +44,10 @@ class RowNames:
         parallel = asdict(offloading.parallel)
         facts = {
             "covered": covered,
-            "groups": [asdict(group) for group in offloading.groups],
+            "groups": [
+                [group.group_id, group.tokens_per_block, list(group.layer_names)]
+                for group in offloading.groups
+            ],
             "dtype": offloading.model.dtype,
             "cache": asdict(offloading.cache),
             "worker_bytes": offloading.worker_kv_bytes_per_block,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("kvtransfer")
 _DRAIN_S = 10.0
 # Rows that wait to be put are kept by vLLM, which must have room for others.
-_WAITING_SHARE = 4
+_WAITING_SHARE = 2
 
 
 class KVTransferTier(SecondaryTierManager):
@@ -98,7 +98,7 @@ class KVTransferTier(SecondaryTierManager):
         self._answers.ask()
 
     def submit_store(self, job_metadata: TransferJob) -> None:
-        """See the base class; a full queue drops its oldest rows, whose jobs then fail."""
+        """See the base class; rows for which the queue has no room fail."""
         self._puts.begin(self._jobs.begin(job_metadata), self._names)
 
     def submit_load(self, job_metadata: TransferJob) -> None:
