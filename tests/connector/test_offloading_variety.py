@@ -21,7 +21,7 @@ LONG = Request(prompt(600, seed=1))
 POLICY = {
     "eviction_policy": "LearnedPolicy",
     "cache_policy_module_path": "kvtransfer.connector.vllm.offloading.policy",
-    "cpu_bytes_to_use": 1 << 20,
+    "cpu_bytes_to_use": 5 << 18,  # forty blocks, of which half may wait to be put
 }
 
 

@@ -1,4 +1,4 @@
-"""Says which weights a model's files hold, where nobody can read them in a worker's memory."""
+"""Says which weights a model's files hold, for keys that are made without asking a worker."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _weights_of(model: ModelConfig) -> str:
     if path.exists():
         _LOG.info("reading %s to name its weights in keys; weights_name saves that", path)
         return f"files {_digest(path)}"
-    if commit is None:
+    if commit is None or getattr(model, "hf_config_path", None):
         raise _untold(f"nothing tells which commit of {model.model} is loaded")
     return f"hub {model.model} {commit}"
 
@@ -57,13 +57,13 @@ def _weights_of(model: ModelConfig) -> str:
 def _digest(path: Path) -> str:
     """The digest of the names and contents of the file ``path``, or of those in the folder."""
     files = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
-    whole = blake3.blake3()
+    digest = blake3.blake3()
     for file in files:
         content = blake3.blake3(max_threads=blake3.blake3.AUTO)
         if file.stat().st_size:
             content.update_mmap(file)
-        whole.update(blake3.blake3(file.name.encode()).digest() + content.digest())
-    return whole.hexdigest()
+        digest.update(blake3.blake3(file.name.encode()).digest() + content.digest())
+    return digest.hexdigest()
 
 
 def _untold(reason: str) -> ConfigError:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kvtransfer.scheduling.lookup.questions import Questions
 
 _Asked = dict[bytes, Question | None]
-"""Of each key of a request the question that it is in; None: the next one."""
+"""The question that each key of a request is in; None: the next one."""
 
 
 class Answers:

@@ -8,6 +8,7 @@ little of it.
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import logging
 import platform
 from copy import deepcopy
@@ -59,6 +60,7 @@ def covered_by_keys(vllm_config: VllmConfig, config: TransferConfig) -> str:
         **configured_facts(vllm_config),
         **_layout_facts(vllm_config),
         "weights": weights,
+        "loading": [vllm_config.load_config.load_format, vllm_config.model_config.code_revision],
         "draft": draft_facts(vllm_config),
         "media": media_facts(vllm_config),
         "hash": vllm_config.cache_config.prefix_caching_hash_algo,
@@ -111,5 +113,14 @@ def _layout_facts(vllm_config: VllmConfig) -> dict[str, object]:
         "cache": vllm_config.cache_config.compute_hash(),
         "attention": vllm_config.attention_config.compute_hash(),
         "v2_model_runner": bool(vllm_config.use_v2_model_runner),
+        "flashinfer": _version("flashinfer-python"),
         "device": [device, current_platform.get_device_name(), platform.machine(), built_for],
     }
+
+
+def _version(package: str) -> str | None:
+    """Of an attention backend that vLLM takes if it is there."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -27,6 +27,7 @@ class RowNames:
 
     def __init__(self, space: bytes, model_name: str) -> None:
         self._model_name = model_name
+        self._prefix = base_key(model_name, 1, 0, "")
         self._space = hashlib.sha256(space)
 
     @classmethod
@@ -64,7 +65,7 @@ class RowNames:
         """Return the base key of the row of vLLM's ``key``."""
         digest = self._space.copy()
         digest.update(key)
-        return base_key(self._model_name, 1, 0, digest.hexdigest()[:KEY_HEX_DIGITS])
+        return self._prefix + digest.hexdigest()[:KEY_HEX_DIGITS]
 
     def private(self) -> RowNames:
         """Return names that no other process has, nor this one before."""

@@ -79,12 +79,14 @@ class KVTransferTier(SecondaryTierManager):
         names = RowNames.of(offloading, config, covered_by_keys, rows.row_bytes)
         self._rows = rows
         self._names = names
-        self._jobs = Jobs(rows.row_bytes)
+        self._jobs = Jobs()
         self._answers = Answers(stores.questions, names, config.lookup_timeout_ms / 1000)
         self._store = stores.moving
         start_within_s = config.load_timeout_ms / 1000
-        self._fetches = RowFetches(self._store, rows, config.remote_connections, start_within_s)
-        self._puts = RowPuts(self._store, rows, max(1, rows.count // _WAITING_SHARE))
+        self._fetches = RowFetches(
+            self._store, rows, self._jobs, config.remote_connections, start_within_s
+        )
+        self._puts = RowPuts(self._store, rows, self._jobs, max(1, rows.count // _WAITING_SHARE))
 
     def lookup(self, key: OffloadKey, req_context: ReqContext) -> LookupResult:
         """See the base class; RETRY until the store has answered, at most for lookup_timeout_ms."""
@@ -110,7 +112,7 @@ class KVTransferTier(SecondaryTierManager):
         for job in self._jobs.take():
             if job.is_load:
                 self._answers.miss(job.failed)
-            yield job.result()
+            yield job.result(self._rows.row_bytes)
 
     def on_new_request(self, req_context: ReqContext) -> RequestOffloadingContext:
         """See the base class; rows that host memory has had before were offered before."""
@@ -123,7 +125,7 @@ class KVTransferTier(SecondaryTierManager):
     def drain_jobs(self) -> None:
         """See the base class; vLLM resets its cache, as it does when the weights change.
 
-        Nothing tells whether they have. So from now on rows get names that nobody else has.
+        Nothing tells whether they have. So from now on rows get names that are found nowhere else.
         """
         self._fetches.cancel()
         self._puts.cancel()

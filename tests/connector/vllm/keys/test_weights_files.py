@@ -10,12 +10,13 @@ from kvtransfer.errors import ConfigError
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def config(model, *, load_format="auto", commit=None, streamed="", draft=None):
+def config(model, *, load_format="auto", commit=None, streamed="", draft=None, elsewhere=None):
     return SimpleNamespace(
         load_config=SimpleNamespace(load_format=load_format),
         model_config=SimpleNamespace(
             model=str(model),
             model_weights=streamed,
+            hf_config_path=elsewhere,
             hf_config=SimpleNamespace(_commit_hash=commit),
         ),
         speculative_config=draft and SimpleNamespace(draft_model_config=draft.model_config),
@@ -83,6 +84,7 @@ def _told(folder):
         ({"load_format": "dummy"}, "load_format=dummy reads no files"),
         ({"streamed": "s3://bucket"}, "streamed from s3://bucket"),
         ({}, "nothing tells which commit of org/name"),
+        ({"commit": COMMIT, "elsewhere": "org/config"}, "nothing tells which commit of org/name"),
     ],
 )
 def test_what_can_not_be_told_is_refused(changes, says):

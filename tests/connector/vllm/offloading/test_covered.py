@@ -5,7 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from kvtransfer.config import TransferConfig
+from kvtransfer.connector.vllm.offloading import covered
 from kvtransfer.connector.vllm.offloading.covered import refuse_uncovered, tell_tiers
+from kvtransfer.connector.vllm.offloading.places import COVERED, MODULE, our_tiers
 from kvtransfer.errors import ConfigError
 
 pytestmark = pytest.mark.vllm
@@ -42,6 +44,30 @@ def test_what_vllms_hashes_name_is_served(algorithm):
 def test_what_they_do_not_name_is_refused(changes, says):
     with pytest.raises(ConfigError, match=says):
         refuse_uncovered(config(**changes), TransferConfig())
+
+
+def test_each_of_our_tiers_is_told_and_the_callers_configuration_is_left(monkeypatch):
+    monkeypatch.setattr(covered, "covered_by_keys", lambda _, config: f"for {config.namespace}")
+    ours = {"type": "KVTransferTier", "module_path": MODULE, "remote_url": "memory://"}
+    tiers = [
+        {"type": "fs", "root_dir": "x"},
+        {**ours, "namespace": "a"},
+        {**ours, "locality": "REMOTE"},
+    ]
+    offloading = {
+        "kv_connector": "OffloadingConnector",
+        "kv_connector_extra_config": {"secondary_tiers": tiers},
+    }
+    given = {"connectors": [{"kv_connector": "KVTransferConnector"}, offloading]}
+    before = repr(given)
+    given_config = config()
+    given_config.kv_transfer_config = SimpleNamespace(
+        kv_connector="MultiConnector", kv_connector_extra_config=given
+    )
+    tell_tiers(given_config)
+    assert repr(given) == before
+    told = [tier[COVERED] for tier in our_tiers(given_config.kv_transfer_config)]
+    assert told == ["for a", "for "]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def test_a_store_may_come_from_the_environment(monkeypatch):
         ({"remote_url": "memory://", "remote_serde": "auto"}, "write naive or lossless"),
         ({"remote_url": "memory://", "remote_serde": "int4"}, "write naive or lossless"),
         ({"remote_url": "memory://", "ttl": 1}, "ttl"),
-        ({"remote_url": "memroy://"}, "remote_url is not known"),
+        ({"remote_url": "rds://"}, "remote_url is not known"),
         ({"local_storage": "/x"}, "may hold nothing: set max_local_storage_size"),
     ],
 )

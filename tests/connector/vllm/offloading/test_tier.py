@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import closing
 from itertools import repeat
 
@@ -148,17 +147,23 @@ def test_what_a_full_queue_has_no_room_for_is_dropped_from_the_end(engines, serv
     assert found == [True] * 4 + [False] * 2  # half of eight may wait
 
 
-def test_a_reset_waits_for_what_moves_and_ends_what_waits(engines, server):
+def test_a_reset_waits_for_what_moves_and_ends_what_waits(engines, server, monkeypatch):
     engine = engines(remote_url=server.url, remote_timeout_ms=60_000)
     engine.store(*KEYS)
     reader = engines(remote_url=server.url)
+    begun, get_into = threading.Event(), reader.tier._store.get_into
+
+    def begin_to_get(*arguments):
+        begun.set()
+        return get_into(*arguments)
+
+    monkeypatch.setattr(reader.tier._store, "get_into", begin_to_get)
     request = reader.request()
     while reader.manager.lookup(KEYS[0], request) is LookupResult.RETRY:
         reader.step()
     with stopped(server):
         reader.step()
-        while len(reader.tier._fetches._pool):  # then the fetch has begun
-            time.sleep(0.001)
+        assert begun.wait(60)
         resetting = threading.Thread(target=reader.manager.reset_cache)
         resetting.start()
         resetting.join(0.1)
