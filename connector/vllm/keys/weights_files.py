@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import blake3
 
 from kvtransfer.errors import ConfigError
+from kvtransfer.urls import masked
 
 if TYPE_CHECKING:
     from vllm.config import ModelConfig, VllmConfig
@@ -41,7 +42,8 @@ def weights_in_files(vllm_config: VllmConfig) -> list[str]:
 
 def _weights_of(model: ModelConfig) -> str:
     if getattr(model, "model_weights", ""):
-        raise _untold(f"the weights of {model.model} are streamed from {model.model_weights}")
+        place = masked(model.model_weights)
+        raise _untold(f"the weights of {model.model} are streamed from {place}")
     path = Path(model.model)
     commit = getattr(model.hf_config, "_commit_hash", None)
     if found := _SNAPSHOT.search(str(path)):

@@ -26,7 +26,7 @@ class Row(NamedTuple):
 class Job:
     """One of vLLM's jobs, and what has come of its rows."""
 
-    name: int
+    number: int
     is_load: bool
     rows: list[Row]
     began_s: float = field(default_factory=time.monotonic)
@@ -47,7 +47,7 @@ class Job:
     def result(self, row_bytes: int) -> JobResult:
         """Say what vLLM is told once the job has ended."""
         return JobResult(
-            job_id=self.name,
+            job_id=self.number,
             success=not self.failed,
             successful_keys=self.moved if self.is_load and self.failed else None,
             transfer_time=time.monotonic() - self.began_s,

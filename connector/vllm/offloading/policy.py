@@ -28,9 +28,9 @@ class _KnownRequest:
 class LearnedPolicy(CachePolicy):
     """Evicts by :class:`kvtransfer.policies.learned.Learned`; for one thread.
 
-    ``Learned`` learns from a request as a whole, before its chunks come. vLLM tells a policy of the
-    first chunk that a request lacks, and of a request that lacks none as it ends; then the policy
-    reads all keys that vLLM has of the request. Each cache group counts as a request of its own.
+    ``Learned`` learns from a request as a whole, before its chunks come. vLLM names the chunks a few at
+    a time, so the first time the policy reads all keys that vLLM has of the request. Each cache group
+    counts as a request of its own.
 
     Args:
         cache_capacity: chunks that there is room for.
@@ -71,6 +71,10 @@ class LearnedPolicy(CachePolicy):
         """Learn from the request that lacks ``keys``, which come next, unless it is known."""
         self._latest = self._known(req_context, keys)
 
+    def on_request_access(self, keys: Iterable[OffloadKey], req_context: ReqContext) -> None:
+        """Learn from the request, which has found or lacks ``keys``; from 0.33 on vLLM says so."""
+        self._known(req_context, keys)
+
     def on_request_finished(
         self,
         key_groups: Sequence[Sequence[OffloadKey]],
@@ -78,7 +82,7 @@ class LearnedPolicy(CachePolicy):
         reused_keys: set[OffloadKey],
         req_context: ReqContext,
     ) -> None:
-        """Learn from a request that has lacked nothing."""
+        """Learn from a request that has lacked nothing, where vLLM has not told of it before."""
         self._known(req_context, chain.from_iterable(key_groups))
 
     def evict(
@@ -136,6 +140,7 @@ def _names_by_group(
 ) -> Mapping[int, Sequence[str]]:
     """The names of all chunks of the request, in the order of their tokens; at least of ``keys``."""
     position = req_context.get_offload_key_position
+    # vLLM says where a key stands, but has no public list of them.
     known = [*getattr(req_context, "_offload_key_positions", ()), *keys]
     groups: dict[int, list[str]] = {}
     for key in sorted(dict.fromkeys(known), key=lambda each: position(each) or 0):
