@@ -22,7 +22,7 @@ _CHECKED = "_kvtransfer_checked"
 
 
 def check_configurations(name: str) -> None:
-    """Have each configuration with the connector ``name``, or a tier of ours, checked; again is fine."""
+    """Have configurations checked that use the connector ``name`` or our tiers; may be called again."""
     module = sys.modules.get("vllm.engine.arg_utils")
     if module is None:  # this process gets its configuration from another one
         return

@@ -119,7 +119,7 @@ def _layout_facts(vllm_config: VllmConfig) -> dict[str, object]:
 
 
 def _version(package: str) -> str | None:
-    """Of an attention backend that vLLM takes if it is there."""
+    """The version of an attention backend that vLLM takes if it is there; None: it is not."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
