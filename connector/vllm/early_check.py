@@ -22,7 +22,7 @@ _CHECKED = "_kvtransfer_checked"
 
 
 def check_configurations(name: str) -> None:
-    """Have each configuration that uses the connector ``name`` checked; may be called again."""
+    """Have configurations checked that use the connector ``name`` or our tiers; may be called again."""
     module = sys.modules.get("vllm.engine.arg_utils")
     if module is None:  # this process gets its configuration from another one
         return
@@ -35,6 +35,7 @@ def check_configurations(name: str) -> None:
         vllm_config = create(*args, **kwargs)
         for extra in settings(vllm_config.kv_transfer_config, name):
             refuse(vllm_config, extra)
+        _tell_tiers(vllm_config)
         return vllm_config
 
     setattr(create_and_check, _CHECKED, True)
@@ -63,6 +64,12 @@ def refuse(vllm_config: VllmConfig, extra: dict[str, Any]) -> None:
     is_set = vllm_config.cache_config.user_specified_block_size  # vLLM may still choose another
     if is_set and not config_check.may_have_groups(vllm_config):
         config_check.refuse_block_size(vllm_config.cache_config.block_size, config.chunk_size)
+
+
+def _tell_tiers(vllm_config: VllmConfig) -> None:
+    from kvtransfer.connector.vllm.offloading.covered import tell_tiers
+
+    tell_tiers(vllm_config)
 
 
 def settings(transfer: KVTransferConfig | None, name: str) -> Iterator[dict[str, Any]]:

@@ -27,7 +27,9 @@ class CopyWorker(OffloadingWorker):
             kept[_rows(dst_spec)] = paged[_rows(src_spec)]
         return self._end(job_id)
 
-    def submit_load(self, job_id: int, src_spec: Any, dst_spec: Any) -> bool:
+    def submit_load(
+        self, job_id: int, src_spec: Any, dst_spec: Any, expedited: bool = False
+    ) -> bool:
         for paged, kept in self._pairs:
             paged[_rows(dst_spec)] = kept[_rows(src_spec)]
         return self._end(job_id)

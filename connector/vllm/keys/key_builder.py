@@ -35,7 +35,7 @@ class KeyBuilder:
         chunk = stages.facts[0].cache_groups[groups.main].chunk.entries
         self._chunk_tokens = groups.chunk_tokens
         self._facts = {
-            **_model_facts(vllm_config),
+            **configured_facts(vllm_config),
             "ranks": stages.ranks.shards,
             "layout": chunk.layout,
             "dtype": chunk.dtype,
@@ -50,7 +50,7 @@ class KeyBuilder:
             self._facts["groups"] = stages.composition[0]
         if draft := draft_facts(vllm_config):
             self._facts["draft"] = draft
-        self._media_facts = _media_facts(vllm_config)
+        self._media_facts = media_facts(vllm_config)
         self._space = lru_cache(_REMEMBERED)(self._new_space)
 
     def chain(
@@ -100,7 +100,8 @@ def media_extras(media: Sequence[Medium], chunk_tokens: int) -> list[bytes]:
     return extras
 
 
-def _model_facts(vllm_config: VllmConfig) -> dict[str, object]:
+def configured_facts(vllm_config: VllmConfig) -> dict[str, object]:
+    """Return what the configuration says of the model, apart from which weights it has."""
     model = vllm_config.model_config
     architecture = json.loads(model.hf_config.to_json_string())
     for name in ("_name_or_path", "transformers_version"):
@@ -116,7 +117,7 @@ def _model_facts(vllm_config: VllmConfig) -> dict[str, object]:
     return facts
 
 
-def _media_facts(vllm_config: VllmConfig) -> dict[str, object]:
+def media_facts(vllm_config: VllmConfig) -> dict[str, object]:
     """Return the settings that, besides a medium's data, shape what a model makes of it."""
     config = getattr(vllm_config.model_config, "multimodal_config", None)
     names = ("video_pruning_rate", "video_pruning_method", "mm_encoder_attn_dtype")
