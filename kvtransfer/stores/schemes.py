@@ -51,6 +51,8 @@ _TABLE = (
     _redis("rediss-cluster"),
     Scheme("embedded", "embedded.store", "EmbeddedStore", "embedded://"),
     Scheme("disk", "disk.store", "DiskStore", "disk:///path"),
+    Scheme("mooncake", "mooncake.store", "MooncakeStore", "mooncake://host:50051"),
+    Scheme("infinistore", "infinistore.store", "InfiniStore", "infinistore://host:12345"),
     Scheme("memory", "memory", "MemoryStore", "memory://"),
 )
 SCHEMES = {scheme.name: scheme for scheme in _TABLE}

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import pytest
+
+from kvtransfer.testing import EntryContract, StoreContract
+from tests.stores.seals.seal_contract import SealContract
+
+
+class TestMooncakeStore(StoreContract):
+    pass
+
+
+class TestEntriesInMooncake(EntryContract):
+    pass
+
+
+class TestSealsInMooncake(SealContract):
+    pass
