@@ -38,7 +38,7 @@ class ClientProcess:
         with theirs:
             self._child = subprocess.Popen(
                 [sys.executable, "-P", "-m", f"kvtransfer.client_programs.{program}"],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 # It imports what this process could import.

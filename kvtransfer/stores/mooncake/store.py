@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from kvtransfer.errors import ConfigError, StoreError
 from kvtransfer.stores.client_process.process import ClientProcess
 from kvtransfer.stores.client_process.store import ClientProcessStore
-from kvtransfer.stores.interface import StoredEntry
 from kvtransfer.stores.mooncake.codes import CODES
 from kvtransfer.stores.mooncake.listing import base_keys, stored_names
 from kvtransfer.stores.mooncake.url import read_mooncake_url
@@ -22,6 +21,7 @@ from kvtransfer.stores.mooncake.url import read_mooncake_url
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from kvtransfer.stores.interface import StoredEntry
     from kvtransfer.stores.settings import StoreSettings
 
 

@@ -17,13 +17,23 @@ def mooncake():
 
 
 @pytest.fixture(scope="package")
-def side_door(mooncake):
-    """Mooncake's own client, which sees and changes every value."""
-    from mooncake.store import MooncakeDistributedStore
+def side_door_of():
+    """Opens Mooncake's own client, which sees and changes every value of given servers."""
 
-    store = MooncakeDistributedStore()
-    assert store.setup("127.0.0.1", "P2PHANDSHAKE", 0, 16 << 20, "tcp", "", mooncake.address) == 0
-    with closing(store):
+    def opened(servers):
+        from mooncake.store import MooncakeDistributedStore
+
+        store = MooncakeDistributedStore()
+        place = ("127.0.0.1", "P2PHANDSHAKE", 0, 16 << 20, "tcp", "", servers.address)
+        assert store.setup(*place) == 0
+        return closing(store)
+
+    return opened
+
+
+@pytest.fixture(scope="package")
+def side_door(mooncake, side_door_of):
+    with side_door_of(mooncake) as store:
         yield store
 
 

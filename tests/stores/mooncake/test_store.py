@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import pytest
-
 from kvtransfer.testing import EntryContract, StoreContract
 from tests.stores.seals.seal_contract import SealContract
 
