@@ -12,12 +12,11 @@ import re
 import socket
 from typing import TYPE_CHECKING, Any
 
-import infinistore
-
 from kvtransfer.client_programs.serving import serve
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from types import ModuleType
 
 _HEAD_BYTES = 8
 """Bytes before each value that hold its length, since a read doesn't tell it."""
@@ -25,14 +24,21 @@ _ABSENT, _FAILED = -404, -500
 
 
 class InfiniStoreClient:
-    """Connects to the server that ``settings`` name, once for each channel."""
+    """Connects to the server that ``settings`` name, once for each channel.
+
+    Raises:
+        ImportError: the client isn't installed, or a library of the system is missing.
+    """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
+        import infinistore
+
+        self._library = infinistore
         self._settings = settings
 
     def open_channel(self, address: int, nbytes: int) -> InfiniStoreChannel:
         """See :class:`kvtransfer.client_programs.serving.JoinedClient`."""
-        return InfiniStoreChannel(self._settings, address, nbytes)
+        return InfiniStoreChannel(self._library, self._settings, address, nbytes)
 
     def close(self) -> None:
         """See :class:`kvtransfer.client_programs.serving.JoinedClient`."""
@@ -45,15 +51,18 @@ class InfiniStoreChannel:
         Exception: the server can't be reached; the client has no class of its own for that.
     """
 
-    def __init__(self, settings: Mapping[str, Any], address: int, nbytes: int) -> None:
+    def __init__(
+        self, library: ModuleType, settings: Mapping[str, Any], address: int, nbytes: int
+    ) -> None:
+        self._library = library
         self._address = address
         self._timeout_s = settings["timeout_s"]
         self._loop = asyncio.new_event_loop()
-        self._connection = infinistore.InfinityConnection(
-            infinistore.ClientConfig(
+        self._connection = library.InfinityConnection(
+            library.ClientConfig(
                 host_addr=socket.gethostbyname(settings["host"]),
                 service_port=settings["port"],
-                connection_type=infinistore.TYPE_RDMA,
+                connection_type=library.TYPE_RDMA,
                 dev_name=settings["device"],
                 ib_port=settings["ib_port"],
                 link_type=settings["link"],
@@ -117,7 +126,7 @@ class InfiniStoreChannel:
             block = (name, begin - _HEAD_BYTES)
             try:
                 await move([block], size + _HEAD_BYTES, self._address)
-            except infinistore.InfiniStoreKeyNotFound:
+            except self._library.InfiniStoreKeyNotFound:
                 return _ABSENT
             except Exception as error:  # noqa: BLE001 - the client raises no other class
                 return _code(error)

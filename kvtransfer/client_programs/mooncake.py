@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
-
-from mooncake.store import MooncakeDistributedStore
 
 from kvtransfer.client_programs.serving import serve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from mooncake.store import MooncakeDistributedStore
 
 # What the client copies through when it isn't given memory, which it always is here.
 _OWN_BUFFER_BYTES = 1 << 20
@@ -19,10 +18,16 @@ _OWN_BUFFER_BYTES = 1 << 20
 class MooncakeClient:
     """Has joined the master that ``settings`` name, with the memory that they contribute.
 
-    ``setup`` holds Python's lock while it waits for the master.
+    Python's lock is held while it waits for the master.
+
+    Raises:
+        ImportError: the client isn't installed, or a library of the system is missing.
+        OSError: it can't join.
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
+        from mooncake.store import MooncakeDistributedStore
+
         self._store = MooncakeDistributedStore()
         code = self._store.setup(
             settings["hostname"],
@@ -34,7 +39,7 @@ class MooncakeClient:
             settings["master"],
         )
         if code != 0:
-            sys.exit(f"can't join {settings['master']}: {code}")
+            raise OSError(f"it can't join the master at {settings['master']} ({code})")
 
     def open_channel(self, address: int, nbytes: int) -> MooncakeChannel:
         """See :class:`kvtransfer.client_programs.serving.JoinedClient`."""

@@ -68,10 +68,15 @@ class JoinedClient(Protocol):
 def serve(join: Callable[[Mapping[str, Any]], JoinedClient]) -> None:
     """Join the store with the settings that come first, and serve channels until the end of input.
 
-    It doesn't return: threads that a client keeps waiting would keep the process alive.
+    ``join`` raises ``ImportError`` or ``OSError`` where it can't; the other side is told why. This
+    doesn't return: threads that a client keeps waiting would keep the process alive.
     """
     control = socket.socket(fileno=0)
-    client = join(json.loads(control.recv(_MESSAGE_BYTES)))
+    try:
+        client = join(json.loads(control.recv(_MESSAGE_BYTES)))
+    except (ImportError, OSError) as error:
+        control.send(str(error).encode()[:_MESSAGE_BYTES])
+        raise
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 1, 2)
         if not message:

@@ -72,8 +72,8 @@ class Channel:
             answer = self._line_of_answer(deadline_s)
         except TimeoutError:
             raise StoreError("no answer in time") from None
-        except OSError as error:
-            raise StoreError(f"its client has ended: {error.strerror}") from None
+        except OSError:
+            raise self.process.end_error() from None
         self.is_usable = True
         codes: list[int] = json.loads(answer)
         return codes
@@ -91,7 +91,7 @@ class Channel:
             self._set_timeout(deadline_s)
             part = self._line.recv(_ANSWER_BYTES)
             if not part:
-                raise StoreError("its client has ended, or can't join the store")
+                raise ConnectionResetError
             answer += part
         return answer
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _END_S = 5.0
+_WORDS_BYTES = 1 << 16
 
 
 class ClientProcess:
@@ -46,6 +47,7 @@ class ClientProcess:
                 process_group=0,
             )
         self.pid = self._child.pid
+        self._last_words = ""
         with suppress(OSError):  # it has ended; so says the first call
             self._control.send(json.dumps(settings).encode())
 
@@ -53,6 +55,13 @@ class ClientProcess:
     def has_ended(self) -> bool:
         """Whether the process is gone."""
         return self._child.poll() is not None
+
+    def end_error(self) -> StoreError:
+        """Make the error for a call that the process has ended under, with its reason if it told one."""
+        for _ in range(2):  # a reset may be told before what was said
+            with suppress(OSError):
+                self._last_words = self._last_words or self._control.recv(_WORDS_BYTES).decode()
+        return StoreError(self._last_words or "its client has ended")
 
     def hand_over(self, line: socket.socket, memory_fd: int) -> None:
         """Let the process serve a channel over ``line`` and the memory of ``memory_fd``.
@@ -62,8 +71,10 @@ class ClientProcess:
         """
         try:
             socket.send_fds(self._control, [b"c"], [line.fileno(), memory_fd])
-        except OSError as error:
-            raise StoreError(f"its client takes no calls: {error.strerror}") from None
+        except BlockingIOError:
+            raise StoreError("its client takes no calls") from None
+        except OSError:
+            raise self.end_error() from None
 
     def close(self) -> None:
         """Let the client leave its store, and kill it where that takes too long."""

@@ -28,15 +28,16 @@ store.close()
 
 
 class Mooncake:
-    """One master and, with ``mount``, one segment; each can be killed, stopped and started again."""
+    """One master and, where it is ``mounted``, one segment; each can be killed, stopped and started again."""
 
-    def __init__(self, segment_bytes=64 << 20, lease_ms=5000):
+    def __init__(self, segment_bytes=64 << 20, lease_ms=5000, *, mounted=True):
         self.segment_bytes = segment_bytes
         self.lease_ms = lease_ms
         self.port, self.metrics_port = free_ports(2)
         self.master = self.segment = None
         self.start_master()
-        self.mount()
+        if mounted:
+            self.mount()
 
     @property
     def address(self):
@@ -81,7 +82,7 @@ class Mooncake:
         return self._get("/get_all_keys").splitlines()
 
     def close(self):
-        for process in (self.segment, self.master):
+        for process in filter(None, (self.segment, self.master)):
             kill(process)
 
     def _answers(self):
