@@ -60,7 +60,7 @@ class Found(NamedTuple):
     payload_bytes: int
     """Length of the payload; negative where there is none, or none that fits."""
     is_damage: bool
-    """Whether something is there that nobody is writing now."""
+    """Whether something is there, and no call is writing it now."""
 
 
 class EntryCalls:
@@ -122,7 +122,7 @@ class EntryCalls:
             self._channel.memory[_PAYLOAD_BEGIN + begin :][: len(part)] = part
 
     def write(self, key: str, record: EntryRecord, payload_bytes: int | None = None) -> Written:
-        """Hold ``record``, and the payload of so many bytes that was taken, in place of the old."""
+        """Hold ``record``, and the payload that was taken where its length is given; replace the old."""
         value = record.to_bytes()
         if len(value) > _RECORD_BYTES - _HEAD_BYTES:
             return Written.FULL

@@ -28,6 +28,7 @@ from kvtransfer.stores.interface import Store, StoredEntry, any_length
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from kvtransfer.stores.client_process.calls import Found
     from kvtransfer.stores.client_process.codes import Codes
     from kvtransfer.stores.client_process.process import ClientProcess
     from kvtransfer.stores.interface import LengthOf, Serves
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from kvtransfer.stores.settings import StoreSettings
 
 _FETCHES = 4
+"""Each holds memory for a chunk in the client's process too."""
 _RETRY_S = 0.005
 
 
@@ -83,18 +85,12 @@ class ClientProcessStore(Store):
         """See :class:`Store`."""
         with self._calls(len(buffer)) as calls:
             found = calls.read(key, len(buffer))
-            entry = found.record
-            if entry is not None and not entry.is_over(self._clock()):
-                record = entry.record
-                if record.identity.nbytes == found.payload_bytes <= len(buffer):
-                    opening = self._settings.seals.opening(record, tenant)
-                    calls.copy_payload(buffer[: found.payload_bytes], opening)
-                    if opening.is_genuine():
-                        self._live_on(calls, record, self._settings.hit_ttl_s)
-                        return record
-            if found.is_damage:
+            record = self._verified(calls, found, buffer, tenant)
+            if record is not None:
+                self._live_on(calls, record, self._settings.hit_ttl_s)
+            elif found.is_damage:
                 calls.remove([key])
-        return None
+        return record
 
     def renew(self, key: str, serves: Serves) -> bool:
         """See :class:`Store`."""
@@ -116,7 +112,7 @@ class ClientProcessStore(Store):
             entry = EntryRecord(sealed.record(), self._expiry_s(self._settings.ttl_s))
             written = calls.write(key, entry, len(sealed))
             while written is Written.BUSY and time.monotonic() + _RETRY_S < deadline_s:
-                time.sleep(_RETRY_S)  # others write the same bytes, or read them
+                time.sleep(_RETRY_S)  # other calls write the same bytes, or read them
                 written = calls.write(key, entry, len(sealed))
             if written is Written.FULL:
                 calls.remove([key])  # one half may have had room
@@ -147,6 +143,19 @@ class ClientProcessStore(Store):
                 if entry is not None and not entry.is_over(self._clock()):
                     yield StoredEntry.of(entry.record)
 
+    def _verified(
+        self, calls: EntryCalls, found: Found, buffer: memoryview, tenant: str
+    ) -> ChunkRecord | None:
+        """Copy the payload that was read to ``buffer``, and return its record if both are genuine."""
+        entry = found.record
+        if entry is None or entry.is_over(self._clock()):
+            return None
+        if not entry.record.identity.nbytes == found.payload_bytes <= len(buffer):
+            return None
+        opening = self._settings.seals.opening(entry.record, tenant)
+        calls.copy_payload(buffer[: found.payload_bytes], opening)
+        return entry.record if opening.is_genuine() else None
+
     def _live(self, keys: Sequence[str]) -> list[bool]:
         """Say for each of ``keys`` whether its entry is whole and alive; remove those that aren't."""
         entries: list[EntryRecord | None] = []
@@ -161,7 +170,7 @@ class ClientProcessStore(Store):
         with self._calls(0) as calls:
             have_payload = calls.exist([payload_name(key) for key in keys])
             if over:
-                calls.remove(sorted(over))
+                calls.remove(list(over))
         return [
             entry is not None and has_payload and key not in over
             for key, entry, has_payload in zip(keys, entries, have_payload, strict=True)

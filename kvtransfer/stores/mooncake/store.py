@@ -62,10 +62,10 @@ class MooncakeStore(ClientProcessStore):
         yield from self.listed(base_keys(stored_names(self._url.host, port, self._timeout_s)))
 
     def _start(self, deadline_s: float) -> ClientProcess:
-        """Start the client, unless nobody listens at the master's port: it would wait for minutes.
+        """Start the client, unless the master's port is closed: the client would try for minutes.
 
         Raises:
-            StoreError: nobody listens.
+            StoreError: the port is closed, or unreachable.
         """
         left_s = max(0.001, deadline_s - time.monotonic())
         try:

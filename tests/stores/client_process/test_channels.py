@@ -109,7 +109,7 @@ def test_a_client_that_ends_while_it_is_asked_fails_the_call(channels, simulated
 
 
 def test_a_failed_start_fails_one_call(settings):
-    starts = iter([StoreError("nobody listens"), None])
+    starts = iter([StoreError("no server"), None])
 
     def start(deadline_s):
         if (error := next(starts)) is not None:
@@ -117,7 +117,7 @@ def test_a_failed_start_fails_one_call(settings):
         return ClientProcess("infinistore", settings, {})
 
     with closing(Channels(start, most=1)) as channels:
-        with pytest.raises(StoreError, match="nobody listens"), channels.taken(10, later()):
+        with pytest.raises(StoreError, match="no server"), channels.taken(10, later()):
             pass
         with channels.taken(10, later()) as channel:
             assert channel.call("exist", ["a"], later()) == [0]

@@ -11,6 +11,7 @@ import pytest
 from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.infinistore.store import InfiniStore
 from kvtransfer.testing import CHUNK, get
+from tests.faults.proxy import Proxy, delaying, passing
 from tests.stores.client_process.watched import TIMEOUT_S, Watched, key_of
 
 
@@ -34,6 +35,19 @@ def test_stopped(simulated, watched):
     assert watched.all_miss(0)
     simulated.runs.set()
     watched.wait_until_serving(1)
+
+
+def test_slow(simulated):
+    with closing(Proxy(simulated.port)) as proxy:
+        store = InfiniStore(
+            f"infinistore://127.0.0.1:{proxy.port}", StoreSettings(timeout_s=TIMEOUT_S)
+        )
+        with closing(Watched(store)) as watched:
+            watched.wait_until_serving()
+            proxy.follow(delaying(3 * TIMEOUT_S))
+            assert watched.all_miss(0)
+            proxy.follow(passing)
+            watched.wait_until_serving(1)
 
 
 def test_client_killed(watched):
