@@ -25,6 +25,9 @@ class Channel:
 
     A call that isn't answered in time may still write into that memory. So the channel isn't used
     again, and the caller's own memory is never the client's to write.
+
+    Raises:
+        StoreError: the process has ended, or there is no such memory.
     """
 
     is_usable: bool
@@ -33,18 +36,11 @@ class Channel:
     def __init__(self, process: ClientProcess, nbytes: int) -> None:
         self.process = process
         """The process that serves it."""
-        memory_fd = os.memfd_create("kvtransfer-channel")
-        self._line, theirs = socket.socketpair()
         try:
-            os.ftruncate(memory_fd, nbytes)
-            self._map = mmap.mmap(memory_fd, nbytes)
-            process.hand_over(theirs, memory_fd)
-        except BaseException:
-            self._line.close()
-            raise
-        finally:
-            theirs.close()
-            os.close(memory_fd)
+            self._line, self._map = _shared_with(process, nbytes)
+        except OSError as error:
+            told = f"can't share {nbytes} bytes with its client: {error.strerror}"
+            raise StoreError(told) from None
         self.memory = memoryview(self._map)
         """What both sides can read and write."""
         self.is_usable = True
@@ -100,3 +96,21 @@ class Channel:
         if left_s <= 0:
             raise TimeoutError
         self._line.settimeout(left_s)
+
+
+def _shared_with(process: ClientProcess, nbytes: int) -> tuple[socket.socket, mmap.mmap]:
+    """Hand a new socket and new memory over to ``process``, and return our side of both."""
+    memory_fd = os.memfd_create("kvtransfer-channel")
+    try:
+        os.ftruncate(memory_fd, nbytes)
+        memory = mmap.mmap(memory_fd, nbytes)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                process.hand_over(theirs, memory_fd)
+            except BaseException:
+                ours.close()
+                raise
+    finally:
+        os.close(memory_fd)
+    return ours, memory

@@ -28,7 +28,10 @@ class ClientProcess:
     Args:
         program: the name of the module.
         settings: what the client is told, as JSON and not on a command line that others can read.
-        environment: variables for it, over those of this process where they aren't set.
+        environment: variables for it; those of this process win.
+
+    Raises:
+        StoreError: the process can't be started.
     """
 
     def __init__(
@@ -36,16 +39,12 @@ class ClientProcess:
     ) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
-        with theirs:
-            self._child = subprocess.Popen(
-                [sys.executable, "-P", "-m", f"kvtransfer.client_programs.{program}"],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                # It imports what this process could import.
-                env={**environment, **os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-                process_group=0,
-            )
+        try:
+            with theirs:
+                self._child = _started(program, theirs, environment)
+        except OSError as error:
+            self._control.close()
+            raise StoreError(f"can't start its client: {error.strerror}") from None
         self.pid = self._child.pid
         self._last_words = ""
         with suppress(OSError):  # it has ended; so says the first call
@@ -84,3 +83,17 @@ class ClientProcess:
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
+
+
+def _started(
+    program: str, control: socket.socket, environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", f"kvtransfer.client_programs.{program}"],
+        stdin=control.fileno(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # It imports what this process could import.
+        env={**environment, **os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        process_group=0,
+    )

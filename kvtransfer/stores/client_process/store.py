@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from kvtransfer.errors import StoreError
@@ -139,7 +140,9 @@ class ClientProcessStore(Store):
     def listed(self, keys: Sequence[str]) -> Iterator[StoredEntry]:
         """Yield those of ``keys`` under which there is a record."""
         for begin in range(0, len(keys), RECORDS_AT_ONCE):
-            for entry in self._records(keys[begin : begin + RECORDS_AT_ONCE]):
+            with self._calls(records_bytes(RECORDS_AT_ONCE)) as calls:
+                entries = calls.records(keys[begin : begin + RECORDS_AT_ONCE])
+            for entry in entries:
                 if entry is not None and not entry.is_over(self._clock()):
                     yield StoredEntry.of(entry.record)
 
@@ -157,28 +160,20 @@ class ClientProcessStore(Store):
         return entry.record if opening.is_genuine() else None
 
     def _live(self, keys: Sequence[str]) -> list[bool]:
-        """Say for each of ``keys`` whether its entry is whole and alive; remove those that aren't."""
-        entries: list[EntryRecord | None] = []
-        for begin in range(0, len(keys), RECORDS_AT_ONCE):
-            entries += self._records(keys[begin : begin + RECORDS_AT_ONCE])
-        now_s = self._clock()
-        over = {
-            key
-            for key, entry in zip(keys, entries, strict=True)
-            if entry is not None and entry.is_over(now_s)
-        }
-        with self._calls(0) as calls:
+        """Say for each of ``keys`` whether its entry is whole and alive; remove those that are over."""
+        with self._calls(records_bytes(min(len(keys), RECORDS_AT_ONCE))) as calls:
+            entries: list[EntryRecord | None] = []
+            for begin in range(0, len(keys), RECORDS_AT_ONCE):
+                entries += calls.records(keys[begin : begin + RECORDS_AT_ONCE])
             have_payload = calls.exist([payload_name(key) for key in keys])
-            if over:
-                calls.remove(list(over))
+            now_s = self._clock()
+            over = [entry is not None and entry.is_over(now_s) for entry in entries]
+            if any(over):
+                calls.remove(list(compress(keys, over)))
         return [
-            entry is not None and has_payload and key not in over
-            for key, entry, has_payload in zip(keys, entries, have_payload, strict=True)
+            entry is not None and has_payload and not is_over
+            for entry, has_payload, is_over in zip(entries, have_payload, over, strict=True)
         ]
-
-    def _records(self, keys: Sequence[str]) -> list[EntryRecord | None]:
-        with self._calls(records_bytes(len(keys))) as calls:
-            return calls.records(keys)
 
     def _whole(self, calls: EntryCalls, key: str) -> ChunkRecord | None:
         """Return the record of an entry that lives and is as long as it says; None otherwise."""

@@ -87,6 +87,17 @@ def test_one_that_has_ended_takes_no_channel(process):
         Channel(process, 4096)
 
 
+def test_a_process_that_can_not_be_started_fails(settings, monkeypatch):
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    with pytest.raises(StoreError, match="can't start its client: No such file"):
+        ClientProcess("infinistore", settings, {})
+
+
+def test_memory_that_is_not_there_fails(process):
+    with pytest.raises(StoreError, match="can't share"):
+        Channel(process, 1 << 62)
+
+
 def test_a_client_that_can_not_be_imported_says_why(settings, monkeypatch, tmp_path):
     (tmp_path / "infinistore.py").write_text("raise ImportError('no libibverbs.so.1')")
     monkeypatch.syspath_prepend(str(tmp_path))
