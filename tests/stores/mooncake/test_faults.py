@@ -10,11 +10,13 @@ from dataclasses import replace
 
 import pytest
 
+from kvtransfer.errors import StoreError
 from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.mooncake.store import MooncakeStore
 from kvtransfer.testing import CHUNK
 from tests.faults.proxy import Proxy, delaying, passing
 from tests.stores.client_process.watched import TIMEOUT_S, Watched, key_of
+from tests.stores.mooncake.mooncake_backing import PATIENT_S, MooncakeBacking
 from tests.stores.mooncake.servers import Mooncake, kill, stopped, wait_until
 
 QUICK = StoreSettings(timeout_s=TIMEOUT_S)
@@ -125,6 +127,19 @@ def test_damaged(servers, watched, side_door_of, damage):
         assert side_door.upsert(name, damage(side_door.get(name))) == 0
         assert not watched.get(0)
         watched.wait_until_serving(0)
+
+
+def test_a_lease_that_ends_while_the_value_travels():
+    huge = replace(LARGE, shape=(32 << 20,), nbytes=32 << 20)
+    payload = random.Random(2).randbytes(huge.nbytes)
+    patient = StoreSettings(timeout_s=PATIENT_S)
+    with (
+        closing(Mooncake(segment_bytes=128 << 20, lease_ms=1)) as servers,
+        closing(MooncakeBacking(servers, None).open(huge, patient)) as store,
+    ):
+        assert store.put(key_of(0), memoryview(payload))
+        with pytest.raises(StoreError, match="longer --default_kv_lease_ttl"):
+            store.get_into(key_of(0), memoryview(bytearray(huge.nbytes)))
 
 
 def test_a_late_answer_writes_nothing(servers):
