@@ -23,7 +23,7 @@ demo: $(STAMP) ## one context computed once, restored by another vLLM (JSON=FILE
 	@$(BIN)/python -m demo.run $(if $(JSON),--json "$(JSON)")
 
 test: check ## everything: the checks, then every test, two at once (ARGS=... goes to pytest)
-	@scripts/install_redis
+	@scripts/install_system_packages
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
 check: $(STAMP) ## lint, types, layers, spelling

@@ -48,7 +48,7 @@ WELL = {
 
 def promtool(*arguments):
     tool = shutil.which("promtool")
-    assert tool, "no promtool: run scripts/install_servers"
+    assert tool, "no promtool: run scripts/install_system_packages"
     return subprocess.run([tool, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 

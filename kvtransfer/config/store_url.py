@@ -10,7 +10,7 @@ from kvtransfer.store_plugins import store_plugins
 _SCHEMES = (
     "redis://", "rediss://", "unix://", "redis-sentinel://", "rediss-sentinel://",
     "redis-cluster://", "rediss-cluster://", "embedded://", "disk://", "file://", "nixl://",
-    "memory://",
+    "mooncake://", "infinistore://", "memory://",
 )  # fmt: skip
 
 
@@ -27,7 +27,8 @@ def store_url(url: str) -> str:
         raise ValueError(
             "write redis://host:6379/0, rediss://host:6379/0, unix:///path/to/socket, "
             "redis-sentinel://host:26379/service, redis-cluster://host:6379, embedded://, "
-            "disk:///path, file:///mnt/share, nixl://posix/path or memory://"
+            "disk:///path, file:///mnt/share, nixl://posix/path, mooncake://host:50051, "
+            "infinistore://host:12345 or memory://"
         )
     _check_hosts(url)
     return url

@@ -58,6 +58,8 @@ _TABLE = (
     Scheme("disk", "disk.store", "DiskStore", "disk:///path"),
     Scheme("file", "disk.store", "DiskStore", "file:///mnt/share"),
     Scheme("nixl", "nixl.store", "NixlStore", "nixl://posix/path"),
+    Scheme("mooncake", "mooncake.store", "MooncakeStore", "mooncake://host:50051"),
+    Scheme("infinistore", "infinistore.store", "InfiniStore", "infinistore://host:12345"),
     Scheme("memory", "memory", "MemoryStore", "memory://"),
 )
 SCHEMES = {scheme.name: scheme for scheme in _TABLE}

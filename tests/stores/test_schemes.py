@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -15,7 +16,9 @@ from kvtransfer.stores.schemes import SCHEMES, Scheme, scheme_of
 
 
 @pytest.mark.parametrize("scheme", SCHEMES.values(), ids=lambda scheme: scheme.name)
-def test_each_row_has_a_class_that_takes_its_example(scheme):
+def test_each_row_has_a_class_that_takes_its_example(scheme, monkeypatch):
+    # InfiniStore's own client would bring torch for CUDA.
+    monkeypatch.syspath_prepend(str(Path(__file__).with_name("infinistore") / "simulated"))
     example = scheme.example or next(
         each.example.replace(each.name, scheme.name)
         for each in SCHEMES.values()

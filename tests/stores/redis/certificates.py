@@ -44,5 +44,5 @@ class Authority:
 
 
 def openssl(*arguments):
-    assert shutil.which("openssl"), "no openssl: run scripts/install_redis"
+    assert shutil.which("openssl"), "no openssl: run scripts/install_system_packages"
     subprocess.run(["openssl", *arguments], check=True, capture_output=True)

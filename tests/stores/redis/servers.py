@@ -18,9 +18,9 @@ PASSWORD = "s3cret"
 
 
 def redis_binary():
-    """The path of the system's Redis, which `scripts/install_redis` installs."""
+    """The path of the system's Redis, which `scripts/install_system_packages` installs."""
     path = shutil.which("redis-server")
-    assert path, "no redis-server: run scripts/install_redis"
+    assert path, "no redis-server: run scripts/install_system_packages"
     return Path(path)
 
 

@@ -1,0 +1,1 @@
+"""Keeps entries in InfiniStore: the memory of one server, reached over RDMA."""

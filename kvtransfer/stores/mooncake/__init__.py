@@ -1,0 +1,1 @@
+"""Keeps entries in Mooncake Store: memory that machines pool behind one master."""
