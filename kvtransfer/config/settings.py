@@ -133,9 +133,7 @@ class TransferConfig(BaseModel):
         Raises:
             ConfigError: a source can't be read, or a setting is unknown or has an invalid value.
         """
-        values = cls._sourced(extra or {}, environ, tell)
-        warn_of_old_names(values, tell)
-        return cls._checked(values, cls.model_validate)
+        return cls._checked(cls._sourced(extra or {}, environ, tell), cls.model_validate)
 
     @classmethod
     def origins(
@@ -230,6 +228,7 @@ class TransferConfig(BaseModel):
         values = yaml_file(path, cls.model_fields, tell) if path else {}
         last = translated(last, cls.model_fields, tell)
         texts = environment(environ, cls.model_fields, tell)
+        warn_of_old_names(values | texts | last, tell)
         values |= cls._typed({name: text for name, text in texts.items() if name not in last})
         return values | last
 
