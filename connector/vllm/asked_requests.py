@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from kvtransfer.connector.asked import NAME, Asked, asked_of
 from kvtransfer.errors import ConfigError
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from kvtransfer.requests.control import Control
     from kvtransfer.requests.served import Served
+    from kvtransfer.requests.step import EngineRequest
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,9 @@ class AskedRequests:
         self._heard: dict[str, Heard] = {}
         self._mistakes = RareLog()
 
-    def of(self, request: Request) -> Control:
+    def of(self, request: EngineRequest) -> Control:
         """How the request is to be cached."""
-        return self.heard(request).asked.control
+        return self.heard(cast("Request", request)).asked.control
 
     def heard(self, request: Request) -> Heard:
         """What the request, which has not ended, has said."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from kvtransfer.requests.control import NoControls
 from kvtransfer.requests.request_state import RequestState
 from kvtransfer.requests.served import Served
 
@@ -31,14 +32,14 @@ class Requests:
         prefetch: Prefetch,
         loads: Loads,
         saves: Saves,
-        controls: Controls,
+        controls: Controls | None = None,
     ) -> None:
         self._keying = keying
         self._matching = matching
         self._prefetch = prefetch
         self._loads = loads
         self._saves = saves
-        self._controls = controls
+        self._controls = controls or NoControls()
         self._states: dict[str, RequestState] = {}
 
     def __getitem__(self, request_id: str) -> RequestState:

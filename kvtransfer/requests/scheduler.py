@@ -13,7 +13,6 @@ from kvtransfer.requests.admission import Admission
 from kvtransfer.requests.blending.blending import Blending
 from kvtransfer.requests.blending.known_passages import KnownPassages
 from kvtransfer.requests.blending.wish import NoWishes
-from kvtransfer.requests.control import NoControls
 from kvtransfer.requests.keys.keying import Keying
 from kvtransfer.requests.loading.loads import Loads
 from kvtransfer.requests.loading.match import Matching
@@ -87,12 +86,7 @@ class Scheduler:
             request_keys, weights, self._matching, self._loads, self._saves, basis.timing.clock
         )
         self._requests = Requests(
-            self._keying,
-            self._matching,
-            self._prefetch,
-            self._loads,
-            self._saves,
-            controls or NoControls(),
+            self._keying, self._matching, self._prefetch, self._loads, self._saves, controls
         )
         passages = KnownPassages(basis.groups.chunk_tokens, exchange)
         self._blending = Blending(basis, self._matching, wishes or NoWishes(), passages)
@@ -208,8 +202,8 @@ class Scheduler:
 
     def served(self, request: EngineRequest) -> Served:
         """What has come of the request, which is about to be finished."""
-        request_id = request.request_id
-        return self._requests.served(request_id, self._blending.outcome(request_id))
+        name = request.request_id
+        return self._requests.served(name, self._blending.outcome(name))
 
     def host_tokens(self, request: EngineRequest) -> int:
         """How many of the tokens to load for ``request`` host memory held."""

@@ -210,6 +210,7 @@ class Saves:
         keys = state.keys
         wanted = self._next_wanted(progress, stored, most)
         saves: list[Save] = []
+        lost = 0
         for group, chunks in wanted.items():
             tiling, table = self._groups.tilings[group], state.block_ids[group]
             placements = [
@@ -217,10 +218,11 @@ class Saves:
             ]
             after = piece_key(keys[first - 1], group) if first else None
             planned = self._planner.save_all(placements, after)
-            if len(planned) < len(placements):
-                self._metrics.add("save_skipped_chunks", len(placements) - len(planned))
-                progress.lost_chunks += len(placements) - len(planned)
+            if missing := len(placements) - len(planned):
+                self._metrics.add("save_skipped_chunks", missing)
+                lost = max(lost, missing)
             saves += planned
+        progress.lost_chunks += lost
         if state.adapter is not None:
             self._owners.update((save.job, state) for save in saves)
         return saves
