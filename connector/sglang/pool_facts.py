@@ -16,13 +16,18 @@ _DIMENSIONS = (
     "storage_format_tag",
 )  # fmt: skip
 """What pools of some kind have; the others don't."""
+_OF_DEVICE = ("dtype", "layer_shard_rank", "layer_shard_size")
+"""What only the pool on the device tells: all 8-bit floating-point formats are held as bytes, and of
+some models each rank of context parallelism holds other layers."""
 _ALIKE = frozenset({"kv", "swa", "indexer", "draft", "draft_indexer", "draft_swa"})
 _ALIKE_FAMILY = "deepseek_v4_"
+"""Pools that tensor-parallel ranks hold alike where they do so with keys and values; of pools that a
+later SGLang adds we don't know it, so they count as each rank's own."""
 
 
 def pool_facts(name: str, pool: Any, place: Place) -> dict[str, object]:
     """Return what two pools must have in common to share pages, as plain JSON."""
-    dimensions = {each: getattr(pool, each, None) for each in _DIMENSIONS}
+    device = getattr(pool, "device_pool", None)
     return {
         "engine": f"sglang {_version()}",  # another version may order a page's bytes differently
         "model": place.model_name,
@@ -32,9 +37,8 @@ def pool_facts(name: str, pool: Any, place: Place) -> dict[str, object]:
         "pool": name,
         "pool_type": type(pool).__name__,
         "dtype": str(pool.dtype),
-        # All 8-bit floating-point formats are held as the same dtype.
-        "device_dtype": str(getattr(getattr(pool, "device_pool", None), "dtype", None)),
-        "dimensions": {each: str(fact) for each, fact in dimensions.items() if fact is not None},
+        "device": _known(device, _OF_DEVICE),
+        "dimensions": _known(pool, _DIMENSIONS),
     }
 
 
@@ -48,6 +52,11 @@ def part_of(name: str, pool: Any, place: Place) -> Part:
     has_heads = name != "kv" and hasattr(pool, "head_num")
     is_alike = place.is_alike and is_known and not has_heads
     return place.ranks.replicated if is_alike else place.ranks.sharded
+
+
+def _known(pool: Any, names: tuple[str, ...]) -> dict[str, str]:
+    found = {name: getattr(pool, name, None) for name in names}
+    return {name: str(fact) for name, fact in found.items() if fact is not None}
 
 
 def _version() -> str:

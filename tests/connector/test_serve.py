@@ -70,7 +70,8 @@ def test_a_second_server_restores_what_the_first_has_saved(model, server, entrie
             assert first.metric("vllm:external_prefix_cache_hits_total") == 0
             told = asking(first, f"Never kept: {WORDS}", save=False)
             assert (told["saved_tokens"], told["loaded_tokens"]) == (0, 0)
-            assert asking(first, OTHERS, priority=-5)["saved_tokens"] >= 128
+            for words in (OTHERS, f"Read: {OTHERS}"):
+                assert asking(first, words, priority=-5)["saved_tokens"] >= 128
         assert f"in all: restored 0 tokens, saved {len(entries.keys()) * 64} tokens" in first.log()
         saved_tokens = prompt_tokens // 64 * 64
         assert len(entries.keys()) >= saved_tokens // 64 > 0  # the answer may have filled one more
@@ -79,6 +80,7 @@ def test_a_second_server_restores_what_the_first_has_saved(model, server, entrie
         assert second.metric("kvtransfer:store_hit_tokens_total") == saved_tokens
         assert blended(second)["reused_tokens"] > saved_tokens / 2
         assert asking(second, f"Never kept: {WORDS}")["loaded_tokens"] == 0
+        assert asking(second, f"Read: {OTHERS}", load=False)["loaded_tokens"] == 0
         told = asking(second, OTHERS, max_tokens=100)
         assert (told["loaded_tokens"], told["loaded_from"]) == (64, {"remote": 64})
         with pytest.raises(openai.BadRequestError, match="there is no 'loads'; known are load"):

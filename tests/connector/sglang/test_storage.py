@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -150,10 +151,16 @@ def test_other_heads_of_the_same_number_of_bytes_are_a_miss(start):
     assert is_miss(start, saved(start, first), second)
 
 
-def test_an_8_bit_dtype_that_is_held_as_bytes_is_told_by_the_device(start):
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"dtype": torch.float8_e4m3fn}, {"dtype": torch.float8_e5m2}),
+        ({"layer_shard_rank": 0}, {"layer_shard_rank": 1}),
+    ],
+)
+def test_what_only_the_device_tells_is_told_apart(start, one, other):
     first, second = mha(dtype=torch.uint8), mha(dtype=torch.uint8)
-    first.device_pool = type("DevicePool", (), {"dtype": torch.float8_e4m3fn})
-    second.device_pool = type("DevicePool", (), {"dtype": torch.float8_e5m2})
+    first.device_pool, second.device_pool = SimpleNamespace(**one), SimpleNamespace(**other)
     assert is_miss(start, saved(start, first), second)
 
 
