@@ -176,7 +176,7 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
     def request_finished_all_groups(
         self, request: Request, block_ids: tuple[list[int], ...]
     ) -> tuple[bool, dict[str, Any] | None]:
-        told = self._wishes.end(request, self._scheduler.blend_outcome(request))
+        told = self._wishes.end(request, self._scheduler.served(request))
         self._scheduler.finish(request, owns_blocks=any(block_ids))
         return False, told
 

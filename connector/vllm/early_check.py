@@ -32,9 +32,12 @@ def check_configurations(name: str) -> None:
 
     @wraps(create)
     def create_and_check(*args: Any, **kwargs: Any) -> VllmConfig:
+        from kvtransfer.connector.vllm.request_check import check_requests
+
         vllm_config = create(*args, **kwargs)
         for extra in settings(vllm_config.kv_transfer_config, name):
             refuse(vllm_config, extra)
+            check_requests()
         _tell_tiers(vllm_config)
         return vllm_config
 

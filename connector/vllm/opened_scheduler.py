@@ -51,4 +51,5 @@ def open_scheduler(
         pins,
         wishes,
         Exchange.open(config) if wishes.are_possible else None,
+        wishes.asked,
     )

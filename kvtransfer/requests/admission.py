@@ -50,7 +50,8 @@ class Admission:
             self._keying.renew(state) and state.note(self._basis.planner.index, self._basis.groups)
         ):
             return None
-        if not self._basis.duties.loads or self._loads.has_failed(state.request_id):
+        may_load = self._basis.duties.loads and state.control.loads
+        if not may_load or self._loads.has_failed(state.request_id):
             return ()
         tokens = self._worth(state)
         if tokens is None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from kvtransfer.requests.control import Control
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
@@ -24,6 +26,8 @@ class RequestState:
     """For the scheduler's thread, which alone writes it."""
 
     request: EngineRequest
+    control: Control = field(default_factory=Control)
+    """How its caller wants it to be cached."""
     chain: KeyChain | None = None
     """None: the request is not cached, or has no keys yet."""
     adapter: Adapter | None = None

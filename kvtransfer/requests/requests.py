@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from kvtransfer.requests.control import NoControls
 from kvtransfer.requests.request_state import RequestState
+from kvtransfer.requests.served import Served
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, ValuesView
 
+    from kvtransfer.requests.blending.outcome import Outcome
+    from kvtransfer.requests.control import Controls
     from kvtransfer.requests.keys.keying import Keying
     from kvtransfer.requests.loading.loads import Loads
     from kvtransfer.requests.loading.match import Matching
@@ -27,12 +32,14 @@ class Requests:
         prefetch: Prefetch,
         loads: Loads,
         saves: Saves,
+        controls: Controls | None = None,
     ) -> None:
         self._keying = keying
         self._matching = matching
         self._prefetch = prefetch
         self._loads = loads
         self._saves = saves
+        self._controls = controls or NoControls()
         self._states: dict[str, RequestState] = {}
 
     def __getitem__(self, request_id: str) -> RequestState:
@@ -44,8 +51,9 @@ class Requests:
 
     def begin(self, request: EngineRequest) -> None:
         """A request has come: begin to find out what the store holds of it."""
-        state = self._states[request.request_id] = RequestState(request)
-        self._prefetch.enqueue(state)
+        state = self._states[request.request_id] = RequestState(request, self._controls.of(request))
+        if state.control.loads:
+            self._prefetch.enqueue(state)
         self._keying.begin(state)
 
     def reached(self, request: EngineRequest) -> RequestState:
@@ -54,6 +62,16 @@ class Requests:
             self.begin(request)
         self._prefetch.dequeue(request.request_id)
         return self._states[request.request_id]
+
+    def served(self, request_id: str, blended: Outcome | None) -> Served:
+        """What has come of the request, which is about to be finished; ``blended`` of its passages."""
+        has_failed = self._loads.has_failed(request_id)
+        return Served(
+            self._loads.loaded_from(request_id),
+            has_failed,
+            self._saves.saved_tokens(self._states[request_id]),
+            blended and replace(blended, has_failed=has_failed),
+        )
 
     def finish(self, request_id: str, *, owns_blocks: bool) -> None:
         """The request is over; one that still loads is kept until it is received."""

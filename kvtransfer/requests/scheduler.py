@@ -5,7 +5,6 @@ Instant: no call here waits for the network, a disk or a device.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -25,14 +24,15 @@ from kvtransfer.requests.saving.passing_saves import PassingSaves
 from kvtransfer.requests.saving.saves import Saves
 from kvtransfer.requests.step import StepPlan
 from kvtransfer.requests.step_reader import StepReader
+from kvtransfer.requests.timing import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence, ValuesView
 
     from kvtransfer.plan import GapJob, Load, Report, Save
     from kvtransfer.requests.basis import Basis
-    from kvtransfer.requests.blending.outcome import Outcome
     from kvtransfer.requests.blending.wish import Wishes
+    from kvtransfer.requests.control import Controls
     from kvtransfer.requests.keys.agreed_weights import AgreedWeights
     from kvtransfer.requests.keys.local_cache import LocalCache
     from kvtransfer.requests.keys.request_keys import RequestKeys
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from kvtransfer.requests.loading.match import Span
     from kvtransfer.requests.request_state import RequestState
     from kvtransfer.requests.saving.block_pins import BlockPins
+    from kvtransfer.requests.served import Served
     from kvtransfer.requests.step import BlockIds, EngineRequest, StepInput
     from kvtransfer.scheduling.exchange.exchange import Exchange
     from kvtransfer.scheduling.planner import Settled
@@ -61,6 +62,7 @@ class Scheduler:
         wishes: which requests are blended; None: none is.
         exchange: tells and learns what other processes have saved; closed with the scheduler. None:
             passages of this process alone are reused.
+        controls: how callers want their requests to be cached; None: like any other.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Scheduler:
         pins: BlockPins | None = None,
         wishes: Wishes | None = None,
         exchange: Exchange | None = None,
+        controls: Controls | None = None,
     ) -> None:
         self._basis = basis
         self._weights = weights
@@ -83,7 +86,7 @@ class Scheduler:
             request_keys, weights, self._matching, self._loads, self._saves, basis.timing.clock
         )
         self._requests = Requests(
-            self._keying, self._matching, self._prefetch, self._loads, self._saves
+            self._keying, self._matching, self._prefetch, self._loads, self._saves, controls
         )
         passages = KnownPassages(basis.groups.chunk_tokens, exchange)
         self._blending = Blending(basis, self._matching, wishes or NoWishes(), passages)
@@ -197,16 +200,14 @@ class Scheduler:
         self._admission.end(request.request_id)
         self._requests.finish(request.request_id, owns_blocks=owns_blocks)
 
-    def blend_outcome(self, request: EngineRequest) -> Outcome | None:
-        """What has come of blending the request, which has not ended; None: it was not blended."""
-        outcome = self._blending.outcome(request.request_id)
-        if outcome is None or not self._loads.has_failed(request.request_id):
-            return outcome
-        return replace(outcome, has_failed=True)
+    def served(self, request: EngineRequest) -> Served:
+        """What has come of the request, which is about to be finished."""
+        name = request.request_id
+        return self._requests.served(name, self._blending.outcome(name))
 
     def host_tokens(self, request: EngineRequest) -> int:
         """How many of the tokens to load for ``request`` host memory held."""
-        return self._loads.host_tokens(request.request_id)
+        return self._loads.loaded_from(request.request_id).get(HOST, 0)
 
     @property
     def is_saving(self) -> bool:

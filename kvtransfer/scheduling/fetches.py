@@ -24,14 +24,15 @@ class Fetches:
         """Whether a fetch is filling one of ``slots``."""
         return not self._jobs.keys().isdisjoint(slots)
 
-    def priority(self, count: int) -> int:
+    def priority(self, count: int, later: int = 0) -> int:
         """The priority of ``count`` new fetches of one request; the lowest goes first.
 
         It is a virtual finish time (fair queueing: Demers, Keshav and Shenker, SIGCOMM 1989): when
         they would end if every request got the same share of the store. So a short load overtakes
-        a long one, and overtakes it less the longer that has waited.
+        a long one, and overtakes it less the longer that has waited. The request's caller may put it
+        later by ``later`` fetches, or sooner where negative; even then none waits for ever.
         """
-        return self._ended + count
+        return self._ended + count + later
 
     def begin(self, jobs: Mapping[int, int]) -> None:
         """``jobs`` fill their slots: a mapping of slots to jobs."""

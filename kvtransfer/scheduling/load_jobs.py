@@ -67,9 +67,12 @@ class LoadJobs:
             room -= 1
         return len(keys)
 
-    def reserve(self, keys: Sequence[str]) -> Reservation:
-        """Set aside what loading ``keys`` takes, for as many as there is room for."""
-        return self._reservations.reserve(keys)
+    def reserve(self, keys: Sequence[str], later: int = 0) -> Reservation:
+        """Set aside what loading ``keys`` takes, for as many as there is room for.
+
+        ``later`` is as of :meth:`kvtransfer.scheduling.fetches.Fetches.priority`.
+        """
+        return self._reservations.reserve(keys, later)
 
     def plan(
         self, reservation: Reservation, placements: Sequence[Placement], start_within_s: float

@@ -122,17 +122,22 @@ class Planner:
         """How many of ``keys``, from the first on, ``load`` could bring now; ``stored`` has some."""
         return self._loads.loadable(keys, stored)
 
-    def load(self, placements: Sequence[Placement], start_within_s: float = math.inf) -> list[Load]:
+    def load(
+        self, placements: Sequence[Placement], start_within_s: float = math.inf, later: int = 0
+    ) -> list[Load]:
         """Plan a job for each placement, as many as there is room for; see ``loadable``.
 
         Chunks that host memory holds, or that are on their way there, are not fetched again.
         """
-        reservation = self.reserve([placement.key for placement in placements])
+        reservation = self.reserve([placement.key for placement in placements], later)
         return self.load_next(reservation, placements[: reservation.left], start_within_s)
 
-    def reserve(self, keys: Sequence[str]) -> Reservation:
-        """Set aside what loading ``keys`` takes, for as many as there is room for."""
-        return self._loads.reserve(keys)
+    def reserve(self, keys: Sequence[str], later: int = 0) -> Reservation:
+        """Set aside what loading ``keys`` takes, for as many as there is room for.
+
+        ``later`` is as of :meth:`kvtransfer.scheduling.fetches.Fetches.priority`.
+        """
+        return self._loads.reserve(keys, later)
 
     def load_next(
         self,

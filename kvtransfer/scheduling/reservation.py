@@ -25,15 +25,15 @@ class Reservations:
         """Chunks that could be given a slot now without taking one that is reserved."""
         return self._index.room - self._unclaimed
 
-    def reserve(self, keys: Sequence[str]) -> Reservation:
-        """Reserve room for the leading ``keys``, as many as fit."""
+    def reserve(self, keys: Sequence[str], later: int = 0) -> Reservation:
+        """Reserve room for the leading ``keys``, as many as fit; ``later`` is as of ``Fetches``."""
         slots = self._index.pin_all(keys)
         is_shared = self._fetches.fill_any(slots)
         end = _end_of_room(slots, self.room)
         if end < len(slots):
             self._index.unpin_all(slot for slot in slots[end:] if slot is not None)
             del slots[end:]
-        priority = self._fetches.priority(slots.count(None))
+        priority = self._fetches.priority(slots.count(None), later)
         return Reservation(self, self._index, keys[:end], slots, priority, is_shared=is_shared)
 
     def change(self, slots: int) -> None:

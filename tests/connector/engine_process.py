@@ -346,7 +346,7 @@ def _extra_args(request: Request) -> dict[str, Any] | None:
 
 def _blend(output: Any) -> dict[str, Any] | None:
     told = getattr(output, "kv_transfer_params", None)
-    return told["kvtransfer"]["blend"] if told else None
+    return told["kvtransfer"].get("blend") if told else None
 
 
 def _logprobs(output: Any) -> list[float]:

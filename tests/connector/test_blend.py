@@ -106,9 +106,6 @@ def test_a_salt_parts_the_passages_of_users(engine, saved):
 @pytest.mark.parametrize(
     ("blend", "reason"),
     [
-        ({"fist": 3}, r"\['fist'\] is 3: Extra inputs are not permitted"),
-        ({"first": -1}, r"\['first'\] is -1"),
-        ({"first": 1, "share": 0.5}, "pass first or share, not both"),
         ({"segments": [[0, 5000]]}, "prompt's 100 tokens"),
         ({"segments": [[5, 4]]}, r"segments\[0\]=\[5, 4\]"),
     ],

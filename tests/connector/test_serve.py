@@ -17,6 +17,7 @@ pytestmark = pytest.mark.vllm
 
 USES_V2 = "Using V2 Model Runner"
 WORDS = " ".join(f"the quick brown fox number {i} jumps over the lazy dog" for i in range(40))
+OTHERS = " ".join(f"a lazy cat number {i} sleeps beside the brown dog" for i in range(40))
 MESSAGES = [
     {"role": "system", "content": WORDS},
     {"role": "user", "content": "and then?"},
@@ -44,6 +45,18 @@ def blended(server):
     return reply.model_extra["kv_transfer_params"]["kvtransfer"]["blend"]
 
 
+def asking(server, words, **said):
+    """What a request that has ``said`` something is told."""
+    with openai.OpenAI(base_url=server.url, api_key="none", timeout=120) as client:
+        reply = client.chat.completions.create(
+            model="tiny",
+            messages=[{"role": "user", "content": words}],
+            max_tokens=4,
+            extra_body={"kv_transfer_params": {"kvtransfer": said}},
+        )
+    return reply.model_extra["kv_transfer_params"]["kvtransfer"]
+
+
 def test_a_second_server_restores_what_the_first_has_saved(model, server, entries, tmp_path):
     setup = connected(model, server.url)
     first, second = start_together(
@@ -55,6 +68,10 @@ def test_a_second_server_restores_what_the_first_has_saved(model, server, entrie
         with first:
             text, prompt_tokens = chat(first)
             assert first.metric("vllm:external_prefix_cache_hits_total") == 0
+            told = asking(first, f"Never kept: {WORDS}", save=False)
+            assert (told["saved_tokens"], told["loaded_tokens"]) == (0, 0)
+            for words in (OTHERS, f"Read: {OTHERS}"):
+                assert asking(first, words, priority=-5)["saved_tokens"] >= 128
         assert f"in all: restored 0 tokens, saved {len(entries.keys()) * 64} tokens" in first.log()
         saved_tokens = prompt_tokens // 64 * 64
         assert len(entries.keys()) >= saved_tokens // 64 > 0  # the answer may have filled one more
@@ -62,9 +79,16 @@ def test_a_second_server_restores_what_the_first_has_saved(model, server, entrie
         assert second.metric("vllm:external_prefix_cache_hits_total") == saved_tokens
         assert second.metric("kvtransfer:store_hit_tokens_total") == saved_tokens
         assert blended(second)["reused_tokens"] > saved_tokens / 2
+        assert asking(second, f"Never kept: {WORDS}")["loaded_tokens"] == 0
+        assert asking(second, f"Read: {OTHERS}", load=False)["loaded_tokens"] == 0
+        told = asking(second, OTHERS, max_tokens=100)
+        assert (told["loaded_tokens"], told["loaded_from"]) == (64, {"remote": 64})
+        with pytest.raises(openai.BadRequestError, match="there is no 'loads'; known are load"):
+            asking(second, OTHERS, loads=False)
         shown = set(exported(second.metrics()))
     (told,) = re.findall(r"\[stats.py:\d+\] in all: restored (.*)", second.log())
-    from_where = f"{saved_tokens} tokens (0 from host memory, {saved_tokens} from store) in "
+    loaded = saved_tokens + 64
+    from_where = f"{loaded} tokens (0 from host memory, {loaded} from store) in "
     assert told.startswith(from_where)
     assert set(table()) <= shown
     assert {name for _, expression in expressions() for name in asked(expression)} <= shown

@@ -138,6 +138,7 @@ class Engine:
         request_keys=RequestKeys,
         groups=ONE_GROUP,
         wishes=None,
+        controls=None,
         gap_tokens_a_step=2048,
     ):
         self.now_s = 0.0
@@ -155,7 +156,7 @@ class Engine:
         pins = SimpleNamespace(
             pin=self.pinned.__setitem__, unpin=lambda job: self.pinned.pop(job, 0)
         )
-        self.side = Scheduler(basis, self.request_keys, weights, pins, wishes)
+        self.side = Scheduler(basis, self.request_keys, weights, pins, wishes, None, controls)
         self.next_block = 1
         self.weights = WEIGHTS
         """What the worker holds; it is told with the next step."""

@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
+from kvtransfer.connector.asked import NAME
+from kvtransfer.connector.vllm.asked_requests import AskedRequests
 from kvtransfer.passages.recompute import First, Share
 from kvtransfer.passages.segments import checked_segments
 from kvtransfer.requests.blending.outcome import Outcome
 from kvtransfer.requests.blending.wish import Wish
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from vllm.v1.request import Request
 
+    from kvtransfer.connector.asked import Asked
     from kvtransfer.requests.request_state import RequestState
-
-_NAME = "kvtransfer"
-
-
-class Asked(BaseModel):
-    """What a request may say in ``kv_transfer_params["kvtransfer"]``."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    blend: bool | None = None
-    """Whether to reuse passages; None: as the setting ``blend`` says."""
-    first: Annotated[int, Field(ge=0)] | None = None
-    """Tokens at the begin of each passage that are computed anew."""
-    share: Annotated[float, Field(ge=0, le=1)] | None = None
-    """The same as a part of each passage."""
-    segments: list[list[int]] | None = None
-    """The passages of the prompt, if they are known."""
-
-    @model_validator(mode="after")
-    def _says_one(self) -> Self:
-        if self.first is not None and self.share is not None:
-            raise ValueError("pass first or share, not both")
-        return self
+    from kvtransfer.requests.served import Served
 
 
 @dataclass
@@ -61,6 +38,8 @@ class RequestWishes:
     """
 
     def __init__(self, setting: str, refusal: str | None) -> None:
+        self.asked = AskedRequests()
+        """What requests say, of passages and beside them."""
         self._setting = setting
         self._refusal = "the setting blend is off" if setting == "off" else refusal
         self._read: dict[str, _Read] = {}
@@ -80,15 +59,16 @@ class RequestWishes:
         request: Request = state.request
         return self._of(request).wish
 
-    def end(self, request: Request, outcome: Outcome | None) -> dict[str, Any] | None:
-        """The request is over; returns what its caller is told of blending, if it asked for it."""
+    def end(self, request: Request, served: Served) -> dict[str, Any] | None:
+        """The request is over; returns what its caller is told, if it asked for anything."""
         read = self._of(request)
         del self._read[request.request_id]
+        told: dict[str, Any] | None = None
         if read.refusal is not None:
-            return {_NAME: {"blend": {"refused": read.refusal}}}
-        if read.wish is None:
-            return None
-        return {_NAME: {"blend": asdict(Outcome() if outcome is None else outcome)}}
+            told = {"refused": read.refusal}
+        elif read.wish is not None:
+            told = asdict(served.blended or Outcome())
+        return self.asked.end(request, served, told)
 
     def _of(self, request: Request) -> _Read:
         read = self._read.get(request.request_id)
@@ -97,17 +77,14 @@ class RequestWishes:
         return read
 
     def _reads(self, request: Request) -> _Read:
-        params = (request.kv_transfer_params or {}).get(_NAME)
-        if params is None and self._setting != "all":
+        asked = self.asked.heard(request).asked
+        wanted = self._setting == "all" if asked.blend is None else asked.blend
+        if not (wanted and asked.may_blend):
             return _Read()
         try:
-            asked = Asked.model_validate({} if params is None else params)
             wish = _wish(asked, request)
-        except (ValidationError, ValueError) as error:
-            return _Read(refusal=_sentence(params, error))
-        wanted = self._setting == "all" if asked.blend is None else asked.blend
-        if not wanted:
-            return _Read()
+        except ValueError as error:
+            return _Read(refusal=f"kv_transfer_params[{NAME!r}]: {error}")
         refusal = self._refusal or _refusal(request)
         return _Read(refusal=refusal) if refusal else _Read(wish)
 
@@ -132,12 +109,3 @@ def _refusal(request: Request) -> str | None:
         ),
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
-
-
-def _sentence(params: object, error: ValueError) -> str:
-    said = f"kv_transfer_params[{_NAME!r}]"
-    if not isinstance(error, ValidationError):
-        return f"{said}: {error}"
-    first = error.errors()[0]
-    where = "".join(f"[{part!r}]" for part in first["loc"])
-    return f"{said}{where} is {first['input']!r}: {first['msg']}"

@@ -111,7 +111,7 @@ class Blending:
 
     def begin_saving(self, state: RequestState, found: Found) -> None:
         """The request was admitted to be computed whole, whatever ``found`` says of passages."""
-        if found.new and state.chain is not None and self._basis.duties.saves:
+        if found.new and state.chain is not None and self._is_saved(state):
             self._passages.note_saving(state.chain, _prompt(state), found)
 
     def outcome(self, request_id: str) -> Outcome | None:
@@ -138,9 +138,12 @@ class Blending:
         return now_s < self._waits.setdefault(request_id, now_s + _LEARN_TIMEOUT_S)
 
     def _learns(self, state: RequestState) -> bool:
-        learns = self._wishes.are_possible and self._basis.duties.saves
+        learns = self._wishes.are_possible and self._is_saved(state)
         chain = state.chain
         return learns and chain is not None and not chain.has_extras and state.adapter is None
+
+    def _is_saved(self, state: RequestState) -> bool:
+        return self._basis.duties.saves and state.control.saves
 
     def _learn(self, state: RequestState) -> None:
         keys, request_id = state.keys, state.request_id
@@ -213,7 +216,7 @@ class Blending:
 
     def _pays_to_save(self, state: RequestState, found: Found) -> bool:
         assert state.chain is not None
-        if not self._basis.duties.saves:
+        if not self._is_saved(state):
             return False
         return self._passages.pay_to_save(state.chain, _prompt(state), found)
 

@@ -8,7 +8,7 @@ from kvtransfer.requests.timing import HOST
 from kvtransfer.scheduling.cost.runs import tokens_by_tier
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from kvtransfer.metrics import Metrics
     from kvtransfer.scheduling.cost.runs import Run
@@ -19,19 +19,19 @@ class HitCounts:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._host_tokens: dict[str, int] = {}
+        self._tokens: dict[str, Mapping[str, int]] = {}
 
     def count(self, request_id: str, runs: Sequence[Run]) -> None:
         """The request loads ``runs``."""
-        tokens = tokens_by_tier(runs)
-        self._host_tokens[request_id] = host_tokens = tokens.get(HOST, 0)
+        self._tokens[request_id] = tokens = tokens_by_tier(runs)
+        host_tokens = tokens.get(HOST, 0)
         self._metrics.add("store_hit_tokens", sum(tokens.values()) - host_tokens)
         self._metrics.add("host_hit_tokens", host_tokens)
 
-    def host_tokens(self, request_id: str) -> int:
-        """How many tokens of the request's latest load host memory held."""
-        return self._host_tokens.get(request_id, 0)
+    def tokens(self, request_id: str) -> Mapping[str, int]:
+        """The tokens of the request's latest load, by tier."""
+        return self._tokens.get(request_id, {})
 
     def forget(self, request_id: str) -> None:
         """The request is over."""
-        self._host_tokens.pop(request_id, None)
+        self._tokens.pop(request_id, None)

@@ -66,7 +66,7 @@ class Loads:
         """Load the tokens of ``span``, which ``Matching`` found behind those computed."""
         hit_tokens = span.first_token + span.tokens
         order = LoadOrder(self._groups, state.keys, hit_tokens, span.first_token)
-        reservation = self._reserve(order)
+        reservation = self._reserve(state, order)
         located = self._matching.known(state.request_id)
         tiers = self._matching.tiers(located, order.keys, reservation.slots)
         runs = self._matching.hits.runs_of(order, tiers)
@@ -82,7 +82,7 @@ class Loads:
         """
         exact = LoadOrder(self._groups, state.keys, found.blend.start, span.first_token)
         order = BlendOrder(exact, found.blend, self._block_tokens)
-        reservation = self._reserve(order)
+        reservation = self._reserve(state, order)
         tiers = self._matching.tiers(found.located, order.keys, reservation.slots)
         exact_runs = self._matching.hits.runs_of(exact, tiers[: len(exact.keys)])
         self._hits.count(state.request_id, exact_runs)
@@ -177,9 +177,9 @@ class Loads:
         """Whether a load of the request has failed; it is computed then."""
         return request_id in self._failed
 
-    def host_tokens(self, request_id: str) -> int:
-        """How many tokens of the request's latest load host memory held."""
-        return self._hits.host_tokens(request_id)
+    def loaded_from(self, request_id: str) -> Mapping[str, int]:
+        """The tokens of the request's latest load, by tier, without moved ones."""
+        return self._hits.tokens(request_id)
 
     def abort(self, request_id: str) -> None:
         """The request, which is loading, needs no more than is under way."""
@@ -232,8 +232,8 @@ class Loads:
         is_awaited = not loading.state.is_finished
         return is_awaited and loading.failed_tier is not None and not self._groups.are_one
 
-    def _reserve(self, order: LoadOrder | BlendOrder) -> Reservation:
-        reservation = self._planner.reserve(order.keys)
+    def _reserve(self, state: RequestState, order: LoadOrder | BlendOrder) -> Reservation:
+        reservation = self._planner.reserve(order.keys, state.control.priority)
         assert len(reservation.slots) == len(order.keys), "a match exceeds what there is room for"
         return reservation
 

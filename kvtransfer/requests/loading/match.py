@@ -106,7 +106,7 @@ class Matching:
         request_id = state.request_id
         if self._is_pending(request_id):
             return None
-        keys = self._groups.usable(state.keys, len(state.request.all_token_ids))
+        keys = self._allowed(state, local_tokens)
         held_tokens = self.hits.longest(keys, NOTHING, local_tokens)
         is_held = held_tokens >= len(keys) * self._groups.chunk_tokens
         stored = NOTHING if is_held else self._stored(request_id, keys, local_tokens)
@@ -137,6 +137,12 @@ class Matching:
     def found(self) -> Mapping[str, str]:
         """A key that each tier was last seen to hold, by the tier's name."""
         return self._store.found
+
+    def _allowed(self, state: RequestState, local_tokens: int) -> Sequence[str]:
+        """The keys of chunks that the request may load, and of those before them."""
+        keys = self._groups.usable(state.keys, len(state.request.all_token_ids))
+        most = state.control.most_loaded_tokens
+        return keys if most is None else keys[: (local_tokens + most) // self._groups.chunk_tokens]
 
     def _pieces_of(self, keys: Future[list[str]]) -> Future[Sequence[str]]:
         """The keys of all pieces of the chunks ``keys``, computed on the thread that has these."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kvtransfer.chunks.load_order import LoadOrder
 from kvtransfer.chunks.tiling import Placement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from kvtransfer.plan import Load
     from kvtransfer.requests.basis import Basis
@@ -25,6 +25,15 @@ _AT_ONCE = 8
 _SHARE = 4
 
 
+class _Rest(NamedTuple):
+    """The request that fetches are planned for, and its chunks that are left."""
+
+    request_id: str = ""
+    keys: Sequence[str] = ()
+    later: int = 0
+    """The priority that the request's caller gave it."""
+
+
 class Prefetch:
     """For the scheduler's thread; its loads end in host memory."""
 
@@ -36,8 +45,7 @@ class Prefetch:
         self._matching = matching
         self._waiting: dict[str, RequestState] = {}
         """Requests that the engine has not come to, by id."""
-        self._rest: tuple[str, list[str]] = ("", [])
-        """The request that fetches are planned for, and its chunks that are left."""
+        self._rest = _Rest()
         self._prefetches: set[int] = set()
         self._probes: dict[int, LoadTimer] = {}
 
@@ -48,8 +56,8 @@ class Prefetch:
     def dequeue(self, request_id: str) -> None:
         """The engine has come to the request, or it is over."""
         self._waiting.pop(request_id, None)
-        if self._rest[0] == request_id:
-            self._rest = ("", [])
+        if self._rest.request_id == request_id:
+            self._rest = _Rest()
 
     def plan(self) -> list[Load]:
         """The fetches of this step."""
@@ -73,20 +81,21 @@ class Prefetch:
 
     def _prefetch(self) -> list[Load]:
         """Fetches for one request a step: the scheduler's thread has other things to do."""
-        if not self._rest[1]:
+        if not self._rest.keys:
             self._rest = self._next_request()
-        request_id, keys = self._rest
+        request_id, keys, later = self._rest
         if not keys:
             return []
-        self._rest = request_id, keys[_AT_ONCE:]
+        self._rest = _Rest(request_id, keys[_AT_ONCE:], later)
         index = self._planner.index
-        loads = self._planner.load([Placement(key) for key in keys[:_AT_ONCE] if key not in index])
+        missing = [Placement(key) for key in keys[:_AT_ONCE] if key not in index]
+        loads = self._planner.load(missing, later=later)
         self._prefetches.update(load.job for load in loads)
         if loads:
             self._metrics.add("prefetched_chunks", len(loads))
         return loads
 
-    def _next_request(self) -> tuple[str, list[str]]:
+    def _next_request(self) -> _Rest:
         """The first waiting request with chunks to fetch, and these chunks."""
         for request_id, state in list(islice(self._waiting.items(), _LOOK_AHEAD)):
             if not state.is_hashed() or not self._matching.is_answered(request_id, state.keys):
@@ -96,8 +105,8 @@ class Prefetch:
                 break  # that takes its time
             del self._waiting[request_id]
             if self._matching.known(request_id):
-                return request_id, self._missing(state)
-        return "", []
+                return _Rest(request_id, self._missing(state), state.control.priority)
+        return _Rest()
 
     def _missing(self, state: RequestState) -> list[str]:
         match = self._matching.make(state, 0)

@@ -71,7 +71,7 @@ class PassingSaves:
 
         ``before`` of them were computed and known when it was last noted.
         """
-        if self._groups.passing and state.chain is not None:
+        if self._groups.passing and state.chain is not None and state.control.saves:
             known = min(end, len(state.request.all_token_ids))
             self._computed.append(_Computed(state, begin, end, min(begin, before), known))
 

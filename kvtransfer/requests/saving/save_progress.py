@@ -21,6 +21,8 @@ class Progress:
     """Chunks from the first on that are computed, and may be saved."""
     saved_chunks: int = 0
     """How many of the whole chunks have been dealt with."""
+    lost_chunks: int = 0
+    """How many of these are not saved: no slot was free, or they were given up."""
 
     @property
     def left(self) -> range:
@@ -28,7 +30,8 @@ class Progress:
         return range(self.saved_chunks, self.whole_chunks)
 
     def give_up(self) -> None:
-        """Save none of the chunks computed so far."""
+        """Save no more of the chunks computed so far."""
+        self.lost_chunks += len(self.left)
         self.saved_chunks = self.whole_chunks
 
 
@@ -80,7 +83,12 @@ class SaveProgress:
     def restart(self, request_id: str) -> None:
         """The request has new keys: nothing of it has been saved."""
         if (progress := self._progress.get(request_id)) is not None:
-            progress.whole_chunks = progress.saved_chunks = 0
+            progress.whole_chunks = progress.saved_chunks = progress.lost_chunks = 0
+
+    def kept_chunks(self, request_id: str) -> int:
+        """How many whole chunks of the request are saved, or will be."""
+        progress = self._progress.get(request_id)
+        return 0 if progress is None else progress.whole_chunks - progress.lost_chunks
 
     def give_up(self, request_id: str) -> None:
         """No chunk of the request is to be saved of those computed so far."""

@@ -84,7 +84,8 @@ class Saves:
     def note(self, state: RequestState, computed_tokens: int) -> None:
         """The request has ``computed_tokens`` with this step, in blocks of its own."""
         progress = self._progress.note(state, computed_tokens)
-        if progress.left and state.chain is not None and self._groups.lasting:
+        is_saved = state.chain is not None and state.control.saves
+        if progress.left and is_saved and self._groups.lasting:
             self._waiting[state.request_id] = progress
 
     def plan(self, scheduled: Container[str]) -> list[Save]:
@@ -152,6 +153,15 @@ class Saves:
         """The request has new keys: nothing of it has been saved."""
         self._progress.restart(state.request_id)
 
+    def saved_tokens(self, state: RequestState) -> int:
+        """How many tokens of the request's whole chunks are saved, or will be.
+
+        Chunks that were held before count, too.
+        """
+        if state.chain is None or not state.control.saves:
+            return 0
+        return self._progress.kept_chunks(state.request_id) * self._groups.chunk_tokens
+
     def owner(self, job: int) -> RequestState | None:
         """The request whose chunk the save ``job`` copies, if it names an adapter."""
         return self._owners.get(job)
@@ -200,6 +210,7 @@ class Saves:
         keys = state.keys
         wanted = self._next_wanted(progress, stored, most)
         saves: list[Save] = []
+        lost = 0
         for group, chunks in wanted.items():
             tiling, table = self._groups.tilings[group], state.block_ids[group]
             placements = [
@@ -207,9 +218,11 @@ class Saves:
             ]
             after = piece_key(keys[first - 1], group) if first else None
             planned = self._planner.save_all(placements, after)
-            if len(planned) < len(placements):
-                self._metrics.add("save_skipped_chunks", len(placements) - len(planned))
+            if missing := len(placements) - len(planned):
+                self._metrics.add("save_skipped_chunks", missing)
+                lost = max(lost, missing)
             saves += planned
+        progress.lost_chunks += lost
         if state.adapter is not None:
             self._owners.update((save.job, state) for save in saves)
         return saves

@@ -78,7 +78,7 @@ def test_a_passage_is_moved_and_the_gaps_are_computed(engine):
     assert job.block_ids == tuple(ids)
     assert engine.step().gap_jobs == ()
     assert engine.side.take(Report(computed={job.job: 1})) == {"b"}
-    outcome = engine.side.blend_outcome(request)
+    outcome = engine.side.served(request).blended
     assert (outcome.reused_tokens, outcome.gap_tokens, outcome.has_failed) == (115, 26, False)
     assert outcome.loaded_from == {"host": 115}
 
@@ -166,7 +166,7 @@ def test_a_copy_that_fails_voids_all_behind_the_exact_prefix(engine, failing):
     assert blocks == tuple(ids[len(OTHER) // BLOCK :])
     assert plan.gap_jobs == ()
     assert engine.side.take(Report(), voided=[job]) == {"b"}
-    assert engine.side.blend_outcome(request).has_failed
+    assert engine.side.served(request).blended.has_failed
     assert engine.side.match(request, 0) == ()
 
 
