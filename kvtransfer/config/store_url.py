@@ -9,6 +9,7 @@ _ALIASES = {"resp://": "redis://", "valkey://": "redis://", "valkeys://": "redis
 _SCHEMES = (
     "redis://", "rediss://", "unix://", "redis-sentinel://", "rediss-sentinel://",
     "redis-cluster://", "rediss-cluster://", "embedded://", "disk://", "memory://",
+    "s3://", "gs://", "az://",
 )  # fmt: skip
 
 
@@ -25,7 +26,8 @@ def store_url(url: str) -> str:
         raise ValueError(
             "write redis://host:6379/0, rediss://host:6379/0, unix:///path/to/socket, "
             "redis-sentinel://host:26379/service, redis-cluster://host:6379, embedded://, "
-            "disk:///path or memory://"
+            "disk:///path, s3://bucket/prefix, gs://bucket/prefix, "
+            "az://container/prefix?account=name or memory://"
         )
     _check_hosts(url)
     return url

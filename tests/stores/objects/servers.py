@@ -1,0 +1,168 @@
+"""Object stores that run here: SeaweedFS, which is one, and moto, which imitates AWS."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+BIN = Path(sys.executable).parent
+ACCESS_KEY, SECRET_KEY = "kvkey", "kvsecret" + "123"
+READERS_KEY = "kvreader"
+ENVIRONMENT = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+BUCKET = "kvtransfer-chunks"
+_START_S = 120.0
+_OWNER, _OWNERS_SECRET = "owner", "owner" + "secret"
+
+
+def free_ports(count):
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in sockets]
+
+
+class ObjectServer:
+    """A server with one empty bucket; it ends with the context."""
+
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="kv-objects-")
+        self.log = Path(self.folder.name) / "log"
+        self.port = 0
+        self.process = None
+
+    def command(self):
+        raise NotImplementedError
+
+    @property
+    def endpoint(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def url(self, prefix="", port=None):
+        endpoint = f"http://127.0.0.1:{port or self.port}"
+        return f"s3://{BUCKET}/{prefix}?endpoint={endpoint}&region=us-east-1"
+
+    def client(self):
+        """The side door: another client than ours, of the bucket's owner."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=_OWNER,
+            aws_secret_access_key=_OWNERS_SECRET,
+            config=Config(retries={"max_attempts": 10}),
+        )
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log)
+        self._await(lambda client: client.list_buckets())
+
+    def create_bucket(self):
+        self._await(lambda client: client.create_bucket(Bucket=BUCKET))
+
+    def signal(self, number):
+        os.kill(self.process.pid, number)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def _await(self, call):
+        """Until ``call`` works; or it never does."""
+        deadline_s = time.monotonic() + _START_S
+        while True:
+            try:
+                return call(self.client())
+            except (BotoCoreError, ClientError) as error:
+                if self.process.poll() is not None or time.monotonic() > deadline_s:
+                    raise AssertionError(self.log.read_text()[-3000:]) from error
+            time.sleep(0.1)
+
+    def __enter__(self):
+        self.start()
+        self.create_bucket()
+        return self
+
+    def __exit__(self, *_):
+        with suppress(ProcessLookupError):
+            self.signal(signal.SIGCONT)
+        self.kill()
+        self.folder.cleanup()
+
+
+class SeaweedFS(ObjectServer):
+    """Starts again with what it held, which is in ``volumes`` files at most."""
+
+    def __init__(self, volumes=30):
+        super().__init__()
+        names = ("master", "volume", "filer", "s3")
+        self._ports = dict(zip(names, free_ports(4), strict=True))
+        self._grpc = dict(zip(names, free_ports(4), strict=True))
+        self.port = self._ports["s3"]
+        self._volumes = volumes
+        users = [
+            _user("owner", _OWNER, _OWNERS_SECRET, ["Admin", "Read", "Write", "List"]),
+            _user("kvtransfer", ACCESS_KEY, SECRET_KEY, ["Read", "Write", "List"]),
+            _user("reader", READERS_KEY, SECRET_KEY, ["Read", "List"]),
+        ]
+        config = Path(self.folder.name) / "s3.json"
+        config.write_text(json.dumps({"identities": users}))
+
+    def command(self):
+        folder = self.folder.name
+        return [
+            BIN / "weed", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}",
+            *(f"-{name}.port={port}" for name, port in self._ports.items()),
+            *(f"-{name}.port.grpc={port}" for name, port in self._grpc.items()),
+            "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false",
+            f"-filer.localSocket={folder}/filer", f"-s3.localSocket={folder}/s3",
+            "-filer", "-s3", f"-s3.config={folder}/s3.json", "-master.volumeSizeLimitMB=64",
+            f"-volume.max={self._volumes}",
+        ]  # fmt: skip
+
+    def mark_volumes(self, how):
+        """Make all volumes, once there are as many as may be, ``-readonly`` or ``-writable``."""
+        node = self._address("volume")
+        numbers = range(1, self._volumes + 1)
+        marks = (f"volume.mark -node={node} -volumeId={number} {how}" for number in numbers)
+        self._tell("lock", *marks, "unlock")
+
+    def _address(self, name):
+        return f"127.0.0.1:{self._ports[name]}.{self._grpc[name]}"
+
+    def _tell(self, *lines):
+        """Have lines executed by SeaweedFS's shell."""
+        command = [BIN / "weed", "shell", f"-master={self._address('master')}"]
+        text = "".join(f"{line}\n" for line in lines)
+        done = subprocess.run(
+            [*command, f"-filer={self._address('filer')}"],
+            input=text, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert "error" not in done.stdout + done.stderr, done.stdout + done.stderr
+
+
+class Moto(ObjectServer):
+    """Holds everything in memory."""
+
+    def __init__(self):
+        super().__init__()
+        (self.port,) = free_ports(1)
+
+    def command(self):
+        return [BIN / "moto_server", "-H", "127.0.0.1", "-p", str(self.port)]
+
+
+def _user(name, access_key, secret_key, actions):
+    credentials = [{"accessKey": access_key, "secretKey": secret_key}]
+    return {"name": name, "credentials": credentials, "actions": actions}

@@ -1,0 +1,337 @@
+"""What a bucket, its server and the line to it may do: a hit less, never an error or a wrong byte."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+import traceback
+from contextlib import closing, contextmanager
+
+import pytest
+
+from kvtransfer.errors import StoreError
+from kvtransfer.stores import StoreSettings
+from kvtransfer.stores.formatted import FormattedStore
+from kvtransfer.stores.guarded import GuardedStore
+from kvtransfer.stores.objects.entries import HEADER_BYTES
+from kvtransfer.stores.objects.store import ObjectStore
+from kvtransfer.testing import ABSENT_KEY, CHUNK, KEY, OTHER_KEY, PAYLOAD, get
+from tests.faults import proxy as line
+from tests.own_clock import OwnClock
+from tests.stores.objects.object_backing import ObjectBacking
+from tests.stores.objects.servers import (
+    BUCKET,
+    ENVIRONMENT,
+    READERS_KEY,
+    SECRET_KEY,
+    Moto,
+    SeaweedFS,
+)
+
+TIMEOUT_S = 1.0
+BOUND_S = 20 * TIMEOUT_S
+"""By when a call has ended, however busy the machine is."""
+PATIENCE_S = 120.0
+WHOLE_BYTES = HEADER_BYTES + CHUNK.nbytes
+
+
+class Fixture:
+    """A guarded store that reaches ``server`` through a proxy, and the way around it."""
+
+    def __init__(self, server):
+        self.server = server
+        self.proxy = line.Proxy(server.port)
+        self.backing = ObjectBacking(server)
+        url = server.url(self.backing.prefix, self.proxy.port)
+        self._url = url
+        self.store = GuardedStore(FormattedStore(self.reopened(), CHUNK), url)
+
+    def close(self):
+        self.proxy.follow(line.passing)
+        self.store.close()
+        self.proxy.close()
+
+    def reopened(self):
+        """One more store, of entries, which takes the environment as it is now."""
+        return ObjectStore(self._url, StoreSettings(timeout_s=TIMEOUT_S))
+
+    def call_all(self, absent=(False,)):
+        """Every call, each of which ends; what is ``absent`` is said to be so."""
+        for call in (
+            lambda: get(self.store, KEY) in (None, PAYLOAD),
+            lambda: self.store.contains([KEY, ABSENT_KEY])[1] in absent,
+            lambda: self.store.put(OTHER_KEY, memoryview(PAYLOAD)) in (False, True),
+            lambda: self.store.expect_puts([KEY]) is None,
+            lambda: get(self.store, OTHER_KEY) in (None, PAYLOAD),
+        ):
+            clock = OwnClock()
+            assert call()
+            assert clock.passed_s < BOUND_S
+
+    def assert_well(self):
+        """Soon all is served again."""
+        until(lambda: self.store.put(KEY, memoryview(PAYLOAD)) and get(self.store, KEY) == PAYLOAD)
+        until(lambda: self.store.contains([KEY, ABSENT_KEY]) == [True, False])
+        assert self.store.faults == 0
+
+    @contextmanager
+    def failing(self):
+        """While the body lasts, the store is asked, fails and is survived."""
+        self.assert_well()
+        before = self.store.failures
+        yield
+        assert self.store.failures > before
+
+
+def until(condition):
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline_s, f"still not so after {PATIENCE_S} s"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def at(seaweedfs):
+    with closing(Fixture(seaweedfs)) as fixture:
+        yield fixture
+
+
+def test_killed():
+    with SeaweedFS() as server, closing(Fixture(server)) as at:
+        with at.failing():
+            server.kill()
+            at.call_all()
+        server.start()
+        at.assert_well()
+
+
+def test_stopped(at):
+    with at.failing():
+        at.server.signal(signal.SIGSTOP)
+        try:
+            at.call_all()
+        finally:
+            at.server.signal(signal.SIGCONT)
+    at.assert_well()
+
+
+RULES = {
+    "reset": line.resetting,
+    "closed": line.closing,
+    "stalled": line.stalling,
+    "replies lost": line.swallowing,
+    "one byte at a time": line.dribbling(0.05),
+    "delayed for too long": line.delaying(2 * TIMEOUT_S),
+}
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_slow(at, rule):
+    with at.failing():
+        at.proxy.follow(rule)
+        try:
+            at.call_all()
+        finally:
+            at.proxy.follow(line.passing)
+    at.assert_well()
+
+
+def test_slow_but_in_time(at):
+    at.assert_well()
+    at.proxy.follow(line.delaying(TIMEOUT_S / 50))
+    at.call_all()
+    at.proxy.follow(line.passing)
+    at.assert_well()
+
+
+def test_connections_forgotten(at):
+    at.assert_well()
+    at.proxy.forget_lines()
+    at.call_all()
+    at.assert_well()
+
+
+def xml(status, code, message="why"):
+    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    return http(status, body.encode())
+
+
+def http(status, body=b"", **headers):
+    names = {"Content-Length": len(body), **{k.replace("_", "-"): v for k, v in headers.items()}}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in names.items())
+    return f"HTTP/1.1 {status}\r\n{lines}\r\n".encode() + body
+
+
+WRITTEN = {"ETag": '"x"', "Last_Modified": "Sun, 29 Nov 2026 18:37:17 GMT"}
+PARTIAL = "206 Partial Content"
+ANSWERS = {
+    "no HTTP": b"-ERR unknown command\r\n",
+    "nothing": b"",
+    "zeroes": b"\0" * 1000,
+    "an endless header": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 2_000_000,
+    "overloaded": xml("503 Slow Down", "SlowDown"),
+    "internal error": xml("500 Internal Server Error", "InternalError"),
+    "not XML": http("500 Internal Server Error", b"<" * 100_000),
+    "expired credentials": xml("400 Bad Request", "ExpiredToken"),
+    "another region": xml("301 Moved Permanently", "PermanentRedirect"),
+    "redirected in a circle": http("307 Temporary Redirect", Location="/"),
+    "no range": http("200 OK", b"x" * WHOLE_BYTES, **WRITTEN),
+    "a length without end": http(
+        PARTIAL, b"x" * 3_000_000, **WRITTEN,
+        Content_Range=f"bytes 0-{WHOLE_BYTES - 1}/{WHOLE_BYTES}", Content_Length=10**14,
+    ),
+    "less than announced": http(
+        PARTIAL, b"x" * 100, **WRITTEN,
+        Content_Range=f"bytes 0-{WHOLE_BYTES - 1}/{WHOLE_BYTES}",
+    ),
+    "a huge object": http(
+        PARTIAL, b"x" * WHOLE_BYTES, **WRITTEN,
+        Content_Range=f"bytes 0-{WHOLE_BYTES - 1}/{2**62}",
+    ),
+    "another range": http(
+        PARTIAL, b"x" * WHOLE_BYTES, **WRITTEN,
+        Content_Range=f"bytes 7-{WHOLE_BYTES + 6}/{2 * WHOLE_BYTES}",
+    ),
+    "rubbish": http(
+        PARTIAL, b"x" * WHOLE_BYTES, **WRITTEN,
+        Content_Range=f"bytes 0-{WHOLE_BYTES - 1}/{WHOLE_BYTES}",
+    ),
+    "a range of words": http(PARTIAL, b"x" * 100, **WRITTEN, Content_Range="bytes a-b/c"),
+    "no time": http(PARTIAL, b"x", Content_Range="bytes 0-0/1", ETag='"x"'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reply", ANSWERS.values(), ids=ANSWERS)
+def test_hostile(at, reply):
+    at.assert_well()
+    at.proxy.follow(line.answering(reply))
+    try:
+        at.call_all(absent=(False, True))  # a lookup doesn't verify
+    finally:
+        at.proxy.follow(line.passing)
+        at.proxy.hang_up()
+    at.assert_well()
+
+
+def test_full():
+    with SeaweedFS(volumes=3) as server, closing(Fixture(server)) as at:
+        at.assert_well()
+        server.mark_volumes("-readonly")
+        assert not at.store.put(OTHER_KEY, memoryview(PAYLOAD))
+        assert at.store.contains([KEY, OTHER_KEY]) == [True, False]
+        assert get(at.store, KEY) == PAYLOAD
+        assert at.store.failures == 1
+        server.mark_volumes("-writable")
+        at.assert_well()
+        until(lambda: at.store.put(OTHER_KEY, memoryview(PAYLOAD)))
+        assert get(at.store, OTHER_KEY) == PAYLOAD
+
+
+def test_read_only(at, monkeypatch):
+    at.assert_well()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", READERS_KEY)
+    with closing(FormattedStore(at.reopened(), CHUNK)) as store:
+        assert get(store, KEY) == PAYLOAD
+        assert store.put(KEY, memoryview(PAYLOAD))  # held already
+        with pytest.raises(StoreError, match=r"AccessDenied: .*lack a right"):
+            store.put(OTHER_KEY, memoryview(PAYLOAD))
+
+
+def test_wrong_credentials(at, monkeypatch):
+    at.assert_well()
+    secret = "wrong" + "s3cret"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "session" + secret * 10)
+    with closing(FormattedStore(at.reopened(), CHUNK)) as store:
+        for call in (
+            lambda: get(store, KEY),
+            lambda: store.put(KEY, memoryview(PAYLOAD)),
+            lambda: store.contains([KEY]),
+        ):
+            with pytest.raises(StoreError, match="credentials") as refused:
+                call()
+            shown = "".join(traceback.format_exception(refused.value))
+            assert secret not in shown + repr(store.store)
+            assert SECRET_KEY not in shown
+
+
+def test_no_credentials(at, monkeypatch):
+    """Nor a machine that has some: the address is one where nobody listens."""
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")
+    with (
+        closing(FormattedStore(at.reopened(), CHUNK)) as store,
+        pytest.raises(StoreError, match="no credentials are in the environment"),
+    ):
+        store.contains([KEY])
+
+
+def test_credentials_that_a_server_repeats_are_not_shown(at, monkeypatch):
+    token = "t0ken" * 20
+    monkeypatch.setenv("AWS_SESSION_TOKEN", token)
+    at.proxy.follow(line.answering(xml("400 Bad Request", "InvalidToken", f"not {token}")))
+    with (
+        closing(FormattedStore(at.reopened(), CHUNK)) as store,
+        pytest.raises(StoreError, match=r"InvalidToken: not \*\*\*"),
+    ):
+        get(store, KEY)
+
+
+@pytest.mark.parametrize("kind", [SeaweedFS, Moto])
+def test_bucket_missing(kind, request):
+    server = request.getfixturevalue(kind.__name__.lower())
+    url = server.url().replace(BUCKET, "no-such-bucket")
+    with closing(FormattedStore(ObjectStore(url, StoreSettings()), CHUNK)) as store:
+        assert store.contains([KEY]) == [False]
+        for call in (lambda: get(store, KEY), lambda: store.put(KEY, memoryview(PAYLOAD))):
+            with pytest.raises(StoreError, match=r"NoSuchBucket|AccessDenied"):
+                call()
+
+
+def test_flipped(at):
+    chance, misses = random.Random(1), 0
+    at.assert_well()
+    whole = at.backing.whole(KEY)
+    for _ in range(100):
+        flipped = bytearray(whole)
+        flipped[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
+        at.backing.replace(KEY, bytes(flipped))
+        found = get(at.store, KEY)
+        assert found in (None, PAYLOAD)
+        assert (at.backing.whole(KEY) is None) == (found is None)
+        misses += found is None
+    assert misses > 50  # the rest fell into padding
+    at.assert_well()
+
+
+def test_truncated(at):
+    chance = random.Random(2)
+    at.assert_well()
+    whole = at.backing.whole(KEY)
+    for nbytes in (0, 1, HEADER_BYTES, *(chance.randrange(len(whole)) for _ in range(20))):
+        at.backing.replace(KEY, whole[:nbytes])
+        assert at.store.contains([KEY]) == [False]
+        assert get(at.store, KEY) is None
+        at.backing.replace(KEY, whole[:nbytes])
+        assert at.store.put(KEY, memoryview(PAYLOAD))
+        assert get(at.store, KEY) == PAYLOAD
+
+
+def test_oversized(at):
+    at.assert_well()
+    whole = at.backing.whole(KEY)
+    for content in (whole + b"\0", whole * 2, whole + bytes(40 << 20)):
+        at.backing.replace(KEY, content)
+        assert at.store.contains([KEY]) == [False]
+        assert get(at.store, KEY) is None
+        assert at.backing.whole(KEY) is None
+
+
+def test_replaced_by_another(at):
+    at.assert_well()
+    at.backing.replace(OTHER_KEY, at.backing.whole(KEY))
+    assert get(at.store, OTHER_KEY) is None
+    assert at.backing.whole(OTHER_KEY) is None
+    assert get(at.store, KEY) == PAYLOAD
