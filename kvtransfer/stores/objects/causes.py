@@ -38,6 +38,9 @@ _SUMMARY = re.compile(r" - (.{1,200})")
 # Credentials, signatures and tokens, which a server may echo, are one long word.
 _LONG_WORD = re.compile(r"[\w+/=%-]{40,}")
 _METADATA = ("/latest/api/token", "/latest/meta-data/", "/computeMetadata/", "/metadata/identity/")
+_UNTRUSTED = (
+    "its certificate isn't trusted here; name the file of the authority in SSL_CERT_FILE"
+)
 _TIMED_OUT = ("TimedOut", "operation timed out")
 
 
@@ -62,6 +65,8 @@ def cause_of(error: Exception) -> str:
         return f"{status[1].strip()}: {_MEANT.get(status[2], 'no reason was given')}"
     if any(sign in text for sign in _TIMED_OUT):
         return "it didn't answer in time"
+    if "invalid peer certificate" in text or "InvalidCertificate" in text:
+        return _UNTRUSTED
     found = _SYSTEM.search(text) or _SUMMARY.search(text)
     return _safe(found[1] if found else text.partition("\n")[0][:200])
 

@@ -33,9 +33,13 @@ def free_ports(count):
 
 
 class ObjectServer:
-    """A server with one empty bucket; it ends with the context."""
+    """A server with one empty bucket; it ends with the context.
 
-    def __init__(self):
+    It speaks TLS where there is an ``authority`` to sign its certificate.
+    """
+
+    def __init__(self, authority=None):
+        self.authority = authority
         self.folder = tempfile.TemporaryDirectory(prefix="kv-objects-")
         self.log = Path(self.folder.name) / "log"
         self.port = 0
@@ -44,19 +48,19 @@ class ObjectServer:
     def command(self):
         raise NotImplementedError
 
-    @property
-    def endpoint(self):
-        return f"http://127.0.0.1:{self.port}"
+    def endpoint(self, port=None):
+        scheme = "http" if self.authority is None else "https"
+        return f"{scheme}://127.0.0.1:{port or self.port}"
 
     def url(self, prefix="", port=None):
-        endpoint = f"http://127.0.0.1:{port or self.port}"
-        return f"s3://{BUCKET}/{prefix}?endpoint={endpoint}&region=us-east-1"
+        return f"s3://{BUCKET}/{prefix}?endpoint={self.endpoint(port)}&region=us-east-1"
 
     def client(self):
         """The side door: another client than ours, of the bucket's owner."""
         return boto3.client(
             "s3",
-            endpoint_url=self.endpoint,
+            endpoint_url=self.endpoint(),
+            verify=self.authority and str(self.authority.certificate),
             region_name="us-east-1",
             aws_access_key_id=_OWNER,
             aws_secret_access_key=_OWNERS_SECRET,
@@ -155,12 +159,16 @@ class SeaweedFS(ObjectServer):
 class Moto(ObjectServer):
     """Holds everything in memory."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, authority=None):
+        super().__init__(authority)
         (self.port,) = free_ports(1)
 
     def command(self):
-        return [BIN / "moto_server", "-H", "127.0.0.1", "-p", str(self.port)]
+        command = [BIN / "moto_server", "-H", "127.0.0.1", "-p", str(self.port)]
+        if self.authority is None:
+            return command
+        signed = self.authority.sign("moto")
+        return [*command, "-c", str(signed.certificate), "-k", str(signed.key)]
 
 
 def _user(name, access_key, secret_key, actions):

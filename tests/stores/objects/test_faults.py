@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import resource
 import signal
 import time
 import traceback
@@ -214,6 +215,38 @@ def test_hostile(at, reply):
     at.assert_well()
 
 
+def endlessly(head):
+    """Each request is answered by ``head`` and bytes without end."""
+
+    def rule(carried, way, data):
+        if way == line.REQUEST:
+            carried.send(line.REPLY, head)
+            while not carried.healed.is_set():
+                carried.send(line.REPLY, bytes(1 << 16))
+
+    return rule
+
+
+def test_endless(at):
+    at.assert_well()
+    head = http(
+        PARTIAL,
+        **WRITTEN,
+        Content_Range=f"bytes 0-{WHOLE_BYTES - 1}/{WHOLE_BYTES}",
+        Content_Length=10**14,
+    )
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    at.proxy.follow(endlessly(head))
+    try:
+        for _ in range(3):
+            assert get(at.store, KEY) is None
+    finally:
+        at.proxy.follow(line.passing)
+        at.proxy.hang_up()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before_kib + (64 << 10)
+    at.assert_well()
+
+
 def test_full():
     with SeaweedFS(volumes=3) as server, closing(Fixture(server)) as at:
         at.assert_well()
@@ -257,7 +290,7 @@ def test_wrong_credentials(at, monkeypatch):
 
 
 def test_no_credentials(at, monkeypatch):
-    """Nor a machine that has some: the address is one where nobody listens."""
+    """Nor a machine that has some: the address is one at which no server listens."""
     for name in ENVIRONMENT:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")

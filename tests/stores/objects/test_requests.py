@@ -146,7 +146,7 @@ def test_a_hit_that_can_not_be_renewed_is_a_hit(backing, monkeypatch):
         assert get(store, KEY) == PAYLOAD
 
 
-def test_what_others_keep_in_the_bucket_is_left_alone(backing):
+def test_what_others_keep_in_the_bucket_stays(backing):
     names = [f"{backing.prefix}/notes.txt", f"{backing.prefix}s/x", f"{backing.prefix}/a/b/c.kv"]
     for name in names:
         backing.client.put_object(Bucket=backing.bucket, Key=name, Body=b"theirs" * 2000)
