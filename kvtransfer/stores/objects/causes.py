@@ -38,9 +38,7 @@ _SUMMARY = re.compile(r" - (.{1,200})")
 # Credentials, signatures and tokens, which a server may echo, are one long word.
 _LONG_WORD = re.compile(r"[\w+/=%-]{40,}")
 _METADATA = ("/latest/api/token", "/latest/meta-data/", "/computeMetadata/", "/metadata/identity/")
-_UNTRUSTED = (
-    "its certificate isn't trusted here; name the file of the authority in SSL_CERT_FILE"
-)
+_UNTRUSTED = "its certificate isn't trusted here; name the file of the authority in SSL_CERT_FILE"
 _TIMED_OUT = ("TimedOut", "operation timed out")
 
 

@@ -7,31 +7,28 @@ appears as a whole. Only what the record says of itself counts, once the seal ha
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from kvtransfer.stores.disk.file.direct_io import SECTOR_BYTES
 from kvtransfer.stores.disk.file.record_sector import decode_fields, encode_record
-from kvtransfer.stores.disk.names import path_of
-from kvtransfer.stores.objects.requests import TakenError
+from kvtransfer.stores.disk.names import is_chunk, is_fan, is_owner, path_of
+from kvtransfer.stores.objects.at_once import each
+from kvtransfer.stores.objects.bucket import TakenError
 from kvtransfer.stores.record import ChunkRecord
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from kvtransfer.stores.interface import LengthOf
+    from kvtransfer.stores.objects.bucket import Bucket, Found
     from kvtransfer.stores.objects.lifetime import Lifetime
-    from kvtransfer.stores.objects.requests import Found, Requests
     from kvtransfer.stores.seals.seal import Sealed
 
 HEADER_BYTES = SECTOR_BYTES
 """Bytes of an object before its payload."""
-_ASKED_AT_ONCE = 64
 
 Page = TypeVar("Page")
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -61,13 +58,13 @@ def content_of(sealed: Sealed) -> bytes:
 class ObjectEntries:
     """Works on entries in a bucket; each method is a coroutine that raises :class:`StoreError`."""
 
-    def __init__(self, requests: Requests, lifetime: Lifetime) -> None:
-        self._requests = requests
+    def __init__(self, bucket: Bucket, lifetime: Lifetime) -> None:
+        self._bucket = bucket
         self._lifetime = lifetime
 
     async def held(self, keys: Sequence[str], length_of: LengthOf) -> list[bool]:
         """Say for each key whether its entry is there, as ``Store.contains`` does."""
-        return await _each(lambda key: self._has(key, length_of(key)), keys)
+        return await each(lambda key: self._has(key, length_of(key)), keys)
 
     async def find(self, key: str) -> Entry | None:
         """Return the entry of ``key``; None where there is none, or another one's, or it is over."""
@@ -79,30 +76,30 @@ class ObjectEntries:
     async def add(self, key: str, content: bytes, serves: Callable[[ChunkRecord], bool]) -> None:
         """Put an entry where none was found; one that ``serves`` and was put meanwhile is kept."""
         try:
-            await self._requests.create(path_of(key), content)
+            await self._bucket.create(path_of(key), content)
         except TakenError:
             entry = await self.find(key)
             if entry is None or not serves(entry.record):
-                await self._requests.write(path_of(key), content)
+                await self._bucket.write(path_of(key), content)
 
     async def pages(self) -> AsyncIterator[Sequence[ChunkRecord]]:
         """List the records of all entries under their own names that aren't over."""
-        async for page in self._requests.pages():
-            yield [record for record in await _each(self._listed, page) if record is not None]
+        async for page in self._bucket.pages():
+            yield [record for record in await each(self._listed, page) if record is not None]
 
     async def _has(self, key: str, nbytes: int | None) -> bool:
-        found = await self._requests.head(path_of(key))
+        found = await self._bucket.head(path_of(key))
         if found is None or found.nbytes < HEADER_BYTES:
             return False
         if self._lifetime.is_over(found.modified):
-            await self._requests.remove(found.path)
+            await self._bucket.remove(found.path)
             return False
         if nbytes is None or found.nbytes == HEADER_BYTES + nbytes:
             return True
         return found.nbytes < HEADER_BYTES + nbytes and await self.find(key) is not None
 
     async def _listed(self, found: Found) -> ChunkRecord | None:
-        if found.nbytes < HEADER_BYTES or self._lifetime.is_over(found.modified):
+        if not _is_name(found.path) or self._lifetime.is_over(found.modified):
             return None
         entry = await self._read(found.path)
         if entry is None or path_of(entry.record.identity.key) != found.path:
@@ -110,29 +107,20 @@ class ObjectEntries:
         return entry.record
 
     async def _read(self, path: str) -> Entry | None:
-        header = await self._requests.read(path, 0, HEADER_BYTES)
+        header = await self._bucket.read(path, 0, HEADER_BYTES)
         if header is None:
             return None
         record = record_of(await header.content(), header.found)
         return None if record is None else Entry(header.found, record)
 
 
+def _is_name(path: str) -> bool:
+    """Whether an object called ``path`` may be an entry."""
+    owner, _, rest = path.partition("/")
+    fan, _, name = rest.partition("/")
+    return is_owner(owner) and is_fan(fan) and is_chunk(name, fan)
+
+
 async def next_page(pages: AsyncIterator[Page]) -> Page | None:
     """Return the next of ``pages``; None after the last one."""
     return await anext(pages, None)
-
-
-async def _each(ask: Callable[[Item], Awaitable[Answer]], items: Sequence[Item]) -> list[Answer]:
-    """Ask about all ``items``, many at once; the first failure ends the others."""
-    gate = asyncio.Semaphore(_ASKED_AT_ONCE)
-
-    async def answer(item: Item) -> Answer:
-        async with gate:
-            return await ask(item)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(answer(item)) for item in items]
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]

@@ -1,21 +1,20 @@
-"""Reads the payload of one entry in ranges at once, and verifies it in the caller's memory."""
+"""Reads the payload of one entry in ranges at once into the caller's memory, and verifies it."""
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING
 
+from kvtransfer.stores.objects.at_once import each
+from kvtransfer.stores.objects.bucket import PART_BYTES
 from kvtransfer.stores.objects.entries import HEADER_BYTES, record_of
-from kvtransfer.stores.objects.requests import PART_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
-    from typing import Any
-
+    from kvtransfer.stores.objects.bucket import Arriving, Bucket, Found
     from kvtransfer.stores.objects.event_loop import EventLoop
-    from kvtransfer.stores.objects.requests import Arriving, Found, Requests
     from kvtransfer.stores.record import ChunkRecord
     from kvtransfer.stores.seals.in_use import Seals
+
+_FIRST_BYTES = HEADER_BYTES + PART_BYTES
 
 
 class DamagedError(Exception):
@@ -25,13 +24,12 @@ class DamagedError(Exception):
 class Reading:
     """Reads entries; safe to use from several threads.
 
-    The first request tells how long the object is, and then brings its record and the beginning
-    of its payload, while others bring the rest. Their bytes are copied into the caller's memory by
-    the caller alone, so nothing arrives there once it has given up.
+    The first reply tells how long the object is, and then brings its record and the beginning of
+    its payload, while others bring the rest.
     """
 
-    def __init__(self, requests: Requests, loop: EventLoop, seals: Seals) -> None:
-        self._requests = requests
+    def __init__(self, bucket: Bucket, loop: EventLoop, seals: Seals) -> None:
+        self._bucket = bucket
         self._loop = loop
         self._seals = seals
 
@@ -41,8 +39,8 @@ class Reading:
         Raises:
             StoreError: the server can't answer before ``deadline_s`` of ``time.monotonic``.
         """
-        end = HEADER_BYTES + min(PART_BYTES, len(buffer))
-        return self._loop.run(self._requests.read(path, 0, end), deadline_s)
+        end = min(_FIRST_BYTES, HEADER_BYTES + len(buffer))
+        return self._loop.run(self._bucket.read(path, 0, end), deadline_s)
 
     def finish(
         self, first: Arriving, key: str, buffer: memoryview, tenant: str, deadline_s: float
@@ -56,49 +54,47 @@ class Reading:
             DamagedError: it holds something else, or is longer than ``buffer``.
             StoreError: the server doesn't send all of it before ``deadline_s``.
         """
-        found = first.found
-        if not HEADER_BYTES <= found.nbytes <= HEADER_BYTES + len(buffer):
+        if not HEADER_BYTES <= first.found.nbytes <= HEADER_BYTES + len(buffer):
             raise DamagedError
-        begun = [self._loop.begin(part) for part in self._parts(first)]
-        parts = (self._loop.awaited(part, deadline_s) for part in begun)
-        try:
-            return self._verified(parts, found, key, buffer, tenant)
-        finally:
-            for part in begun:
-                part.cancel()
-
-    def _parts(self, first: Arriving) -> Iterator[Coroutine[Any, Any, bytes | None]]:
-        yield first.content()
-        for begin in range(HEADER_BYTES + PART_BYTES, first.found.nbytes, PART_BYTES):
-            yield self._part(first.found, begin)
-
-    async def _part(self, found: Found, begin: int) -> bytes | None:
-        end = min(begin + PART_BYTES, found.nbytes)
-        arriving = await self._requests.read(found.path, begin, end, found.etag)
-        return None if arriving is None else await arriving.content()
-
-    def _verified(
-        self,
-        parts: Iterator[bytes | None],
-        found: Found,
-        key: str,
-        buffer: memoryview,
-        tenant: str,
-    ) -> ChunkRecord | None:
-        """Return the record of the payload in ``parts``; None where one of them is another's."""
-        first = next(parts) or b""
-        record = record_of(first[:HEADER_BYTES], found)
+        payload = buffer[: first.found.nbytes - HEADER_BYTES]
+        landing = _Landing(payload)
+        if not self._loop.run(self._arrived(first, landing), deadline_s):
+            return None
+        record = record_of(bytes(landing.header), first.found)
         if record is None or not record.names(key):
             raise DamagedError
-        opening = self._seals.opening(record, tenant)
-        at_bytes = 0
-        for part in chain([memoryview(first)[HEADER_BYTES:]], parts):
-            if part is None:
-                return None
-            target = buffer[at_bytes : at_bytes + len(part)]
-            target[:] = part
-            opening.update(target)
-            at_bytes += len(part)
-        if not opening.is_genuine():
+        if not self._seals.open_whole(record, payload, tenant):
             raise DamagedError
         return record
+
+    async def _arrived(self, first: Arriving, landing: _Landing) -> bool:
+        """Whether all of the object has come, and was the same one in all ranges."""
+
+        async def has_come(begin: int) -> bool:
+            part = first if begin == 0 else await self._part(first.found, begin)
+            if part is not None:
+                await landing.take(part, begin)
+            return part is not None
+
+        return all(await each(has_come, (0, *range(_FIRST_BYTES, first.found.nbytes, PART_BYTES))))
+
+    async def _part(self, found: Found, begin: int) -> Arriving | None:
+        end = min(begin + PART_BYTES, found.nbytes)
+        return await self._bucket.read(found.path, begin, end, found.etag)
+
+
+class _Landing:
+    """Where an object arrives: its payload in the caller's memory, its header in memory of ours."""
+
+    def __init__(self, payload: memoryview) -> None:
+        self.header = bytearray(HEADER_BYTES)
+        self._payload = payload
+
+    async def take(self, part: Arriving, begin: int) -> None:
+        """Copy the bytes of ``part``, which follow the first ``begin`` of the object."""
+        async for piece in part.pieces():
+            count = min(len(piece), max(0, HEADER_BYTES - begin))
+            self.header[begin : begin + count] = piece[:count]
+            begin += len(piece)
+            end = max(0, begin - HEADER_BYTES)
+            self._payload[end - len(piece) + count : end] = memoryview(piece)[count:]

@@ -16,13 +16,13 @@ from kvtransfer.errors import StoreError
 from kvtransfer.stores.disk.names import path_of
 from kvtransfer.stores.expected_puts import ExpectedPuts
 from kvtransfer.stores.interface import FAR_FETCHES, Store, StoredEntry, any_length
+from kvtransfer.stores.objects.bucket import Bucket
 from kvtransfer.stores.objects.client import open_client
 from kvtransfer.stores.objects.credentials import told_of_late_answers
 from kvtransfer.stores.objects.entries import ObjectEntries, content_of, next_page
 from kvtransfer.stores.objects.event_loop import EventLoop
 from kvtransfer.stores.objects.lifetime import Lifetime, age_s
 from kvtransfer.stores.objects.reading import DamagedError, Reading
-from kvtransfer.stores.objects.requests import Requests
 from kvtransfer.stores.objects.url import read_url
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kvtransfer.stores.interface import LengthOf, Serves
-    from kvtransfer.stores.objects.requests import Arriving
+    from kvtransfer.stores.objects.bucket import Arriving
     from kvtransfer.stores.record import ChunkFacts, ChunkRecord
     from kvtransfer.stores.settings import StoreSettings
 
@@ -67,10 +67,10 @@ class ObjectStore(Store):
         self._seals = settings.seals
         self._lifetime = Lifetime(settings, age_s)
         self._expected = ExpectedPuts()
-        self._requests = Requests(open_client(read, settings.timeout_s), read.shown)
-        self._entries = ObjectEntries(self._requests, self._lifetime)
+        self._bucket = Bucket(open_client(read, settings.timeout_s), read.shown)
+        self._entries = ObjectEntries(self._bucket, self._lifetime)
         self._loop = EventLoop(f"{read.shown}: {told_of_late_answers(read.scheme, os.environ)}")
-        self._reading = Reading(self._requests, self._loop, settings.seals)
+        self._reading = Reading(self._bucket, self._loop, settings.seals)
 
     @property
     def parallelism(self) -> int:
@@ -90,7 +90,7 @@ class ObjectStore(Store):
         try:
             return self._finished(first, key, buffer, tenant, deadline_s)
         except DamagedError:
-            self._loop.run(self._requests.remove(path_of(key)), deadline_s)
+            self._loop.run(self._bucket.remove(path_of(key)), deadline_s)
         return None
 
     def renew(self, key: str, serves: Serves) -> bool:
@@ -102,7 +102,7 @@ class ObjectStore(Store):
         if entry is None or not self._seals.keep(entry.record, serves):
             return False
         if self._lifetime.is_half_over(entry.found.modified):
-            self._loop.run(self._requests.renew(path_of(key)), deadline_s)
+            return self._is_renewed(key, deadline_s)
         return True
 
     def put(self, key: str, payload: memoryview, facts: ChunkFacts, tenant: str = "") -> bool:
@@ -113,7 +113,7 @@ class ObjectStore(Store):
         if self._expected.take(key):
             writing = self._entries.add(key, content, partial(self._serves, facts, nbytes))
         else:
-            writing = self._requests.write(path_of(key), content)
+            writing = self._bucket.write(path_of(key), content)
         self._loop.run(writing, deadline_s)
         return True
 
@@ -135,7 +135,7 @@ class ObjectStore(Store):
 
     def remove(self, key: str) -> None:
         """See :class:`Store`."""
-        self._loop.run(self._requests.remove(path_of(key)), self._deadline_s())
+        self._loop.run(self._bucket.remove(path_of(key)), self._deadline_s())
 
     def close(self) -> None:
         """See :class:`Store`."""
@@ -156,6 +156,12 @@ class ObjectStore(Store):
             raise DamagedError
         record = self._reading.finish(first, key, buffer, tenant, deadline_s)
         if record is not None and self._lifetime.is_renewed_by_hit(modified):
-            with suppress(StoreError):  # a hit it is all the same
-                self._loop.run(self._requests.renew(path_of(key)), deadline_s)
+            self._is_renewed(key, deadline_s)  # or not: a hit it is all the same
         return record
+
+    def _is_renewed(self, key: str, deadline_s: float) -> bool:
+        """Renew the entry of ``key``; False where the server can't, or not in time."""
+        with suppress(StoreError):
+            self._loop.run(self._bucket.renew(path_of(key)), deadline_s)
+            return True
+        return False

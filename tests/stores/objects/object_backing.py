@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from uuid import uuid4
 
 from kvtransfer.stores.disk.file.record_sector import _MAGIC
@@ -29,7 +30,8 @@ class ObjectBacking:
         return FormattedStore(self.entries(settings), chunk)
 
     def entries(self, settings):
-        return ObjectStore(self.url, settings, age_s=self.age_s)
+        patient = replace(settings, timeout_s=120)
+        return ObjectStore(self.url, patient, age_s=self.age_s)
 
     def age_s(self, modified):
         """Seconds that have passed since then, and those that a test let pass."""

@@ -96,6 +96,9 @@ class ObjectServer:
     def __enter__(self):
         self.start()
         self.create_bucket()
+        # The first object takes SeaweedFS longest: it makes files for the bucket.
+        self._await(lambda client: client.put_object(Bucket=BUCKET, Key="first", Body=b"x"))
+        self._await(lambda client: client.delete_object(Bucket=BUCKET, Key="first"))
         return self
 
     def __exit__(self, *_):

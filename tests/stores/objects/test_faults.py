@@ -34,14 +34,17 @@ TIMEOUT_S = 1.0
 BOUND_S = 20 * TIMEOUT_S
 """By when a call has ended, however busy the machine is."""
 PATIENCE_S = 120.0
+"""The deadline of calls that have to succeed, however busy the machine is."""
+PATIENT = StoreSettings(timeout_s=PATIENCE_S)
 WHOLE_BYTES = HEADER_BYTES + CHUNK.nbytes
 
 
-class Fixture:
+class Arena:
     """A guarded store that reaches ``server`` through a proxy, and the way around it."""
 
-    def __init__(self, server):
+    def __init__(self, server, timeout_s=TIMEOUT_S):
         self.server = server
+        self.timeout_s = timeout_s
         self.proxy = line.Proxy(server.port)
         self.backing = ObjectBacking(server)
         url = server.url(self.backing.prefix, self.proxy.port)
@@ -55,7 +58,7 @@ class Fixture:
 
     def reopened(self):
         """One more store, of entries, which takes the environment as it is now."""
-        return ObjectStore(self._url, StoreSettings(timeout_s=TIMEOUT_S))
+        return ObjectStore(self._url, StoreSettings(timeout_s=self.timeout_s))
 
     def call_all(self, absent=(False,)):
         """Every call, each of which ends; what is ``absent`` is said to be so."""
@@ -94,12 +97,18 @@ def until(condition):
 
 @pytest.fixture
 def at(seaweedfs):
-    with closing(Fixture(seaweedfs)) as fixture:
-        yield fixture
+    with closing(Arena(seaweedfs)) as arena:
+        yield arena
+
+
+@pytest.fixture
+def patient(seaweedfs):
+    with closing(Arena(seaweedfs, PATIENCE_S)) as arena:
+        yield arena
 
 
 def test_killed():
-    with SeaweedFS() as server, closing(Fixture(server)) as at:
+    with SeaweedFS() as server, closing(Arena(server)) as at:
         with at.failing():
             server.kill()
             at.call_all()
@@ -248,7 +257,7 @@ def test_endless(at):
 
 
 def test_full():
-    with SeaweedFS(volumes=3) as server, closing(Fixture(server)) as at:
+    with SeaweedFS(volumes=3) as server, closing(Arena(server, PATIENCE_S)) as at:
         at.assert_well()
         server.mark_volumes("-readonly")
         assert not at.store.put(OTHER_KEY, memoryview(PAYLOAD))
@@ -261,22 +270,22 @@ def test_full():
         assert get(at.store, OTHER_KEY) == PAYLOAD
 
 
-def test_read_only(at, monkeypatch):
-    at.assert_well()
+def test_read_only(patient, monkeypatch):
+    patient.assert_well()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", READERS_KEY)
-    with closing(FormattedStore(at.reopened(), CHUNK)) as store:
+    with closing(FormattedStore(patient.reopened(), CHUNK)) as store:
         assert get(store, KEY) == PAYLOAD
         assert store.put(KEY, memoryview(PAYLOAD))  # held already
         with pytest.raises(StoreError, match=r"AccessDenied: .*lack a right"):
             store.put(OTHER_KEY, memoryview(PAYLOAD))
 
 
-def test_wrong_credentials(at, monkeypatch):
-    at.assert_well()
+def test_wrong_credentials(patient, monkeypatch):
+    patient.assert_well()
     secret = "wrong" + "s3cret"
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
     monkeypatch.setenv("AWS_SESSION_TOKEN", "session" + secret * 10)
-    with closing(FormattedStore(at.reopened(), CHUNK)) as store:
+    with closing(FormattedStore(patient.reopened(), CHUNK)) as store:
         for call in (
             lambda: get(store, KEY),
             lambda: store.put(KEY, memoryview(PAYLOAD)),
@@ -289,24 +298,24 @@ def test_wrong_credentials(at, monkeypatch):
             assert SECRET_KEY not in shown
 
 
-def test_no_credentials(at, monkeypatch):
+def test_no_credentials(patient, monkeypatch):
     """Nor a machine that has some: the address is one at which no server listens."""
     for name in ENVIRONMENT:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")
     with (
-        closing(FormattedStore(at.reopened(), CHUNK)) as store,
+        closing(FormattedStore(patient.reopened(), CHUNK)) as store,
         pytest.raises(StoreError, match="no credentials are in the environment"),
     ):
         store.contains([KEY])
 
 
-def test_credentials_that_a_server_repeats_are_not_shown(at, monkeypatch):
+def test_credentials_that_a_server_repeats_are_not_shown(patient, monkeypatch):
     token = "t0ken" * 20
     monkeypatch.setenv("AWS_SESSION_TOKEN", token)
-    at.proxy.follow(line.answering(xml("400 Bad Request", "InvalidToken", f"not {token}")))
+    patient.proxy.follow(line.answering(xml("400 Bad Request", "InvalidToken", f"not {token}")))
     with (
-        closing(FormattedStore(at.reopened(), CHUNK)) as store,
+        closing(FormattedStore(patient.reopened(), CHUNK)) as store,
         pytest.raises(StoreError, match=r"InvalidToken: not \*\*\*"),
     ):
         get(store, KEY)
@@ -316,55 +325,55 @@ def test_credentials_that_a_server_repeats_are_not_shown(at, monkeypatch):
 def test_bucket_missing(kind, request):
     server = request.getfixturevalue(kind.__name__.lower())
     url = server.url().replace(BUCKET, "no-such-bucket")
-    with closing(FormattedStore(ObjectStore(url, StoreSettings()), CHUNK)) as store:
+    with closing(FormattedStore(ObjectStore(url, PATIENT), CHUNK)) as store:
         assert store.contains([KEY]) == [False]
         for call in (lambda: get(store, KEY), lambda: store.put(KEY, memoryview(PAYLOAD))):
             with pytest.raises(StoreError, match=r"NoSuchBucket|AccessDenied"):
                 call()
 
 
-def test_flipped(at):
+def test_flipped(patient):
     chance, misses = random.Random(1), 0
-    at.assert_well()
-    whole = at.backing.whole(KEY)
+    patient.assert_well()
+    whole = patient.backing.whole(KEY)
     for _ in range(100):
         flipped = bytearray(whole)
         flipped[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
-        at.backing.replace(KEY, bytes(flipped))
-        found = get(at.store, KEY)
+        patient.backing.replace(KEY, bytes(flipped))
+        found = get(patient.store, KEY)
         assert found in (None, PAYLOAD)
-        assert (at.backing.whole(KEY) is None) == (found is None)
+        assert (patient.backing.whole(KEY) is None) == (found is None)
         misses += found is None
     assert misses > 50  # the rest fell into padding
-    at.assert_well()
+    patient.assert_well()
 
 
-def test_truncated(at):
+def test_truncated(patient):
     chance = random.Random(2)
-    at.assert_well()
-    whole = at.backing.whole(KEY)
+    patient.assert_well()
+    whole = patient.backing.whole(KEY)
     for nbytes in (0, 1, HEADER_BYTES, *(chance.randrange(len(whole)) for _ in range(20))):
-        at.backing.replace(KEY, whole[:nbytes])
-        assert at.store.contains([KEY]) == [False]
-        assert get(at.store, KEY) is None
-        at.backing.replace(KEY, whole[:nbytes])
-        assert at.store.put(KEY, memoryview(PAYLOAD))
-        assert get(at.store, KEY) == PAYLOAD
+        patient.backing.replace(KEY, whole[:nbytes])
+        assert patient.store.contains([KEY]) == [False]
+        assert get(patient.store, KEY) is None
+        patient.backing.replace(KEY, whole[:nbytes])
+        assert patient.store.put(KEY, memoryview(PAYLOAD))
+        assert get(patient.store, KEY) == PAYLOAD
 
 
-def test_oversized(at):
-    at.assert_well()
-    whole = at.backing.whole(KEY)
+def test_oversized(patient):
+    patient.assert_well()
+    whole = patient.backing.whole(KEY)
     for content in (whole + b"\0", whole * 2, whole + bytes(40 << 20)):
-        at.backing.replace(KEY, content)
-        assert at.store.contains([KEY]) == [False]
-        assert get(at.store, KEY) is None
-        assert at.backing.whole(KEY) is None
+        patient.backing.replace(KEY, content)
+        assert patient.store.contains([KEY]) == [False]
+        assert get(patient.store, KEY) is None
+        assert patient.backing.whole(KEY) is None
 
 
-def test_replaced_by_another(at):
-    at.assert_well()
-    at.backing.replace(OTHER_KEY, at.backing.whole(KEY))
-    assert get(at.store, OTHER_KEY) is None
-    assert at.backing.whole(OTHER_KEY) is None
-    assert get(at.store, KEY) == PAYLOAD
+def test_replaced_by_another(patient):
+    patient.assert_well()
+    patient.backing.replace(OTHER_KEY, patient.backing.whole(KEY))
+    assert get(patient.store, OTHER_KEY) is None
+    assert patient.backing.whole(OTHER_KEY) is None
+    assert get(patient.store, KEY) == PAYLOAD

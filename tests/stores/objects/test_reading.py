@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import closing
 
@@ -9,11 +10,11 @@ import pytest
 
 from kvtransfer.errors import StoreError
 from kvtransfer.stores import StoreSettings
-from kvtransfer.stores.objects import requests
+from kvtransfer.stores.objects import bucket
+from kvtransfer.stores.objects.bucket import PART_BYTES, Arriving
 from kvtransfer.stores.objects.entries import HEADER_BYTES
-from kvtransfer.stores.objects.requests import PART_BYTES, Arriving
 from kvtransfer.stores.record import ChunkFacts
-from kvtransfer.testing import CHUNK, KEY
+from kvtransfer.testing import CHUNK, KEY, OTHER_KEY
 
 FACTS = ChunkFacts.of(CHUNK, "naive")
 PATIENT = StoreSettings(timeout_s=120)
@@ -28,13 +29,13 @@ def entries(backing):
 @pytest.fixture
 def ranges(entries, monkeypatch):
     """Which ranges of objects were asked for."""
-    asked, read = [], entries._requests.read
+    asked, read = [], entries._bucket.read
 
     async def noting(path, begin, end, etag=None):
         asked.append((begin, end))
         return await read(path, begin, end, etag)
 
-    monkeypatch.setattr(entries._requests, "read", noting)
+    monkeypatch.setattr(entries._bucket, "read", noting)
     return asked
 
 
@@ -115,27 +116,55 @@ def test_a_range_that_fails_fails_the_call_and_keeps_the_entry(entries, monkeypa
     entries.put(KEY, memoryview(sent), FACTS)
     target = bytearray(len(sent))
     with monkeypatch.context() as patch:
-        patch.setattr(Arriving, "content", failing_beyond_the_first(Arriving.content))
+        patch.setattr(Arriving, "pieces", failing_beyond_the_first(Arriving.pieces))
         with pytest.raises(StoreError, match="broken"):
             entries.get_into(KEY, memoryview(target))
     assert entries.get_into(KEY, memoryview(target)) is not None
     assert target == sent
 
 
-def failing_beyond_the_first(content):
+def failing_beyond_the_first(pieces):
     calls = []
 
-    async def maybe(arriving):
+    async def some(arriving):
         calls.append(arriving)
-        if len(calls) > 1:
-            raise StoreError("broken")
-        return await content(arriving)
+        async for piece in pieces(arriving):
+            yield piece
+            if len(calls) > 1:
+                raise StoreError("broken")
 
-    return maybe
+    return some
+
+
+def test_nothing_arrives_after_a_call(entries, monkeypatch):
+    sent = b"x" * (3 * PART_BYTES)
+    entries.put(KEY, memoryview(sent), FACTS)
+    target = bytearray(len(sent))
+    with monkeypatch.context() as patch:
+        patch.setattr(entries, "_timeout_s", 0.5)
+        patch.setattr(Arriving, "pieces", ever_slower(Arriving.pieces))
+        with pytest.raises(StoreError, match="in time"):
+            entries.get_into(KEY, memoryview(target))
+    arrived = bytes(target)
+    assert 0 < arrived.count(b"x") < len(sent)
+    target[:] = bytes(len(target))
+    assert entries.get_into(OTHER_KEY, memoryview(bytearray(1))) is None  # time passes
+    assert not any(target)
+
+
+def ever_slower(pieces):
+    async def some(arriving):
+        pause_s = 0.01
+        async for piece in pieces(arriving):
+            yield piece
+            await asyncio.sleep(pause_s)
+            pause_s *= 10
+
+    return some
 
 
 def test_what_a_server_sends_beyond_the_range_is_refused(entries, monkeypatch):
     entries.put(KEY, memoryview(b"short"), FACTS)
-    monkeypatch.setattr(requests, "min", lambda end, _: end - 1, raising=False)
+    monkeypatch.setattr(bucket, "min", lambda end, _: end - 1, raising=False)
     with pytest.raises(StoreError, match="another number of bytes"):
         entries.get_into(KEY, memoryview(bytearray(5)))

@@ -1,4 +1,4 @@
-"""Makes the requests to a bucket; what a server says of lengths is checked, never trusted."""
+"""Asks for objects in a bucket, and sends them; what a server says of lengths is checked, never trusted."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PART_BYTES = 8 << 20
 """Longest range that one request reads, and length of a part of a long upload."""
 _PUT_AT_ONCE_BYTES = 2 * PART_BYTES
+_PIECE_BYTES = 1 << 20
 _PAGE = 1000
 
 
@@ -58,27 +59,29 @@ class Arriving:
         self._nbytes = nbytes
         self._shown = shown
 
-    async def content(self) -> bytes:
-        """Return as many bytes as were asked for, as far as the object has them.
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Yield as many bytes as were asked for, as far as the object has them.
 
         Raises:
-            StoreError: the server sent more or fewer, or broke off.
+            StoreError: the server sends more or fewer, or breaks off.
         """
-        pieces: list[bytes] = []
         left_bytes = self._nbytes
         with translated(self._shown):
-            async for piece in self._result.stream(min_chunk_size=self._nbytes):
-                pieces.append(piece)
+            async for piece in self._result.stream(min_chunk_size=_PIECE_BYTES):
                 left_bytes -= len(piece)
-                if left_bytes < 0:  # it might never end
+                if left_bytes < 0:
                     break
+                yield piece
         if left_bytes:
             raise StoreError(f"{self._shown}: it sent another number of bytes than it announced")
-        return b"".join(pieces)
+
+    async def content(self) -> bytes:
+        """Return what ``pieces`` yields."""
+        return b"".join([piece async for piece in self.pieces()])
 
 
-class Requests:
-    """Requests to the bucket of ``client``, each as a coroutine that raises :class:`StoreError`.
+class Bucket:
+    """The bucket of ``client``; each method is a coroutine that raises :class:`StoreError`.
 
     ``shown`` is the store that errors name. Names of objects are below the prefix of ``client``.
     """
@@ -110,7 +113,8 @@ class Requests:
         if result is None:
             return None
         found = Found.of(result.meta)
-        return Arriving(found, result, min(end, found.nbytes) - begin, self._shown)
+        nbytes = min(end, found.nbytes) - begin
+        return Arriving(found, result, nbytes, self._shown) if nbytes > 0 else None
 
     async def write(self, path: str, content: bytes) -> None:
         """Write an object over what is there; a long one in parts at once."""
@@ -140,11 +144,9 @@ class Requests:
         """Make an object as new: copied to another name and back, as no server copies in place."""
         beside = f"{path}.{uuid4().hex}.copy"
         with translated(self._shown):
-            try:
-                await obstore.copy_async(self._client, path, beside)
-                await obstore.copy_async(self._client, beside, path)
-            finally:
-                await self._delete(beside)
+            await obstore.copy_async(self._client, path, beside)
+            await obstore.copy_async(self._client, beside, path)
+            await self._delete(beside)
 
     async def remove(self, path: str) -> None:
         """Remove an object, if it is there."""

@@ -9,7 +9,7 @@ import pytest
 from kvtransfer.chunks.keys import base_key
 from kvtransfer.errors import StoreError
 from kvtransfer.stores import StoreSettings
-from kvtransfer.stores.objects.requests import PART_BYTES, Requests
+from kvtransfer.stores.objects.bucket import PART_BYTES, Bucket
 from kvtransfer.stores.objects.store import ObjectStore
 from kvtransfer.stores.record import ChunkFacts
 from kvtransfer.testing import ABSENT_KEY, CHUNK, KEY, OTHER_KEY, PAYLOAD, get
@@ -24,15 +24,15 @@ def asked(monkeypatch):
     """The names of requests, in order."""
     names = []
 
-    def noting(name, request):
+    def noting(name, call):
         def noted(*arguments, **options):
             names.append(name)
-            return request(*arguments, **options)
+            return call(*arguments, **options)
 
         return noted
 
     for name in CALLS:
-        monkeypatch.setattr(Requests, name, noting(name, getattr(Requests, name)))
+        monkeypatch.setattr(Bucket, name, noting(name, getattr(Bucket, name)))
     return names
 
 
@@ -57,14 +57,14 @@ def test_many_keys_are_looked_for_at_once(backing):
 
 
 def test_one_lookup_that_fails_fails_all(server, backing, monkeypatch):
-    head = Requests.head
+    head = Bucket.head
 
-    async def failing(requests, path):
+    async def failing(bucket, path):
         if "11" in path:
             raise StoreError("no answer")
-        return await head(requests, path)
+        return await head(bucket, path)
 
-    monkeypatch.setattr(Requests, "head", failing)
+    monkeypatch.setattr(Bucket, "head", failing)
     with (
         closing(backing.open(CHUNK, StoreSettings(timeout_s=60))) as store,
         pytest.raises(StoreError, match="no answer"),
@@ -136,10 +136,10 @@ def test_renewing_leaves_one_object(backing, asked):
 
 
 def test_a_hit_that_can_not_be_renewed_is_a_hit(backing, monkeypatch):
-    async def refused(requests, path):
+    async def refused(bucket, path):
         raise StoreError("no right")
 
-    monkeypatch.setattr(Requests, "renew", refused)
+    monkeypatch.setattr(Bucket, "renew", refused)
     with closing(backing.open(CHUNK, StoreSettings(ttl_s=100, refresh_ttl=True))) as store:
         store.put(KEY, memoryview(PAYLOAD))
         backing.elapse(60)
