@@ -45,6 +45,9 @@ class ObjectServer:
         self.port = 0
         self.process = None
 
+    def choose_ports(self):
+        raise NotImplementedError
+
     def command(self):
         raise NotImplementedError
 
@@ -69,11 +72,15 @@ class ObjectServer:
 
     def start(self):
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log)
+            environment = {**os.environ, "TMPDIR": self.folder.name}
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, env=environment)
         self._await(lambda client: client.list_buckets())
 
     def create_bucket(self):
+        """With one object at first: that takes SeaweedFS long, as it makes files for the bucket."""
         self._await(lambda client: client.create_bucket(Bucket=BUCKET))
+        self._await(lambda client: client.put_object(Bucket=BUCKET, Key="first", Body=b"x"))
+        self._await(lambda client: client.delete_object(Bucket=BUCKET, Key="first"))
 
     def signal(self, number):
         os.kill(self.process.pid, number)
@@ -94,18 +101,34 @@ class ObjectServer:
             time.sleep(0.1)
 
     def __enter__(self):
-        self.start()
-        self.create_bucket()
-        # The first object takes SeaweedFS longest: it makes files for the bucket.
-        self._await(lambda client: client.put_object(Bucket=BUCKET, Key="first", Body=b"x"))
-        self._await(lambda client: client.delete_object(Bucket=BUCKET, Key="first"))
+        try:
+            self._start_on_free_ports()
+            self.create_bucket()
+        except BaseException:
+            self.end()
+            raise
         return self
 
     def __exit__(self, *_):
-        with suppress(ProcessLookupError):
-            self.signal(signal.SIGCONT)
-        self.kill()
+        self.end()
+
+    def end(self):
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                self.signal(signal.SIGCONT)
+            self.kill()
         self.folder.cleanup()
+
+    def _start_on_free_ports(self):
+        """Another process may take a port before the server does: then on others."""
+        for is_last in (False, False, True):
+            self.choose_ports()
+            try:
+                return self.start()
+            except AssertionError:
+                self.kill()
+                if is_last:
+                    raise
 
 
 class SeaweedFS(ObjectServer):
@@ -113,10 +136,6 @@ class SeaweedFS(ObjectServer):
 
     def __init__(self, volumes=30):
         super().__init__()
-        names = ("master", "volume", "filer", "s3")
-        self._ports = dict(zip(names, free_ports(4), strict=True))
-        self._grpc = dict(zip(names, free_ports(4), strict=True))
-        self.port = self._ports["s3"]
         self._volumes = volumes
         users = [
             _user("owner", _OWNER, _OWNERS_SECRET, ["Admin", "Read", "Write", "List"]),
@@ -125,6 +144,12 @@ class SeaweedFS(ObjectServer):
         ]
         config = Path(self.folder.name) / "s3.json"
         config.write_text(json.dumps({"identities": users}))
+
+    def choose_ports(self):
+        names, ports = ("master", "volume", "filer", "s3"), free_ports(8)
+        self._ports = dict(zip(names, ports[:4], strict=True))
+        self._grpc = dict(zip(names, ports[4:], strict=True))
+        self.port = self._ports["s3"]
 
     def command(self):
         folder = self.folder.name
@@ -137,6 +162,11 @@ class SeaweedFS(ObjectServer):
             "-filer", "-s3", f"-s3.config={folder}/s3.json", "-master.volumeSizeLimitMB=64",
             f"-volume.max={self._volumes}",
         ]  # fmt: skip
+
+    def end(self):
+        super().end()
+        for name, port in self._grpc.items():  # these have no option of their own
+            Path(f"/tmp/seaweedfs-{name}-grpc-{port}.sock").unlink(missing_ok=True)
 
     def mark_volumes(self, how):
         """Make all volumes, once there are as many as may be, ``-readonly`` or ``-writable``."""
@@ -162,8 +192,7 @@ class SeaweedFS(ObjectServer):
 class Moto(ObjectServer):
     """Holds everything in memory."""
 
-    def __init__(self, authority=None):
-        super().__init__(authority)
+    def choose_ports(self):
         (self.port,) = free_ports(1)
 
     def command(self):
