@@ -65,7 +65,7 @@ def read_url(url: str) -> ObjectUrl:
         prefix=_prefix(parts),
         endpoint=endpoint,
         region=parameters.get("region", ""),
-        path_style=_truth(parts.scheme, parameters, default=bool(endpoint)),
+        path_style=_path_style(parts.scheme, parameters, default=bool(endpoint)),
         account=parameters.get("account", ""),
     )
 
@@ -87,10 +87,10 @@ def _unknown(scheme: str, name: str) -> ConfigError:
     """Refuse a parameter without its value, which may be a secret."""
     known = _PARAMETERS[scheme]
     nearest = get_close_matches(name, known, n=1)
-    fix = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(known)}"
+    fix = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}"
     return ConfigError(
-        f"{scheme}:// URL: unknown parameter {name!r}: {fix} Credentials come from the environment "
-        "or the machine, never from the URL"
+        f"{scheme}:// URL: unknown parameter {name!r} ({fix}); credentials come from the "
+        "environment or the machine, never from the URL"
     )
 
 
@@ -104,8 +104,10 @@ def _check_place(parts: SplitResult) -> None:
         raise _malformed(
             parts.scheme, f"{parts.netloc!r} is no bucket; name the server as endpoint"
         )
-    if not parts.netloc or parts.fragment:
-        raise _malformed(parts.scheme, "it names no bucket" if parts.path else "it names nothing")
+    if parts.fragment:
+        raise _malformed(parts.scheme, "write # as %23")
+    if not parts.netloc:
+        raise _malformed(parts.scheme, "it names no bucket")
 
 
 def _prefix(parts: SplitResult) -> str:
@@ -124,7 +126,7 @@ def _endpoint(scheme: str, parameters: Mapping[str, str]) -> str:
     return endpoint.rstrip("/")
 
 
-def _truth(scheme: str, parameters: Mapping[str, str], *, default: bool) -> bool:
+def _path_style(scheme: str, parameters: Mapping[str, str], *, default: bool) -> bool:
     text = parameters.get("path_style")
     if text is None:
         return default

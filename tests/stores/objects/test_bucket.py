@@ -146,6 +146,14 @@ def test_a_hit_that_can_not_be_renewed_is_a_hit(backing, monkeypatch):
         assert get(store, KEY) == PAYLOAD
 
 
+def test_a_listing_may_be_left_early(backing):
+    with closing(backing.open(CHUNK, StoreSettings())) as store:
+        for key in (KEY, OTHER_KEY):
+            store.put(key, memoryview(PAYLOAD))
+        assert next(store.store.entries()).key in (KEY, OTHER_KEY)
+        assert get(store, KEY) == PAYLOAD
+
+
 def test_what_others_keep_in_the_bucket_stays(backing):
     names = [f"{backing.prefix}/notes.txt", f"{backing.prefix}s/x", f"{backing.prefix}/a/b/c.kv"]
     for name in names:
