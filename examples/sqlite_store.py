@@ -61,7 +61,8 @@ class SQLiteStore(Store):
                 if self._settings.seals.open_whole(record, target, tenant):
                     self._live_on(rows, key, self._settings.hit_ttl_s)
                     return record
-        self.remove(key)
+        if not self._settings.only_reads:
+            self.remove(key)
         return None
 
     def renew(self, key: str, serves: Callable[[Identity], bool]) -> bool:

@@ -177,7 +177,7 @@ class Store(Protocol):
         The record's ``nbytes`` says how much of ``buffer`` was filled; the rest is undefined. None
         is a miss: no entry, half of one, a payload that is longer than ``buffer`` or not as long
         as its record says, or a tag that our seals don't compute from this key, record and
-        payload. The store removes what it found of such an entry.
+        payload. The store removes what it found of such an entry, unless it ``only_reads``.
 
         Args:
             key: the base key.

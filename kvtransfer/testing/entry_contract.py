@@ -35,6 +35,17 @@ class EntryContract:
             assert store.put(KEY, memoryview(PAYLOAD))
             assert get(store, KEY) == _HALVED
 
+    def test_a_store_that_only_reads_leaves_what_is_damaged(self, backing: Backing) -> None:
+        with closing(backing.entries(StoreSettings())) as store:
+            assert store.put(KEY, memoryview(PAYLOAD), _FACTS)
+        damaged = PAYLOAD[:-1] + bytes([PAYLOAD[-1] ^ 1])
+        backing.set_payload(KEY, damaged)
+        for only_reads in (True, True, False):
+            with closing(backing.entries(StoreSettings(only_reads=only_reads))) as store:
+                assert store.get_into(KEY, memoryview(bytearray(CHUNK.nbytes))) is None
+                assert (store.record_of(KEY) is not None) is only_reads
+        assert backing.payload(KEY) is None
+
     def test_any_length_fills_the_front_of_a_longer_buffer(self, backing: Backing) -> None:
         with closing(backing.entries(StoreSettings())) as store:
             for nbytes in (1, 4095, 4096, 4097, 8192, (5 << 20) + 3):

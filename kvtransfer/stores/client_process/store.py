@@ -89,7 +89,7 @@ class ClientProcessStore(Store):
             record = self._verified(calls, found, buffer, tenant)
             if record is not None:
                 self._live_on(calls, record, self._settings.hit_ttl_s)
-            elif found.is_damage:
+            elif found.is_damage and not self._settings.only_reads:
                 calls.remove([key])
         return record
 

@@ -65,6 +65,7 @@ class ObjectStore(Store):
         read = read_url(url)
         self._timeout_s = settings.timeout_s
         self._seals = settings.seals
+        self._only_reads = settings.only_reads
         self._lifetime = Lifetime(settings, age_s)
         self._expected = ExpectedPuts()
         self._bucket = Bucket(open_client(read, settings.timeout_s), read.shown)
@@ -90,7 +91,8 @@ class ObjectStore(Store):
         try:
             return self._finished(first, key, buffer, tenant, deadline_s)
         except DamagedError:
-            self._loop.run(self._bucket.remove(path_of(key)), deadline_s)
+            if not self._only_reads:
+                self._loop.run(self._bucket.remove(path_of(key)), deadline_s)
         return None
 
     def renew(self, key: str, serves: Serves) -> bool:
