@@ -29,6 +29,11 @@ def path_of(key: str) -> str:
     return f"{owner}/{chunk_hash[:2]}/{chunk_hash}{_SUFFIX}"
 
 
+def chunk_at(path: str) -> str:
+    """Return the key, without its tenant, of the chunk or piece whose entry has the ``path``."""
+    return path.rpartition("/")[2].removesuffix(_SUFFIX)
+
+
 def is_owner(name: str) -> bool:
     """Whether a folder called ``name`` may hold the chunks of one model and worker."""
     return _OWNER.fullmatch(name) is not None

@@ -42,6 +42,7 @@ class DiskStore(Store):
         limit_bytes: most bytes of all files, whichever process put them; None: until the disk is
             full.
         clock: returns seconds since 1970.
+        evicted: is told the chunk or piece of each entry that this process evicts.
 
     Raises:
         ConfigError: the folder holds something that isn't ours.
@@ -70,6 +71,7 @@ class DiskStore(Store):
         *,
         limit_bytes: int | None = None,
         clock: Callable[[], float] = time.time,
+        evicted: Callable[[str], None] | None = None,
     ) -> None:
         self._timeout_s = settings.timeout_s
         self._limit_bytes = limit_bytes
@@ -78,7 +80,7 @@ class DiskStore(Store):
         self.address = f"disk://{self._folder.root}"
         """The store as logs name it."""
         self._gate = WriteGate(self.address)
-        self.eviction = DiskEviction(self._folder, limit_bytes, clock)
+        self.eviction = DiskEviction(self._folder, limit_bytes, clock, evicted)
         """What this process knows of the folder, and what it evicts next."""
         self._entries = DiskEntries(settings, self.eviction, clock)
         try:
