@@ -67,7 +67,7 @@ class Saves:
         """Requests with whole chunks that have not been dealt with."""
         self._ended: deque[_Ended] = deque()
         self._owners: dict[int, RequestState] = {}
-        """Requests by the saves under way, where they name an adapter."""
+        """Requests by the saves under way."""
         self._uncounted: set[int] = set()
         """Saves under way of pieces that don't stand for their chunks."""
 
@@ -106,8 +106,7 @@ class Saves:
 
     def begin(self, state: RequestState, saves: Sequence[Save]) -> None:
         """Copies of the request's pieces, planned elsewhere, begin."""
-        if state.adapter is not None:
-            self._owners.update((save.job, state) for save in saves)
+        self._owners.update((save.job, state) for save in saves)
         self._begin(saves)
 
     def rest(self) -> list[Save]:
@@ -153,7 +152,7 @@ class Saves:
         self._progress.restart(state.request_id)
 
     def owner(self, job: int) -> RequestState | None:
-        """The request whose chunk the save ``job`` copies, if it names an adapter."""
+        """The request whose chunk the save ``job`` copies, until that has ended."""
         return self._owners.get(job)
 
     def end(self, job: int) -> int:
@@ -210,8 +209,7 @@ class Saves:
             if len(planned) < len(placements):
                 self._metrics.add("save_skipped_chunks", len(placements) - len(planned))
             saves += planned
-        if state.adapter is not None:
-            self._owners.update((save.job, state) for save in saves)
+        self._owners.update((save.job, state) for save in saves)
         return saves
 
     def _next_wanted(self, progress: Progress, stored: Set[str], most: int) -> dict[int, list[int]]:
