@@ -31,6 +31,8 @@ from kvtransfer.connector.vllm.pages.inline_scales import prepare_scales
 from kvtransfer.connector.vllm.pages.page_facts import page_facts
 from kvtransfer.connector.vllm.pool_pins import PoolPins
 from kvtransfer.connector.vllm.reuse_verdict import refuse_layers
+from kvtransfer.connector.vllm.router_events.opened import open_router_events
+from kvtransfer.connector.vllm.router_events.translated import as_vllm
 from kvtransfer.connector.vllm.stats import TransferPromMetrics, TransferStats
 from kvtransfer.connector.vllm.step_input import hit_sources, leading_tokens, read_step, served
 from kvtransfer.connector.vllm.vllm_version import warn_of_newer
@@ -42,6 +44,7 @@ from kvtransfer.connector.vllm.worker import WorkerSide
 if TYPE_CHECKING:
     import torch
     from vllm.config import KVTransferConfig, VllmConfig
+    from vllm.distributed.kv_events import KVCacheEvent
     from vllm.distributed.kv_transfer.kv_connector.v1.base import (
         KVConnectorHandshakeMetadata,
         KVConnectorMetadata,
@@ -106,8 +109,17 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
         self._adapters = Adapters.open(self._vllm_config, workers)
         refusal = why_refused(self._vllm_config, self._facts)
         self._wishes = RequestWishes(self._config.blend, refusal)
+        router_events = open_router_events(
+            self._config, self._vllm_config, self._kv_cache_config, stages.groups
+        )
         self._scheduler = open_scheduler(
-            self._config, self._vllm_config, stages, self._adapters, self._pins, self._wishes
+            self._config,
+            self._vllm_config,
+            stages,
+            self._adapters,
+            self._pins,
+            self._wishes,
+            router_events,
         )
         self._meet_neighbour()
 
@@ -179,6 +191,10 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
         told = self._wishes.end(request, self._scheduler.blend_outcome(request))
         self._scheduler.finish(request, owns_blocks=any(block_ids))
         return False, told
+
+    def take_events(self) -> list[KVCacheEvent]:
+        group = self._facts.numbers[0]
+        return [as_vllm(event, group) for event in self._scheduler.take_router_events()]
 
     def has_pending_push_work(self) -> bool:
         return self._scheduler.is_saving
