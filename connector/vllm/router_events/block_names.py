@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vllm.v1.request import Request
 
     from kvtransfer.chunks.groups import Groups
+    from kvtransfer.requests.request_state import RequestState
 
 
 class VllmBlockNames:
@@ -44,11 +45,12 @@ class VllmBlockNames:
         self._hash_tokens = hash_tokens
         self._chunk_tokens = chunk_tokens
 
-    def blocks_of(self, request: Request, chunk: int) -> ChunkBlocks | None:
-        """Describe chunk number ``chunk`` of ``request``; None where tokens don't tell its content.
+    def blocks_of(self, state: RequestState, chunk: int) -> ChunkBlocks | None:
+        """Describe chunk number ``chunk``; None where its tokens don't tell its content.
 
         vLLM gives a request no hashes where its prefix cache is off.
         """
+        request: Request = state.request
         if request.cache_salt or request.mm_features or request.prompt_embeds is not None:
             return None
         count = self._chunk_tokens // self._block_tokens

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kvtransfer.requests.step import EngineRequest
+    from kvtransfer.requests.request_state import RequestState
 
 BlockHash: TypeAlias = "int | bytes"
 """A block's name in the engine's own events."""
@@ -60,5 +60,5 @@ RouterEvent: TypeAlias = "Stored | Removed"
 class BlockNames(Protocol):
     """What only an engine's connector can tell: how the engine names its blocks."""
 
-    def blocks_of(self, request: EngineRequest, chunk: int) -> ChunkBlocks | None:
+    def blocks_of(self, state: RequestState, chunk: int) -> ChunkBlocks | None:
         """Describe chunk number ``chunk``; None: a router could credit it to a wrong request."""

@@ -126,4 +126,4 @@ class RouterEvents:
     def _blocks_of(self, state: RequestState, key: str) -> ChunkBlocks | None:
         if tenant_of(key) or not state.is_hashed() or key not in state.keys:
             return None
-        return self._names.blocks_of(state.request, state.keys.index(key))
+        return self._names.blocks_of(state, state.keys.index(key))

@@ -33,10 +33,10 @@ TTL_S = 60.0
 class Names:
     """A block's hash is that of its tokens and all before them; a request without names has none."""
 
-    def blocks_of(self, request, chunk):
-        if getattr(request, "is_nameless", False):
+    def blocks_of(self, state, chunk):
+        if getattr(state.request, "is_nameless", False):
             return None
-        ids = request.all_token_ids
+        ids = state.request.all_token_ids
         hashes = block_hashes(ids)
         per_chunk = CHUNK // BLOCK
         first = chunk * per_chunk
