@@ -52,5 +52,5 @@ def test_a_model_with_windows():
     groups = Groups((Tiling(64, 16), Tiling(64, 16, Window(32))))
     refuse_groups(TransferConfig.of(), groups)
     refuse_groups(TransferConfig.of(kv_events="dynamo"), Groups((Tiling(64, 16),)))
-    with pytest.raises(ConfigError, match="^kv_events=dynamo: .* set kv_events=off$"):
+    with pytest.raises(ConfigError, match=r"^kv_events=dynamo: .* set kv_events=off$"):
         refuse_groups(TransferConfig.of(kv_events="dynamo"), groups)
