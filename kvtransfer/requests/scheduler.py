@@ -265,7 +265,7 @@ class Scheduler:
         self._basis.store.close()
 
     def _owned(self, jobs: Iterable[Load | Save]) -> Iterator[tuple[Load | Save, RequestState]]:
-        """Those of ``jobs`` that are for a request, with it."""
+        """Each of ``jobs`` that is for a request, with that request."""
         for job in jobs:
             jobs_of = self._saves if isinstance(job, Save) else self._loads
             if (state := jobs_of.owner(job.job)) is not None:

@@ -29,7 +29,7 @@ class Tier:
 
 
 def unheard(tier: str, key: str) -> None:
-    """Tell nobody what a tier lacks."""
+    """Tell no caller what a tier lacks."""
     del tier, key
 
 

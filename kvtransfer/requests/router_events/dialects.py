@@ -11,8 +11,9 @@ from kvtransfer.requests.timing import HOST
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_OWN = MappingProxyType({HOST: Place("CPU"), "disk": Place("STORAGE", "LOCAL")})
-"""What one engine alone can load. Every router credits it to that engine."""
+_HOST = MappingProxyType({HOST: Place("CPU")})
+_OWN = MappingProxyType({**_HOST, "disk": Place("STORAGE", "LOCAL")})
+"""What lies on the engine's own machine."""
 
 
 def places(dialect: str, pool: str) -> Mapping[str, Place]:
@@ -20,8 +21,9 @@ def places(dialect: str, pool: str) -> Mapping[str, Place]:
 
     Args:
         dialect: a value of ``kv_events`` other than ``off``.
-        pool: the name of the remote store, for routers that credit a store to all engines.
+        pool: the name of the remote store, for routers that know such a place.
     """
     if dialect == "vllm-router":
         return {**_OWN, "remote": Place("STORAGE", "REMOTE", pool)}
-    return _OWN
+    # Dynamo ignores blocks that a pool owns; llm-d documents what device and host memory are worth.
+    return _OWN if dialect == "dynamo" else _HOST

@@ -22,7 +22,7 @@ class Place(NamedTuple):
     locality: str | None = None
     """``LOCAL`` or ``REMOTE``, as seen from the engine."""
     pool: str | None = None
-    """The name of a store that serves every engine; None: the engine's own."""
+    """The name of the store that has them, where that is remote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class ChunkBlocks:
     parent: BlockHash | None
     """The hash of the block before the first; None: the first begins the sequence."""
     token_ids: Sequence[int]
-    """Of the whole chunk."""
+    """All tokens of the chunk."""
     adapter_id: int | None = None
     adapter_name: str | None = None
     """The LoRA adapter that computed them; None: the model alone."""

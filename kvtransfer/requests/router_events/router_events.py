@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class NoRouterEvents:
-    """Tells nobody anything."""
+    """Tells routers nothing."""
 
     def expect(self, jobs: Iterable[tuple[Load | Save, RequestState]], puts: Sequence[Put]) -> None:
         """Nothing is remembered."""

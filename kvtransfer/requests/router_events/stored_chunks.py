@@ -1,6 +1,6 @@
 """Makes router events of what this process puts into stores, as far as it knows. Pure.
 
-A store tells nobody what it loses. An entry counts as gone when its time to live is over by our
+A store doesn't say what it loses. An entry counts as gone when its time to live is over by our
 clock, when this process evicts it or can't put it, and when a later lookup doesn't find it.
 """
 

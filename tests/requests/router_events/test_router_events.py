@@ -30,7 +30,7 @@ CPU, DISK, POOL = TOLD["host"], TOLD["disk"], TOLD["remote"]
 TTL_S = 60.0
 
 
-class Names:
+class TokenNames:
     """A block's hash is that of its tokens and all before them; a request without names has none."""
 
     def blocks_of(self, state, chunk):
@@ -60,7 +60,7 @@ class Told(Engine):
 
     def __init__(self, **settings):
         def opened(clock):
-            return RouterEvents(Names(), TOLD, TTL_S, clock)
+            return RouterEvents(TokenNames(), TOLD, TTL_S, clock)
 
         self.believed = Believed()
         super().__init__(router_events=opened, **settings)
@@ -194,7 +194,7 @@ def test_nothing_is_told_without_the_setting():
 
 def test_the_setting_names_the_dialect_and_the_pool():
     config = TransferConfig.of(kv_events="vllm-router", kv_events_pool="p", ttl_s=9)
-    events = RouterEvents.open(config, Names())
+    events = RouterEvents.open(config, TokenNames())
     assert events._stored._places["remote"].pool == "p"
     assert events._stored._ttl_s == 9
 
