@@ -87,6 +87,12 @@ def _reweighted(own: Worker, tokens: Sequence[int]) -> None:
     own.change_weights()
 
 
+def _cleared(own: Worker, tokens: Sequence[int]) -> None:
+    own.serve(tokens)
+    own.publish()
+    own.empty_device()
+
+
 def _adapted(own: Worker, tokens: Sequence[int]) -> None:
     own.serve(tokens, lora_request=LoRARequest("style", 1, "/nowhere"))
 
@@ -114,6 +120,7 @@ CASES = (
     _case("in host memory, on disk and in the pool", _computed, "host"),
     _case("two chunks in host memory", _computed, "host", "host"),
     _case("a chunk on the device, the next in host memory", _behind_device, "device", "host"),
+    _case("in host memory, vLLM's own cache emptied", _cleared, "host"),
     _case("on disk only", _only_disk, "disk"),
     _case("in the pool only", _only_pool, "pool", dynamo=()),
     _case("in the pool, asked of an engine that did not put it", _only_pool, goes_to="both"),

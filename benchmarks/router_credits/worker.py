@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 
-from vllm.distributed.kv_events import KVEventBatch, ZmqEventPublisher
+from vllm.distributed.kv_events import AllBlocksCleared, KVEventBatch, ZmqEventPublisher
 
 from kvtransfer.chunks.groups import Groups
 from kvtransfer.chunks.keys import KeyChain, namespace, tenant_of_salt
@@ -126,6 +126,12 @@ class Worker(Engine):
         self.weights = f"{self.weights}, then others"
         self.side.reset()
         self.step()
+
+    def empty_device(self):
+        """vLLM empties its own prefix cache, says so, and tells our scheduler."""
+        self._publish([AllBlocksCleared()])
+        self.side.note_local_reset()
+        self.step()  # in which the worker is asked for its weights
 
     def compute_on_device(self, tokens):
         """vLLM itself has the blocks of ``tokens``, and says so."""

@@ -101,7 +101,7 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
         """
         if self._facts.are_partial:
             self._open_scheduler(Stages.of_workers(self._facts, metadata))
-            note_resets(self._kv_cache_manager, self._scheduler.local_cache, self._pins)
+            note_resets(self._kv_cache_manager, self._scheduler, self._pins)
 
     def _open_scheduler(self, stages: Stages) -> None:
         workers = stages.ranks.workers
@@ -132,7 +132,7 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
         super().bind_kv_cache_manager(kv_cache_manager)
         self._pins.bind(kv_cache_manager.block_pool)
         if not self._facts.are_partial:
-            note_resets(kv_cache_manager, self._scheduler.local_cache, self._pins)
+            note_resets(kv_cache_manager, self._scheduler, self._pins)
 
     def on_new_request(self, request: Request) -> None:
         self._scheduler.track(request)

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from kvtransfer.requests.blending.outcome import Outcome
     from kvtransfer.requests.blending.wish import Wishes
     from kvtransfer.requests.keys.agreed_weights import AgreedWeights
-    from kvtransfer.requests.keys.local_cache import LocalCache
     from kvtransfer.requests.keys.request_keys import RequestKeys
     from kvtransfer.requests.keys.weights import Expectation, Holding
     from kvtransfer.requests.loading.match import Span
@@ -221,10 +220,10 @@ class Scheduler:
         """Whether copies out of blocks are under way, or of finished requests still to begin."""
         return bool(self._busy_blocks)
 
-    @property
-    def local_cache(self) -> LocalCache:
-        """What is known of the engine's own prefix cache; the engine's connector tells it resets."""
-        return self._keying.local_cache
+    def note_local_reset(self) -> None:
+        """The engine has just emptied its own prefix cache, and told routers so."""
+        self._keying.local_cache.note_reset()
+        self._router_events.repeat()
 
     def reset(self) -> None:
         """The weights may have changed: load and save nothing before workers have read them again.

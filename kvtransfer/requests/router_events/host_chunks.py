@@ -71,6 +71,12 @@ class HostChunks:
         yield from self._remove_all()
         self._held = dict.fromkeys(self._held)
 
+    def repeat(self) -> Iterator[RouterEvent]:
+        """Tell routers again of all that is held."""
+        for blocks in self._held.values():
+            if blocks is not None:
+                yield Stored(self._place, blocks)
+
     def _store(self, key: str, blocks: ChunkBlocks) -> Stored:
         self._held[key] = blocks
         return Stored(self._place, blocks)

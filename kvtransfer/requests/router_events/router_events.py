@@ -44,6 +44,9 @@ class NoRouterEvents:
     def withdraw(self) -> None:
         """Nothing was told."""
 
+    def repeat(self) -> None:
+        """Nothing was told."""
+
     def take(self, changed: Sequence[Change]) -> list[RouterEvent]:
         """Always nothing."""
         return []
@@ -111,6 +114,11 @@ class RouterEvents:
         self._events += self._host.withdraw()
         self._events += self._stored.withdraw()
 
+    def repeat(self) -> None:
+        """Routers have dropped all blocks of the engine's own: tell of those in host memory again."""
+        self._events += self._host.repeat()
+        self._stored.forget_own()
+
     def take(self, changed: Sequence[Change]) -> list[RouterEvent]:
         """The events since the last call, oldest first; the index has ``changed``."""
         self._events += self._host.follow(changed)
@@ -124,6 +132,10 @@ class RouterEvents:
             self._stored.expect(job.job, job.key, blocks)
 
     def _blocks_of(self, state: RequestState, key: str) -> ChunkBlocks | None:
-        if tenant_of(key) or not state.is_hashed() or key not in state.keys:
+        if tenant_of(key) or not state.is_hashed():
             return None
-        return self._names.blocks_of(state, state.keys.index(key))
+        try:
+            chunk = state.keys.index(key)
+        except ValueError:  # a passage of another prompt, or a request that lost its keys
+            return None
+        return self._names.blocks_of(state, chunk)

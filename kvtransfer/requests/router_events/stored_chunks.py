@@ -120,6 +120,12 @@ class StoredChunks:
             for key in list(known):
                 yield from self._remove(tier, key)
 
+    def forget_own(self) -> None:
+        """Routers have dropped what no pool owns; they are told again once it is put again."""
+        for tier, place in self._places.items():
+            if place.pool is None:
+                self._known[tier].clear()
+
     def _end(self, job: int, put: _Put) -> Iterator[RouterEvent]:
         if self._latest.get(put.key) == job:
             del self._latest[put.key]

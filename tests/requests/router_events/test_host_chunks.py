@@ -46,6 +46,13 @@ def test_a_log_that_was_cut_short_lists_all_anew():
     ]
 
 
+def test_all_that_is_held_is_told_again():
+    chunks = HostChunks(CPU)
+    chunks.expect(1, "a", A)
+    list(chunks.end([1], (), [Added("a"), Added("unknown")]))
+    assert list(chunks.repeat()) == [Stored(CPU, A)]
+
+
 def test_what_is_withdrawn_is_not_removed_again():
     chunks = HostChunks(CPU)
     chunks.expect(1, "a", A)

@@ -115,6 +115,14 @@ def test_the_oldest_are_forgotten_and_routers_hear_of_it(clock):
     ]
 
 
+def test_what_routers_have_dropped_is_told_again_when_it_is_put_again(clock):
+    stored = opened(clock)
+    put(stored, 1, "a", A)
+    stored.forget_own()
+    assert list(stored.lack([("disk", "a")])) == []
+    assert put(stored, 2, "a", A) == [Stored(DISK, A)]
+
+
 def test_what_is_withdrawn_is_gone_and_puts_under_way_tell_nothing(clock):
     stored = opened(clock)
     put(stored, 1, "a", A)

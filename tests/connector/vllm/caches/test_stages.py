@@ -240,7 +240,7 @@ def connectors(ranks, monkeypatch):
     return made[0], made[1:], opened
 
 
-SIDE = SimpleNamespace(local_cache=None)
+SIDE = SimpleNamespace()
 
 
 def test_the_schedulers_side_opens_with_what_the_workers_tell(monkeypatch):
