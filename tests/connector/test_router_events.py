@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from itertools import count
 
 import msgspec
 import pytest
@@ -88,11 +89,16 @@ def test_blocks_in_each_tier_are_told_of_by_the_names_of_the_device_events(
         {"medium": "STORAGE", "locality": "LOCAL", "ownership": None},
         {"medium": "STORAGE", "locality": "REMOTE", "ownership": "ours"},
     )
+    seeds = count(10)
     setup = routed(model, server.url, tmp_path / "chunks", endpoint)
     with subscribed(endpoint) as router, engines.start(setup) as engine:
+        deadline_s = time.monotonic() + DEADLINE_S
+        while not router.stored:  # what is published before it has subscribed is lost
+            assert time.monotonic() < deadline_s
+            engine.generate(Request(prompt(40, seed=next(seeds))))  # a block, and no chunk
+            router.hear()
         engine.generate(Request(LONG))
         engine.generate(Request(SECRET, cache_salt="s"))
-        deadline_s = time.monotonic() + DEADLINE_S
         while not all(len(router.blocks(**tier)) >= WHOLE_TOKENS // 32 for tier in tiers):
             assert time.monotonic() < deadline_s, [router.blocks(**tier) for tier in tiers]
             engine.generate(SHORT)  # reports come with steps
@@ -104,6 +110,12 @@ def test_blocks_in_each_tier_are_told_of_by_the_names_of_the_device_events(
             assert sorted(map(tuple, ours.values())) == sorted(
                 tuple(LONG[i : i + 32]) for i in range(0, WHOLE_TOKENS, 32)
             )
+        router.stored.clear()
+        assert engine.reset()  # routers drop the engine's blocks then
+        while not router.blocks(**tiers[0]).keys() >= ours.keys():
+            assert time.monotonic() < deadline_s, router.blocks(**tiers[0])
+            engine.generate(SHORT)
+            router.hear()
 
 
 def test_without_vllms_events_the_setting_is_refused(v1_engines, model):

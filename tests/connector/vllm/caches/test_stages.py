@@ -236,6 +236,7 @@ def connectors(ranks, monkeypatch):
         side = KVTransferConnector.__new__(KVTransferConnector)
         side._vllm_config, side._config = ranks.vllm_config, ranks.config
         side._facts, side._kv_cache_manager, side._pins = facts, None, None
+        side._kv_cache_config = None
         made.append(side)
     return made[0], made[1:], opened
 
