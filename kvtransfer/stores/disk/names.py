@@ -29,11 +29,6 @@ def path_of(key: str) -> str:
     return f"{owner}/{chunk_hash[:2]}/{chunk_hash}{_SUFFIX}"
 
 
-def chunk_at(path: str) -> str:
-    """Return the key, without its tenant, of the chunk or piece whose entry has the ``path``."""
-    return path.rpartition("/")[2].removesuffix(_SUFFIX)
-
-
 def is_owner(name: str) -> bool:
     """Whether a folder called ``name`` may hold the chunks of one model and worker."""
     return _OWNER.fullmatch(name) is not None
@@ -52,6 +47,11 @@ def is_chunk(name: str, fan: str) -> bool:
 def new_temporary(chunk: str) -> str:
     """Return a unique name for the temporary file that is to become ``chunk``."""
     return f"{chunk.removesuffix(_SUFFIX)}.{_boot()}.{uuid4().hex}.part"
+
+
+def chunk_at(path: str) -> str:
+    """Return the key, without its tenant, of the chunk or piece whose entry has the ``path``."""
+    return path.rpartition("/")[2].removesuffix(_SUFFIX)
 
 
 def is_temporary(name: str) -> bool:
