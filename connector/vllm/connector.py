@@ -161,7 +161,8 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
     def build_connector_meta(self, scheduler_output: SchedulerOutput) -> PlanMessage:
         weights = self._scheduler.expect_weights()
         plan = self._scheduler.plan(read_step(scheduler_output, self._facts.numbers))
-        adapters = self._adapters.plan(self._scheduler.owned(plan), self._scheduler.states())
+        jobs = self._scheduler.owned(plan.copies)
+        adapters = self._adapters.plan(jobs, self._scheduler.states())
         return PlanMessage(plan, weights, adapters)
 
     def update_connector_output(self, connector_output: KVConnectorOutput) -> None:

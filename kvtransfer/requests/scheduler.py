@@ -6,7 +6,6 @@ Instant: no call here waits for the network, a disk or a device.
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from kvtransfer.plan import Plan, Save
@@ -137,7 +136,7 @@ class Scheduler:
         planner = self._basis.planner
         puts = tuple(planner.plan_puts())
         gap_jobs = self._loads.plan_gaps() if self._keying.is_possible else []
-        self._router_events.expect(self._owned([*loads, *first_saves, *saves]), puts)
+        self._router_events.expect(self.owned([*loads, *first_saves, *saves]), puts)
         return StepPlan(
             Plan(tuple(loads), tuple(saves), puts),
             first_saves=tuple(first_saves),
@@ -150,10 +149,12 @@ class Scheduler:
             wants_report=self._loads.has_given_up,
         )
 
-    def owned(self, plan: StepPlan) -> Iterator[tuple[int, RequestState]]:
-        """Loads and saves of ``plan`` with the requests that they are for."""
-        for job, state in self._owned(chain(plan.jobs.loads, plan.first_saves, plan.jobs.saves)):
-            yield job.job, state
+    def owned(self, jobs: Iterable[Load | Save]) -> Iterator[tuple[Load | Save, RequestState]]:
+        """Each of ``jobs``, planned and not ended, that is for a request, with that request."""
+        for job in jobs:
+            jobs_of = self._saves if isinstance(job, Save) else self._loads
+            if (state := jobs_of.owner(job.job)) is not None:
+                yield job, state
 
     def states(self) -> ValuesView[RequestState]:
         """All requests that have not ended, or that still load."""
@@ -162,7 +163,7 @@ class Scheduler:
     def rest(self) -> list[Save]:
         """What is left to be saved of ended requests, where no step will bring it."""
         saves = self._saves.rest()
-        self._router_events.expect(self._owned(saves), ())
+        self._router_events.expect(self.owned(saves), ())
         return saves
 
     def take(
@@ -262,13 +263,6 @@ class Scheduler:
         if self._exchange is not None:
             self._exchange.close()
         self._basis.store.close()
-
-    def _owned(self, jobs: Iterable[Load | Save]) -> Iterator[tuple[Load | Save, RequestState]]:
-        """Each of ``jobs`` that is for a request, with that request."""
-        for job in jobs:
-            jobs_of = self._saves if isinstance(job, Save) else self._loads
-            if (state := jobs_of.owner(job.job)) is not None:
-                yield job, state
 
     def _end_loads(self, settled: Settled, voided: Collection[int]) -> Iterator[str]:
         """The requests of which no load is left."""
