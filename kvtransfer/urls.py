@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
-_SECRET_OPTION = re.compile(r"([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&]*", re.IGNORECASE)
+_SECRET_OPTION = re.compile(
+    r"([?&](?:[^=&]*(?:password|secret|token|credential)[^=&]*|[^=&]*_key|sig)=)[^&]*",
+    re.IGNORECASE,
+)
 _USERINFO = re.compile(r"((?:://|^(?!.*://))[^:@/]*):.*@", re.DOTALL)
 
 

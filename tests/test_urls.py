@@ -19,6 +19,12 @@ from kvtransfer.urls import masked
         ("redis://h?a=1&ssl_password=x", "redis://h?a=1&ssl_password=***"),
         ("user:pw@h:6379", "user:***@h:6379"),
         ("memory://", "memory://"),
+        (
+            "s3://b/p?region=r&secret_access_key=x&sse=y",
+            "s3://b/p?region=r&secret_access_key=***&sse=y",
+        ),
+        ("az://c?account_key=x&sig=y&design=z", "az://c?account_key=***&sig=***&design=z"),
+        ("rediss://h?ssl_keyfile=/k", "rediss://h?ssl_keyfile=/k"),
     ],
 )
 def test_passwords_are_masked(url, shown):

@@ -21,6 +21,7 @@ VERBS = {
     "report": "report:report",
     "bench": "bench:bench",
     "migrate": "migrate:migrate",
+    "trace": "trace:trace",
     "simulate": "simulate:simulate",
 }
 """The module of each verb, below ``kvtransfer.commands``, and its command."""

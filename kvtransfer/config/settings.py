@@ -117,6 +117,8 @@ class TransferConfig(BaseModel):
     fingerprint of all weights decides."""
     tensor_parallel_shards: Count | None = None
     """Largest tensor-parallel size of the engines that share a store; needs ``weights_name``."""
+    trace_file: Annotated[str, Field(min_length=1)] | None = None
+    """File to which requests are recorded for ``kvtransfer simulate``: hashes only, no text."""
     namespace: Name = ""
     """Deployments with different namespaces share no chunks."""
 

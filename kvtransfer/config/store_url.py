@@ -10,7 +10,7 @@ from kvtransfer.store_plugins import store_plugins
 _SCHEMES = (
     "redis://", "rediss://", "unix://", "redis-sentinel://", "rediss-sentinel://",
     "redis-cluster://", "rediss-cluster://", "embedded://", "disk://", "file://", "nixl://",
-    "mooncake://", "infinistore://", "memory://",
+    "mooncake://", "infinistore://", "s3://", "gs://", "az://", "memory://",
 )  # fmt: skip
 
 
@@ -28,7 +28,8 @@ def store_url(url: str) -> str:
             "write redis://host:6379/0, rediss://host:6379/0, unix:///path/to/socket, "
             "redis-sentinel://host:26379/service, redis-cluster://host:6379, embedded://, "
             "disk:///path, file:///mnt/share, nixl://posix/path, mooncake://host:50051, "
-            "infinistore://host:12345 or memory://"
+            "infinistore://host:12345, s3://bucket/prefix, gs://bucket/prefix, "
+            "az://container/prefix?account=name or memory://"
         )
     _check_hosts(url)
     return url

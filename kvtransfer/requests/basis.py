@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kvtransfer.metrics import Metrics
 from kvtransfer.requests.eviction_choice import eviction_policy
 from kvtransfer.requests.loading.store_answers import NoStore
 from kvtransfer.requests.timing import Timing
+from kvtransfer.requests.trace_file import TraceFile
 from kvtransfer.scheduling.lookup.lookup import Lookup
 from kvtransfer.scheduling.planner import Planner
 
@@ -42,6 +44,14 @@ class Basis:
     metrics: Metrics
     gap_tokens_a_step: int = 2048
     """Tokens between reused passages that one step computes at most."""
+    trace: TraceFile | None = None
+    """Records requests. None: nothing does."""
+
+    def close(self) -> None:
+        """End the lookups and the record."""
+        self.store.close()
+        if self.trace is not None:
+            self.trace.close()
 
     @classmethod
     def open(
@@ -64,4 +74,11 @@ class Basis:
             duties,
             metrics,
             config.blend_step_tokens,
+            _trace(config, groups),
         )
+
+
+def _trace(config: TransferConfig, groups: Groups) -> TraceFile | None:
+    if config.trace_file is None:
+        return None
+    return TraceFile(Path(config.trace_file), groups.chunk_tokens)

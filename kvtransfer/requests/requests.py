@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     from kvtransfer.requests.loading.prefetch import Prefetch
     from kvtransfer.requests.saving.saves import Saves
     from kvtransfer.requests.step import EngineRequest
+    from kvtransfer.requests.trace_file import Trace
 
 
 class Requests:
-    """Begins and ends requests; for the scheduler's thread."""
+    """Begins and ends requests; for the scheduler's thread.
+
+    ``trace`` records those that end; None: nothing does.
+    """
 
     def __init__(
         self,
@@ -33,6 +37,7 @@ class Requests:
         loads: Loads,
         saves: Saves,
         controls: Controls | None = None,
+        trace: Trace | None = None,
     ) -> None:
         self._keying = keying
         self._matching = matching
@@ -40,6 +45,7 @@ class Requests:
         self._loads = loads
         self._saves = saves
         self._controls = controls or NoControls()
+        self._trace = trace
         self._states: dict[str, RequestState] = {}
 
     def __getitem__(self, request_id: str) -> RequestState:
@@ -78,6 +84,8 @@ class Requests:
         state = self._states[request_id]
         state.is_finished = True
         self._prefetch.dequeue(request_id)
+        if self._trace is not None and state.is_hashed():
+            self._trace.note(state.first_tokens, state.keys)
         if self._loads.is_loading(request_id):
             self._loads.abort(request_id)
         else:

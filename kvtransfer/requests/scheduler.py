@@ -89,7 +89,13 @@ class Scheduler:
             request_keys, weights, self._matching, self._loads, self._saves, basis.timing.clock
         )
         self._requests = Requests(
-            self._keying, self._matching, self._prefetch, self._loads, self._saves, controls
+            self._keying,
+            self._matching,
+            self._prefetch,
+            self._loads,
+            self._saves,
+            controls,
+            basis.trace,
         )
         passages = KnownPassages(basis.groups.chunk_tokens, exchange)
         self._blending = Blending(basis, self._matching, wishes or NoWishes(), passages)
@@ -263,7 +269,7 @@ class Scheduler:
         self._keying.close()
         if self._exchange is not None:
             self._exchange.close()
-        self._basis.store.close()
+        self._basis.close()
 
     def _end_loads(self, settled: Settled, voided: Collection[int]) -> Iterator[str]:
         """The requests of which no load is left."""

@@ -35,15 +35,32 @@ class Scheme:
     """A URL for messages; empty where another row's example is enough."""
     is_redis_server: bool = False
     """Whether the URL names a Redis server that an operator runs."""
+    extra: str = ""
+    """The extra of this package that installs the store's library; empty where none is needed."""
 
     def store_class(self) -> type[Store]:
-        """Import the class of the store."""
-        module = import_module(f"kvtransfer.stores.{self.module}")
+        """Import the class of the store.
+
+        Raises:
+            ConfigError: its library isn't installed.
+        """
+        try:
+            module = import_module(f"kvtransfer.stores.{self.module}")
+        except ModuleNotFoundError as error:
+            if not self.extra:
+                raise
+            raise ConfigError(
+                f"{self.name}:// needs the {error.name} library: pip install '.[{self.extra}]'"
+            ) from None
         return cast("type[Store]", getattr(module, self.class_name))
 
 
 def _redis(name: str, example: str = "") -> Scheme:
     return Scheme(name, "redis.store", "RedisStore", example, is_redis_server=True)
+
+
+def _objects(name: str, example: str) -> Scheme:
+    return Scheme(name, "objects.store", "ObjectStore", example, extra="s3")
 
 
 _TABLE = (
@@ -60,6 +77,9 @@ _TABLE = (
     Scheme("nixl", "nixl.store", "NixlStore", "nixl://posix/path"),
     Scheme("mooncake", "mooncake.store", "MooncakeStore", "mooncake://host:50051"),
     Scheme("infinistore", "infinistore.store", "InfiniStore", "infinistore://host:12345"),
+    _objects("s3", "s3://bucket/prefix"),
+    _objects("gs", "gs://bucket/prefix"),
+    _objects("az", "az://container/prefix?account=name"),
     Scheme("memory", "memory", "MemoryStore", "memory://"),
 )
 SCHEMES = {scheme.name: scheme for scheme in _TABLE}

@@ -140,6 +140,7 @@ class Engine:
         wishes=None,
         controls=None,
         gap_tokens_a_step=2048,
+        trace=None,
         router_events=None,
     ):
         self.now_s = 0.0
@@ -150,7 +151,9 @@ class Engine:
         metrics = Metrics()
         self.timing = Timing(1.0, metrics, self.clock)
         store = self.lookup if loads else NoStore()
-        basis = Basis(self.planner, store, self.timing, groups, duties, metrics, gap_tokens_a_step)
+        basis = Basis(
+            self.planner, store, self.timing, groups, duties, metrics, gap_tokens_a_step, trace
+        )
         weights = AgreedWeights(1)
         self.request_keys = request_keys(weights)
         self.pinned = {}

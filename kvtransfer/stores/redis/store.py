@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from kvtransfer.stores.expected_puts import ExpectedPuts
 from kvtransfer.stores.interface import FAR_FETCHES, Store, StoredEntry, any_length
 from kvtransfer.stores.record import ChunkRecord
 from kvtransfer.stores.redis.arrival import Arrival
 from kvtransfer.stores.redis.cluster import Cluster
-from kvtransfer.stores.redis.expected_puts import ExpectedPuts
 from kvtransfer.stores.redis.feed import RedisFeed
 from kvtransfer.stores.redis.one_server import OneServer
 from kvtransfer.stores.redis.url import read_url

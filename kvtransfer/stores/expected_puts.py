@@ -31,6 +31,11 @@ class ExpectedPuts:
             self._missing = frozenset(missing)
             self._until_s = self._clock() + _BELIEVED_S
 
+    def has(self, key: str) -> bool:
+        """Whether ``key`` was missing a moment ago, and wasn't taken since."""
+        with self._lock:
+            return key in self._missing and self._clock() < self._until_s
+
     def take(self, key: str) -> bool:
         """Whether ``key`` was missing a moment ago; each key is taken once."""
         with self._lock:

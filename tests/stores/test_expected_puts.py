@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from kvtransfer.stores import StoreSettings, open_store
-from kvtransfer.stores.redis.expected_puts import ExpectedPuts
+from kvtransfer.stores.expected_puts import ExpectedPuts
 from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD
 from tests.fake_clock import FakeClock
 

@@ -1,0 +1,126 @@
+"""Finds, reads, writes and removes entries, each one object: its record, then its payload.
+
+The record is the same sector of text that a file on disk ends with. Here it comes first, so one
+request brings it and the beginning of the payload, and half an entry can't exist: an object
+appears as a whole. Only what the record says of itself counts, once the seal has verified it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from kvtransfer.stores.disk.file.direct_io import SECTOR_BYTES
+from kvtransfer.stores.disk.file.record_sector import decode_fields, encode_record
+from kvtransfer.stores.disk.names import is_chunk, is_fan, is_owner, path_of
+from kvtransfer.stores.objects.at_once import each
+from kvtransfer.stores.objects.bucket import TakenError
+from kvtransfer.stores.record import ChunkRecord
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from kvtransfer.stores.interface import LengthOf
+    from kvtransfer.stores.objects.bucket import Bucket, Found
+    from kvtransfer.stores.objects.lifetime import Lifetime
+    from kvtransfer.stores.seals.seal import Sealed
+
+HEADER_BYTES = SECTOR_BYTES
+"""Bytes of an object before its payload."""
+
+Page = TypeVar("Page")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An object that is as long as the record at its beginning says; its payload isn't verified."""
+
+    found: Found
+    record: ChunkRecord
+
+
+def record_of(header: bytes, found: Found) -> ChunkRecord | None:
+    """Return the record in ``header``, if the object ``found`` is as long as it says."""
+    record = ChunkRecord.from_fields(decode_fields(header))
+    fits = record is not None and HEADER_BYTES + record.identity.nbytes == found.nbytes
+    return record if fits else None
+
+
+def content_of(sealed: Sealed) -> bytes:
+    """Return the object that holds ``sealed``, as a copy.
+
+    Raises:
+        StoreError: its record doesn't fit in a sector.
+    """
+    return b"".join((encode_record(sealed.record()), sealed.payload))
+
+
+class ObjectEntries:
+    """Works on entries in a bucket; each method is a coroutine that raises :class:`StoreError`."""
+
+    def __init__(self, bucket: Bucket, lifetime: Lifetime) -> None:
+        self._bucket = bucket
+        self._lifetime = lifetime
+
+    async def held(self, keys: Sequence[str], length_of: LengthOf) -> list[bool]:
+        """Say for each key whether its entry is there, as ``Store.contains`` does."""
+        return await each(lambda key: self._has(key, length_of(key)), keys)
+
+    async def find(self, key: str) -> Entry | None:
+        """Return the entry of ``key``; None where there is none, or another one's, or it is over."""
+        entry = await self._read(path_of(key))
+        if entry is None or not entry.record.names(key):
+            return None
+        return None if self._lifetime.is_over(entry.found.modified) else entry
+
+    async def add(self, key: str, content: bytes, serves: Callable[[ChunkRecord], bool]) -> None:
+        """Put an entry where none was found; one that ``serves`` and was put meanwhile is kept."""
+        try:
+            await self._bucket.create(path_of(key), content)
+        except TakenError:
+            entry = await self.find(key)
+            if entry is None or not serves(entry.record):
+                await self._bucket.write(path_of(key), content)
+
+    async def pages(self) -> AsyncIterator[Sequence[ChunkRecord]]:
+        """List the records of all entries under their own names that aren't over."""
+        async for page in self._bucket.pages():
+            yield [record for record in await each(self._listed, page) if record is not None]
+
+    async def _has(self, key: str, nbytes: int | None) -> bool:
+        found = await self._bucket.head(path_of(key))
+        if found is None or found.nbytes < HEADER_BYTES:
+            return False
+        if self._lifetime.is_over(found.modified):
+            await self._bucket.remove(found.path)
+            return False
+        if nbytes is None or found.nbytes == HEADER_BYTES + nbytes:
+            return True
+        return found.nbytes < HEADER_BYTES + nbytes and await self.find(key) is not None
+
+    async def _listed(self, found: Found) -> ChunkRecord | None:
+        if not _is_name(found.path) or self._lifetime.is_over(found.modified):
+            return None
+        entry = await self._read(found.path)
+        if entry is None or path_of(entry.record.identity.key) != found.path:
+            return None
+        return entry.record
+
+    async def _read(self, path: str) -> Entry | None:
+        header = await self._bucket.read(path, 0, HEADER_BYTES)
+        if header is None:
+            return None
+        record = record_of(await header.content(), header.found)
+        return None if record is None else Entry(header.found, record)
+
+
+def _is_name(path: str) -> bool:
+    """Whether an object called ``path`` may be an entry."""
+    owner, _, rest = path.partition("/")
+    fan, _, name = rest.partition("/")
+    return is_owner(owner) and is_fan(fan) and is_chunk(name, fan)
+
+
+async def next_page(pages: AsyncIterator[Page]) -> Page | None:
+    """Return the next of ``pages``; None after the last one."""
+    return await anext(pages, None)
