@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 
 import pytest
 
 from kvtransfer.chunks.keys import KeyChain, namespace
 from kvtransfer.config import TransferConfig
-from kvtransfer.plan import Report
+from kvtransfer.plan import Put, Report, Save
 from kvtransfer.requests.router_events.dialects import places
 from kvtransfer.requests.router_events.event import ChunkBlocks
 from kvtransfer.requests.router_events.router_events import RouterEvents
+from kvtransfer.scheduling.changes import Added, Removed
+from kvtransfer.scheduling.planner import Settled
 from tests.requests.engine import (
     BLOCK,
     CHUNK,
@@ -172,6 +175,25 @@ def test_a_request_that_has_no_names_is_not_told_of(engine):
     engine.side.take(copied(plan.jobs.saves))
     assert engine.planner.index.leading(keys(TOKENS)) == 2
     assert engine.side.take_router_events() == []
+
+
+def test_a_chunk_that_is_put_as_it_leaves_host_memory_is_told_of_with_its_blocks():
+    events = RouterEvents(TokenNames(), TOLD)
+    request = SimpleNamespace(all_token_ids=TOKENS)
+    state = SimpleNamespace(request=request, keys=keys(TOKENS), is_hashed=lambda: True)
+    key = state.keys[0]
+    events.expect([(Save(1, key, 0, (1, 2), put=False), state)], [])
+    events.settle(Report(), Settled(copied=[1]), [Added(key)])
+    events.expect([], [Put(2, key, 0)])  # planned with the eviction, of which the index tells later
+    events.settle(Report(), Settled(stored=[2]), [Removed(key)])
+    told = events.take([])
+    assert [(type(event).__name__, event.place) for event in told] == [
+        ("Stored", CPU),
+        ("Removed", CPU),
+        ("Stored", DISK),
+        ("Stored", POOL),
+    ]
+    assert told[2].blocks == told[0].blocks
 
 
 class TenantsKeys(RequestKeys):
