@@ -89,6 +89,10 @@ class Report:
     """Jobs, also counted elsewhere here, that did not bring or compute the bytes."""
     computed: dict[int, int] = field(default_factory=dict)
     """Gap jobs."""
+    unput: set[int] = field(default_factory=set)
+    """Jobs in ``stored`` that put nothing, or not everything."""
+    absent: set[tuple[str, str]] = field(default_factory=set)
+    """Tiers, and keys of chunks or pieces that each was found not to hold, or not any more."""
 
     def add(self, other: Report) -> None:
         """Sum ``other`` into this."""
@@ -101,6 +105,9 @@ class Report:
             for job, ranks in theirs.items():
                 mine[job] = mine.get(job, 0) + ranks
         self.failed |= other.failed
+        self.unput |= other.unput
+        self.absent |= other.absent
 
     def __bool__(self) -> bool:
-        return bool(self.loaded or self.copied or self.stored or self.computed)
+        ended = self.loaded or self.copied or self.stored or self.computed
+        return bool(ended or self.absent)

@@ -31,6 +31,8 @@ from kvtransfer.connector.vllm.pages.inline_scales import prepare_scales
 from kvtransfer.connector.vllm.pages.page_facts import page_facts
 from kvtransfer.connector.vllm.pool_pins import PoolPins
 from kvtransfer.connector.vllm.reuse_verdict import refuse_layers
+from kvtransfer.connector.vllm.router_events.opened import open_router_events
+from kvtransfer.connector.vllm.router_events.translated import as_vllm
 from kvtransfer.connector.vllm.stats import TransferPromMetrics, TransferStats
 from kvtransfer.connector.vllm.step_input import hit_sources, leading_tokens, read_step, served
 from kvtransfer.connector.vllm.vllm_version import warn_of_newer
@@ -42,6 +44,7 @@ from kvtransfer.connector.vllm.worker import WorkerSide
 if TYPE_CHECKING:
     import torch
     from vllm.config import KVTransferConfig, VllmConfig
+    from vllm.distributed.kv_events import KVCacheEvent
     from vllm.distributed.kv_transfer.kv_connector.v1.base import (
         KVConnectorHandshakeMetadata,
         KVConnectorMetadata,
@@ -98,7 +101,7 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
         """
         if self._facts.are_partial:
             self._open_scheduler(Stages.of_workers(self._facts, metadata))
-            note_resets(self._kv_cache_manager, self._scheduler.local_cache, self._pins)
+            note_resets(self._kv_cache_manager, self._scheduler, self._pins)
 
     def _open_scheduler(self, stages: Stages) -> None:
         workers = stages.ranks.workers
@@ -106,8 +109,17 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
         self._adapters = Adapters.open(self._vllm_config, workers)
         refusal = why_refused(self._vllm_config, self._facts)
         self._wishes = RequestWishes(self._config.blend, refusal)
+        router_events = open_router_events(
+            self._config, self._vllm_config, self._kv_cache_config, stages.groups
+        )
         self._scheduler = open_scheduler(
-            self._config, self._vllm_config, stages, self._adapters, self._pins, self._wishes
+            self._config,
+            self._vllm_config,
+            stages,
+            self._adapters,
+            self._pins,
+            self._wishes,
+            router_events,
         )
         self._meet_neighbour()
 
@@ -120,7 +132,7 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
         super().bind_kv_cache_manager(kv_cache_manager)
         self._pins.bind(kv_cache_manager.block_pool)
         if not self._facts.are_partial:
-            note_resets(kv_cache_manager, self._scheduler.local_cache, self._pins)
+            note_resets(kv_cache_manager, self._scheduler, self._pins)
 
     def on_new_request(self, request: Request) -> None:
         self._scheduler.track(request)
@@ -149,7 +161,8 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
     def build_connector_meta(self, scheduler_output: SchedulerOutput) -> PlanMessage:
         weights = self._scheduler.expect_weights()
         plan = self._scheduler.plan(read_step(scheduler_output, self._facts.numbers))
-        adapters = self._adapters.plan(self._scheduler.owned(plan), self._scheduler.states())
+        jobs = self._scheduler.owned(plan.copies)
+        adapters = self._adapters.plan(jobs, self._scheduler.states())
         return PlanMessage(plan, weights, adapters)
 
     def update_connector_output(self, connector_output: KVConnectorOutput) -> None:
@@ -179,6 +192,10 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
         told = self._wishes.end(request, self._scheduler.served(request))
         self._scheduler.finish(request, owns_blocks=any(block_ids))
         return False, told
+
+    def take_events(self) -> list[KVCacheEvent]:
+        group = self._facts.numbers[0]
+        return [as_vllm(event, group) for event in self._scheduler.take_router_events()]
 
     def has_pending_push_work(self) -> bool:
         return self._scheduler.is_saving

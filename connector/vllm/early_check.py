@@ -54,6 +54,7 @@ def refuse(vllm_config: VllmConfig, extra: dict[str, Any]) -> None:
     from kvtransfer.config import TransferConfig
     from kvtransfer.connector.vllm import config_check
     from kvtransfer.connector.vllm.pages.refusals import refuse_compression
+    from kvtransfer.connector.vllm.router_events.refusals import refuse_events
     from kvtransfer.host_memory import require_installed
     from kvtransfer.stores.check import check_stores
 
@@ -62,6 +63,7 @@ def refuse(vllm_config: VllmConfig, extra: dict[str, Any]) -> None:
     check_stores(config)
     require_installed(config.max_local_cpu_size)
     config_check.refuse_config(vllm_config)
+    refuse_events(config, vllm_config)
     if config.remote_url is not None:
         refuse_compression(config.remote_serde, vllm_config.cache_config.cache_dtype)
     is_set = vllm_config.cache_config.user_specified_block_size  # vLLM may still choose another

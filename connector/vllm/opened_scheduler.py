@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kvtransfer.connector.vllm.caches.stages import Stages
     from kvtransfer.connector.vllm.keys.adapters import Adapters
     from kvtransfer.connector.vllm.pool_pins import PoolPins
+    from kvtransfer.requests.router_events.router_events import NoRouterEvents, RouterEvents
 
 
 def open_scheduler(
@@ -29,6 +30,7 @@ def open_scheduler(
     adapters: Adapters,
     pins: PoolPins,
     wishes: RequestWishes,
+    router_events: RouterEvents | NoRouterEvents,
 ) -> Scheduler:
     """Return the scheduler for the model of ``stages``; it connects to the store at first use."""
     transfer = vllm_config.kv_transfer_config
@@ -52,4 +54,5 @@ def open_scheduler(
         wishes,
         Exchange.open(config) if wishes.are_possible else None,
         wishes.asked,
+        router_events,
     )

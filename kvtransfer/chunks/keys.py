@@ -100,6 +100,11 @@ def group_of(key: str) -> int:
     return int(ending[1:]) if ending else 0
 
 
+def chunk_hash_of(base_key: str) -> str:
+    """Return the key, without its tenant, of the chunk or piece that ``base_key`` names a shard of."""
+    return base_key.rpartition("@")[2]
+
+
 def chunk_keys(
     token_ids: Sequence[int],
     chunk_tokens: int,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("kvtransfer")
 _BLENDS = ("opt_in", "all", "off")
+_KV_EVENTS = ("off", "vllm-router", "dynamo", "llm-d")
 
 
 def _one_or_two_paths(value: object) -> tuple[str, ...]:
@@ -97,6 +98,11 @@ class TransferConfig(BaseModel):
     """Cache generated tokens too, not only prompts."""
     trust_media_uuids: bool = False
     """Identify images and other media by ``multi_modal_uuids`` instead of hashing their data."""
+    kv_events: str = "off"
+    """Add what host memory and stores hold to vLLM's KV events, as a router credits it:
+    ``vllm-router``, ``dynamo``, ``llm-d`` or ``off``."""
+    kv_events_pool: Annotated[Name, Field(min_length=1)] = "kvtransfer"
+    """Name of the remote store in these events; all engines that share it say the same."""
     eviction_policy: str = "learned"
     """Which chunks are evicted from host memory first: ``learned``, ``lru`` or ``arc``."""
     blend: str = "opt_in"
@@ -199,6 +205,18 @@ class TransferConfig(BaseModel):
     def _knows_blend(cls, name: str) -> str:
         if name not in _BLENDS:
             raise ValueError(f"known are {', '.join(_BLENDS)}")
+        return name
+
+    @field_validator("kv_events", mode="before")
+    @classmethod
+    def _is_off(cls, name: object) -> object:
+        return "off" if name is False else name  # as YAML reads it
+
+    @field_validator("kv_events")
+    @classmethod
+    def _knows_router(cls, name: str) -> str:
+        if name not in _KV_EVENTS:
+            raise ValueError(f"known are {', '.join(_KV_EVENTS)}")
         return name
 
     @field_validator("eviction_policy")

@@ -5,10 +5,9 @@ Instant: no call here waits for the network, a disk or a device.
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING
 
-from kvtransfer.plan import Plan
+from kvtransfer.plan import Plan, Save
 from kvtransfer.requests.admission import Admission
 from kvtransfer.requests.blending.blending import Blending
 from kvtransfer.requests.blending.known_passages import KnownPassages
@@ -18,6 +17,7 @@ from kvtransfer.requests.loading.loads import Loads
 from kvtransfer.requests.loading.match import Matching
 from kvtransfer.requests.loading.prefetch import Prefetch
 from kvtransfer.requests.requests import Requests
+from kvtransfer.requests.router_events.router_events import NoRouterEvents
 from kvtransfer.requests.saving.block_pins import NoPins
 from kvtransfer.requests.saving.busy_blocks import BusyBlocks
 from kvtransfer.requests.saving.passing_saves import PassingSaves
@@ -27,18 +27,19 @@ from kvtransfer.requests.step_reader import StepReader
 from kvtransfer.requests.timing import HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence, ValuesView
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, ValuesView
 
-    from kvtransfer.plan import GapJob, Load, Report, Save
+    from kvtransfer.plan import GapJob, Load, Report
     from kvtransfer.requests.basis import Basis
     from kvtransfer.requests.blending.wish import Wishes
     from kvtransfer.requests.control import Controls
     from kvtransfer.requests.keys.agreed_weights import AgreedWeights
-    from kvtransfer.requests.keys.local_cache import LocalCache
     from kvtransfer.requests.keys.request_keys import RequestKeys
     from kvtransfer.requests.keys.weights import Expectation, Holding
     from kvtransfer.requests.loading.match import Span
     from kvtransfer.requests.request_state import RequestState
+    from kvtransfer.requests.router_events.event import RouterEvent
+    from kvtransfer.requests.router_events.router_events import RouterEvents
     from kvtransfer.requests.saving.block_pins import BlockPins
     from kvtransfer.requests.served import Served
     from kvtransfer.requests.step import BlockIds, EngineRequest, StepInput
@@ -63,6 +64,7 @@ class Scheduler:
         exchange: tells and learns what other processes have saved; closed with the scheduler. None:
             passages of this process alone are reused.
         controls: how callers want their requests to be cached; None: like any other.
+        router_events: what routers are told; None: nothing.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Scheduler:
         wishes: Wishes | None = None,
         exchange: Exchange | None = None,
         controls: Controls | None = None,
+        router_events: RouterEvents | NoRouterEvents | None = None,
     ) -> None:
         self._basis = basis
         self._weights = weights
@@ -97,6 +100,7 @@ class Scheduler:
         passages = KnownPassages(basis.groups.chunk_tokens, exchange)
         self._blending = Blending(basis, self._matching, wishes or NoWishes(), passages)
         self._exchange = exchange
+        self._router_events = router_events or NoRouterEvents()
         self._pins = NoPins() if pins is None else pins
         self._passing_saves = PassingSaves(basis, self._saves, self._pins)
         self._steps = StepReader(
@@ -127,6 +131,7 @@ class Scheduler:
     def admit(self, request: EngineRequest, block_ids: BlockIds, external_tokens: int) -> None:
         """The request has ``block_ids``; ``external_tokens`` of its match are to be loaded."""
         self._admission.admit(request, block_ids, external_tokens)
+        self._router_events.compare(self._requests[request.request_id], self._matching)
 
     def plan(self, step: StepInput) -> StepPlan:
         """What the workers do in ``step``."""
@@ -140,6 +145,7 @@ class Scheduler:
         planner = self._basis.planner
         puts = tuple(planner.plan_puts())
         gap_jobs = self._loads.plan_gaps() if self._keying.is_possible else []
+        self._router_events.expect(self.owned([*loads, *first_saves, *saves]), puts)
         return StepPlan(
             Plan(tuple(loads), tuple(saves), puts),
             first_saves=tuple(first_saves),
@@ -152,14 +158,12 @@ class Scheduler:
             wants_report=self._loads.has_given_up,
         )
 
-    def owned(self, plan: StepPlan) -> Iterator[tuple[int, RequestState]]:
-        """Jobs of ``plan`` with their requests: its loads, and saves whose request has an adapter."""
-        for load in plan.jobs.loads:
-            if (state := self._loads.owner(load.job)) is not None:
-                yield load.job, state
-        for save in chain(plan.first_saves, plan.jobs.saves):
-            if (state := self._saves.owner(save.job)) is not None:
-                yield save.job, state
+    def owned(self, jobs: Iterable[Load | Save]) -> Iterator[tuple[Load | Save, RequestState]]:
+        """Each of ``jobs``, planned and not ended, that is for a request, with that request."""
+        for job in jobs:
+            jobs_of = self._saves if isinstance(job, Save) else self._loads
+            if (state := jobs_of.owner(job.job)) is not None:
+                yield job, state
 
     def states(self) -> ValuesView[RequestState]:
         """All requests that have not ended, or that still load."""
@@ -167,7 +171,9 @@ class Scheduler:
 
     def rest(self) -> list[Save]:
         """What is left to be saved of ended requests, where no step will bring it."""
-        return self._saves.rest()
+        saves = self._saves.rest()
+        self._router_events.expect(self.owned(saves), ())
+        return saves
 
     def take(
         self,
@@ -189,7 +195,9 @@ class Scheduler:
         """
         if step is not None:
             self._basis.timing.steps.end(step)
-        settled = self._basis.planner.settle(report)
+        planner = self._basis.planner
+        settled = planner.settle(report)
+        self._router_events.settle(report, settled, planner.index.take_changes())
         received = self._loads.take_given_up()
         received.update(self._end_loads(settled, voided))
         self._end_saves(settled)
@@ -220,10 +228,10 @@ class Scheduler:
         """Whether copies out of blocks are under way, or of finished requests still to begin."""
         return bool(self._busy_blocks)
 
-    @property
-    def local_cache(self) -> LocalCache:
-        """What is known of the engine's own prefix cache; the engine's connector tells it resets."""
-        return self._keying.local_cache
+    def note_local_reset(self) -> None:
+        """The engine has just emptied its own prefix cache, and told routers so."""
+        self._keying.local_cache.note_reset()
+        self._router_events.repeat()
 
     def reset(self) -> None:
         """The weights may have changed: load and save nothing before workers have read them again.
@@ -238,8 +246,12 @@ class Scheduler:
 
     def take_weights(self, held: Mapping[int, Holding]) -> None:
         """Take in what workers hold, where they have told it."""
-        if held:
-            self._keying.take(held, self._requests.states())
+        if held and self._keying.take(held, self._requests.states()):
+            self._router_events.withdraw()
+
+    def take_router_events(self) -> list[RouterEvent]:
+        """What routers are to be told since the last call, oldest first."""
+        return self._router_events.take(self._basis.planner.index.take_changes())
 
     def counted(self) -> dict[str, float]:
         """Amounts by counter since the last call."""

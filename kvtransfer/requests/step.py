@@ -10,7 +10,7 @@ from kvtransfer.plan import Plan
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from kvtransfer.plan import GapJob, Save
+    from kvtransfer.plan import GapJob, Load, Save
 
 BlockIds: TypeAlias = "tuple[Sequence[int], ...]"
 """A request's blocks in token order, one sequence for each cache group. Read, never written."""
@@ -95,3 +95,8 @@ class StepPlan:
     """Requests whose loads have failed as a whole: every worker reports them so."""
     wants_report: bool = False
     """Workers report even if no job has ended."""
+
+    @property
+    def copies(self) -> tuple[Load | Save, ...]:
+        """The jobs that copy between blocks and slots."""
+        return (*self.jobs.loads, *self.first_saves, *self.jobs.saves)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Write-back keeps this part of host memory free, so that room is there before it is needed.
 _MARGIN_SHARE = 16
+# Router events are taken after each step, which changes far less.
+_CHANGES_A_SLOT = 4
 
 
 @dataclass
@@ -37,6 +39,7 @@ class Settled:
     loaded: list[int] = field(default_factory=list)
     copied: list[int] = field(default_factory=list)
     computed: list[int] = field(default_factory=list)
+    stored: list[int] = field(default_factory=list)
     failed: set[int] = field(default_factory=set)
     """Which of the above failed on some rank."""
 
@@ -66,7 +69,9 @@ class Planner:
         Raises:
             ConfigError: host memory doesn't hold one piece.
         """
-        index = Index(slots(config, formats), policy or config.eviction_policy)
+        count = slots(config, formats)
+        changes = _CHANGES_A_SLOT * count if config.kv_events != "off" else 0
+        index = Index(count, policy or config.eviction_policy, changes)
         keep, put = config.local_cpu, config.has_stores
         later = config.write_policy == "write_back" and keep and put
         margin = min(config.max_pending_puts, -(-index.slots // _MARGIN_SHARE)) if later else 0
@@ -193,9 +198,9 @@ class Planner:
             self._lose(slot)
         if self._keep:
             self.index.publish(chain(arrived, copied.values()))
-        self._release([*loaded.values(), *copied.values(), *stored])
+        self._release([*loaded.values(), *copied.values(), *stored.values()])
         failed = failed_loads | failed_copies | failed_computing
-        return Settled(list(loaded), list(copied), list(computed), failed)
+        return Settled(list(loaded), list(copied), list(computed), list(stored), failed)
 
     def _lose(self, slot: int) -> None:
         """The bytes of ``slot`` never came, or are no good."""

@@ -95,11 +95,11 @@ class PutJobs:
         """Jobs for at most ``most`` of the dirty chunks, for the end."""
         return self._begin(self._write_back.flush_rest(most))
 
-    def end(self, counts: Mapping[int, int]) -> list[int]:
-        """Ranks have ended jobs; returns the slots of those that all have ended."""
+    def end(self, counts: Mapping[int, int]) -> dict[int, int]:
+        """Ranks have ended jobs; returns those that all have ended, with their slots."""
         ended, _ = self._jobs.end(counts, set())
         self._reoffered.difference_update(ended)
-        return list(ended.values())
+        return ended
 
     def _plan_reoffers(self, filling: Callable[[], Collection[int]]) -> list[Put]:
         most = _REOFFERS_AT_ONCE - len(self._reoffered)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kvtransfer.metrics import Metrics
@@ -15,10 +16,10 @@ from kvtransfer.stores.schemes import scheme_of
 from kvtransfer.stores.seals.in_use import Seals
 from kvtransfer.stores.settings import StoreSettings
 from kvtransfer.stores.shelf import Shelf
-from kvtransfer.stores.tiered import Tier, TieredStore
+from kvtransfer.stores.tiered import Tier, TieredStore, unheard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from kvtransfer.chunks.layout import Formats
     from kvtransfer.config import TransferConfig
@@ -49,6 +50,7 @@ def open_tiers(
     formats: Formats,
     metrics: Metrics | None = None,
     shelf: Shelf | None = None,
+    lack: Callable[[str, str], None] = unheard,
 ) -> TieredStore | None:
     """Open the stores that ``config`` names; None where it names none.
 
@@ -57,6 +59,8 @@ def open_tiers(
         formats: of every payload.
         metrics: count what each tier served and what was refused, and show open breakers.
         shelf: what ``memory://`` holds; stores on one shelf see the same entries.
+        lack: is told a tier and a key, without its tenant, where the tier did not take what was
+            put, or where this process evicts it from the folder.
 
     Raises:
         ConfigError: the URL is malformed, the folder has no size, a key file can't be used, or
@@ -66,9 +70,9 @@ def open_tiers(
     settings = replace(settings_of(config, metrics), shelf=shelf or Shelf())
     tiers = [
         Tier(name, _guarded(store, address, formats, metrics, serde))
-        for name, address, store, serde in _stores(config, settings)
+        for name, address, store, serde in _stores(config, settings, lack)
     ]
-    return TieredStore(tiers, formats, metrics) if tiers else None
+    return TieredStore(tiers, formats, metrics, lack) if tiers else None
 
 
 def settings_of(config: TransferConfig, metrics: Metrics) -> StoreSettings:
@@ -89,14 +93,19 @@ def settings_of(config: TransferConfig, metrics: Metrics) -> StoreSettings:
 
 
 def _stores(
-    config: TransferConfig, settings: StoreSettings
+    config: TransferConfig, settings: StoreSettings, lack: Callable[[str, str], None]
 ) -> Iterator[tuple[str, str, Store, str]]:
     """Yield the name, address and store of each tier, fastest first, and its ``remote_serde``."""
     if config.local_storage is not None:
         from kvtransfer.stores.disk.store import DiskStore
 
         limit_bytes = int(config.max_local_storage_size * 2**30)
-        disk = DiskStore(config.local_storage, settings, limit_bytes=limit_bytes)
+        disk = DiskStore(
+            config.local_storage,
+            settings,
+            limit_bytes=limit_bytes,
+            evicted=partial(lack, "disk"),
+        )
         yield "disk", disk.address, disk, "naive"
     if config.remote_url is not None:
         store = open_entries(config.remote_url, settings)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from kvtransfer.chunks.keys import chunk_hash_of
 from kvtransfer.stores.promoter import Promoter
 from kvtransfer.stores.record import as_chunk_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from kvtransfer.chunks.layout import Formats
     from kvtransfer.metrics import Metrics
@@ -27,11 +28,26 @@ class Tier:
     """A guarded store, which must not raise."""
 
 
-class TieredStore:
-    """A :class:`ChunkStore` of ``tiers``, fastest first, which it owns and closes."""
+def unheard(tier: str, key: str) -> None:
+    """Tell no caller what a tier lacks."""
+    del tier, key
 
-    def __init__(self, tiers: Sequence[Tier], formats: Formats, metrics: Metrics) -> None:
+
+class TieredStore:
+    """A :class:`ChunkStore` of ``tiers``, fastest first, which it owns and closes.
+
+    ``lack`` is told the tier that did not take what was put, and the chunk or piece, without tenant.
+    """
+
+    def __init__(
+        self,
+        tiers: Sequence[Tier],
+        formats: Formats,
+        metrics: Metrics,
+        lack: Callable[[str, str], None] = unheard,
+    ) -> None:
         self._tiers = tiers
+        self._lack = lack
         self._formats = formats
         self._metrics = metrics
         self._promoter: Promoter | None = None
@@ -78,6 +94,9 @@ class TieredStore:
     def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
         """See :class:`kvtransfer.stores.interface.ChunkStore`; into all tiers; True if any took it."""
         taken = [tier.store.put(key, payload, tenant) for tier in self._tiers]
+        for tier, is_taken in zip(self._tiers, taken, strict=True):
+            if not is_taken:
+                self._lack(tier.name, chunk_hash_of(key))
         return any(taken)
 
     def expect_puts(self, keys: Sequence[str]) -> None:

@@ -83,21 +83,23 @@ class Executor:
         with taking(config.max_local_cpu_size, HostPool.nbytes(formats, count)):
             pool = HostPool(device, formats, count)
         metrics = Metrics()
+        block_bytes = [sum(section.manager_block_bytes for section in group) for group in caches]
+        outcomes = Outcomes(metrics, block_bytes)
         tiers = Tiers(
             copier=WakeableCopier(partial(Copier.open, caches, formats, pool, device)),
             pool=pool,
             device=device,
-            store=open_tiers(config, formats, metrics, shelf),
+            store=open_tiers(config, formats, metrics, shelf, outcomes.lack),
             names=partial(names.held, shards),
-            block_bytes=[sum(section.manager_block_bytes for section in group) for group in caches],
+            block_bytes=block_bytes,
             puts=puts,
         )
-        return cls(tiers, _limits(config), metrics)
+        return cls(tiers, _limits(config), metrics, outcomes)
 
-    def __init__(self, tiers: Tiers, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, tiers: Tiers, limits: Limits, metrics: Metrics, outcomes: Outcomes) -> None:
         self.metrics = metrics
         self._tiers = tiers
-        self._outcomes = Outcomes(metrics, tiers.block_bytes)
+        self._outcomes = outcomes
         self._fetches = Fetches(tiers, limits, metrics)
         self._absent = AbsentGroups.of(tiers.block_bytes, self._outcomes)
         self._puts = (

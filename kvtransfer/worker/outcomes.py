@@ -65,10 +65,21 @@ class Outcomes:
             self._condition.notify_all()
 
     def end_put(self, job: Save | Put) -> None:
-        """Report that ``job`` no longer needs its slot: its chunk was put, refused or dropped."""
+        """Report that ``job`` no longer needs its slot: its chunk was put."""
         with self._condition:
             self._ended.stored[job.job] = 1
             self._condition.notify_all()
+
+    def fail_put(self, job: Save | Put) -> None:
+        """Report that ``job`` no longer needs its slot, of which not everything was put."""
+        with self._condition:
+            self._ended.unput.add(job.job)
+            self.end_put(job)
+
+    def lack(self, tier: str, key: str) -> None:
+        """Report that ``tier`` does not hold a shard of ``key``, or no longer does."""
+        with self._condition:
+            self._ended.absent.add((tier, key))
 
     def take(self) -> Report:
         """Return what has ended since the last call."""

@@ -65,14 +65,16 @@ class Puts:
         job, copied = item
         if copied is not None:
             copied.wait()
-        if copied is None or copied.error is None:
-            self._send(job)
-        self._outcomes.end_put(job)
+        if (copied is None or copied.error is None) and self._send(job):
+            self._outcomes.end_put(job)
+        else:
+            self._outcomes.fail_put(job)
 
-    def _send(self, job: Save | Put) -> None:
+    def _send(self, job: Save | Put) -> bool:
+        """Put the slot of ``job``; returns whether some tier took each shard."""
         store = self._tiers.store
         if store is None:
-            return
+            return False
         began_s, tenant = time.monotonic(), tenant_of(job.key)
         self._announce(store, job)
         put_bytes = [
@@ -82,6 +84,7 @@ class Puts:
         self._metrics.add("put_seconds", time.monotonic() - began_s)
         self._metrics.add("put_bytes", sum(put_bytes))
         self._metrics.add("put_failed_chunks", not all(put_bytes))
+        return all(put_bytes)
 
     def _announce(self, store: ChunkStore, job: Save | Put) -> None:
         """Tell the store of ``job`` and all puts behind it, unless it was told before.
@@ -101,4 +104,4 @@ class Puts:
     def _drop(self, item: Item) -> None:
         self._metrics.add("put_dropped_chunks")
         self._dropped.note()
-        self._outcomes.end_put(item[0])
+        self._outcomes.fail_put(item[0])

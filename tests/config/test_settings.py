@@ -297,3 +297,14 @@ def test_anything_is_either_valid_or_refused(settings):
         if isinstance(read, tuple):  # the paths of key files
             read = os.pathsep.join(read)
         assert read in (meant, str(meant), str(meant).lower())
+
+
+def test_a_router_is_known_by_its_name_and_yaml_reads_off_as_false(tmp_path):
+    assert TransferConfig.of(kv_events="llm-d").kv_events == "llm-d"
+    with pytest.raises(ConfigError, match=r"kv_events='lmd'.*known are off, vllm-router, dynamo"):
+        TransferConfig.of(kv_events="lmd")
+    with pytest.raises(ConfigError, match="kv_events_pool"):
+        TransferConfig.of(kv_events_pool="")
+    file = tmp_path / "kvtransfer.yaml"
+    file.write_text("kv_events: off")
+    assert load(KVTRANSFER_CONFIG_FILE=str(file)).kv_events == "off"

@@ -26,6 +26,7 @@ from kvtransfer.worker.executor import Executor
 from kvtransfer.worker.group_paths import GroupPaths, SectionPaths
 from kvtransfer.worker.host_pool import HostPool
 from kvtransfer.worker.lanes import DirectLane, PagesLane, StagedLane, Stages, Streams
+from kvtransfer.worker.outcomes import Outcomes
 from kvtransfer.worker.tiers import Limits, Tiers
 from tests.device.simdevice import Model, SimDevice
 
@@ -82,7 +83,9 @@ class SimEngine:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(fetches, "PriorityPool", lambda *_: self.later)
             patch.setattr(puts, "WriteBehind", self.later.write_behind)
-            self.executor = Executor(tiers, Limits(2, 2, 1e9), Metrics())
+            metrics = Metrics()
+            outcomes = Outcomes(metrics, tiers.block_bytes)
+            self.executor = Executor(tiers, Limits(2, 2, 1e9), metrics, outcomes)
 
     def run(self):
         self.begin([], saves=5)  # more than there are stages

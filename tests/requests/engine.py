@@ -141,9 +141,11 @@ class Engine:
         controls=None,
         gap_tokens_a_step=2048,
         trace=None,
+        router_events=None,
     ):
         self.now_s = 0.0
-        self.planner = Planner(Index(slots), ranks=1, keep=keep, put=True, clock=self.clock)
+        index = Index(slots, change_limit=4 * slots if router_events else 0)
+        self.planner = Planner(index, ranks=1, keep=keep, put=True, clock=self.clock)
         self.lookup = Lookup()
         duties = Duties(loads, saves, saves_decode)
         metrics = Metrics()
@@ -159,7 +161,8 @@ class Engine:
         pins = SimpleNamespace(
             pin=self.pinned.__setitem__, unpin=lambda job: self.pinned.pop(job, 0)
         )
-        self.side = Scheduler(basis, self.request_keys, weights, pins, wishes, None, controls)
+        told = router_events(self.clock) if router_events else None
+        self.side = Scheduler(basis, self.request_keys, weights, pins, wishes, None, controls, told)
         self.next_block = 1
         self.weights = WEIGHTS
         """What the worker holds; it is told with the next step."""

@@ -12,10 +12,12 @@ from threading import enumerate as enumerate_threads
 import pytest
 import redis
 
+from kvtransfer.chunks.keys import parse_base_key
 from kvtransfer.config import TransferConfig
 from kvtransfer.errors import ConfigError
 from kvtransfer.metrics import Metrics
 from kvtransfer.stores import StoreSettings
+from kvtransfer.stores.disk.file.chunk_file import file_bytes
 from kvtransfer.stores.formatted import FormattedStore
 from kvtransfer.stores.guarded import GuardedStore
 from kvtransfer.stores.memory import MemoryStore
@@ -35,6 +37,7 @@ from tests.stores.disk.disk_backing import DiskBacking
 from tests.stores.disk.disk_writer import key_of
 
 LIMIT_S = 30.0
+FILE_BYTES = file_bytes(CHUNK.nbytes)
 
 
 class Watched(FormattedStore):
@@ -229,6 +232,25 @@ def configured(**settings):
         closing(open_tiers(config, CHUNK, metrics)) as executor,
     ):
         yield executor, lookup, metrics
+
+
+def test_a_tier_that_does_not_take_a_chunk_is_told_by_name(disk):
+    down = GuardedStore(FlakyStore(Watched(), itertools.repeat(True)), "memory://")
+    lacks = []
+    tiers = [Tier("disk", disk), Tier("remote", down)]
+    with closing(TieredStore(tiers, CHUNK, Metrics(), lambda *lack: lacks.append(lack))) as store:
+        assert put(store, KEY)
+    assert lacks == [("remote", parse_base_key(KEY).chunk_hash)]
+
+
+def test_what_is_evicted_from_the_folder_is_told_with_its_chunk(tmp_path):
+    room = {"local_storage": str(tmp_path), "max_local_storage_size": 3.5 * FILE_BYTES / 2**30}
+    config = TransferConfig.of(chunk_size=CHUNK.tokens, **room)
+    lacks = []
+    with closing(open_tiers(config, CHUNK, lack=lambda *lack: lacks.append(lack))) as store:
+        for number in range(5):
+            assert put(store, key_of(number))
+    assert lacks == [("disk", parse_base_key(key_of(number)).chunk_hash) for number in (0, 1)]
 
 
 def test_nothing_configured_is_no_store():

@@ -21,6 +21,7 @@ from kvtransfer.worker import outcomes as outcomes_module
 from kvtransfer.worker.copier import Copier
 from kvtransfer.worker.executor import Executor
 from kvtransfer.worker.host_pool import HostPool
+from kvtransfer.worker.outcomes import Outcomes
 from kvtransfer.worker.tiers import Limits, Tiers
 from kvtransfer.worker.wakeable import WakeableCopier
 
@@ -48,7 +49,9 @@ class Bench:
             copier, self.pool, self.device, store, held, [self.caches.manager_block_bytes]
         )
         settings = {"fetches": 2, "waiting_puts": 8, "start_within_s": FOREVER_S, **limits}
-        self.executor = Executor(tiers, Limits(**settings), Metrics())
+        metrics = Metrics()
+        outcomes = Outcomes(metrics, tiers.block_bytes)
+        self.executor = Executor(tiers, Limits(**settings), metrics, outcomes)
         self.reports = Report()
         self.jobs = itertools.count()
 
@@ -175,6 +178,7 @@ def test_a_failing_store_fails_fetches_and_ends_puts():
         it.until("stored", saved)
         it.until("loaded", load)
         assert it.reports.failed == {load}
+        assert it.reports.unput == {saved}
         assert it.executor.metrics.take()["put_failed_chunks"] == 1
 
 
@@ -200,6 +204,7 @@ def test_too_many_waiting_puts_lose_the_oldest_and_say_so():
         it.until("copied", first, dropped, kept)
         names = [EntryKeys("m", 1).shard(0, key) for key in (A, B, C)]
         assert it.inner.contains(names) == [True, False, True]
+        assert it.reports.unput == {dropped}
         assert it.executor.metrics.take()["waiting_puts"] == 0
 
 
@@ -274,6 +279,7 @@ def test_a_copy_that_can_not_be_made_fails_its_job(caplog):
         it.until("loaded", bad_load)
         assert it.reports.failed == {bad_save, bad_load}
         it.until("stored", bad_save)
+        assert it.reports.unput == {bad_save}
         assert it.inner.contains([EntryKeys("m", 1).shard(0, A)]) == [False]
         assert "not in [0, 12)" in caplog.text
 

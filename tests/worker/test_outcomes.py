@@ -53,6 +53,17 @@ def test_saves_and_puts_end_alike():
     outcomes.end_put(SAVE)
     outcomes.end_put(Put(3, KEY, 2))
     assert outcomes.take() == Report(stored={2: 1, 3: 1})
+    outcomes.fail_put(SAVE)
+    assert outcomes.take() == Report(stored={2: 1}, unput={2})
+
+
+def test_what_a_tier_lacks_is_news_by_itself():
+    outcomes = Outcomes(Metrics(), block_bytes=[1])
+    outcomes.lack("disk", KEY)
+    report = outcomes.take()
+    assert report
+    assert report == Report(absent={("disk", KEY)})
+    assert not outcomes.take()
 
 
 def test_neither_a_reported_event_nor_its_callback_keeps_anything_alive():

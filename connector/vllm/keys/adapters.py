@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vllm.v1.request import Request
 
     from kvtransfer.connector.vllm.messages import Question
+    from kvtransfer.plan import Load, Save
     from kvtransfer.requests.keys.adapter import Held
     from kvtransfer.requests.request_state import RequestState
 
@@ -69,7 +70,7 @@ class Adapters:
             adapter.is_known = True
 
     def plan(
-        self, jobs: Iterable[tuple[int, RequestState]], used: Collection[RequestState]
+        self, jobs: Iterable[tuple[Load | Save, RequestState]], used: Collection[RequestState]
     ) -> AdapterStep | None:
         """Return what to ask and tell the workers in this step; None: nothing.
 
@@ -80,7 +81,7 @@ class Adapters:
         if not self._are_used:
             return None
         bound = {
-            job: (state.adapter.adapter_id, state.adapter.held.changes)
+            job.job: (state.adapter.adapter_id, state.adapter.held.changes)
             for job, state in jobs
             if state.adapter is not None and state.adapter.held is not None
         }

@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from vllm.v1.core.kv_cache_manager import KVCacheManager
 
     from kvtransfer.connector.vllm.pool_pins import PoolPins
-    from kvtransfer.requests.keys.local_cache import LocalCache
+    from kvtransfer.requests.scheduler import Scheduler
 
 
-def note_resets(manager: KVCacheManager, local_cache: LocalCache, pins: PoolPins) -> None:
-    """Have each successful reset of ``manager`` noted in ``local_cache`` from now on.
+def note_resets(manager: KVCacheManager, scheduler: Scheduler, pins: PoolPins) -> None:
+    """Have each successful reset of ``manager`` noted by ``scheduler`` from now on.
 
     ``pins`` are released before: vLLM empties no cache of which a block is in use.
     """
@@ -24,7 +24,7 @@ def note_resets(manager: KVCacheManager, local_cache: LocalCache, pins: PoolPins
         pins.release()
         was_reset: bool = reset()
         if was_reset:
-            local_cache.note_reset()
+            scheduler.note_local_reset()
         return was_reset
 
     manager.reset_prefix_cache = reset_and_note

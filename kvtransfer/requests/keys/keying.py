@@ -103,19 +103,25 @@ class Keying:
         for state in self._request_keys.take_ambiguous(states):
             self.end_caching(state)
 
-    def take(self, held: Mapping[int, Holding], states: Collection[RequestState]) -> None:
-        """Take in what workers hold; where that has changed, no request keeps its keys."""
+    def take(self, held: Mapping[int, Holding], states: Collection[RequestState]) -> bool:
+        """Take in what workers hold; where that has changed, no request keeps its keys.
+
+        Returns:
+            Whether it has changed.
+        """
         self._weights.take(held)
         known, before = self._weights.by_rank, self._last_known
         if known is None:
-            return
+            return False
         self._last_known = known
-        if before not in (None, known):
+        has_changed = before not in (None, known)
+        if has_changed:
             self.local_cache.change_weights(self._weights.told_in)
             self._saves.reset()
             for state in states:
                 self._outlive(state)
         self._name()
+        return has_changed
 
     def end_caching(self, state: RequestState) -> None:
         """The request's keys don't tell its bytes any more: it neither loads nor saves more."""

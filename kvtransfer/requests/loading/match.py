@@ -88,6 +88,21 @@ class Matching:
             return NOTHING
         return self._store.answer(request_id) or NOTHING
 
+    def answered(self, state: RequestState) -> tuple[Sequence[str], float]:
+        """The chunks, if any, that the store was asked about for the request, and has answered.
+
+        Returns:
+            Their keys, and how long ago it was asked, in seconds.
+        """
+        request_id = state.request_id
+        answer = self._store.answer(request_id) if self._store.asked(request_id) else None
+        if answer is None or answer is NOTHING:
+            return (), 0.0
+        keys = state.keys[state.local_tokens // self._groups.chunk_tokens :]
+        slots = self._planner.index.find_all(keys)
+        asked = [key for key, slot in zip(keys, slots, strict=True) if slot is None]
+        return asked, self._store.waited_s(request_id)
+
     def tiers(
         self, located: Located, keys: Sequence[str], slots: Sequence[int | None]
     ) -> list[str]:

@@ -67,7 +67,7 @@ class Saves:
         """Requests with whole chunks that have not been dealt with."""
         self._ended: deque[_Ended] = deque()
         self._owners: dict[int, RequestState] = {}
-        """Requests by the saves under way, where they name an adapter."""
+        """Requests by the saves under way."""
         self._uncounted: set[int] = set()
         """Saves under way of pieces that don't stand for their chunks."""
 
@@ -107,8 +107,7 @@ class Saves:
 
     def begin(self, state: RequestState, saves: Sequence[Save]) -> None:
         """Copies of the request's pieces, planned elsewhere, begin."""
-        if state.adapter is not None:
-            self._owners.update((save.job, state) for save in saves)
+        self._owners.update((save.job, state) for save in saves)
         self._begin(saves)
 
     def rest(self) -> list[Save]:
@@ -163,7 +162,7 @@ class Saves:
         return self._progress.kept_chunks(state.request_id) * self._groups.chunk_tokens
 
     def owner(self, job: int) -> RequestState | None:
-        """The request whose chunk the save ``job`` copies, if it names an adapter."""
+        """The request whose chunk the save ``job`` copies, until that has ended."""
         return self._owners.get(job)
 
     def end(self, job: int) -> int:
@@ -223,8 +222,7 @@ class Saves:
                 lost = max(lost, missing)
             saves += planned
         progress.lost_chunks += lost
-        if state.adapter is not None:
-            self._owners.update((save.job, state) for save in saves)
+        self._owners.update((save.job, state) for save in saves)
         return saves
 
     def _next_wanted(self, progress: Progress, stored: Set[str], most: int) -> dict[int, list[int]]:

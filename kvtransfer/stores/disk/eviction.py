@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from kvtransfer.stores.disk.folder import is_of_one_path
 from kvtransfer.stores.disk.index import DiskIndex
 from kvtransfer.stores.disk.listing import Entry
+from kvtransfer.stores.disk.names import chunk_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,7 @@ class DiskEviction:
 
     None is no limit. The folder is listed in the background at first use, and again after each
     sixteenth of the limit that was put. Safe to call from several threads. ``clock`` returns
-    seconds since 1970.
+    seconds since 1970; ``told`` is called with the chunk or piece of each entry that was evicted.
     """
 
     def __init__(
@@ -37,12 +38,14 @@ class DiskEviction:
         folder: ChunkFolder,
         limit_bytes: int | None,
         clock: Callable[[], float] = time.time,
+        told: Callable[[str], None] | None = None,
     ) -> None:
         self.evicted = 0
         """Entries deleted to make room."""
         self._folder = folder
         self._limit_bytes = limit_bytes
         self._clock = clock
+        self._told = told
         self._index = DiskIndex()
         self._lock = Lock()
         self._unlisted_bytes: int | None = None
@@ -157,3 +160,5 @@ class DiskEviction:
                 self._index.keep(entry)
             return
         self.evicted += 1
+        if self._told is not None:
+            self._told(chunk_at(entry.path))

@@ -57,6 +57,11 @@ def new_temporary(chunk: str) -> str:
     return f"{chunk.removesuffix(_SUFFIX)}.{_boot()}.{uuid4().hex}.part"
 
 
+def chunk_at(path: str) -> str:
+    """Return the key, without its tenant, of the chunk or piece whose entry has the ``path``."""
+    return path.rpartition("/")[2].removesuffix(_SUFFIX)
+
+
 def is_temporary(name: str) -> bool:
     """Whether ``name`` is one that ``new_temporary`` returns."""
     return _TEMPORARY.fullmatch(name) is not None

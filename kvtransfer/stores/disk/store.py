@@ -46,6 +46,7 @@ class DiskStore(Store):
         io: moves the bytes, and is closed here; None: system calls, on threads.
         prefix: what stands before the folder where logs name the store.
         clock: returns seconds since 1970.
+        evicted: is told the chunk or piece of each entry that this process evicts.
 
     Raises:
         ConfigError: the folder holds something that isn't ours.
@@ -77,6 +78,7 @@ class DiskStore(Store):
         io: FileIO | None = None,
         prefix: str = "disk://",
         clock: Callable[[], float] = time.time,
+        evicted: Callable[[str], None] | None = None,
     ) -> None:
         self._timeout_s = settings.timeout_s
         self._limit_bytes = limit_bytes
@@ -85,7 +87,7 @@ class DiskStore(Store):
         self.address = f"{prefix}{self._folder.root}"
         """The store as logs name it."""
         self._gate = WriteGate(self.address)
-        self.eviction = DiskEviction(self._folder, limit_bytes, clock)
+        self.eviction = DiskEviction(self._folder, limit_bytes, clock, evicted)
         """What this process knows of the folder, and what it evicts next."""
         io = io or ParallelIO(settings.connections)
         self._entries = DiskEntries(settings, self.eviction, io, clock)

@@ -52,7 +52,7 @@ def test_a_request_behind_blocks_of_other_weights_is_not_saved(engine):
     engine.step()
     _, _, plan = engine.prefill("s", TOKENS, local=BLOCK)
     assert plan.jobs.saves == ()
-    engine.side.local_cache.note_reset()
+    engine.side.note_local_reset()
     engine.step()
     _, _, plan = engine.prefill("t", TOKENS, local=BLOCK)
     assert {save.key for save in plan.jobs.saves} == set(keys(TOKENS, "others"))

@@ -236,11 +236,12 @@ def connectors(ranks, monkeypatch):
         side = KVTransferConnector.__new__(KVTransferConnector)
         side._vllm_config, side._config = ranks.vllm_config, ranks.config
         side._facts, side._kv_cache_manager, side._pins = facts, None, None
+        side._kv_cache_config = None
         made.append(side)
     return made[0], made[1:], opened
 
 
-SIDE = SimpleNamespace(local_cache=None)
+SIDE = SimpleNamespace()
 
 
 def test_the_schedulers_side_opens_with_what_the_workers_tell(monkeypatch):

@@ -24,6 +24,7 @@ from kvtransfer.connector.vllm.keys.adapters import Adapters, is_mixed
 from kvtransfer.connector.vllm.keys.key_builder import media_extras
 from kvtransfer.connector.vllm.keys.media import Media
 from kvtransfer.connector.vllm.keys.naming import Naming
+from kvtransfer.plan import Save
 from kvtransfer.requests.keys.adapter import Held
 from kvtransfer.requests.keys.agreed_weights import AgreedWeights
 from kvtransfer.requests.keys.weights import Holding
@@ -218,7 +219,8 @@ def test_a_request_waits_for_the_answer_to_its_own_question(engine):
 def test_jobs_are_bound_to_what_the_adapter_held(engine):
     state = adapted(engine, Held("digest", 3, is_steady=True))
     state.block_ids = [1]
-    step = engine.adapters.plan([(9, state), (10, SimpleNamespace(adapter=None))], [state])
+    jobs = [(Save(9, "a", 0, ()), state), (Save(10, "b", 1, ()), SimpleNamespace(adapter=None))]
+    step = engine.adapters.plan(jobs, [state])
     assert (step.questions, step.bound, step.in_use) == ((), {9: (1, 3)}, {1})
 
 

@@ -17,7 +17,8 @@ def test_only_a_reset_that_succeeds_is_noted(succeeds):
     cache = LocalCache(agreed)
     manager = SimpleNamespace(reset_prefix_cache=lambda: succeeds)
     released = []
-    note_resets(manager, cache, SimpleNamespace(release=lambda: released.append(True)))
+    scheduler = SimpleNamespace(note_local_reset=cache.note_reset)
+    note_resets(manager, scheduler, SimpleNamespace(release=lambda: released.append(True)))
     agreed.expect()
     agreed.expect()
     cache.change_weights(2)

@@ -1,0 +1,1 @@
+"""What routers are told of the blocks that host memory and stores hold."""
