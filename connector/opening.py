@@ -82,7 +82,10 @@ def _tell_with_server(said: str, config: TransferConfig, url: str) -> None:
     from kvtransfer.stores.redis.server_info import ask_server
 
     settings = StoreSettings(
-        timeout_s=config.remote_timeout_ms / 1000, password_file=config.remote_password_file
+        timeout_s=config.remote_timeout_ms / 1000,
+        password_file=config.remote_password_file,
+        password_command=config.remote_password_command,
+        password_max_age_s=config.remote_password_max_age_s,
     )
     try:
         server = ask_server(url, settings)

@@ -84,6 +84,8 @@ def settings_of(config: TransferConfig, metrics: Metrics) -> StoreSettings:
         # All fetching threads at once, and the one that puts.
         connections=max(config.remote_connections, FAR_FETCHES) + 1,
         password_file=config.remote_password_file,
+        password_command=config.remote_password_command,
+        password_max_age_s=config.remote_password_max_age_s,
         seals=Seals.open(config, metrics),
     )
 
