@@ -76,6 +76,8 @@ def _tiers(config: TransferConfig) -> Iterator[str]:
         yield f"disk {config.local_storage} of {config.max_local_storage_size:g} GiB"
     if config.remote_url is not None:
         yield f"store {masked(config.remote_url)}, {config.write_policy}"
+    if config.remote_read_url is not None:
+        yield f"read from {masked(config.remote_read_url)}"
 
 
 def _tell_with_server(said: str, config: TransferConfig, url: str) -> None:

@@ -63,7 +63,7 @@ Gibibytes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 def _shown(name: str | None, value: object) -> object:
     """``value`` without what may be a secret: passwords in a URL, arguments of a command."""
-    if name == "remote_url":
+    if name in ("remote_url", "remote_read_url"):
         return masked(str(value))
     return value[0] if name == "remote_password_command" and isinstance(value, tuple) else value
 
@@ -87,6 +87,9 @@ class TransferConfig(BaseModel):
     """Maximum size of that folder in GiB, for all engines that share it."""
     remote_url: str | None = None
     """URL of the remote store, which all engines share."""
+    remote_read_url: str | None = None
+    """URL of a replica of that store nearby: chunks are looked up and read there, and put in
+    ``remote_url``."""
     remote_password_file: Annotated[str, Field(min_length=1)] | None = None
     """File with the store's password, instead of one in the URL; read for each connection."""
     remote_password_command: PasswordCommand | None = None
@@ -188,7 +191,7 @@ class TransferConfig(BaseModel):
         """Whether there is a tier beyond host memory."""
         return self.local_storage is not None or self.remote_url is not None
 
-    @field_validator("remote_url")
+    @field_validator("remote_url", "remote_read_url")
     @classmethod
     def _knows_scheme(cls, url: str | None) -> str | None:
         return None if url is None else store_url(url)

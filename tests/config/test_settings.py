@@ -244,8 +244,9 @@ def test_an_unreadable_file_is_told_in_one_sentence(tmp_path, content, message):
 
 
 def test_a_password_is_never_shown():
-    config = TransferConfig.of(remote_url="redis://u:t0ps3cret@h:1/0")
-    assert config.remote_url == "redis://u:t0ps3cret@h:1/0"
+    url = "redis://u:t0ps3cret@h:1/0"
+    config = TransferConfig.of(remote_url=url, remote_read_url=url)
+    assert (config.remote_url, config.remote_read_url) == (url, url)
     assert "t0ps3cret" not in f"{config!r} {config!s} {config} {rich.pretty.pretty_repr(config)}"
     assert str(config) == repr(config)
     assert "TransferConfig(chunk_size=256, " in str(config)
