@@ -42,6 +42,8 @@ class Basis:
     metrics: Metrics
     gap_tokens_a_step: int = 2048
     """Tokens between reused passages that one step computes at most."""
+    longest_wait_s: float = 0.5
+    """The longest that a request waits for what a store is said to get."""
 
     @classmethod
     def open(
@@ -64,4 +66,5 @@ class Basis:
             duties,
             metrics,
             config.blend_step_tokens,
+            config.lookup_timeout_ms / 1000,
         )

@@ -12,6 +12,7 @@ from kvtransfer.plan import Report
 from kvtransfer.requests.basis import Basis, Duties
 from kvtransfer.requests.keys.agreed_weights import AgreedWeights
 from kvtransfer.requests.keys.weights import Holding, weights_name
+from kvtransfer.requests.loading.awaited import nothing_prefilled
 from kvtransfer.requests.loading.store_answers import NoStore
 from kvtransfer.requests.scheduler import Scheduler
 from kvtransfer.requests.step import GivenBlocks, StepInput
@@ -139,6 +140,7 @@ class Engine:
         groups=ONE_GROUP,
         wishes=None,
         gap_tokens_a_step=2048,
+        prefilled=nothing_prefilled,
     ):
         self.now_s = 0.0
         self.planner = Planner(Index(slots), ranks=1, keep=keep, put=True, clock=self.clock)
@@ -155,7 +157,7 @@ class Engine:
         pins = SimpleNamespace(
             pin=self.pinned.__setitem__, unpin=lambda job: self.pinned.pop(job, 0)
         )
-        self.side = Scheduler(basis, self.request_keys, weights, pins, wishes)
+        self.side = Scheduler(basis, self.request_keys, weights, pins, wishes, prefilled=prefilled)
         self.next_block = 1
         self.weights = WEIGHTS
         """What the worker holds; it is told with the next step."""

@@ -35,6 +35,8 @@ class Asked(BaseModel):
     """The same as a part of each passage."""
     segments: list[list[int]] | None = None
     """The passages of the prompt, if they are known."""
+    prefilled_tokens: int | None = None
+    """Tokens that another engine has just computed; blending doesn't read it."""
 
     @model_validator(mode="after")
     def _says_one(self) -> Self:
