@@ -146,7 +146,10 @@ def _phase(fleet: Fleet, run: Callable[[], list[Reply]]) -> Phase:
     if fleet.prometheus is None:
         return Phase(replies, seconds)
     time.sleep(prometheus.SCRAPE_S)  # the last tokens are counted at its next visit
-    return Phase(replies, seconds, fleet.prometheus.growth(RESTORED_TOKENS, seconds + 1))
+    since_s = (
+        time.monotonic() - began_s + prometheus.INTERVAL_S
+    )  # and the first ones after this one
+    return Phase(replies, seconds, fleet.prometheus.growth(RESTORED_TOKENS, since_s))
 
 
 def _prometheus(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from math import ceil
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 from urllib.request import urlopen
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 START_S = 60.0
-SCRAPE_S = 1.5
+INTERVAL_S = 1.0
+SCRAPE_S = 2 * INTERVAL_S
 """After this time all that has happened has been scraped."""
 _CONFIG = """\
 global:
-  scrape_interval: 1s
-  scrape_timeout: 1s
+  scrape_interval: {interval_s:.0f}s
+  scrape_timeout: {interval_s:.0f}s
 scrape_configs:
   - job_name: vllm
     static_configs:
@@ -40,7 +42,7 @@ class Prometheus:
         if program is None:
             raise FileNotFoundError("no prometheus: run `apt-get install prometheus`")
         config = folder / "prometheus.yml"
-        config.write_text(_CONFIG.format(targets=json.dumps(list(targets))))
+        config.write_text(_CONFIG.format(interval_s=INTERVAL_S, targets=json.dumps(list(targets))))
         self._url = f"http://127.0.0.1:{port}"
         self.child = Child(
             "prometheus",
@@ -57,7 +59,7 @@ class Prometheus:
 
     def growth(self, name: str, seconds: float) -> float:
         """How much the counter ``name`` has grown over all instances in the last ``seconds``."""
-        query = urlencode({"query": f"{name}[{max(round(seconds), 1)}s]"})
+        query = urlencode({"query": f"{name}[{ceil(seconds)}s]"})
         with urlopen(f"{self._url}/api/v1/query?{query}", timeout=30) as reply:
             series = json.load(reply)["data"]["result"]
         return sum(grown(float(value) for _, value in one["values"]) for one in series)

@@ -16,14 +16,15 @@ PROGRAM = Path(sys.executable).with_name("vllm-router")
 _OPTIONS = {
     # Turns of one conversation go to all instances, so what one has computed, another one needs.
     "policy": "round_robin",
-    # A dead instance leaves the rotation within seconds, and is taken back as soon.
-    "health-check-interval-secs": 2,
-    "health-check-timeout-secs": 5,
-    "health-failure-threshold": 2,
-    "health-success-threshold": 1,
+    # A request whose instance dies is sent to another one. By the router's defaults ten requests may
+    # fail before it leaves an instance out, and a request is given up after five that hit it.
+    "cb-failure-threshold": 2,
+    "retry-max-retries": 10,
+    # The instance is taken back soon after it answers again.
+    "cb-success-threshold": 1,
     "cb-timeout-duration-secs": 5,
-    # A request whose instance dies is sent to another one.
-    "retry-max-retries": 5,
+    "health-check-interval-secs": 2,
+    "health-success-threshold": 1,
     "worker-startup-check-interval": 1,
     "log-level": "warning",
 }

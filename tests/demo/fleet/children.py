@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from demo.fleet.child import Child, free_port
@@ -11,11 +12,27 @@ PROGRAM = Path(__file__).with_name("http_child.py")
 START_S = 60
 
 
-def started(folder, name, seconds=0.0, port=None):
+@dataclass(frozen=True)
+class Stub:
+    """Started like a vLLM, and answers at once that two tokens of each prompt were cached."""
+
+    name: str
+    port: int
+    seconds: float = 0.0
+    answer: str = "yes"
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self, logs):
+        arguments = [sys.executable, str(PROGRAM), str(self.port), self.answer, str(self.seconds)]
+        return Child(self.name, arguments, f"{self.url}/health", logs / f"{self.name}.log", {})
+
+
+def started(folder, answer, seconds=0.0):
     """A server that is up, and its URL."""
-    port = port or free_port()
-    url = f"http://127.0.0.1:{port}"
-    arguments = [sys.executable, str(PROGRAM), str(port), name, str(seconds)]
-    child = Child(name, arguments, f"{url}/health", folder / f"{name}.log", {})
+    stub = Stub(answer, free_port(), seconds, answer)
+    child = stub.start(folder)
     child.wait_until_up(START_S)
-    return child, url
+    return child, stub.url

@@ -1,7 +1,6 @@
 """A small HTTP server for tests: ``python http_child.py PORT NAME SECONDS``.
 
-It answers ``/health``, ``/metrics`` with the number of requests that it answers, and each completion
-with its name, after SECONDS.
+It answers ``/health``, ``/metrics`` like vLLM, and each completion with its name, after SECONDS.
 """
 
 import json
@@ -12,19 +11,28 @@ from threading import Lock
 
 PORT, NAME, SECONDS = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 LOCK = Lock()
-RUNNING = [0]
+RUNNING, ANSWERED = [0], [0]
 
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        text = f"# TYPE running gauge\nrunning {RUNNING[0]}\n" if self.path == "/metrics" else "{}"
-        self.reply(text.encode())
+        self.reply(self.metrics() if self.path == "/metrics" else b"{}")
+
+    def metrics(self):
+        lines = (
+            "# TYPE vllm:num_requests_running gauge",
+            f"vllm:num_requests_running {RUNNING[0]}",
+            "# TYPE vllm:external_prefix_cache_hits counter",
+            f"vllm:external_prefix_cache_hits_total {2 * ANSWERED[0]}",
+        )
+        return "\n".join((*lines, "")).encode()
 
     def do_POST(self):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.count(1)
+        self.count(RUNNING, 1)
         time.sleep(SECONDS)
-        self.count(-1)
+        self.count(RUNNING, -1)
+        self.count(ANSWERED, 1)
         usage = {
             "prompt_tokens": len(asked["prompt"]),
             "completion_tokens": 1,
@@ -35,9 +43,9 @@ class Handler(BaseHTTPRequestHandler):
         said = {"id": "1", "object": "text_completion", "choices": [choice], "usage": usage}
         self.reply(json.dumps(said).encode())
 
-    def count(self, change):
+    def count(self, counter, change):
         with LOCK:
-            RUNNING[0] += change
+            counter[0] += change
 
     def reply(self, body):
         self.send_response(200)

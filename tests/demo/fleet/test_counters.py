@@ -18,4 +18,4 @@ def test_labels_are_added_up():
 def test_a_server_is_asked_for_its_metrics(tmp_path):
     server, url = started(tmp_path, "one")
     with server:
-        assert counted(url, "running") == 0
+        assert counted(url, "vllm:num_requests_running") == 0

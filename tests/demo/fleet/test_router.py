@@ -38,7 +38,7 @@ def test_requests_of_an_instance_that_dies_are_answered_by_another_one(fleet):
     with ThreadPoolExecutor(4) as threads:
         asked = [threads.submit(client.ask, turn) for _ in range(4)]
         deadline_s = time.monotonic() + 60
-        while counted(slow_url, "running") < 2:
+        while counted(slow_url, "vllm:num_requests_running") < 2:
             assert time.monotonic() < deadline_s, "no request reached the slow instance"
             time.sleep(0.02)
         slow.kill()
