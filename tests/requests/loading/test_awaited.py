@@ -34,7 +34,7 @@ def test_chunks_on_their_way_are_waited_for(engine):
 
 
 def wait(engine):
-    """So long that the store may be asked again."""
+    """Until the store may be asked again."""
     engine.lookup.waits_s = 0.02
 
 
