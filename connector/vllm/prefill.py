@@ -15,11 +15,13 @@ _NAME, _TOKENS = "kvtransfer", "prefilled_tokens"
 
 
 def with_prefilled(request: Request, said: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Add to what the caller of a finished request gets, ``said``, how long its prompt was."""
+    """Return what the caller of a finished request gets: ``said``, or how long the prompt was.
+
+    Not both: a router hands on all of it as what the next engine is asked for.
+    """
     if (request.kv_transfer_params or {}).get("do_remote_decode") is not True:
         return said
-    ours = (said or {}).get(_NAME, {})
-    return {**(said or {}), _NAME: {**ours, _TOKENS: request.num_prompt_tokens}}
+    return {_NAME: {_TOKENS: request.num_prompt_tokens}}
 
 
 def prefilled_tokens(request: Any) -> int:
