@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fix docs bench bench-blend gpu soak talks release-check clean
+.PHONY: help install demo fleet test check fix docs bench bench-blend gpu soak talks release-check clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -21,6 +21,9 @@ $(STAMP): pyproject.toml setup.py $(wildcard scripts/* scripts/*/*)
 
 demo: $(STAMP) ## one context computed once, restored by another vLLM (JSON=FILE writes the figures)
 	@$(BIN)/python -m demo.run $(if $(JSON),--json "$(JSON)")
+
+fleet: $(STAMP) ## two vLLM, a router, Redis with Sentinels; parts are killed under load (JSON=FILE writes the figures)
+	@$(BIN)/python -m demo.fleet.run $(if $(JSON),--json "$(JSON)") $(ARGS)
 
 test: check ## everything: the checks, then every test, two at once (ARGS=... goes to pytest)
 	@scripts/install_system_packages

@@ -40,6 +40,9 @@ class Asked(BaseModel):
     segments: list[list[int]] | None = None
     """The passages of the prompt, if they are known."""
 
+    prefilled_tokens: Annotated[int, Field(ge=0)] = 0
+    """Tokens that another engine has just computed, as a router hands on."""
+
     @model_validator(mode="after")
     def _says_one(self) -> Self:
         if self.first is not None and self.share is not None:

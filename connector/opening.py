@@ -76,13 +76,18 @@ def _tiers(config: TransferConfig) -> Iterator[str]:
         yield f"disk {config.local_storage} of {config.max_local_storage_size:g} GiB"
     if config.remote_url is not None:
         yield f"store {masked(config.remote_url)}, {config.write_policy}"
+    if config.remote_read_url is not None:
+        yield f"read from {masked(config.remote_read_url)}"
 
 
 def _tell_with_server(said: str, config: TransferConfig, url: str) -> None:
     from kvtransfer.stores.redis.server_info import ask_server
 
     settings = StoreSettings(
-        timeout_s=config.remote_timeout_ms / 1000, password_file=config.remote_password_file
+        timeout_s=config.remote_timeout_ms / 1000,
+        password_file=config.remote_password_file,
+        password_command=config.remote_password_command,
+        password_max_age_s=config.remote_password_max_age_s,
     )
     try:
         server = ask_server(url, settings)

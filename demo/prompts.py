@@ -35,6 +35,10 @@ class Chat:
         message = {"role": "user", "content": _PLACE}
         whole = template.render(messages=[message], add_generation_prompt=True)
         self._head, self._tail = whole.split(_PLACE)
+        two = template.render(messages=[message, {**message, "role": "assistant"}, message])
+        self._between = two.split(_PLACE)[2]
+        end = self._tokenizer.token_to_id(names["eos_token"])
+        self._end = [] if end is None else [end]
 
     def contexts(self, text: Text, tokens: int, count: int) -> list[list[int]]:
         """Return ``count`` contexts of ``tokens`` ids, with the template's head and different text each.
@@ -49,6 +53,15 @@ class Chat:
     def question(self, words: str) -> list[int]:
         """Return the ids that ask ``words`` about the context before them."""
         return self._encode(f"\n\n{words}{self._tail}")
+
+    def next_question(self, words: str) -> list[int]:
+        """Return the ids that ask ``words`` after an answer ``without_end``."""
+        return self._encode(f"{self._between}{words}{self._tail}")
+
+    def without_end(self, token_ids: list[int]) -> list[int]:
+        """Return an answer without the token by which the model may have ended it."""
+        ends = token_ids[-1:] == self._end
+        return token_ids[:-1] if ends else token_ids
 
     def words(self, token_ids: list[int]) -> str:
         """Return an answer as text."""

@@ -30,6 +30,7 @@ from kvtransfer.connector.vllm.opened_scheduler import open_scheduler
 from kvtransfer.connector.vllm.pages.inline_scales import prepare_scales
 from kvtransfer.connector.vllm.pages.page_facts import page_facts
 from kvtransfer.connector.vllm.pool_pins import PoolPins
+from kvtransfer.connector.vllm.prefill import with_prefilled
 from kvtransfer.connector.vllm.reuse_verdict import refuse_layers
 from kvtransfer.connector.vllm.router_events.opened import open_router_events
 from kvtransfer.connector.vllm.router_events.translated import as_vllm
@@ -191,7 +192,7 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
     ) -> tuple[bool, dict[str, Any] | None]:
         told = self._wishes.end(request, self._scheduler.served(request))
         self._scheduler.finish(request, owns_blocks=any(block_ids))
-        return False, told
+        return False, with_prefilled(request, told)
 
     def take_events(self) -> list[KVCacheEvent]:
         group = self._facts.numbers[0]

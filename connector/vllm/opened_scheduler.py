@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from kvtransfer.connector.vllm.keys.key_builder import KeyBuilder
 from kvtransfer.connector.vllm.keys.media import Media
 from kvtransfer.connector.vllm.keys.naming import Naming
+from kvtransfer.connector.vllm.prefill import prefilled_tokens
 from kvtransfer.requests.basis import Basis, Duties
 from kvtransfer.requests.keys.agreed_weights import AgreedWeights
 from kvtransfer.requests.scheduler import Scheduler
@@ -55,4 +56,5 @@ def open_scheduler(
         Exchange.open(config) if wishes.are_possible else None,
         wishes.asked,
         router_events,
+        prefilled_tokens,
     )

@@ -36,6 +36,8 @@ def refusal(value: Value, name: str, error: ErrorDetails) -> str:
     shown = _shown(value.value)
     said = f"{value.source}={shown}" if value.source == name else f"{value.source} ({shown})"
     kind, context = error["type"], error.get("ctx", {})
+    if kind == "command":  # an argument of it may be a secret
+        return f"{value.source}: {name} must be {error['msg']}"
     bounds = {"greater_than_equal": "at least {ge}", "greater_than": "more than {gt}"}
     if kind in bounds:
         wanted = bounds[kind].format(**context)

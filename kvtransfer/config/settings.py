@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
@@ -20,7 +22,7 @@ from kvtransfer.policies import POLICIES
 from kvtransfer.urls import masked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 _LOG = logging.getLogger("kvtransfer")
 _BLENDS = ("opt_in", "all", "off")
@@ -37,11 +39,34 @@ def _one_or_two_paths(value: object) -> tuple[str, ...]:
     raise PydanticCustomError("paths", "one path, or two")
 
 
+def _program_and_arguments(value: object) -> object:
+    """The words of a text, as a POSIX shell divides it, or of a list; or a function, as it is."""
+    try:
+        words = shlex.split(value) if isinstance(value, str) else value
+    except ValueError:  # a quote is not closed
+        words = ()
+    if callable(words):
+        return words
+    if isinstance(words, list | tuple) and words and all(isinstance(word, str) for word in words):
+        return tuple(words)
+    raise PydanticCustomError("command", "a program and its arguments")
+
+
 Count = Annotated[int, Field(ge=1)]
 # YAML reads an unquoted name of digits as a number.
 Name = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
 KeyFiles = Annotated[tuple[str, ...], BeforeValidator(_one_or_two_paths)]
+PasswordCommand = Annotated[
+    tuple[str, ...] | Callable[[], str], BeforeValidator(_program_and_arguments)
+]
 Gibibytes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _shown(name: str | None, value: object) -> object:
+    """``value`` without what may be a secret: passwords in a URL, arguments of a command."""
+    if name in ("remote_url", "remote_read_url"):
+        return masked(str(value))
+    return value[0] if name == "remote_password_command" and isinstance(value, tuple) else value
 
 
 class TransferConfig(BaseModel):
@@ -63,8 +88,16 @@ class TransferConfig(BaseModel):
     """Maximum size of that folder in GiB, for all engines that share it."""
     remote_url: str | None = None
     """URL of the remote store, which all engines share."""
+    remote_read_url: str | None = None
+    """URL of a replica of that store nearby: chunks are looked up and read there, and put in
+    ``remote_url``."""
     remote_password_file: Annotated[str, Field(min_length=1)] | None = None
     """File with the store's password, instead of one in the URL; read for each connection."""
+    remote_password_command: PasswordCommand | None = None
+    """Program and arguments that print the store's password, in a list or one text that is split as a
+    shell would; or, in Python, a function that returns it. It is kept until the store refuses it."""
+    remote_password_max_age_s: Count = 600
+    """Seconds after which that command is asked for the password again."""
     integrity_key_file: KeyFiles | None = None
     """File with the key that authenticates entries in stores; a second file only verifies."""
     encryption_key_file: KeyFiles | None = None
@@ -171,7 +204,7 @@ class TransferConfig(BaseModel):
         """Whether there is a tier beyond host memory."""
         return self.local_storage is not None or self.remote_url is not None
 
-    @field_validator("remote_url")
+    @field_validator("remote_url", "remote_read_url")
     @classmethod
     def _knows_scheme(cls, url: str | None) -> str | None:
         return None if url is None else store_url(url)
@@ -230,7 +263,7 @@ class TransferConfig(BaseModel):
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
         # repr, str, and rich's printers and tracebacks all use this.
         for name, value in super().__repr_args__():
-            yield name, masked(value) if name == "remote_url" and value else value
+            yield name, _shown(name, value) if value else value
 
     def __str__(self) -> str:
         return repr(self)

@@ -46,6 +46,8 @@ class Basis:
     """Tokens between reused passages that one step computes at most."""
     trace: TraceFile | None = None
     """Records requests. None: nothing does."""
+    longest_wait_s: float = 0.5
+    """The longest that a request waits for what a store is said to get."""
 
     def close(self) -> None:
         """End the lookups and the record."""
@@ -75,6 +77,7 @@ class Basis:
             metrics,
             config.blend_step_tokens,
             _trace(config, groups),
+            config.lookup_timeout_ms / 1000,
         )
 
 

@@ -13,6 +13,7 @@ from kvtransfer.requests.blending.blending import Blending
 from kvtransfer.requests.blending.known_passages import KnownPassages
 from kvtransfer.requests.blending.wish import NoWishes
 from kvtransfer.requests.keys.keying import Keying
+from kvtransfer.requests.loading.awaited import Awaited, Prefilled, nothing_prefilled
 from kvtransfer.requests.loading.loads import Loads
 from kvtransfer.requests.loading.match import Matching
 from kvtransfer.requests.loading.prefetch import Prefetch
@@ -65,6 +66,7 @@ class Scheduler:
             passages of this process alone are reused.
         controls: how callers want their requests to be cached; None: like any other.
         router_events: what routers are told; None: nothing.
+        prefilled: how much of a request another engine has just computed, and is about to put.
     """
 
     def __init__(
@@ -77,11 +79,14 @@ class Scheduler:
         exchange: Exchange | None = None,
         controls: Controls | None = None,
         router_events: RouterEvents | NoRouterEvents | None = None,
+        prefilled: Prefilled = nothing_prefilled,
     ) -> None:
         self._basis = basis
         self._weights = weights
         self._busy_blocks = BusyBlocks()
-        self._matching = Matching(basis)
+        chunk_tokens, clock = basis.groups.chunk_tokens, basis.timing.clock
+        awaited = Awaited(prefilled, chunk_tokens, basis.longest_wait_s, clock)
+        self._matching = Matching(basis, awaited)
         self._prefetch = Prefetch(basis, self._matching)
         self._loads = Loads(basis, self._matching, self._busy_blocks)
         self._saves = Saves(basis, self._matching, self._busy_blocks)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from kvtransfer.errors import ConfigError
 from kvtransfer.metrics import Metrics
 from kvtransfer.stores.open import settings_of
+from kvtransfer.stores.read_replica import check_replica
 from kvtransfer.stores.schemes import scheme_of
 
 if TYPE_CHECKING:
@@ -14,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def check_stores(config: TransferConfig) -> None:
-    """Check the folder, the key files and the URL without connecting or making a folder.
+    """Check the folder, the key files and the URLs without connecting or making a folder.
 
     Raises:
-        ConfigError: the URL is malformed or needs a missing library, the folder has no size, or a
-            key file can't be used.
+        ConfigError: a URL is malformed or needs a missing library, the folder has no size, the
+            replica can't serve, or a key file can't be used.
     """
     if config.local_storage is not None and not config.max_local_storage_size:
         raise ConfigError(
@@ -29,3 +30,6 @@ def check_stores(config: TransferConfig) -> None:
     if config.remote_url is not None:
         url = config.remote_url
         scheme_of(url).store_class().check(url, settings)
+    check_replica(config)
+    if config.remote_read_url is not None:
+        scheme_of(config.remote_read_url).store_class().check(config.remote_read_url, settings)

@@ -12,6 +12,7 @@ from kvtransfer.stores.codecs import open_forms
 from kvtransfer.stores.formatted import FormattedStore
 from kvtransfer.stores.guarded import GuardedStore
 from kvtransfer.stores.interface import FAR_FETCHES
+from kvtransfer.stores.read_replica import ReplicatedStore, check_replica
 from kvtransfer.stores.schemes import scheme_of
 from kvtransfer.stores.seals.in_use import Seals
 from kvtransfer.stores.settings import StoreSettings
@@ -63,9 +64,10 @@ def open_tiers(
             put, or where this process evicts it from the folder.
 
     Raises:
-        ConfigError: the URL is malformed, the folder has no size, a key file can't be used, or
+        ConfigError: a URL is malformed, the folder has no size, a key file can't be used, or
             ``remote_serde`` has no use for the cache.
     """
+    check_replica(config)
     metrics = metrics or Metrics()
     settings = replace(settings_of(config, metrics), shelf=shelf or Shelf())
     tiers = [
@@ -88,6 +90,8 @@ def settings_of(config: TransferConfig, metrics: Metrics) -> StoreSettings:
         # All fetching threads at once, and the one that puts.
         connections=max(config.remote_connections, FAR_FETCHES) + 1,
         password_file=config.remote_password_file,
+        password_command=config.remote_password_command,
+        password_max_age_s=config.remote_password_max_age_s,
         seals=Seals.open(config, metrics),
     )
 
@@ -108,8 +112,18 @@ def _stores(
         )
         yield "disk", disk.address, disk, "naive"
     if config.remote_url is not None:
-        store = open_entries(config.remote_url, settings)
+        store = _remote(config, config.remote_url, settings)
         yield "remote", config.remote_url, store, config.remote_serde
+
+
+def _remote(config: TransferConfig, url: str, settings: StoreSettings) -> Store:
+    """Open the store at ``url``, with the replica that ``config`` names for reads, if any."""
+    primary = open_entries(url, settings)
+    if config.remote_read_url is None:
+        return primary
+    from kvtransfer.stores.redis.replica import RedisReplica
+
+    return ReplicatedStore(primary, RedisReplica.open(config.remote_read_url, settings))
 
 
 def _guarded(

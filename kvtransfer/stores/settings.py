@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from kvtransfer.errors import ConfigError
 from kvtransfer.stores.seals.in_use import Seals
 from kvtransfer.stores.shelf import Shelf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,23 @@ class StoreSettings:
     """Most calls under way at once; in a cluster, at each node."""
     password_file: str | None = None
     """File with the password, where the URL has none; it is read for each connection."""
+    password_command: Sequence[str] | Callable[[], str] | None = field(default=None, repr=False)
+    """Program and arguments that print the password, or a function that returns it; called in a
+    thread of its own and kept for ``password_max_age_s``, or until a server refuses it."""
+    password_max_age_s: float = 600.0
+    """Seconds after which the command is asked for the password again."""
     seals: Seals = field(default_factory=Seals.unkeyed)
     """The seals that bind payloads to their records."""
     only_reads: bool = False
     """Whether reads leave everything as it is: they remove nothing damaged, and are no use of it."""
     shelf: Shelf = field(default_factory=Shelf)
     """The entries of ``memory://``."""
+
+    @property
+    def password_sources(self) -> tuple[str, ...]:
+        """What of these settings gives a password, in the words of who sets it."""
+        sources = {"the password file": self.password_file, "the command": self.password_command}
+        return tuple(words for words, source in sources.items() if source is not None)
 
     @property
     def hit_ttl_s(self) -> int | None:

@@ -1,6 +1,7 @@
 import contextlib
 import os
 import pickle
+import shlex
 
 import pytest
 import rich.pretty
@@ -62,6 +63,11 @@ def test_later_sources_win(tmp_path):
         ("integrity_key_file", "/run/new", ("/run/new",)),
         ("encryption_key_file", "/run/new:/run/old", ("/run/new", "/run/old")),
         ("encryption_key_file", "none", None),
+        (
+            "remote_password_command",
+            "get-token --for 'my cache'",
+            ("get-token", "--for", "my cache"),
+        ),
     ],
 )
 def test_variables_are_read_as_what_they_set(name, text, value):
@@ -238,8 +244,9 @@ def test_an_unreadable_file_is_told_in_one_sentence(tmp_path, content, message):
 
 
 def test_a_password_is_never_shown():
-    config = TransferConfig.of(remote_url="redis://u:t0ps3cret@h:1/0")
-    assert config.remote_url == "redis://u:t0ps3cret@h:1/0"
+    url = "redis://u:t0ps3cret@h:1/0"
+    config = TransferConfig.of(remote_url=url, remote_read_url=url)
+    assert (config.remote_url, config.remote_read_url) == (url, url)
     assert "t0ps3cret" not in f"{config!r} {config!s} {config} {rich.pretty.pretty_repr(config)}"
     assert str(config) == repr(config)
     assert "TransferConfig(chunk_size=256, " in str(config)
@@ -274,6 +281,27 @@ def test_an_unreadable_file_shows_no_password(tmp_path, password):
     assert "t0ps3cret" not in str(e.value)
 
 
+def test_a_password_command_is_a_text_a_list_or_a_function(tmp_path):
+    file = tmp_path / "settings.yaml"
+    file.write_text("remote_password_command: [get-token, my cache]\n")
+    config = load(KVTRANSFER_CONFIG_FILE=str(file))
+    assert config.remote_password_command == ("get-token", "my cache")
+    assert TransferConfig.of(remote_password_command=lambda: "x").remote_password_command() == "x"
+
+
+@pytest.mark.parametrize("wrong", ["get --key 't0ps3cret", ["get", 3], [], "", 3])
+def test_a_refused_password_command_shows_no_argument(wrong):
+    with pytest.raises(ConfigError, match="a program and its arguments") as e:
+        TransferConfig.of(remote_password_command=wrong)
+    assert "t0ps3cret" not in str(e.value)
+
+
+def test_the_arguments_of_a_password_command_are_not_shown():
+    config = TransferConfig.of(remote_password_command="get --key t0ps3cret")
+    assert "remote_password_command='get'" in repr(config)
+    assert "t0ps3cret" not in f"{config} {rich.pretty.pretty_repr(config)}"
+
+
 def test_a_config_is_frozen():
     config = TransferConfig.of()
     with pytest.raises(ValueError, match="frozen"):
@@ -294,6 +322,9 @@ def test_anything_is_either_valid_or_refused(settings):
     for name, value in settings.items() if config else ():
         meant = "naive" if (name, value) == ("remote_serde", None) else value
         read = getattr(config, name)
+        if name == "remote_password_command" and read:
+            assert read == tuple(shlex.split(value))
+            continue
         if isinstance(read, tuple):  # the paths of key files
             read = os.pathsep.join(read)
         assert read in (meant, str(meant), str(meant).lower())

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from tests.connector.engines import EngineError, last_lines
 from tests.connector.vllm_variants import V1
@@ -43,6 +43,7 @@ class HttpServer:
                     **os.environ,
                     **variant.environment(),
                     "VLLM_ENABLE_V1_MULTIPROCESSING": "1",
+                    "VLLM_SERVER_DEV_MODE": "1",  # it lets us empty the prefix cache
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=words,
@@ -69,6 +70,17 @@ class HttpServer:
         """The sum over the labels of a counter in ``/metrics``."""
         lines = self.metrics().splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.split("{")[0] == name)
+
+    def reset(self) -> None:
+        """Empty vLLM's own prefix cache, once no request uses it."""
+        deadline_s = time.monotonic() + END_S
+        ask = Request(f"http://127.0.0.1:{self._port}/reset_prefix_cache", method="POST")
+        while True:
+            with urlopen(ask, timeout=60) as reply:
+                if json.load(reply)["success"]:
+                    return
+            assert time.monotonic() < deadline_s, "a block of the prefix cache is still in use"
+            time.sleep(0.1)
 
     def log(self) -> str:
         """What it has written so far."""
@@ -124,6 +136,7 @@ def _arguments(setup: Setup, port: int) -> list[str]:
         "max-num-seqs": 4,
         "kv-cache-memory-bytes": 16 << 20,
         "kv-transfer-config": json.dumps(setup.transfer),
+        **{name.replace("_", "-"): value for name, value in setup.options.items()},
     }
     pairs = [part for name, value in named.items() for part in (f"--{name}", str(value))]
     return [setup.model, "--enforce-eager", *pairs]

@@ -12,6 +12,7 @@ from kvtransfer.plan import Report
 from kvtransfer.requests.basis import Basis, Duties
 from kvtransfer.requests.keys.agreed_weights import AgreedWeights
 from kvtransfer.requests.keys.weights import Holding, weights_name
+from kvtransfer.requests.loading.awaited import nothing_prefilled
 from kvtransfer.requests.loading.store_answers import NoStore
 from kvtransfer.requests.scheduler import Scheduler
 from kvtransfer.requests.step import GivenBlocks, StepInput
@@ -142,6 +143,7 @@ class Engine:
         gap_tokens_a_step=2048,
         trace=None,
         router_events=None,
+        prefilled=nothing_prefilled,
     ):
         self.now_s = 0.0
         index = Index(slots, change_limit=4 * slots if router_events else 0)
@@ -162,7 +164,17 @@ class Engine:
             pin=self.pinned.__setitem__, unpin=lambda job: self.pinned.pop(job, 0)
         )
         told = router_events(self.clock) if router_events else None
-        self.side = Scheduler(basis, self.request_keys, weights, pins, wishes, None, controls, told)
+        self.side = Scheduler(
+            basis,
+            self.request_keys,
+            weights,
+            pins,
+            wishes,
+            None,
+            controls,
+            told,
+            prefilled,
+        )
         self.next_block = 1
         self.weights = WEIGHTS
         """What the worker holds; it is told with the next step."""

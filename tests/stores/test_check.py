@@ -22,6 +22,18 @@ from kvtransfer.stores.check import check_stores
         ({"remote_url": "redis-sentinel://127.0.0.1:1/"}, "mymaster"),
         ({"local_storage": "/nowhere"}, "max_local_storage_size"),
         ({"integrity_key_file": "/no/key"}, "/no/key"),
+        ({"remote_read_url": "redis://127.0.0.1:1/0"}, "set remote_url"),
+        ({"remote_url": "redis://h:1/0", "remote_read_url": "disk:///path"}, "only a Redis server"),
+        ({"remote_url": "disk:///path", "remote_read_url": "redis://h:1/0"}, "only a Redis server"),
+        ({"remote_url": "redis://h:1/0", "remote_read_url": "redis://h:none/0"}, "malformed"),
+        (
+            {
+                "remote_url": "redis://h:1/0",
+                "remote_read_url": "redis://g:1/0",
+                "refresh_ttl": True,
+            },
+            "can't renew",
+        ),
     ],
 )
 def test_what_can_not_be_opened_is_refused(settings, sentence):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from kvtransfer.requests.basis import Basis
+    from kvtransfer.requests.loading.awaited import Awaited
     from kvtransfer.requests.request_state import RequestState
     from kvtransfer.scheduling.cost.runs import Run
 
@@ -55,7 +56,8 @@ class Match:
 class Matching:
     """Matches requests' keys against host memory and the store; for the scheduler's thread."""
 
-    def __init__(self, basis: Basis) -> None:
+    def __init__(self, basis: Basis, awaited: Awaited) -> None:
+        self._awaited = awaited
         self._planner = basis.planner
         self._store = basis.store
         self._timing = basis.timing
@@ -125,28 +127,27 @@ class Matching:
         held_tokens = self.hits.longest(keys, NOTHING, local_tokens)
         is_held = held_tokens >= len(keys) * self._groups.chunk_tokens
         stored = NOTHING if is_held else self._stored(request_id, keys, local_tokens)
-        if stored is None:
-            # At best the fastest tier has all of it. If even that is not worth its time, don't wait.
-            pieces = self._groups.piece_keys(keys)
-            everything = Located(dict.fromkeys(pieces, self._store.tiers[0]))
-            wait_s = self._answer_s(request_id)
-            best = self._judge(keys, everything, local_tokens, held_tokens, wait_s)
-            if best.worth_tokens > best.host_tokens:
-                self._put_off(request_id)
-                return None
-            held = self._judge(keys, NOTHING, local_tokens, held_tokens)
-            return replace(held, judged=best.runs)
-        return self._judge(keys, stored, local_tokens, held_tokens)
+        if stored is not None and not self._asks_again(state, keys, stored, local_tokens):
+            return self._judge(keys, stored, local_tokens, held_tokens)
+        # At best the fastest tier has all of it. If even that is not worth its time, don't wait.
+        wait_s = self._answer_s(request_id)
+        best = self._judge(keys, self._everything(keys), local_tokens, held_tokens, wait_s)
+        known = self._judge(keys, stored or NOTHING, local_tokens, held_tokens)
+        if best.worth_tokens > max(best.host_tokens, known.worth_tokens):
+            self._put_off(request_id)
+            return None
+        return known if stored is not None else replace(known, judged=best.runs)
 
     def forget(self, request_id: str) -> None:
         """Drop what the store said about the request."""
         self._reviews_s.pop(request_id, None)
+        self._awaited.forget(request_id)
         self._store.forget(request_id)
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the store owes an answer."""
-        return self._store.is_waiting
+        """Whether the store owes an answer, or is about to be asked again."""
+        return self._store.is_waiting or self._awaited.is_waiting
 
     @property
     def found(self) -> Mapping[str, str]:
@@ -176,6 +177,24 @@ class Matching:
         if not self._store.asked(request_id):
             self.ask(request_id, keys[local_tokens // self._groups.chunk_tokens :])
         return self._store.answer(request_id)
+
+    def _everything(self, keys: Sequence[str]) -> Located:
+        """The answer of a store whose fastest tier holds all of ``keys``."""
+        return Located(dict.fromkeys(self._groups.piece_keys(keys), self._store.tiers[0]))
+
+    def _asks_again(
+        self, state: RequestState, keys: Sequence[str], stored: Located, local_tokens: int
+    ) -> bool:
+        """Ask the store again where another engine is about to put what it lacks of ``keys``."""
+        if not (expected_tokens := self._awaited.tokens(state.request)):
+            return False
+        most_tokens = self.hits.longest(keys, self._everything(keys), local_tokens)
+        hit_tokens = self.hits.longest(keys, stored, local_tokens)
+        if not self._awaited.lacks(state.request_id, hit_tokens, min(expected_tokens, most_tokens)):
+            return False
+        if self._store.waited_s(state.request_id) >= _REVIEW_S:
+            self.ask(state.request_id, keys[local_tokens // self._groups.chunk_tokens :])
+        return True
 
     def _is_pending(self, request_id: str) -> bool:
         """Whether the answer was found worth waiting for less than ``_REVIEW_S`` ago."""

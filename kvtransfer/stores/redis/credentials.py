@@ -18,17 +18,21 @@ class PasswordFile(CredentialProvider):
     def __init__(self, user: str | None, path: str) -> None:
         self._user = user
         self._path = path
-        self.last_password = ""
+        self._last = ""
         """The password that was read for the latest connection."""
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
         """See redis-py."""
         try:
-            self.last_password = Path(self._path).read_text(encoding="utf-8").rstrip("\r\n")
+            self._last = Path(self._path).read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             cause = getattr(error, "strerror", None) or "it is not UTF-8"
             raise AuthenticationError(f"can't read the password in {self._path}: {cause}") from None
-        return (self._user, self.last_password) if self._user else (self.last_password,)
+        return (self._user, self._last) if self._user else (self._last,)
+
+    def secrets(self) -> list[str]:
+        """Return the passwords that no message may show."""
+        return [self._last]
 
 
 def hidden(text: str, secrets: Iterable[str | None]) -> str:

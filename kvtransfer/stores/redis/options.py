@@ -11,7 +11,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from kvtransfer.errors import ConfigError
-from kvtransfer.stores.redis.credentials import PasswordFile
+from kvtransfer.stores.redis.password_source import password_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,22 +44,21 @@ def complete(options: dict[str, Any], settings: StoreSettings, shown: str) -> No
     """Add ``settings`` to ``options``, those of the URL ``shown``, where the URL doesn't set them.
 
     Raises:
-        ConfigError: both name a password.
+        ConfigError: more than one of them has a password.
     """
     options.setdefault("socket_timeout", settings.timeout_s)
     # These notices stretch timeouts, and let a connection with stale data be used again.
     options["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
     # Telling the library's name and version takes two round trips of the first call's deadline.
     options["driver_info"] = None
-    if settings.password_file is None:
-        return
-    if options.get("password"):
+    named = [*settings.password_sources, *(["the URL"] if options.get("password") else [])]
+    if len(named) > 1:
         raise ConfigError(
-            f"store URL {shown!r} has a password, and so has {settings.password_file}: leave one "
-            "of them out"
+            f"store URL {shown!r}: {' and '.join(named)} both give a password: leave one of them out"
         )
-    user = options.pop("username", None)
-    options["credential_provider"] = PasswordFile(user, settings.password_file)
+    if settings.password_sources:
+        user = options.pop("username", None)
+        options["credential_provider"] = password_source(user, settings)
 
 
 def for_asking(

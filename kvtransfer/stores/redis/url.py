@@ -63,8 +63,9 @@ class RedisUrl:
 
     def secrets(self) -> list[str | None]:
         """Return the passwords, which no message may show."""
-        read = getattr(self.options.get("credential_provider"), "last_password", None)
-        return [self.options.get("password"), self.asking_options.get("password"), read]
+        source = self.options.get("credential_provider")
+        read = [] if source is None else source.secrets()
+        return [self.options.get("password"), self.asking_options.get("password"), *read]
 
 
 def read_url(url: str, settings: StoreSettings) -> RedisUrl:

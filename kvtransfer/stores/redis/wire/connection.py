@@ -13,14 +13,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
-from redis.exceptions import ConnectionError, RedisError
+from redis.exceptions import AuthenticationError, ConnectionError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from kvtransfer.stores.redis.renewed_password import RenewedPassword
 from kvtransfer.stores.redis.wire.batch import command, sent
 from kvtransfer.stores.redis.wire.parser import ReplyParser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from redis.credentials import CredentialProvider
 
     from kvtransfer.stores.redis.wire.batch import Batch, Command
 
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 _FAR_S = 0.01
 # Beside busy processes one answer may be late; not each of them.
 _PINGS = 3
+# Where redis-py itself is given no timeout.
+_LONGEST_S = 10.0
 _PING = command(b"PING")
 # Linux alone has it.
 _MORE = getattr(socket, "MSG_MORE", 0)
@@ -43,6 +48,7 @@ class StoreConnection:
     """Whether the socket can be told that more follows, so that a short piece is not sent alone."""
     deadline_s: float | None = None
     """When connecting has to be done, by ``time.monotonic``."""
+    credential_provider: CredentialProvider | None
     is_far: bool = False
     """Whether the server is far away, by how soon it answered when it was connected."""
 
@@ -89,12 +95,27 @@ class StoreConnection:
     def connect(self) -> None:
         """See redis-py; a garbled address or greeting raises ConnectionError, like other failures."""
         try:
-            super().connect()  # type: ignore[misc]
+            self._connect_as_user()
         except (RedisError, OSError):
             raise
         except Exception as error:
             self.disconnect()
             raise ConnectionError(f"can't connect: {error}") from error
+
+    def _connect_as_user(self) -> None:
+        """Connect; with a password that is renewed, once more where the server refuses the last one."""
+        source = self.credential_provider
+        if self.is_connected or not isinstance(source, RenewedPassword):  # type: ignore[attr-defined]
+            super().connect()  # type: ignore[misc]
+            return
+        deadline_s = time.monotonic() + (self.socket_timeout or _LONGEST_S)
+        password = source.wait(deadline_s)
+        try:
+            super().connect()  # type: ignore[misc]
+        except AuthenticationError:
+            if source.after(password, deadline_s) == password:
+                raise
+            super().connect()  # type: ignore[misc]
 
     def disconnect(self, *args: object, **kwargs: object) -> None:
         """Close the connection; the next batch connects again."""

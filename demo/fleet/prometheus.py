@@ -1,0 +1,75 @@
+"""Runs a Prometheus server that scrapes the fleet, and adds up how counters have grown."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from math import ceil
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+from demo.fleet.child import Child
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+START_S = 60.0
+INTERVAL_S = 1.0
+SCRAPE_S = 2 * INTERVAL_S
+"""After this time all that has happened has been scraped."""
+_CONFIG = """\
+global:
+  scrape_interval: {interval_s:.0f}s
+  scrape_timeout: {interval_s:.0f}s
+scrape_configs:
+  - job_name: vllm
+    static_configs:
+      - targets: {targets}
+"""
+
+
+class Prometheus:
+    """Owns a server that scrapes ``/metrics`` of ``targets``, host and port, once a second.
+
+    Raises:
+        FileNotFoundError: it isn't installed.
+    """
+
+    def __init__(self, targets: Sequence[str], port: int, folder: Path) -> None:
+        program = shutil.which("prometheus")
+        if program is None:
+            raise FileNotFoundError("no prometheus: run `apt-get install prometheus`")
+        config = folder / "prometheus.yml"
+        config.write_text(_CONFIG.format(interval_s=INTERVAL_S, targets=json.dumps(list(targets))))
+        self._url = f"http://127.0.0.1:{port}"
+        self.child = Child(
+            "prometheus",
+            [
+                program,
+                f"--config.file={config}",
+                f"--storage.tsdb.path={folder / 'prometheus'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+            ],
+            f"{self._url}/-/ready",
+            folder / "prometheus.log",
+            {},
+        )
+
+    def growth(self, name: str, seconds: float) -> float:
+        """How much the counter ``name`` has grown over all instances in the last ``seconds``."""
+        query = urlencode({"query": f"{name}[{ceil(seconds)}s]"})
+        with urlopen(f"{self._url}/api/v1/query?{query}", timeout=30) as reply:
+            series = json.load(reply)["data"]["result"]
+        return sum(grown(float(value) for _, value in one["values"]) for one in series)
+
+
+def grown(values: Iterable[float]) -> float:
+    """How much a counter has grown over successive ``values``; after a restart it begins at 0."""
+    total, last = 0.0, None
+    for value in values:
+        if last is not None:
+            total += value if value < last else value - last
+        last = value
+    return total
