@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kvtransfer.stores.objects.bucket import Bucket, Found
     from kvtransfer.stores.objects.lifetime import Lifetime
     from kvtransfer.stores.seals.seal import Sealed
+    from kvtransfer.stores.settings import StoreSettings
 
 HEADER_BYTES = SECTOR_BYTES
 """Bytes of an object before its payload."""
@@ -58,9 +59,10 @@ def content_of(sealed: Sealed) -> bytes:
 class ObjectEntries:
     """Works on entries in a bucket; each method is a coroutine that raises :class:`StoreError`."""
 
-    def __init__(self, bucket: Bucket, lifetime: Lifetime) -> None:
+    def __init__(self, bucket: Bucket, lifetime: Lifetime, settings: StoreSettings) -> None:
         self._bucket = bucket
         self._lifetime = lifetime
+        self._only_reads = settings.only_reads
 
     async def held(self, keys: Sequence[str], length_of: LengthOf) -> list[bool]:
         """Say for each key whether its entry is there, as ``Store.contains`` does."""
@@ -82,29 +84,31 @@ class ObjectEntries:
             if entry is None or not serves(entry.record):
                 await self._bucket.write(path_of(key), content)
 
-    async def pages(self) -> AsyncIterator[Sequence[ChunkRecord]]:
-        """List the records of all entries under their own names that aren't over."""
+    async def pages(self) -> AsyncIterator[Sequence[tuple[str, ChunkRecord | None]]]:
+        """List the objects that are named as entries and aren't over: name, and record if it has one."""
         async for page in self._bucket.pages():
-            yield [record for record in await each(self._listed, page) if record is not None]
+            named = [found for found in page if self._may_be_listed(found)]
+            records = await each(self._record, named)
+            yield [(found.path, record) for found, record in zip(named, records, strict=True)]
 
     async def _has(self, key: str, nbytes: int | None) -> bool:
         found = await self._bucket.head(path_of(key))
         if found is None or found.nbytes < HEADER_BYTES:
             return False
         if self._lifetime.is_over(found.modified):
-            await self._bucket.remove(found.path)
+            if not self._only_reads:
+                await self._bucket.remove(found.path)
             return False
         if nbytes is None or found.nbytes == HEADER_BYTES + nbytes:
             return True
         return found.nbytes < HEADER_BYTES + nbytes and await self.find(key) is not None
 
-    async def _listed(self, found: Found) -> ChunkRecord | None:
-        if not _is_name(found.path) or self._lifetime.is_over(found.modified):
-            return None
+    def _may_be_listed(self, found: Found) -> bool:
+        return _is_name(found.path) and not self._lifetime.is_over(found.modified)
+
+    async def _record(self, found: Found) -> ChunkRecord | None:
         entry = await self._read(found.path)
-        if entry is None or path_of(entry.record.identity.key) != found.path:
-            return None
-        return entry.record
+        return None if entry is None else entry.record
 
     async def _read(self, path: str) -> Entry | None:
         header = await self._bucket.read(path, 0, HEADER_BYTES)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kvtransfer.errors import StoreError
-from kvtransfer.stores.disk.names import path_of
+from kvtransfer.stores.disk.names import key_of, path_of
 from kvtransfer.stores.expected_puts import ExpectedPuts
 from kvtransfer.stores.interface import FAR_FETCHES, Store, StoredEntry, any_length
 from kvtransfer.stores.objects.bucket import Bucket
@@ -69,7 +69,7 @@ class ObjectStore(Store):
         self._lifetime = Lifetime(settings, age_s)
         self._expected = ExpectedPuts()
         self._bucket = Bucket(open_client(read, settings.timeout_s), read.shown)
-        self._entries = ObjectEntries(self._bucket, self._lifetime)
+        self._entries = ObjectEntries(self._bucket, self._lifetime, settings)
         self._loop = EventLoop(f"{read.shown}: {told_of_late_answers(read.scheme, os.environ)}")
         self._reading = Reading(self._bucket, self._loop, settings.seals)
 
@@ -126,9 +126,16 @@ class ObjectStore(Store):
 
     def entries(self) -> Iterator[StoredEntry]:
         """See :class:`Store`; reads the record of each object."""
-        pages = self._entries.pages()
-        while (page := self._loop.run(next_page(pages), self._deadline_s())) is not None:
-            yield from map(StoredEntry.of, page)
+        for path, record in self._records():
+            if record is not None and path_of(record.identity.key) == path:
+                yield StoredEntry.of(record)
+
+    def orphans(self) -> Iterator[str]:
+        """See :class:`Store`; here those are objects whose record can't be read or is another's."""
+        for path, record in self._records():
+            key = key_of(path)
+            if key is not None and (record is None or path_of(record.identity.key) != path):
+                yield key
 
     def stat(self, key: str) -> ChunkRecord | None:
         """See :class:`Store`."""
@@ -146,6 +153,12 @@ class ObjectStore(Store):
     def _deadline_s(self) -> float:
         """Return the deadline of a call that begins now, by ``time.monotonic``."""
         return time.monotonic() + self._timeout_s
+
+    def _records(self) -> Iterator[tuple[str, ChunkRecord | None]]:
+        """Yield the name of each object that is named as an entry, and its record if it has one."""
+        pages = self._entries.pages()
+        while (page := self._loop.run(next_page(pages), self._deadline_s())) is not None:
+            yield from page
 
     def _serves(self, facts: ChunkFacts, nbytes: int, record: ChunkRecord) -> bool:
         return record.says(facts, nbytes) and self._seals.keep(record, lambda _: True)

@@ -146,6 +146,30 @@ def test_a_hit_that_can_not_be_renewed_is_a_hit(backing, monkeypatch):
         assert get(store, KEY) == PAYLOAD
 
 
+def test_who_only_looks_removes_nothing(backing):
+    with closing(backing.open(CHUNK, StoreSettings())) as store:
+        store.put(KEY, memoryview(PAYLOAD))
+        store.put(OTHER_KEY, memoryview(PAYLOAD))
+    backing.set_payload(OTHER_KEY, PAYLOAD[::-1])
+    looking = StoreSettings(ttl_s=100, refresh_ttl=True, only_reads=True)
+    with closing(backing.open(CHUNK, looking)) as store:
+        assert get(store, OTHER_KEY) is None
+        backing.elapse(200)
+        assert store.contains([KEY, OTHER_KEY]) == [False, False]
+        assert get(store, KEY) is None
+    assert len(backing.names()) == 2
+
+
+def test_objects_without_a_record_are_orphans(backing):
+    with closing(backing.entries(StoreSettings())) as store:
+        for key in (KEY, OTHER_KEY, ABSENT_KEY):
+            store.put(key, memoryview(PAYLOAD), ChunkFacts.of(CHUNK, "naive"))
+        backing.set_fields(OTHER_KEY, None)
+        backing.replace(ABSENT_KEY, b"")
+        assert sorted(store.orphans()) == sorted([OTHER_KEY, ABSENT_KEY])
+        assert [entry.key for entry in store.entries()] == [KEY]
+
+
 def test_a_listing_may_be_left_early(backing):
     with closing(backing.open(CHUNK, StoreSettings())) as store:
         for key in (KEY, OTHER_KEY):
