@@ -121,9 +121,10 @@ def _remote(config: TransferConfig, url: str, settings: StoreSettings) -> Store:
     primary = open_entries(url, settings)
     if config.remote_read_url is None:
         return primary
-    from kvtransfer.stores.redis.replica import RedisReplica
-
-    return ReplicatedStore(primary, RedisReplica.open(config.remote_read_url, settings))
+    # Where a cluster follows another one, the halves of an entry may arrive one after the other, so
+    # that half an entry is no sign of damage.
+    only_read = replace(settings, only_reads=True)
+    return ReplicatedStore(primary, open_entries(config.remote_read_url, only_read))
 
 
 def _guarded(

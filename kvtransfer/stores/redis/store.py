@@ -95,12 +95,8 @@ class RedisStore(Store):
         if not (found.is_nothing or self._only_reads):
             # On one server, writers put both halves at once. In a cluster a writer may be between
             # its two, and its record then stays alone: a miss until the entry is put again.
-            self._drop(key, deadline_s)
+            self._servers.remove(key, deadline_s)
         return None
-
-    def _drop(self, key: str, deadline_s: float) -> None:
-        """Remove what was found of an entry that can't be read."""
-        self._servers.remove(key, deadline_s)
 
     def renew(self, key: str, serves: Serves) -> bool:
         """See :class:`Store`."""

@@ -11,7 +11,7 @@ from kvtransfer.metrics import Metrics
 from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.formatted import FormattedStore
 from kvtransfer.stores.open import open_tiers
-from kvtransfer.stores.redis.replica import RedisReplica
+from kvtransfer.stores.redis.store import RedisStore
 from kvtransfer.testing import ABSENT_KEY, CHUNK, KEY, OTHER_KEY, PAYLOAD, get
 from tests.faults.proxy import Proxy, delaying, stalling
 from tests.stores.redis import cluster as clusters
@@ -110,8 +110,8 @@ def test_damage_in_a_replica_is_a_miss_and_stays(regions):
 def test_a_hit_renews_nothing_in_a_replica(regions, store):
     assert store.put(KEY, memoryview(PAYLOAD))
     until(lambda: store.contains([KEY]) == [True])
-    settings = StoreSettings(ttl_s=100, refresh_ttl=True, timeout_s=20)
-    replica = RedisReplica(regions.replica.url, settings)
+    settings = StoreSettings(ttl_s=100, refresh_ttl=True, timeout_s=20, only_reads=True)
+    replica = RedisStore(regions.replica.url, settings)
     with closing(FormattedStore(replica, CHUNK)) as near:
         assert get(near, KEY) == PAYLOAD
 
