@@ -93,6 +93,12 @@ class Ours(EachCalled):
             raise LookupError(f"{name} is missing")
 
 
+def apart(name: str, folder: Path | None, nbytes: int, rounds: int, round_bytes: int) -> list[Row]:
+    """Measure in a process of its own: what malloc does depends on what was freed before."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+        return fresh.submit(measure, name, folder, nbytes, rounds, round_bytes).result()
+
+
 def measure(name: str, folder: Path | None, nbytes: int, rounds: int, round_bytes: int):
     """Measure both directions of one store and size; the first round doesn't count."""
     row, values = ROWS[name], Values(nbytes, round_bytes // nbytes or 1)
@@ -130,9 +136,7 @@ def main() -> None:
     for name, mib in itertools.product(options.stores, options.mib):
         sizes = mib * MIB, options.rounds, options.round_mib * MIB
         try:
-            # A process of its own: what malloc does depends on what was freed before.
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
-                rows += fresh.submit(measure, name, options.folder, *sizes).result()
+            rows += apart(name, options.folder, *sizes)
         except ConfigError as error:
             sys.exit(f"bench_stores: {error}")
     print_table(rows, baseline="client")

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import redis
@@ -21,6 +23,7 @@ from kvtransfer.stores.nixl.agent import posix_agent
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+_LEASE_S = 20.0
 CALLERS = 4
 """Threads that call at once, where a client has no call for many values; ours too."""
 
@@ -82,6 +85,64 @@ def file_client(url: str) -> Client:
             assert os.preadv(file.fd, [target], 0) == len(target)
 
     return EachCalled(put, get, lambda name: (folder / name).unlink())
+
+
+def object_client(url: str) -> Client:
+    """obstore, of which ours is made; a value arrives in bytes of its own and is copied."""
+    from obstore.store import S3Store
+
+    read = urlsplit(url)
+    endpoint = parse_qs(read.query)["endpoint"][0]
+    bucket = S3Store(
+        read.hostname,
+        endpoint=endpoint,
+        region="us-east-1",
+        virtual_hosted_style_request=False,
+        client_options={"allow_http": True},
+    )
+
+    def get(name: str, target: memoryview) -> None:
+        target[:] = bucket.get_range(name, start=0, length=len(target))
+
+    return EachCalled(bucket.put, get, bucket.delete)
+
+
+class MooncakeClient:
+    """One call of Mooncake's client for all values, from and to memory that is registered once."""
+
+    def __init__(self, url: str) -> None:
+        from mooncake.store import MooncakeDistributedStore
+
+        self._store = MooncakeDistributedStore()
+        address = urlsplit(url).netloc
+        code = self._store.setup("127.0.0.1", "P2PHANDSHAKE", 0, 64 << 20, "tcp", "", address)
+        assert code == 0, code
+        self._registered: set[int] = set()
+
+    def put(self, names: Sequence[str], memory: Sequence[memoryview]) -> None:
+        codes = self._store.batch_put_from(names, *self._places(memory))
+        assert not any(codes), codes
+
+    def get(self, names: Sequence[str], targets: Sequence[memoryview]) -> None:
+        lengths = self._store.batch_get_into(names, *self._places(targets))
+        assert lengths == [len(target) for target in targets], lengths
+
+    def remove(self, names: Sequence[str]) -> None:
+        for name in names:
+            deadline_s = time.monotonic() + _LEASE_S
+            while self._store.remove(name) and time.monotonic() < deadline_s:
+                time.sleep(0.01)  # somebody still holds a lease
+
+    def close(self) -> None:
+        self._store.close()
+
+    def _places(self, memory: Sequence[memoryview]) -> tuple[list[int], list[int]]:
+        addresses = [np.frombuffer(each, np.uint8).ctypes.data for each in memory]
+        for address, each in zip(addresses, memory, strict=True):
+            if address not in self._registered:
+                assert self._store.register_buffer(address, len(each)) == 0
+                self._registered.add(address)
+        return addresses, [len(each) for each in memory]
 
 
 class NixlClient:

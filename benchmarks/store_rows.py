@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 from benchmarks.redis_servers import redis7
-from benchmarks.store_clients import NixlClient, file_client, redis_client
+from benchmarks.store_clients import (
+    MooncakeClient,
+    NixlClient,
+    file_client,
+    object_client,
+    redis_client,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,11 +53,33 @@ def redis_server(parent: Path | None) -> Iterator[str]:
         yield server.url
 
 
+@contextmanager
+def object_server(parent: Path | None) -> Iterator[str]:
+    """Start SeaweedFS, which keeps its files in the temporary folder."""
+    from tests.stores.objects.servers import ENVIRONMENT, SeaweedFS
+
+    del parent
+    with SeaweedFS() as server, patch.dict(os.environ, ENVIRONMENT):
+        yield server.url()
+
+
+@contextmanager
+def mooncake_server(parent: Path | None) -> Iterator[str]:
+    """Start Mooncake's master and a segment of memory, over TCP."""
+    from tests.stores.mooncake.servers import Mooncake
+
+    del parent
+    with closing(Mooncake(segment_bytes=3 << 30, lease_ms=500)) as servers:
+        yield servers.url
+
+
 ROWS = {
     row.name: row
     for row in (
         StoreRow("redis", redis_server, redis_client),
         StoreRow("disk", partial(in_folder, "disk://"), file_client),
         StoreRow("nixl", partial(in_folder, "nixl://posix"), NixlClient),
+        StoreRow("s3", object_server, object_client),
+        StoreRow("mooncake", mooncake_server, MooncakeClient),
     )
 }

@@ -8,7 +8,7 @@ from benchmarks.store_rows import ROWS
 
 @pytest.mark.parametrize("name", ROWS)
 def test_each_store_has_a_row_beside_its_client(name, tmp_path):
-    rows = bench_stores.measure(name, tmp_path, 1 << 20, rounds=2, round_bytes=2 << 20)
+    rows = bench_stores.apart(name, tmp_path, 1 << 20, rounds=2, round_bytes=2 << 20)
     ways, impls = (f"put/1MiB/{name}", f"get/1MiB/{name}"), ("kvtransfer", "client")
     assert {(row.case, row.impl) for row in rows} == {(way, i) for way in ways for i in impls}
     assert all((row.n, row.bytes) == (2, 2 << 20) and row.value > 0 for row in rows)
