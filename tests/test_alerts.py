@@ -1,4 +1,4 @@
-"""The alert rules, judged by Prometheus's own tool on series that should and should not alarm."""
+"""The alert rules and the dashboard, judged by the tool that comes with Prometheus."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.connector.metric_names import asked, table
+from tests.connector.metric_names import asked, expressions, table
 
 RULES = Path(__file__).parents[1] / "docs" / "alerts.yml"
 LABELS = 'job="vllm",instance="host:8000",model_name="m"'
@@ -84,6 +84,19 @@ def test_the_rules_are_well_formed():
 def test_the_rules_are_about_metrics_that_there_are():
     names = {name for rule in rules() for name in asked(rule["expr"])}
     assert {name for name in names if name.startswith("kvtransfer:")} <= set(table())
+
+
+def test_the_expressions_of_the_dashboard_are_well_formed(tmp_path):
+    """As Grafana fills them in."""
+    filled = [
+        re.sub(r"\$__\w+", "5m", expression).replace("$model", "m").replace("$instance", ".*")
+        for _, expression in expressions()
+    ]
+    listed = [{"record": f"panel:{i}", "expr": each} for i, each in enumerate(filled)]
+    path = tmp_path / "dashboard.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": listed}]}))
+    done = promtool("check", "rules", path)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_each_rule_has_a_case():

@@ -11,6 +11,11 @@ from kvtransfer.metrics import COUNTERS, DURATIONS, GAUGES
 from tests.connector.metric_names import NAME, asked, exported, expressions, table
 
 pytestmark = pytest.mark.vllm
+GROWTHS = (
+    "rate(SERIES[$__rate_interval])",
+    "rate(SERIES[$__range])",
+    "increase(SERIES[$__range])",
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +50,9 @@ def test_an_expression_adds_up_what_is_chosen(title, expression):
     names = NAME.findall(expression)
     assert names
     for name in names:
-        chosen = f'{name}{{model_name=~"$model"}}'
+        chosen = f'{name}{{model_name=~"$model", instance=~"$instance"}}'
         is_gauge = name.removeprefix("kvtransfer:") in GAUGES
         merged = "max" if name == "kvtransfer:disk_used_bytes" else "sum"  # all see one folder
-        assert (
-            f"{merged}({chosen})" if is_gauge else f"rate({chosen}[$__rate_interval])"
-        ) in expression
+        forms = [f"{merged}({chosen})"] if is_gauge else GROWTHS
+        assert any(form.replace("SERIES", chosen) in expression for form in forms)
     assert expression.count("(") == expression.count(")")
