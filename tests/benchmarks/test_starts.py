@@ -26,6 +26,7 @@ SMALLEST = {
     "bench_groups": "--requests 4",
     "bench_lossless": "--tokens 256 --rounds 1 --dtypes bfloat16",
     "bench_never_slower": "--context 256 --prompts 1 --lines 1MBps",
+    "bench_operate": "--entries 100 --topologies server",
     "bench_paged_copy": "--layers 1 --rounds 1",
     "bench_pipeline": "--tokens 256 --rounds 1",
     "bench_policy": "--trace {trace} --scale 0.01",
