@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo fleet test check fix docs bench bench-blend gpu soak talks release-check clean
+.PHONY: help install demo fleet test check fix docs site bench bench-blend gpu soak talks release-check clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -42,6 +42,9 @@ fix: $(STAMP) ## mend what the linter and the formatter can
 
 docs: $(STAMP) ## write docs/api.md, the page of the Python API, from the docstrings
 	@$(BIN)/python -m docs.api_page
+
+site: $(STAMP) ## build the pages as a site in site/ (SITE=FOLDER puts it elsewhere)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m docs.site "$(or $(SITE),site)"
 
 bench: $(STAMP) ## time to first token: cold, restored, local hit (JSON=FILE appends the rows)
 	$(BIN)/python -m benchmarks.bench_ttft $(if $(JSON),--json "$(JSON)")

@@ -1,7 +1,7 @@
 """Measures the verbs that look into a store, on servers of each topology, beside their PINGs.
 
 ``python -m benchmarks.bench_operate [--json FILE] [--entries N] [--topologies NAME ...]``: each verb
-of ``kvtransfer`` as a process of its own, at its default rate, on so many small entries and on a
+of ``kvtransfer`` as a process of its own, at its default rate, on that many small entries and on a
 tenth of them. ``PING p99 ms`` is that of the server meanwhile, ``idle`` that of nothing at all, and
 ``MiB more`` what the larger store costs the verb in memory. Some entries are damaged, which
 ``verify`` must find.

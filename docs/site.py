@@ -1,0 +1,74 @@
+"""Builds the pages as a site: ``python -m docs.site FOLDER``.
+
+README, CHANGELOG and CONTRIBUTING, which stand above this folder, become pages beside the others, and
+links between them are turned. Links to code lead nowhere in a site, so their texts stay.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+ROOT = Path(__file__).resolve().parents[1]
+ABOVE = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+}
+ASSETS = ("*.md", "*.json", "*.yml", "*.svg", "*.png")
+_LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
+
+
+def main() -> int:
+    """Build the site in the folder that is named; return the exit status."""
+    if len(sys.argv) != 2:
+        print("name the folder for the site: python -m docs.site FOLDER", file=sys.stderr)
+        return 2
+    return build(Path(sys.argv[1]))
+
+
+def build(folder: Path) -> int:
+    """Build the site in ``folder``, which is replaced; every broken link is an error."""
+    with TemporaryDirectory(prefix="kvtransfer-site-") as name:
+        staged = Path(name)
+        shutil.copy(ROOT / "docs" / "mkdocs.yml", staged)
+        stage(staged / "pages")
+        command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
+        where = ["--config-file", staged / "mkdocs.yml", "--site-dir", folder.resolve()]
+        return subprocess.run([*command, *where], check=False).returncode
+
+
+def stage(pages: Path) -> None:
+    """Put all pages into the folder ``pages``, with links that lead from one to another."""
+    pages.mkdir()
+    for pattern in ASSETS:
+        for path in (ROOT / "docs").glob(pattern):
+            shutil.copy(path, pages)
+    for name, page in ABOVE.items():
+        (pages / page).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    there = {path.name for path in pages.iterdir()}
+    for page in pages.glob("*.md"):
+        page.write_text(turned(page.read_text(encoding="utf-8"), there), encoding="utf-8")
+
+
+def turned(text: str, there: set[str]) -> str:
+    """Return ``text`` with links to pages that are ``there``, and without those to anything else."""
+
+    def one(match: re.Match[str]) -> str:
+        shown, target = match[1], match[2]
+        if target.startswith(("#", "https://", "http://")):
+            return match[0]
+        path, mark, anchor = target.partition("#")
+        name = path.removeprefix("../").removeprefix("docs/")
+        name = ABOVE.get(name, name)
+        return f"[{shown}]({name}{mark}{anchor})" if name in there else shown
+
+    return _LINK.sub(one, text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
