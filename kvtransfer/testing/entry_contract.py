@@ -46,6 +46,14 @@ class EntryContract:
                 assert (store.record_of(KEY) is not None) is only_reads
         assert backing.payload(KEY) is None
 
+    def test_a_record_is_told_as_it_is(self, backing: Backing) -> None:
+        with closing(backing.entries(StoreSettings())) as store:
+            assert store.record_of(KEY) is None
+            store.put(KEY, memoryview(PAYLOAD), _FACTS)
+            record = store.record_of(KEY)
+            assert record is not None
+            assert record == store.stat(KEY)
+
     def test_any_length_fills_the_front_of_a_longer_buffer(self, backing: Backing) -> None:
         with closing(backing.entries(StoreSettings())) as store:
             for nbytes in (1, 4095, 4096, 4097, 8192, (5 << 20) + 3):

@@ -128,6 +128,12 @@ class ClientProcessStore(Store):
         with self._calls(records_bytes(1)) as calls:
             return self._whole(calls, key)
 
+    def record_of(self, key: str) -> ChunkRecord | None:
+        """See :class:`Store`."""
+        with self._calls(records_bytes(1)) as calls:
+            (entry,) = calls.records([key])
+        return None if entry is None or entry.is_over(self._clock()) else entry.record
+
     def remove(self, key: str) -> None:
         """See :class:`Store`."""
         with self._calls(0) as calls:
