@@ -48,8 +48,8 @@ def stage(pages: Path) -> None:
     for pattern in ASSETS:
         for path in (ROOT / "docs").glob(pattern):
             shutil.copy(path, pages)
-    for name, page in ABOVE.items():
-        (pages / page).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    for above, name in ABOVE.items():
+        shutil.copy(ROOT / above, pages / name)
     there = {path.name for path in pages.iterdir()}
     for page in pages.glob("*.md"):
         page.write_text(turned(page.read_text(encoding="utf-8"), there), encoding="utf-8")

@@ -18,6 +18,7 @@ VERBS = {
     "verify": "verify:verify",
     "clear": "clear:clear_command",
     "top": "top:top",
+    "watch": "watch:watch",
     "report": "report:report",
     "bench": "bench:bench",
     "migrate": "migrate:migrate",
