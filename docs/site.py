@@ -38,7 +38,7 @@ def build(folder: Path) -> int:
         shutil.copy(ROOT / "docs" / "mkdocs.yml", staged)
         stage(staged / "pages")
         command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
-        where = ["--config-file", staged / "mkdocs.yml", "--site-dir", folder.resolve()]
+        where = ["--config-file", f"{staged}/mkdocs.yml", "--site-dir", str(folder.resolve())]
         return subprocess.run([*command, *where], check=False).returncode
 
 
