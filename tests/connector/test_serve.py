@@ -12,6 +12,7 @@ from tests.connector.http_server import HttpServer
 from tests.connector.inputs import connected
 from tests.connector.metric_names import asked, exported, expressions, table
 from tests.connector.vllm_variants import V1, V2
+from tests.stores.redis.servers import until
 
 pytestmark = pytest.mark.vllm
 
@@ -72,7 +73,11 @@ def test_a_second_server_restores_what_the_first_has_saved(model, server, entrie
             assert (told["saved_tokens"], told["loaded_tokens"]) == (0, 0)
             for words in (OTHERS, f"Read: {OTHERS}"):
                 assert asking(first, words, priority=-5)["saved_tokens"] >= 128
-        assert f"in all: restored 0 tokens, saved {len(entries.keys()) * 64} tokens" in first.log()
+            # An engine that ends puts what it can within seconds, and drops the rest.
+            saved = first.metric("kvtransfer:saved_tokens_total")
+            until(lambda: len(entries.keys()) * 64 >= saved, timeout_s=120)
+        (kept,) = re.findall(r"in all: restored 0 tokens, saved (\d+) tokens", first.log())
+        assert int(kept) >= len(entries.keys()) * 64 >= saved > 0
         saved_tokens = prompt_tokens // 64 * 64
         assert len(entries.keys()) >= saved_tokens // 64 > 0  # the answer may have filled one more
         assert chat(second) == (text, prompt_tokens)

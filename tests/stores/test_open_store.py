@@ -19,7 +19,7 @@ def test_a_memory_store_is_private():
         assert second.contains([KEY]) == [False]
 
 
-@pytest.mark.parametrize("url", ["", "localhost:6379", "s3://bucket", "memory://name", "redis:h"])
+@pytest.mark.parametrize("url", ["", "localhost:6379", "ftp://bucket", "memory://name", "redis:h"])
 def test_an_unknown_store_is_refused_with_the_known_ones(url):
     with pytest.raises(ConfigError, match="redis://host:6379"):
         open_store(url, CHUNK, StoreSettings())
