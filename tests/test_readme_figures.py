@@ -8,46 +8,41 @@ from kvtransfer.chunks.quantisation import CODECS
 
 ROOT = Path(__file__).parents[1]
 
-# Medians of four on the same set-up, in another run than those of benchmarks/results: seconds from
-# Redis, from host memory, computed, and from vLLM's own prefix cache.
-LMCACHE = {2048: (0.344, 0.251, 10.93, 0.185), 4096: (0.564, 0.366, 29.78, 0.268)}
-
 
 def measured():
     rows = (ROOT / "benchmarks" / "results" / "ttft-cpu.jsonl").read_text().splitlines()
     return {(row["case"], row["impl"]): row["value"] for row in map(json.loads, rows)}
 
 
-def ours(context):
-    """As in ``LMCACHE``."""
-    seconds = measured()
-    redis, host = (f"restored/{context}/{tier}/block128" for tier in ("redis", "host"))
-    keys = [(redis, "kvtransfer"), (host, "kvtransfer"), (redis, "cold"), (redis, "local_hit")]
-    return [seconds[key] for key in keys]
+def beside_lmcache():
+    rows = (ROOT / "benchmarks" / "results" / "ttft-lmcache.jsonl").read_text().splitlines()
+    return {(row["case"], row["impl"]): row["value"] for row in map(json.loads, rows)}
 
 
-def shown(text):
-    """Of each row of three cells, the seconds in its second and its third one."""
-    lines = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
-    return {
-        cells[0].strip(): [[float(s) for s in re.findall(r"([\d.]+) s", it)] for it in cells[1:]]
-        for cells in lines
-        if len(cells) == 3
-    }
+def seconds_in(cell):
+    return [float(text) for text in re.findall(r"([\d.]+) s", cell)]
 
 
 def test_the_comparison_shows_what_was_measured():
-    rows = shown((ROOT / "README.md").read_text(encoding="utf-8"))
-    from_redis = "{:,} tokens from Redis (vLLM's own prefix cache in that run)"
-    for place, times in enumerate([{c: ours(c) for c in LMCACHE}, LMCACHE]):
-        for context, (redis, _, _, own) in times.items():
-            assert rows[from_redis.format(context)][place] == pytest.approx(
-                [redis, own], abs=0.0051
-            )
-        _, host, cold, _ = zip(*times.values(), strict=True)
-        together = "2,048 and 4,096 tokens from host memory"
-        assert rows[together][place] == pytest.approx(host, abs=0.0051)
-        assert rows["the same tokens computed"][place] == pytest.approx(cold, abs=0.051)
+    seconds, text = beside_lmcache(), (ROOT / "README.md").read_text(encoding="utf-8")
+    cells = {
+        line.split("|")[1].strip(): line.split("|")[2:4]
+        for line in text.splitlines()
+        if line.startswith("| ") and line.count("|") == 4
+    }
+
+    def of(tier, impl):
+        return [seconds[f"restored/{n}/{tier}/block128", impl] for n in (2048, 4096)]
+
+    redis, host = (cells[f"2,048 and 4,096 tokens from {it}"] for it in ("Redis", "host memory"))
+    least = cells["the same tokens from vLLM's own prefix cache, and computed"]
+    assert seconds_in(redis[0]) == pytest.approx(of("redis", "kvtransfer"), abs=0.0051)
+    assert seconds_in(redis[1]) == pytest.approx(of("redis", "lmcache-shm"), abs=0.0051)
+    assert seconds_in(host[0]) == pytest.approx(of("host", "kvtransfer"), abs=0.0051)
+    assert seconds_in(least[0])[:2] == pytest.approx(of("redis", "local_hit"), abs=0.0051)
+    assert seconds_in(least[0])[2:] == pytest.approx(of("redis", "cold"), abs=0.051)
+    (shown,) = re.findall(r"over its default transport LMCache took\n([^\n]*) there", text)
+    assert seconds_in(shown) == pytest.approx(of("redis", "lmcache-pickle"), abs=0.0051)
 
 
 def test_the_table_of_times_is_the_committed_result():
