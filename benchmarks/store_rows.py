@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -73,6 +74,8 @@ def mooncake_server(parent: Path | None) -> Iterator[str]:
         yield servers.url
 
 
+MOONCAKE = StoreRow("mooncake", mooncake_server, MooncakeClient)
+
 ROWS = {
     row.name: row
     for row in (
@@ -80,6 +83,6 @@ ROWS = {
         StoreRow("disk", partial(in_folder, "disk://"), file_client),
         StoreRow("nixl", partial(in_folder, "nixl://posix"), NixlClient),
         StoreRow("s3", object_server, object_client),
-        StoreRow("mooncake", mooncake_server, MooncakeClient),
+        *([MOONCAKE] if sys.version_info < (3, 14) else []),  # it has no build for 3.14
     )
 }

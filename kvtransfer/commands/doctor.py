@@ -26,7 +26,6 @@ from kvtransfer.operate.quantities import bytes_text
 from kvtransfer.operate.verification import Findings, Verifier
 from kvtransfer.stores.open import open_entries, settings_of
 from kvtransfer.stores.schemes import scheme_of
-from kvtransfer.urls import masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -129,11 +128,7 @@ def _speeds(trip: RoundTrip) -> str:
 
 
 def _show_settings(output: Output, config: TransferConfig, origins: Mapping[str, str]) -> None:
-    values = {name: getattr(config, name) for name in origins}
-    shown = {
-        name: f"{masked(value) if name == 'remote_url' and value else value}   ({origins[name]})"
-        for name, value in values.items()
-    }
+    shown = {name: f"{config.shown(name)}   ({origin})" for name, origin in origins.items()}
     output.facts({}, shown or {"settings": "all have their defaults"})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -96,10 +97,18 @@ class Output:
             TextColumn("{task.fields[done]}"),
             TimeElapsedColumn(),
         )
-        bar = Progress(*columns, console=self._err, transient=True, disable=not sys.stderr.isatty())
-        with bar:
-            task = bar.add_task("", total=None, done="")
-            yield lambda done: bar.update(task, done=done)
+        bar = Progress(*columns, console=self._err, transient=True)
+        task, began_s = bar.add_task("", total=None, done=""), time.monotonic()
+
+        def tell(done: str) -> None:
+            if sys.stderr.isatty() and time.monotonic() - began_s >= _BAR_AFTER_S:
+                bar.start()
+                bar.update(task, done=done)
+
+        try:
+            yield tell
+        finally:
+            bar.stop()
 
     def _line(self, text: str) -> None:
         self._out.print(text, markup=False, soft_wrap=True, crop=False)

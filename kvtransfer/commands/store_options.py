@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kvtransfer.stores.settings import StoreSettings
 
 ENTRIES_PER_S = 10_000
-"""How many entries are listed a second, unless somebody says otherwise: a tenth of what one Redis gives."""
+"""How many entries are listed a second, unless somebody says otherwise; see ``benchmarks/bench_operate.py``."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,7 +70,7 @@ def verify(
     with ExitStack() as open_now:
         store = open_now.enter_context(options.opened(settings))
         tell = open_now.enter_context(output.progress("reading"))
-        done = open_now.enter_context(ProgressFile(resume)) if resume else None
+        done = open_now.enter_context(closing(ProgressFile(resume))) if resume else None
         verifier = Verifier(store, settings.seals.opens, Pace(mib_per_s * 2**20))
         chosen = _chosen(options, store, selection, sample, done)
         remove = store.remove if repair else None

@@ -8,7 +8,15 @@ import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from kvtransfer.config.old_names import current_policy, warn_of_old_names
@@ -22,11 +30,15 @@ from kvtransfer.policies import POLICIES
 from kvtransfer.urls import masked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _LOG = logging.getLogger("kvtransfer")
-_BLENDS = ("opt_in", "all", "off")
-_KV_EVENTS = ("off", "vllm-router", "dynamo", "llm-d")
+_CHOICES: Mapping[str, Iterable[str]] = {
+    "remote_serde": SERDES,
+    "blend": ("opt_in", "all", "off"),
+    "kv_events": ("off", "vllm-router", "dynamo", "llm-d"),
+}
+"""What a setting may be, for those that are one of few words."""
 
 
 def _one_or_two_paths(value: object) -> tuple[str, ...]:
@@ -219,11 +231,12 @@ class TransferConfig(BaseModel):
     def _is_naive_by_default(cls, name: object) -> object:
         return "naive" if name is None else name  # as LMCache writes it
 
-    @field_validator("remote_serde")
+    @field_validator(*_CHOICES)
     @classmethod
-    def _knows_serde(cls, name: str) -> str:
-        if name not in SERDES:
-            raise ValueError(f"known are {', '.join(SERDES)}")
+    def _is_known(cls, name: str, info: ValidationInfo) -> str:
+        known = _CHOICES[str(info.field_name)]
+        if name not in known:
+            raise ValueError(f"known are {', '.join(known)}")
         return name
 
     @field_validator("write_policy")
@@ -233,24 +246,10 @@ class TransferConfig(BaseModel):
             raise ValueError("write write_through or write_back")
         return name
 
-    @field_validator("blend")
-    @classmethod
-    def _knows_blend(cls, name: str) -> str:
-        if name not in _BLENDS:
-            raise ValueError(f"known are {', '.join(_BLENDS)}")
-        return name
-
     @field_validator("kv_events", mode="before")
     @classmethod
     def _is_off(cls, name: object) -> object:
         return "off" if name is False else name  # as YAML reads it
-
-    @field_validator("kv_events")
-    @classmethod
-    def _knows_router(cls, name: str) -> str:
-        if name not in _KV_EVENTS:
-            raise ValueError(f"known are {', '.join(_KV_EVENTS)}")
-        return name
 
     @field_validator("eviction_policy")
     @classmethod
@@ -260,10 +259,15 @@ class TransferConfig(BaseModel):
             raise ValueError(f"known are {', '.join(POLICIES)}")
         return policy
 
+    def shown(self, name: str) -> object:
+        """Return the value of the setting ``name`` without what may be a secret."""
+        value = getattr(self, name)
+        return _shown(name, value) if value else value
+
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
         # repr, str, and rich's printers and tracebacks all use this.
-        for name, value in super().__repr_args__():
-            yield name, _shown(name, value) if value else value
+        for name, _ in super().__repr_args__():
+            yield name, None if name is None else self.shown(name)
 
     def __str__(self) -> str:
         return repr(self)

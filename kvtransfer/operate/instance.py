@@ -53,12 +53,12 @@ class Instance:
         try:
             with urllib.request.urlopen(self._address, timeout=self._timeout_s) as reply:
                 text = reply.read(_MOST_BYTES).decode(errors="replace")
-            return summed(text)
+            return sums_of(text)
         except (OSError, urllib.error.URLError, ValueError) as error:
             raise NoAnswerError(printable(f"{self.name}: {error}")) from None
 
 
-def summed(page: str) -> dict[str, float]:
+def sums_of(page: str) -> dict[str, float]:
     """Sum up the series of a page of metrics by name; buckets keep their limit, as in ``NAME{0.5}``.
 
     Raises:

@@ -9,7 +9,6 @@ from kvtransfer.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
 _DIGEST_BYTES = 16
 
@@ -48,16 +47,7 @@ class ProgressFile:
         self._done.add(_digest(key))
         self._file.write(_digest(key))
 
-    def __enter__(self) -> ProgressFile:
-        """Return this object."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Write what is still in memory."""
         self._file.close()
 

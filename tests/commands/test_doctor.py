@@ -245,6 +245,30 @@ def test_what_is_wrong_is_found(name, run, monkeypatch, tmp_path):
     assert found[name]["change"]
 
 
+def test_settings_are_shown_without_secrets(run, monkeypatch, tmp_path):
+    deployment = Deployment(tmp_path)
+    with Server(redis_binary(), tmp_path).client() as client:
+        port = client.connection_pool.connection_kwargs["port"]
+    secret = "tell-nobody"
+    settings = {
+        "remote_url": f"redis://:{secret}@127.0.0.1:{port}/0",
+        "remote_read_url": f"redis://:{secret}@127.0.0.1:{port}/0",
+        "max_local_cpu_size": 1.5,
+    }
+    deployment.set(**settings)
+    for name, value in deployment.environment.items():
+        monkeypatch.setenv(name, value)
+    ran = run("doctor", "--chunk-mib", 1)
+    assert secret not in ran.out + ran.err
+    assert "1.5   (KVTRANSFER_MAX_LOCAL_CPU_SIZE)" in ran.out
+    monkeypatch.delenv("KVTRANSFER_REMOTE_URL")
+    monkeypatch.delenv("KVTRANSFER_REMOTE_READ_URL")
+    command = f"printf {secret}"
+    monkeypatch.setenv("KVTRANSFER_REMOTE_PASSWORD_COMMAND", command)
+    ran = run("doctor", f"redis://127.0.0.1:{port}/0", "--chunk-mib", 1)
+    assert secret not in ran.out + ran.err
+
+
 def test_rights_that_are_missing_are_named(run, monkeypatch, tmp_path):
     deployment = Deployment(tmp_path)
     no_rights(deployment)

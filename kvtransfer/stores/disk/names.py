@@ -31,10 +31,10 @@ def path_of(key: str) -> str:
 
 def key_of(path: str) -> str | None:
     """Return the base key whose entry has this ``path``; None where the path has only part of it."""
-    owner, _, chunk = path.partition("/")
+    owner = path.partition("/")[0]
     if len(owner) > _LONGEST_OWNER or "~" in owner[_CUT_OWNER:]:
         return None
-    return f"{owner.replace('%2F', '/')}@{chunk.rpartition('/')[2].removesuffix(_SUFFIX)}"
+    return f"{owner.replace('%2F', '/')}@{chunk_at(path)}"
 
 
 def is_owner(name: str) -> bool:

@@ -19,7 +19,8 @@ from kvtransfer.stores.disk.eviction import DiskEviction
 from kvtransfer.stores.disk.file.chunk_file import file_bytes
 from kvtransfer.stores.disk.file.parallel_io import ParallelIO
 from kvtransfer.stores.disk.folder import ChunkFolder
-from kvtransfer.stores.disk.names import key_of, path_of
+from kvtransfer.stores.disk.listed_paths import entries_of, orphans_of
+from kvtransfer.stores.disk.names import path_of
 from kvtransfer.stores.disk.url import read_disk_url
 from kvtransfer.stores.disk.write_gate import WriteGate
 from kvtransfer.stores.feeds.folder import FolderFeed
@@ -157,16 +158,11 @@ class DiskStore(Store):
 
     def entries(self) -> Iterator[StoredEntry]:
         """See :class:`Store`; reads the record of each file."""
-        for path, record in self._records():
-            if record is not None and path_of(record.identity.key) == path:
-                yield StoredEntry.of(record)
+        return entries_of(self._records())
 
     def orphans(self) -> Iterator[str]:
         """See :class:`Store`; here those are files whose record can't be read or is another's."""
-        for path, record in self._records():
-            key = key_of(path)
-            if key is not None and (record is None or path_of(record.identity.key) != path):
-                yield key
+        return orphans_of(self._records())
 
     def stat(self, key: str) -> ChunkRecord | None:
         """See :class:`Store`."""

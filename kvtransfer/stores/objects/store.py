@@ -13,7 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kvtransfer.errors import StoreError
-from kvtransfer.stores.disk.names import key_of, path_of
+from kvtransfer.stores.disk.listed_paths import entries_of, orphans_of
+from kvtransfer.stores.disk.names import path_of
 from kvtransfer.stores.expected_puts import ExpectedPuts
 from kvtransfer.stores.interface import FAR_FETCHES, Store, StoredEntry, any_length
 from kvtransfer.stores.objects.bucket import Bucket
@@ -126,16 +127,11 @@ class ObjectStore(Store):
 
     def entries(self) -> Iterator[StoredEntry]:
         """See :class:`Store`; reads the record of each object."""
-        for path, record in self._records():
-            if record is not None and path_of(record.identity.key) == path:
-                yield StoredEntry.of(record)
+        return entries_of(self._records())
 
     def orphans(self) -> Iterator[str]:
         """See :class:`Store`; here those are objects whose record can't be read or is another's."""
-        for path, record in self._records():
-            key = key_of(path)
-            if key is not None and (record is None or path_of(record.identity.key) != path):
-                yield key
+        return orphans_of(self._records())
 
     def stat(self, key: str) -> ChunkRecord | None:
         """See :class:`Store`."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import closing
 
 import pytest
 
 from tests.stores.mooncake.mooncake_backing import MooncakeBacking
 from tests.stores.mooncake.servers import Mooncake
+
+if sys.version_info >= (3, 14):  # for which Mooncake has no build
+    collect_ignore_glob = ["test_*.py"]
 
 
 @pytest.fixture(scope="package")
