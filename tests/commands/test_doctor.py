@@ -249,7 +249,7 @@ def test_settings_are_shown_without_secrets(run, monkeypatch, tmp_path):
     deployment = Deployment(tmp_path)
     with Server(redis_binary(), tmp_path).client() as client:
         port = client.connection_pool.connection_kwargs["port"]
-    secret = "tell-nobody"
+    secret = "kept-to-us"
     settings = {
         "remote_url": f"redis://:{secret}@127.0.0.1:{port}/0",
         "remote_read_url": f"redis://:{secret}@127.0.0.1:{port}/0",
