@@ -29,12 +29,13 @@ test: check ## everything: the checks, then every test, two at once (ARGS=... go
 	@scripts/install_system_packages
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
-check: $(STAMP) ## lint, types, layers, spelling
+check: $(STAMP) ## lint, types, layers, spelling, and that every test can be imported
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	$(BIN)/python -m pytest --collect-only -q >/dev/null
 
 fix: $(STAMP) ## mend what the linter and the formatter can
 	$(BIN)/ruff check --fix

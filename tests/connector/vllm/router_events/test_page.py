@@ -14,14 +14,13 @@ import pytest
 from vllm.config.kv_events import KVEventsConfig
 
 from kvtransfer.config import TransferConfig
-from kvtransfer.config.settings import _KV_EVENTS
 from kvtransfer.connector.vllm.router_events.refusals import refuse_events
 
 PAGE = (Path(__file__).parents[4] / "docs" / "routers.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 
 
-@pytest.mark.parametrize("router", _KV_EVENTS[1:])
+@pytest.mark.parametrize("router", ["vllm-router", "dynamo", "llm-d"])
 def test_each_router_has_a_command_that_is_not_refused(router):
     (block,) = (text for text in BLOCKS if f"KVTRANSFER_KV_EVENTS={router}\n" in text)
     words = shlex.split(block)
