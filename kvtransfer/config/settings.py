@@ -164,6 +164,8 @@ class TransferConfig(BaseModel):
     """Largest tensor-parallel size of the engines that share a store; needs ``weights_name``."""
     trace_file: Annotated[str, Field(min_length=1)] | None = None
     """File to which requests are recorded for ``kvtransfer simulate``: hashes only, no text."""
+    quotas_file: Annotated[str, Field(min_length=1)] | None = None
+    """File that says how much each tenant may hold in host memory and in the remote store."""
     namespace: Name = ""
     """Deployments with different namespaces share no chunks."""
 
