@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from kvtransfer.quotas.slot_limits import SlotLimits
 
+# A tenant's chunks leave ahead of need where less than this part of its quota is unused.
+_MARGIN_SHARE = 16
 # At most this many tenants hold more than few chunks at once.
 _MOST_LARGE = 64
 
@@ -46,6 +48,8 @@ class Tenants:
         self._inactive: OrderedDict[str, Holding] = OrderedDict()
         self._shares = Shares(limits.slots)
         """Those of active tenants."""
+        self._crowded: dict[str, Holding] = {}
+        """Tenants that were near their quotas, by name."""
         self._inactive_idle = 0
         """Slots that tenants without a share have to give."""
 
@@ -97,7 +101,18 @@ class Tenants:
         holding = self.use(tenant)
         holding.add(slots, keys, after)
         self._order.note(holding)
+        if holding.held > self._most_ahead(holding):
+            self._crowded[tenant] = holding
         return holding
+
+    def crowded(self) -> Holding | None:
+        """A tenant near its quota that has something to give; None: there is none."""
+        for tenant, holding in list(self._crowded.items()):
+            if holding.held <= self._most_ahead(holding):
+                del self._crowded[tenant]
+            elif holding.idle:
+                return holding
+        return None
 
     def unpin(self, holding: Holding, slots: Sequence[int]) -> None:
         """``slots`` of the tenant's may be evicted now."""
@@ -120,6 +135,11 @@ class Tenants:
         """The tenant's chunk in ``slot`` is no longer found."""
         holding.remove(slot, is_idle=is_idle)
         self._changed(holding, -is_idle)
+
+    def _most_ahead(self, holding: Holding) -> int:
+        """The most slots that leave a margin of the tenant's quota, if it has one."""
+        limit = holding.limit
+        return limit if limit == self._limits.slots else limit - -(-limit // _MARGIN_SHARE)
 
     def _changed(self, holding: Holding, idle: int) -> None:
         """The tenant has ``idle`` more slots to give, or fewer where negative."""
@@ -146,6 +166,7 @@ class Tenants:
         while len(self._active) > self._limits.slots or self._oldest_s() < before_s:
             tenant, holding = self._active.popitem(last=False)
             holding.is_active = False
+            self._crowded.pop(tenant, None)
             self._shares.remove(holding.limit)
             self._inactive_idle += holding.idle
             if holding.held:

@@ -7,6 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from kvtransfer.chunks.keys import tenant_of
 from kvtransfer.policies import POLICIES
 from kvtransfer.quotas import HostLimits
 from kvtransfer.quotas.fair_policy import FairPolicy
@@ -132,6 +133,17 @@ class TenantsAgainstAModel(RuleBasedStateMachine):
         assert (evicted is None) == (not any(self.idle(each) for each in TENANTS))
         if evicted is not None:
             slot, key = evicted
+            assert self.found.pop(key) == slot
+            self.pins[slot] = 1
+
+    @rule()
+    def evict_ahead(self):
+        """What goes is of a tenant that has less than a sixteenth of its quota left."""
+        evicted = self.index.evict_ahead()
+        if evicted is not None:
+            slot, key = evicted
+            tenant = tenant_of(key)
+            assert len(self.held(tenant)) == LIMITS.of_tenant(tenant) < SLOTS
             assert self.found.pop(key) == slot
             self.pins[slot] = 1
 
