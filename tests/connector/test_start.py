@@ -78,7 +78,7 @@ def test_what_the_page_shows_adds_up():
     (cold, warm) = re.findall(TOLD, PAGE)
     assert cold[0] == warm[0]
     assert (int(cold[1]), int(warm[1])) == (0, (int(cold[0]) - 1) // 256 * 256)
-    assert f"hits_total{{engine=\"0\",model_name=\"MODEL\"}} {warm[1]}.0" in PAGE
+    assert f'hits_total{{engine="0",model_name="MODEL"}} {warm[1]}.0' in PAGE
     assert "less than a chunk of 256" in PAGE
     assert TransferConfig.of().chunk_size == 256
 
