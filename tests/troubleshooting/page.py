@@ -7,7 +7,7 @@ from pathlib import Path
 
 TEXT = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 
-MESSAGES = dict(re.findall(r"^### (.+)\n\n```text\n(.*)\n```$", TEXT, re.MULTILINE))
+MESSAGES = dict(re.findall(r"^### (.+)\n\n```output\n(.*)\n```$", TEXT, re.MULTILINE))
 """The quoted line, by the heading above it."""
 
 CAUSES = re.findall(r"^\| `([^`]+)` \|", TEXT, re.MULTILINE)
