@@ -129,7 +129,8 @@ def _setting(field: griffe.Attribute, lmcache_name: str | None) -> list[str]:
 def _type(field: griffe.Attribute) -> str:
     """The type in words, with bounds and unit."""
     code, _, bounds = kind(field).removeprefix("`").partition("`")
-    words = _KINDS[code.removesuffix(r" \| None")]
+    kind_shown = code.removesuffix(r" \| None")
+    words = _KINDS.get(kind_shown, f"`{kind_shown}`")
     unit = next((unit for ending, unit in _UNITS.items() if field.name.endswith(ending)), "")
     limits = re.sub(r"≥ (\S+) ≤ (\S+)", r"from \1 to \2", bounds)
     return ", ".join(filter(None, [f"{words}{limits}", unit]))
