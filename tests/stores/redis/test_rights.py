@@ -125,3 +125,9 @@ def test_an_operator_may_do_what_the_verbs_do(server, ran):
         assert list(store.entries()) == []
     rights = granted("operators.acl") - OF_CLUSTERS - {"select"}
     assert used(server, rights) == rights
+
+
+def test_doctor_judges_an_engines_user_by_what_it_may(server, ran):
+    _, said = ran(server, "kv", "doctor", CHANGES["doctor"])
+    assert "no entry could be looked at" in said
+    assert "until then every chunk is computed" not in said
