@@ -47,7 +47,7 @@ class Tenants:
         """Holdings by tenant, that used longest ago first; below, of those that aren't active."""
         self._inactive: OrderedDict[str, Holding] = OrderedDict()
         self._shares = Shares(limits.slots)
-        """Those of active tenants."""
+        """The shares of active tenants."""
         self._crowded: dict[str, Holding] = {}
         """Tenants that were near their quotas, by name."""
         self._inactive_idle = 0
