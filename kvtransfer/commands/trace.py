@@ -11,7 +11,7 @@ from kvtransfer.commands.output import Output
 from kvtransfer.simulate.trace import read_trace
 
 if TYPE_CHECKING:
-    from kvtransfer.simulate.trace import Request
+    from kvtransfer.simulate.request import Request
 
 
 @click.group()
