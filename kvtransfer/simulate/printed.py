@@ -71,10 +71,12 @@ def progress(what: str, steps: int) -> Iterator[Callable[[], None]]:
 
     def advance() -> None:
         bar.advance(task)
-        if not bar.live.is_started and monotonic() - began_s > _BAR_AFTER_S:
+        is_due = sys.stderr.isatty() and monotonic() - began_s >= _BAR_AFTER_S
+        if is_due and not bar.live.is_started:
             bar.start()
 
     try:
         yield advance
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
