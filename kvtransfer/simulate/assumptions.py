@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kvtransfer.simulate.gibibytes import size
 from kvtransfer.simulate.replay import DISK, HOST, REMOTE, TIERS
 
 if TYPE_CHECKING:
@@ -68,10 +69,10 @@ class Assumptions:
 
     def _chunks(self) -> str:
         recorded, machine = self.recorded, self.machine
-        gib = recorded.distinct * machine.chunk_bytes / 2**30
+        gib = size(recorded.distinct, machine.chunk_bytes)
         return (
             f"{recorded.chunks:,} of {machine.chunk_tokens} tokens, {machine.chunk_bytes / 2**20:.4g} "
-            f"MiB; {recorded.distinct:,} distinct, {gib:,.0f} GiB as they are computed"
+            f"MiB; {recorded.distinct:,} distinct, {gib} GiB as they are computed"
         )
 
     def _model(self) -> str:

@@ -61,12 +61,12 @@ def machine_of(options: SimpleNamespace, chunk_tokens: int, pieces: KeptPieces) 
     )
 
 
-def only(given: Sequence[_T], option: str) -> _T:
+def only(given: Sequence[_T], option: str, question: str = "a replay") -> _T:
     """The one value of an option that takes several for other questions.
 
     Raises:
         ConfigError: there are several.
     """
     if len(given) > 1:
-        raise ConfigError(f"{option} takes one value for a replay, not {len(given)}")
+        raise ConfigError(f"{option} takes one value for {question}, not {len(given)}")
     return given[0]

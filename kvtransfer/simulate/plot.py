@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kvtransfer.simulate.gibibytes import gibibytes, size
 from kvtransfer.simulate.panels import COLOURS, Panels
 from kvtransfer.simulate.replay import DISK, HOST, REMOTE
-from kvtransfer.simulate.table import gibibytes, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

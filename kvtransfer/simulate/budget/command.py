@@ -34,7 +34,7 @@ def run(options: SimpleNamespace) -> None:
         raise ConfigError("--budget needs --prices; examples/prices.yaml shows what it may hold")
     if options.plot:
         check_drawing()
-    policy = only(current(options.policy or ["learned"]), "--policy")
+    policy = only(current(options.policy or ["learned"]), "--policy", "--budget")
     prices = read_prices(options.prices)
     assumed = assumptions_of(options)
     shop = Shop(prices, assumed.machine, options.instances, options.budget / LEVELS)
