@@ -46,7 +46,7 @@ _ASKED = (
         arguments.policies,
         "NAMES",
         None,
-        "Policies of host memory; default: learned,lru,arc, or learned for --budget.",
+        "Policies of host memory; default: learned,lru,arc, or for --budget what an engine takes.",
     ),
     _Asked(
         "instances",

@@ -28,7 +28,7 @@ class KeptPieces:
     name: str
     """What keeps it, in words."""
     token_bytes: float
-    """Of all groups, on all ranks together."""
+    """The bytes of all groups, on all ranks together."""
     reaches: tuple[Reach, ...]
     """How far back each group reads."""
     ratio: float

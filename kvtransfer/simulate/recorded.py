@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kvtransfer.simulate.request import Request
 
 MOONCAKE_CHUNK_TOKENS = 512
-"""Of a trace that doesn't say it."""
+"""The chunk size of a trace that doesn't say it."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class Recorded:
 
     @cached_property
     def tokens(self) -> int:
-        """Of all prompts."""
+        """The tokens of all prompts."""
         return sum(request.tokens for request in self.requests)
 
     @cached_property
     def chunks(self) -> int:
-        """Of all requests."""
+        """The chunks of all requests."""
         return sum(len(request.keys) for request in self.requests)
 
     @cached_property

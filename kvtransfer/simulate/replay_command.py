@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kvtransfer.simulate.replay import Sizes
 
 POLICIES = ["learned", "lru", "arc"]
-"""Those that are compared, unless others are asked for."""
+"""The policies that are compared, unless others are asked for."""
 
 
 def run(options: SimpleNamespace) -> None:

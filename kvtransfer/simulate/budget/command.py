@@ -34,9 +34,10 @@ def run(options: SimpleNamespace) -> None:
         raise ConfigError("--budget needs --prices; examples/prices.yaml shows what it may hold")
     if options.plot:
         check_drawing()
-    policy = only(current(options.policy or ["learned"]), "--policy", "--budget")
     prices = read_prices(options.prices)
     assumed = assumptions_of(options)
+    default = "learned" if len(assumed.machine.reaches) == 1 else "lru"  # as an engine's
+    policy = only(current(options.policy or [default]), "--policy", "--budget")
     shop = Shop(prices, assumed.machine, options.instances, options.budget / LEVELS)
     steps = _steps(shop, assumed, policy, options.goal)
     _print(options, assumed, shop, steps, policy)

@@ -23,10 +23,10 @@ class Step:
     eur: float
     """A month, at most."""
     gib: dict[str, float]
-    """Of each tier that can be bought: of each instance, or of the remote store."""
+    """What is bought of each tier, for each instance or of the remote store."""
     tier_eur: dict[str, float]
     restored_share: float
-    """Of the tokens of all prompts."""
+    """The share of all prompts' tokens."""
     saved_s_per_request: float
     gpu_hours: float | None
     """What is saved a month; None: the trace has no times."""

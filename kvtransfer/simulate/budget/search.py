@@ -75,7 +75,7 @@ class Search:
 
 
 def most_splits(tiers: int) -> int:
-    """How many splits of so many tiers a search looks at, at most."""
+    """How many splits of ``tiers`` tiers a search looks at, at most."""
     by_moves = tiers * (tiers - 1) + 2 * tiers
     return len(list(coarse(tiers))) + LEVELS * by_moves
 

@@ -29,17 +29,17 @@ class Shop:
 
     @property
     def tiers(self) -> tuple[str, ...]:
-        """Those that are worth buying: no other is both cheaper and as fast."""
+        """The tiers that are worth buying: no other is both cheaper and as fast."""
         eur = self.prices.gib_month_eur
         return tuple(tier for tier in TIERS if tier in eur and not self._better(tier))
 
     def better(self) -> dict[str, str]:
-        """Of each tier that is not worth buying, the one that is better."""
+        """The better tier for each one that is not worth buying."""
         found = {tier: self._better(tier) for tier in TIERS if tier in self.prices.gib_month_eur}
         return {tier: better for tier, better in found.items() if better}
 
     def gib(self, tier: str, units: int) -> float:
-        """GiB of ``tier``, of each instance, for so much money."""
+        """GiB of ``tier``, of each instance, for ``units`` of money."""
         shared = 1 if tier == REMOTE else self.instances
         return units * self.unit_eur / self.prices.gib_month_eur[tier] / shared
 

@@ -123,6 +123,12 @@ def test_a_store_that_engines_share_is_bought_when_there_are_several(folder, cap
     assert fleet["steps"][-1]["restored_share"] == pytest.approx(5 / 6)
 
 
+@pytest.mark.parametrize(("groups", "policy"), [("full", "learned"), ("full,window:512", "lru")])
+def test_the_policy_is_the_one_that_an_engine_takes(folder, capsys, groups, policy):
+    found = json.loads(answered(capsys, "--budget", "4", "--groups", groups, "--json"))
+    assert found["assumptions"]["policy"] == policy
+
+
 def test_a_trace_without_times_is_not_compared_with_gpus(folder, capsys):
     lines = [{"tokens": 512, "hashes": ["a"]}] * 4
     (folder / "trace.jsonl").write_text("\n".join(map(json.dumps, lines)))
