@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kvtransfer.simulate.trace import read_trace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from kvtransfer.simulate.request import Request
@@ -43,10 +44,15 @@ class Recorded:
     @cached_property
     def seconds(self) -> float | None:
         """From the first request to the last; None: the trace has no times, or only one."""
-        times = [request.at_s for request in self.requests if request.at_s is not None]
-        if len(times) < len(self.requests) or max(times) <= min(times):
-            return None
-        return max(times) - min(times)
+        return lasted_s(self.requests)
+
+
+def lasted_s(requests: Sequence[Request]) -> float | None:
+    """Seconds from the first of ``requests`` to the last; None: some have no time, or all the same."""
+    times = [request.at_s for request in requests if request.at_s is not None]
+    if len(times) < len(requests) or max(times) <= min(times):
+        return None
+    return max(times) - min(times)
 
 
 def read_recorded(path: Path, chunk_tokens: int | None) -> Recorded:
