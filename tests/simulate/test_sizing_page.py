@@ -47,7 +47,7 @@ def test_the_gain_of_a_disk_is_the_committed_one():
 
 def test_the_table_of_the_budget_is_the_committed_one():
     steps, answer = found("simulate-budget")["steps"], found("simulate-budget")["answer"]
-    rows = re.findall(r"^(\d+) +([\d,]+)/([\d,]+)/[\d,]+ .* ([\d.]+%) ", PAGE, re.MULTILINE)
+    rows = re.findall(r"^(\d+) +([\d,]+)/([\d,]+)/[\d,]+ .*? ([\d.]+%) ", PAGE, re.MULTILINE)
     assert len(rows) == len(steps)
     for (eur, host, disk, share), step in zip(rows, steps, strict=True):
         assert eur == f"{step['eur_a_month']:.0f}"

@@ -72,12 +72,12 @@ def _compared(steps: Sequence[Step], hour_eur: float) -> str:
     if number == 0:
         return f"GPU hours are cheaper: 100 EUR buy {bought:,.0f}, and no cache here saves as many"
     saved_eur = (at.gpu_hours or 0.0) * hour_eur
-    worth = f"the GPU hours that {eur_text(at.eur)} EUR save cost {saved_eur:,.0f} EUR"
+    worth = f"{eur_text(at.eur)} EUR save GPU hours that cost {saved_eur:,.0f} EUR"
     if number == len(steps) - 1:
         return f"cache is cheaper than GPU hours up to the budget, or further: {worth}"
     return (
-        f"cache is cheaper than GPU hours up to {eur_text(at.eur)} EUR: {worth}; beyond, GPU hours are, of "
-        f"which 100 EUR buy {bought:,.0f}"
+        f"cache is cheaper than GPU hours up to {eur_text(at.eur)} EUR: {worth}; further euros save "
+        f"fewer hours than they buy, {bought:,.0f} for 100 EUR"
     )
 
 

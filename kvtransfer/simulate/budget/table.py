@@ -45,7 +45,7 @@ def _cells(before: Step, after: Step) -> list[str]:
         f"{after.restored_share:.1%}",
         f"{after.saved_s_per_request:.3f}",
         _hours(after.gpu_hours),
-        f"{adds.restored_share:.2%}" if adds else "",
+        f"{round(adds.restored_share, 4) + 0.0:.2%}" if adds else "",  # and never -0.00 %
         _hours(adds.gpu_hours if adds else None),
     ]
 

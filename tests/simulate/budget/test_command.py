@@ -74,7 +74,7 @@ def test_gpu_hours_are_those_of_the_months_busy_hours(folder, capsys):
     ("hour_eur", "said"),
     [
         ("0.001", "GPU hours are cheaper: 100 EUR buy 100,000, and no cache here saves as many"),
-        ("20", "cache is cheaper than GPU hours up to 2 EUR: the GPU hours that 2 EUR save cost"),
+        ("20", "cache is cheaper than GPU hours up to 2 EUR: 2 EUR save GPU hours that cost"),
     ],
 )
 def test_it_says_when_a_gpu_hour_is_cheaper(folder, capsys, hour_eur, said):
