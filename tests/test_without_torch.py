@@ -112,7 +112,7 @@ def url(request, tmp_path):
     if request.param == "disk":
         yield f"disk://{tmp_path}/chunks"
         return
-    with EmbeddedServer(64 << 20) as server:
+    with EmbeddedServer(512 << 20) as server:
         yield server.url
 
 
