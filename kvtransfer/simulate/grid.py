@@ -81,8 +81,6 @@ class Outcome:
     saved_s: float = 0.0
     optimal_rate: float = 0.0
     """NaN where the model has several cache groups: the optimum of those isn't known."""
-    instances: int = 1
-    """Each has the host memory and the disk."""
 
     @property
     def hit_rate(self) -> float:
@@ -125,7 +123,7 @@ def replayed(
     distinct = len(machine.reaches) * len({key for request in requests for key in request.keys})
     for size in sizes:
         for policy in policies:
-            outcome = Outcome(size, policy, instances=instances)
+            outcome = Outcome(size, policy)
             fitting = size.at_most(distinct)
             tiers = fleet(fitting, policy, machine.groups, admit_chance, instances)
             _replay(requests, tiers, outcome, machine, advance)
