@@ -22,7 +22,7 @@ class _Parser(ArgumentParser):
 
 
 @click.command(
-    short_help=command.HELP,
+    short_help="Replay recorded requests on other sizes.",
     add_help_option=False,
     context_settings={"ignore_unknown_options": True},
 )

@@ -86,3 +86,16 @@ def test_halves_are_found_and_removed(run, server):
     assert run("verify", url, "--repair").status == 0
     assert not client.exists(f"{key_of(0)}_bytes", key_of(1))
     assert client.get("somebody@else_bytes") == b"stays"
+
+
+def test_a_terminal_shows_what_is_wrong_with_each_key(in_terminal, server):
+    url, client = server
+    client.delete(key_of(0))
+    client.delete(f"{key_of(1)}_bytes")
+    lines = in_terminal(80, "verify", url)
+    assert [line.split() for line in lines[:2]] == [["good", "2"], ["damaged", "1"]]
+    assert lines[3:] == [
+        f"damaged           {key_of(1)}",
+        f"without a record  {key_of(0)}",
+        "--repair removes these; engines compute again what they miss",
+    ]
