@@ -125,7 +125,8 @@ class Output:
         try:
             yield tell
         finally:
-            bar.stop()
+            if bar.live.is_started:  # else rich prints an empty line
+                bar.stop()
 
     def line(self, text: str) -> None:
         """Print ``text`` on one line; a terminal wraps it, so that it can be copied in one piece."""
