@@ -19,7 +19,7 @@ ABOVE = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
 }
-ASSETS = ("*.md", "*.json", "*.yml", "*.svg", "*.png")
+ASSETS = ("*.md", "*.json", "*.yml")
 _LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 
 
@@ -48,9 +48,10 @@ def stage(pages: Path) -> None:
     for pattern in ASSETS:
         for path in (ROOT / "docs").glob(pattern):
             shutil.copy(path, pages)
+    shutil.copytree(ROOT / "docs" / "pictures", pages / "pictures")
     for above, name in ABOVE.items():
         shutil.copy(ROOT / above, pages / name)
-    there = {path.name for path in pages.iterdir()}
+    there = {str(path.relative_to(pages)) for path in pages.rglob("*")}
     for page in pages.glob("*.md"):
         page.write_text(turned(page.read_text(encoding="utf-8"), there), encoding="utf-8")
 

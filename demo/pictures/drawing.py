@@ -12,6 +12,9 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_LINE_HEIGHT = 24.4
+"""As rich has it, for its letters of 20 pixels."""
+_MARGIN = 14
 _THEME = TerminalTheme(
     (23, 27, 34),
     (222, 226, 233),
@@ -39,15 +42,15 @@ _THEME = TerminalTheme(
 # rich's own format asks the web for a font. Each piece of text has the width that its columns take,
 # so that columns stand in line with any font.
 _FORMAT = """\
-<svg xmlns="http://www.w3.org/2000/svg" class="rich-terminal" viewBox="0 0 {width} {height}">
+<svg xmlns="http://www.w3.org/2000/svg" class="rich-terminal" viewBox="0 0 {width} {room}">
 <style>
 .{unique_id}-matrix {{ font-family: "DejaVu Sans Mono", ui-monospace, Menlo, Consolas, monospace;
   font-size: {char_height}px; line-height: {line_height}px; white-space: pre; }}
 {styles}
 </style>
 <defs>{lines}</defs>
-<rect fill="#171b22" width="{width}" height="{height}" rx="10"/>
-<g transform="translate(9, 20)">
+<rect fill="#171b22" width="{width}" height="{room}" rx="10"/>
+<g transform="translate(9, 12)">
 {backgrounds}
 <g class="{unique_id}-matrix">
 {matrix}
@@ -62,7 +65,10 @@ def drawn(command: str, lines: Sequence[Text], columns: int) -> str:
     console = Console(
         record=True, width=columns, file=io.StringIO(), force_terminal=True, highlight=False
     )
-    console.print(Text("$ ", "green").append(command, "bold"), soft_wrap=True)
+    console.print(Text.assemble(("$ ", "green"), (command, "bold"), "\n"), soft_wrap=True)
     for line in lines:
         console.print(line, soft_wrap=True)
-    return console.export_svg(title="", theme=_THEME, code_format=_FORMAT)
+    room = round((len(lines) + 2) * _LINE_HEIGHT + 2 * _MARGIN)
+    return console.export_svg(
+        title="", theme=_THEME, code_format=_FORMAT.replace("{room}", f"{room}")
+    )

@@ -22,7 +22,7 @@ MODEL_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
 CHUNK_TOKENS = 256
 PASSWORD_FILE = "redis-password"
 """In the folder that the commands run in."""
-_PASSWORD = "ends-with-these-servers"
+PASSWORD = "ends-with-these-servers"
 _ANSWER_TOKENS = 8
 
 TENDED = """\
@@ -45,12 +45,12 @@ def redis(folder: Path, port: int, config: str) -> Iterator[str]:
     if program is None:
         raise ChildError("no redis-server: run `apt-get install redis-server`")
     password_file = folder / PASSWORD_FILE
-    password_file.write_text(_PASSWORD)
+    password_file.write_text(PASSWORD)
     password_file.chmod(0o600)
-    lines = f"dir {folder}\nrequirepass {_PASSWORD}\n{config}"
+    lines = f"dir {folder}\nrequirepass {PASSWORD}\n{config}"
     process = ServerProcess(Path(program), LoopbackPort(port), lines)
     try:
-        if not process.answers(_PASSWORD):
+        if not process.answers(PASSWORD):
             raise ChildError(f"no Redis on port {port}: {process.last_words}")
         yield f"redis://127.0.0.1:{port}/0"
     finally:

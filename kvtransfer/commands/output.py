@@ -96,7 +96,7 @@ class Output:
             self.objects(findings, json.dumps)
             return
         for finding, colour in zip(findings, colours, strict=True):
-            self._out.print(Text(f"{finding['level']}: ", colour).append(f"{finding['what']}", ""))
+            self._out.print(Text.assemble((f"{finding['level']}: ", colour), f"{finding['what']}"))
             self._out.print(Padding(Text(f"{finding['change']}"), (0, 0, 0, 4), expand=False))
         if not findings:
             self._out.print(Text("nothing to change", "green"))
