@@ -19,7 +19,7 @@ ABOVE = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
 }
-ASSETS = ("*.md", "*.json", "*.yml")
+ASSETS = ("*.md", "*.json", "*.yml", "*.css")
 _LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 
 

@@ -12,6 +12,8 @@ def test_the_site_is_built_without_a_broken_link(tmp_path, monkeypatch):
     assert 'href="redis/"' in html
     assert re.search(r"<h1[^>]*>kvtransfer", html)
     fetched = re.findall(r'(?:src|href)="(https?://[^"]+)"', html)
+    shown = {path.name for path in (tmp_path / "site" / "pictures").iterdir()}
+    assert shown == {path.name for path in (site.ROOT / "docs" / "pictures").iterdir()}
     assert [url for url in fetched if "squidfunk" not in url and "keepachangelog" not in url] == []
 
 

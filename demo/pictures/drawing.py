@@ -65,7 +65,8 @@ def drawn(command: str, lines: Sequence[Text], columns: int) -> str:
     console = Console(
         record=True, width=columns, file=io.StringIO(), force_terminal=True, highlight=False
     )
-    console.print(Text.assemble(("$ ", "green"), (command, "bold"), "\n"), soft_wrap=True)
+    console.print(Text.assemble(("$ ", "green"), (command, "bold")), soft_wrap=True)
+    console.print()
     for line in lines:
         console.print(line, soft_wrap=True)
     room = round((len(lines) + 2) * _LINE_HEIGHT + 2 * _MARGIN)

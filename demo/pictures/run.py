@@ -82,8 +82,12 @@ class Session:
             ChildError: a server doesn't come up, or doesn't answer.
             FileNotFoundError: a program is missing.
         """
-        running.enter_context(stage.redis(self._folder, stage.REDIS_PORT, stage.TENDED))
-        running.enter_context(stage.redis(self._folder, stage.DEFAULT_REDIS_PORT, stage.DEFAULT))
+        password = stage.write_password(self._folder)
+        for port, config in (
+            (stage.REDIS_PORT, stage.TENDED),
+            (stage.DEFAULT_REDIS_PORT, stage.DEFAULT),
+        ):
+            running.enter_context(stage.redis(self._folder, port, password, config))
         vllm = f"127.0.0.1:{stage.VLLM_PORT}"
         with self._screen.stage("one vLLM computes texts"), self._vllm("naive") as client:
             ask_all(client, self._known[:4])
@@ -100,7 +104,7 @@ class Session:
             detail("pictures of a browser")
             with asking(client, self._known):
                 self._take_pages(prometheus.url, round(time.monotonic() - began_s))
-        for scene in of_damage(damage(URL, stage.PASSWORD)):
+        for scene in of_damage(damage(URL, password)):
             scene.take(self._folder, self._pictures)
 
     def _vllm(self, codec: str) -> AbstractContextManager[Client]:

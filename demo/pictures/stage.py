@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,6 @@ MODEL_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
 CHUNK_TOKENS = 256
 PASSWORD_FILE = "redis-password"
 """In the folder that the commands run in."""
-PASSWORD = "ends-with-these-servers"
 _ANSWER_TOKENS = 8
 
 TENDED = """\
@@ -34,9 +34,17 @@ DEFAULT = "maxmemory 512mb\n"
 """A limit, and all else as Redis has it."""
 
 
+def write_password(folder: Path) -> str:
+    """Write a new password into ``PASSWORD_FILE`` in ``folder``, and return it."""
+    password, file = secrets.token_urlsafe(24), folder / PASSWORD_FILE
+    file.touch(mode=0o600)
+    file.write_text(password)
+    return password
+
+
 @contextmanager
-def redis(folder: Path, port: int, config: str) -> Iterator[str]:
-    """Run a Redis while the body runs; yield its URL, without the password in ``PASSWORD_FILE``.
+def redis(folder: Path, port: int, password: str, config: str) -> Iterator[str]:
+    """Run a Redis while the body runs, in ``folder``; yield its URL without its ``password``.
 
     Raises:
         ChildError: it isn't installed, or its port is taken.
@@ -44,13 +52,10 @@ def redis(folder: Path, port: int, config: str) -> Iterator[str]:
     program = shutil.which("redis-server")
     if program is None:
         raise ChildError("no redis-server: run `apt-get install redis-server`")
-    password_file = folder / PASSWORD_FILE
-    password_file.write_text(PASSWORD)
-    password_file.chmod(0o600)
-    lines = f"dir {folder}\nrequirepass {PASSWORD}\n{config}"
+    lines = f"dir {folder}\nrequirepass {password}\n{config}"
     process = ServerProcess(Path(program), LoopbackPort(port), lines)
     try:
-        if not process.answers(PASSWORD):
+        if not process.answers(password):
             raise ChildError(f"no Redis on port {port}: {process.last_words}")
         yield f"redis://127.0.0.1:{port}/0"
     finally:

@@ -274,3 +274,15 @@ def test_rights_that_are_missing_are_named(run, monkeypatch, tmp_path):
     no_rights(deployment)
     found = findings(deployment, run, monkeypatch, tmp_path)
     assert "scan" in found["store"]["what"].lower()
+
+
+def test_a_finding_is_wrapped_between_words_and_what_to_do_is_indented(in_terminal):
+    lines = in_terminal(40, "doctor", "redis://127.0.0.1:1/0")
+    first = next(i for i, line in enumerate(lines) if line.startswith("broken: "))
+    told = [line for line in lines[first:] if not line.startswith("    ")]
+    assert "Connection refused" in " ".join(told)
+    change = [line for line in lines[first:] if line.startswith("    ")]
+    assert [line.strip() for line in change] == [
+        "mend that; until then every chunk is",
+        "computed",
+    ]

@@ -13,6 +13,7 @@ def test_groups_and_their_sum(run, filled):
     assert [line[0] for line in lines] == ["model", "org/model", "other", "total"]
     assert [line[3] for line in lines[1:3]] == ["8", "4"]
     assert lines[3][1] == "12"
+    assert ran.err == ""
 
 
 def test_as_json(run, filled):
