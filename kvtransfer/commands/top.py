@@ -99,9 +99,9 @@ def top(instances: Sequence[str], interval: float, count: int | None, *, as_json
             if as_json:
                 _print_json(rows)
             elif isinstance(live, Live):
-                live.update(_screen(rows, console.width), refresh=True)
+                live.update(screen(rows, console.width), refresh=True)
             else:
-                console.print(_screen(rows, console.width))
+                console.print(screen(rows, console.width))
             before, taken = after, taken + 1
 
 
@@ -138,12 +138,13 @@ def _print_json(rows: Sequence[tuple[str, Traffic | str]]) -> None:
     Output(as_json=True).objects(objects, str)
 
 
-def _screen(rows: Sequence[tuple[str, Traffic | str]], width: int) -> Group:
+def screen(rows: Sequence[tuple[str, Traffic | str]], width: int) -> Group:
     """Make a table of the instances that answer, in ``width`` characters, and a line for each other."""
-    widest = max(cell_len(name) for name, _ in rows)
+    # Names take half of the width at most, and are folded where they are longer.
+    widest = min(max(cell_len(name) for name, _ in rows), width // 2)
     shown, left_out = that_fit(_COLUMNS, width - max(widest, len(_FIRST)))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(_FIRST, no_wrap=True, vertical="bottom")
+    table.add_column(_FIRST, overflow="fold", vertical="bottom")
     for column in shown:
         table.add_column(column.title, justify="right", no_wrap=True, min_width=column.width)
     for name, traffic in rows:

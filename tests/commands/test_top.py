@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import StringIO
 
 import pytest
+from rich.console import Console
+
+from kvtransfer.commands.top import screen
+from kvtransfer.operate.traffic import between
 
 PAGE = """# HELP vllm:prompt_tokens_total Number of prefill tokens processed.
 # TYPE vllm:prompt_tokens_total counter
@@ -85,6 +90,17 @@ def test_an_instance_that_does_not_answer_is_a_row(run, instance):
     assert ran.status == 0
     assert "error" in ran.objects[1]
     assert "error" not in ran.objects[0]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_long_name_is_folded_and_the_columns_stay(width):
+    name = "engine-0123456789." * 5 + "svc:8000"
+    console = Console(width=width, file=StringIO())
+    console.print(screen([(name, between({}, {}, 1.0))], width))
+    lines = console.file.getvalue().splitlines()
+    assert "…" not in "".join(lines)
+    assert lines[1].split()[-1] == "breakers"
+    assert "".join(line.split()[0] for line in lines[2:] if line[0] != "a").startswith(name)
 
 
 @pytest.mark.parametrize("instances", [("ftp://host",), ("a:1", "http://a:1")])
