@@ -138,6 +138,13 @@ def test_a_hostile_name_is_text(browser, run, tmp_path):
         assert each.page.locator("img").count() == 0
         (row,) = each.table("What is cached")
         assert row["model"] == HOSTILE
+        texts = each.page.locator("td[data-name=codec], td[data-name=dtype]").all()
+        # Short words beside it are not broken into letters.
+        lines = (
+            "cell => { const all = document.createRange(); all.selectNodeContents(cell);"
+            " return all.getClientRects().length }"
+        )
+        assert [cell.evaluate(lines) for cell in texts] == [1, 1]
 
 
 def test_a_phone_shows_what_each_figure_is(browser, run, filled, tmp_path):
