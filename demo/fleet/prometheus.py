@@ -33,7 +33,7 @@ scrape_configs:
 class Prometheus:
     """Owns a server that scrapes ``/metrics`` of ``targets``, host and port, once a second.
 
-    It serves the console templates in ``folder`` too.
+    It serves the console templates in ``consoles`` too, a folder in ``folder``.
 
     Raises:
         FileNotFoundError: it isn't installed.
@@ -43,6 +43,8 @@ class Prometheus:
         program = shutil.which("prometheus")
         if program is None:
             raise FileNotFoundError("no prometheus: run `apt-get install prometheus`")
+        self.consoles = folder / "consoles"  # alone, as every file in it can be asked for
+        self.consoles.mkdir(exist_ok=True)
         config = folder / "prometheus.yml"
         config.write_text(_CONFIG.format(interval_s=INTERVAL_S, targets=json.dumps(list(targets))))
         self.url = f"http://127.0.0.1:{port}"
@@ -52,7 +54,7 @@ class Prometheus:
                 program,
                 f"--config.file={config}",
                 f"--storage.tsdb.path={folder / 'prometheus'}",
-                f"--web.console.templates={folder}",
+                f"--web.console.templates={self.consoles}",
                 f"--web.listen-address=127.0.0.1:{port}",
             ],
             f"{self.url}/-/ready",

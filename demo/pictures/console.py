@@ -49,7 +49,7 @@ var PATH_PREFIX = "";
 [% for graph in graphs %]
 new PromConsole.Graph({node: document.getElementById("graph[[ loop.index ]]"), expr: [[ graph.queries ]],
   name: [[ graph.names ]], yUnits: "[[ graph.unit ]]", min: 0, height: 170, duration: [[ seconds ]],
-  yAxisFormatter: [[ graph.formatter ]], endTime: Date.now() / 1000});
+  max: [[ graph.max ]], yAxisFormatter: [[ graph.formatter ]], endTime: Date.now() / 1000});
 [% endfor %]
 </script></body></html>
 """
@@ -104,6 +104,7 @@ def _graph(panel: dict[str, Any], seconds: int) -> dict[str, str]:
         # What Grafana writes as {{instance}}, Prometheus' page writes as [[ instance ]].
         "names": json.dumps([name.replace("{{", "[[ ").replace("}}", " ]]") for name in names]),
         "unit": _UNITS.get(_unit(panel), ""),
+        "max": "1.1" if _unit(panel) == "percentunit" else "undefined",
         "formatter": _PERCENT if _unit(panel) == "percentunit" else _NUMBER,
     }
 

@@ -42,7 +42,7 @@ _THEME = TerminalTheme(
 # rich's own format asks the web for a font. Each piece of text has the width that its columns take,
 # so that columns stand in line with any font.
 _FORMAT = """\
-<svg xmlns="http://www.w3.org/2000/svg" class="rich-terminal" viewBox="0 0 {width} {room}">
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {room}">
 <style>
 .{unique_id}-matrix {{ font-family: "DejaVu Sans Mono", ui-monospace, Menlo, Consolas, monospace;
   font-size: {char_height}px; line-height: {line_height}px; white-space: pre; }}

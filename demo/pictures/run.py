@@ -103,7 +103,7 @@ class Session:
             self._take_scenes(client)
             detail("pictures of a browser")
             with asking(client, self._known):
-                self._take_pages(prometheus.url, round(time.monotonic() - began_s))
+                self._take_pages(prometheus, round(time.monotonic() - began_s))
         for scene in of_damage(damage(URL, password)):
             scene.take(self._folder, self._pictures)
 
@@ -116,16 +116,17 @@ class Session:
                 for scene in scenes:
                     scene.take(self._folder, self._pictures)
 
-    def _take_pages(self, prometheus_url: str, seconds: int) -> None:
+    def _take_pages(self, prometheus: Prometheus, seconds: int) -> None:
         """Open the report, and Prometheus' page of the last ``seconds``."""
         REPORT.take(self._folder, self._folder)
-        (self._folder / "kvtransfer.html").write_text(console_page(seconds), encoding="utf-8")
+        console = prometheus.consoles / "kvtransfer.html"
+        console.write_text(console_page(seconds), encoding="utf-8")
         report = (self._folder / "report.html").as_uri()
         with chromium() as browser:
             for name, url, width in (
                 ("report", report, 1000),
                 ("report-phone", report, 390),
-                ("dashboard", f"{prometheus_url}/consoles/kvtransfer.html", 1100),
+                ("dashboard", f"{prometheus.url}/consoles/{console.name}", 1100),
             ):
                 page = browser.new_page(viewport={"width": width, "height": 400})
                 page.goto(url, wait_until="networkidle")

@@ -18,6 +18,7 @@ from kvtransfer.operate.pace import Pace
 from kvtransfer.operate.progress_file import ProgressFile
 from kvtransfer.operate.quantities import bytes_text
 from kvtransfer.operate.verification import Findings, Verdict, Verifier
+from kvtransfer.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -152,7 +153,7 @@ def _print(
 def _print_wrong(output: Output, wrong: list[tuple[str, str]], *, repair: bool) -> None:
     """Print the first keys with what is wrong with them, and what was done or can be done."""
     for key, what in wrong[:_SHOWN_KEYS]:
-        output.line(f"{'removed' if repair else what:<{len(_ORPHAN)}}  {key}")
+        output.line(f"{'removed' if repair else what:<{len(_ORPHAN)}}  {printable(key)}")
     if len(wrong) > _SHOWN_KEYS:
         output.tell(f"and {len(wrong) - _SHOWN_KEYS:,} more; --json lists a thousand of each kind")
     if not repair:

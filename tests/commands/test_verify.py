@@ -99,3 +99,12 @@ def test_a_terminal_shows_what_is_wrong_with_each_key(in_terminal, server):
         f"without a record  {key_of(0)}",
         "--repair removes these; engines compute again what they miss",
     ]
+
+
+def test_a_key_cannot_write_to_the_terminal(run, server):
+    url, client = server
+    client.set(f"{key_of(9, 'org').replace('org', chr(27) + '[2Jorg')}_bytes", "payload")
+    ran = run("verify", url)
+    assert ran.status == 1
+    assert "without a record  \\x1b[2Jorg@" in ran.out
+    assert "\x1b" not in ran.out

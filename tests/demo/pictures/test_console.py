@@ -15,8 +15,8 @@ from demo.pictures.console import DASHBOARD, console_page
 
 @pytest.fixture
 def prometheus(tmp_path):
-    (tmp_path / "kvtransfer.html").write_text(console_page(60))
     running = Prometheus(["127.0.0.1:1"], free_port(), tmp_path)
+    (running.consoles / "kvtransfer.html").write_text(console_page(60))
     with running.child:
         running.child.wait_until_up(START_S)
         yield running
