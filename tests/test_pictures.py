@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from docs import diagrams
+
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "pictures"
 COMMITTED = sorted(path.name for path in FOLDER.iterdir())
@@ -18,10 +20,11 @@ PATHS = re.compile(r"/(?:home|root|tmp|var|work|Users|opt|mnt)\b")
 
 
 def used():
-    """Each picture of a page: its place in the repository, and the words beside it."""
+    """Each picture of a page but the diagrams: its place in the repository, and the words beside it."""
     for page in PAGES:
         for words, target in re.findall(r"!\[([^\]]*)\]\(([^)\s]+)\)", page.read_text()):
-            yield (page.parent / target).resolve(), words
+            if target not in diagrams.PICTURES:
+                yield (page.parent / target).resolve(), words
 
 
 def drawings():

@@ -30,7 +30,7 @@ def address(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("page", "pictures"), [("", 1), ("operate/", 11), ("metrics/", 1), ("start/", 0)]
+    ("page", "pictures"), [("", 1), ("operate/", 11), ("metrics/", 1), ("how-it-works/", 4)]
 )
 def test_a_page_fits_and_its_pictures_are_shown(address, page, pictures):
     with chromium() as browser:
