@@ -1,0 +1,88 @@
+"""A collector of OpenTelemetry spans that takes them by OTLP over gRPC, vLLM's default."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+
+from tests.stores.redis.servers import until
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+CALLER = "00f067aa0ba902b7"
+HEADERS = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
+"""What a caller sends that traces its requests."""
+SOON = {"OTEL_BSP_SCHEDULE_DELAY": "100"}
+"""Has spans exported every 0.1 s."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A span as it came."""
+
+    name: str
+    trace_id: str
+    span_id: str
+    parent_id: str
+    began_ns: int
+    ended_ns: int
+    attributes: dict[str, Any]
+    error: str | None
+    """The message of its status; None: it has not failed."""
+
+    def is_in(self, other: Seen) -> bool:
+        """Whether all of it happened during ``other``."""
+        return other.began_ns <= self.began_ns <= self.ended_ns <= other.ended_ns
+
+
+class SpanReceiver(trace_service_pb2_grpc.TraceServiceServicer):
+    """Listens on a free port of loopback, from construction to ``close``."""
+
+    def __init__(self) -> None:
+        self.spans: list[Seen] = []
+        self._server = grpc.server(ThreadPoolExecutor(2))
+        trace_service_pb2_grpc.add_TraceServiceServicer_to_server(self, self._server)
+        port = self._server.add_insecure_port("127.0.0.1:0")
+        self.endpoint = f"http://127.0.0.1:{port}"
+        self._server.start()
+
+    def Export(self, request, context):  # noqa: N802 - the service's name for it
+        """Keep what was sent."""
+        self.spans += [
+            _seen(span)
+            for resource in request.resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+        ]
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+    def of_caller(self, names: Collection[str]) -> list[Seen]:
+        """The spans of the caller's trace, once there is one of each of ``names``."""
+        until(lambda: set(names) <= {span.name for span in self._of_caller()}, timeout_s=120)
+        return self._of_caller()
+
+    def close(self) -> None:
+        """Take no more."""
+        self._server.stop(None).wait()
+
+    def _of_caller(self) -> list[Seen]:
+        return [span for span in self.spans if span.trace_id == TRACE]
+
+
+def _seen(span) -> Seen:
+    return Seen(
+        span.name,
+        span.trace_id.hex(),
+        span.span_id.hex(),
+        span.parent_span_id.hex(),
+        span.start_time_unix_nano,
+        span.end_time_unix_nano,
+        {it.key: getattr(it.value, it.value.WhichOneof("value")) for it in span.attributes},
+        span.status.message if span.status.code == span.status.STATUS_CODE_ERROR else None,
+    )
