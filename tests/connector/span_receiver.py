@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -62,14 +63,22 @@ class SpanReceiver(trace_service_pb2_grpc.TraceServiceServicer):
         ]
         return trace_service_pb2.ExportTraceServiceResponse()
 
-    def of_caller(self, names: Collection[str]) -> list[Seen]:
-        """The spans of the caller's trace, once there is one of each of ``names``."""
-        until(lambda: set(names) <= {span.name for span in self._of_caller()}, timeout_s=120)
+    def of_caller(self, names: Collection[str], count: int = 1) -> list[Seen]:
+        """The spans of the caller's trace, once there are ``count`` of each of ``names``."""
+        until(lambda: self._least(names) >= count, timeout_s=120)
         return self._of_caller()
+
+    def first(self, name: str) -> Seen:
+        """The first span called ``name``, once there is one."""
+        return until(lambda: next((it for it in self.spans if it.name == name), None), 120)
 
     def close(self) -> None:
         """Take no more."""
         self._server.stop(None).wait()
+
+    def _least(self, names: Collection[str]) -> int:
+        counts = Counter(span.name for span in self._of_caller())
+        return min(counts[name] for name in names)
 
     def _of_caller(self) -> list[Seen]:
         return [span for span in self.spans if span.trace_id == TRACE]
