@@ -24,7 +24,7 @@ class LoadClock:
         self._clock = clock
         self._lock = Lock()
         self._copies: dict[int, Took] = {}
-        """Those under way, by job, from their begin to their begin."""
+        """Copies under way, by job; their end is not known yet."""
         self._times: dict[int, LoadTimes] = {}
 
     def end_fetch(self, load: Load, seconds: float, nbytes: int) -> None:
@@ -48,7 +48,7 @@ class LoadClock:
 
     def take(self, job: int) -> LoadTimes:
         """What was noted of ``job``, which has ended."""
-        self.end_copy(job)  # whoever sees first that the copy is done ends it
+        self.end_copy(job)  # its own thread may not have said so yet
         with self._lock:
             return self._times.pop(job, LoadTimes())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from tests.stores.redis.servers import until
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+_DEADLINE_S = 60
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER = "00f067aa0ba902b7"
 HEADERS = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
@@ -46,27 +48,39 @@ class SpanReceiver(trace_service_pb2_grpc.TraceServiceServicer):
     """Listens on a free port of loopback, from construction to ``close``."""
 
     def __init__(self) -> None:
-        self.spans: list[Seen] = []
+        self._sent: list[Any] = []
         self._server = grpc.server(ThreadPoolExecutor(2))
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(self, self._server)
         port = self._server.add_insecure_port("127.0.0.1:0")
         self.endpoint = f"http://127.0.0.1:{port}"
         self._server.start()
 
-    def Export(self, request, context):  # noqa: N802 - the service's name for it
+    def Export(self, request, context):
         """Keep what was sent."""
-        self.spans += [
+        self._sent.append(request)
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+    @property
+    def spans(self) -> list[Seen]:
+        """All that have come."""
+        return [
             _seen(span)
+            for request in list(self._sent)
             for resource in request.resource_spans
             for scope in resource.scope_spans
             for span in scope.spans
         ]
-        return trace_service_pb2.ExportTraceServiceResponse()
 
     def of_caller(self, names: Collection[str], count: int = 1) -> list[Seen]:
         """The spans of the caller's trace, once there are ``count`` of each of ``names``."""
-        until(lambda: self._least(names) >= count, timeout_s=120)
-        return self._of_caller()
+        deadline_s = time.monotonic() + _DEADLINE_S
+        while True:
+            found = [span for span in self.spans if span.trace_id == TRACE]
+            counts = Counter(span.name for span in found)
+            if all(counts[name] >= count for name in names):
+                return found
+            assert time.monotonic() < deadline_s, f"only {counts}"
+            time.sleep(0.02)
 
     def first(self, name: str) -> Seen:
         """The first span called ``name``, once there is one."""
@@ -75,13 +89,6 @@ class SpanReceiver(trace_service_pb2_grpc.TraceServiceServicer):
     def close(self) -> None:
         """Take no more."""
         self._server.stop(None).wait()
-
-    def _least(self, names: Collection[str]) -> int:
-        counts = Counter(span.name for span in self._of_caller())
-        return min(counts[name] for name in names)
-
-    def _of_caller(self) -> list[Seen]:
-        return [span for span in self.spans if span.trace_id == TRACE]
 
 
 def _seen(span) -> Seen:

@@ -148,6 +148,7 @@ class Engine:
         trace=None,
         router_events=None,
         prefilled=nothing_prefilled,
+        tracer=None,
     ):
         self.now_s = 0.0
         index = Index(slots, change_limit=4 * slots if router_events else 0)
@@ -178,6 +179,7 @@ class Engine:
             controls,
             told,
             prefilled,
+            tracer,
         )
         self.next_block = 1
         self.weights = WEIGHTS
