@@ -152,7 +152,7 @@ class Loads:
 
     def void(self, state: RequestState) -> None:
         """What has arrived for the request is not what its model computes: it must not begin so."""
-        if state.record is not None:
+        if state.record is not None and self.is_loading(state.request_id):
             state.record.give_up(WEIGHTS_CHANGED, 0)
         if not self._groups.are_one:
             if (under_way := self._loading.get(state.request_id)) is not None:

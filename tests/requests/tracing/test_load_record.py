@@ -81,6 +81,19 @@ def test_changed_weights_leave_nothing_to_use(traced, tracer):
     assert (record.failure, record.used_tokens) == (WEIGHTS_CHANGED, 0)
 
 
+def test_weights_that_change_before_a_load_leave_no_mark_on_it(traced, tracer):
+    traced.store(LONG)
+    request = traced.request("r", LONG)
+    assert traced.match(request, 0) == 48
+    traced.side.reset()
+    traced.weights = "new ones"
+    traced.step()
+    assert traced.match(request, 0) == 0
+    traced.admit(request, traced.blocks(48), 0)
+    (record,) = tracer.records
+    assert record.failure is None
+
+
 def test_a_request_that_ends_while_it_loads_says_so(traced, tracer):
     request, _ = load_long(traced)
     plan = traced.step()
