@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import re
-import time
 from types import SimpleNamespace
 
 import openai
 import pytest
 
-from tests.connector.metric_names import NAME, asked, exported, expressions, filled, rules, table
+from tests.connector.dashboard_queries import alerted, found, shows
+from tests.connector.metric_names import asked, exported, expressions, table
 from tests.connector.span_receiver import CALLER, HEADERS
 from tests.connector.two_servers import asking, chat, told, two_servers
 from tests.stores.redis.servers import until
@@ -27,31 +26,6 @@ MESSAGES = [
 HITS = "vllm:external_prefix_cache_hits_total"
 STORE_TOKENS = "kvtransfer:store_hit_tokens_total"
 SPANS = ["kvtransfer.load", "kvtransfer.lookup", "kvtransfer.fetch", "kvtransfer.copy"]
-
-WELL = "no store fails, no entry is damaged and no line overflows"
-ROOM = "host memory and the disk hold all that is asked for"
-CHEAP = "with this margin every load pays"
-IDLE = "nothing is under way when the queries are made"
-MAY_BE_ZERO = {
-    "kvtransfer:open_breakers": WELL,
-    "kvtransfer:load_failed_chunks_total": WELL,
-    "kvtransfer:put_failed_chunks_total": WELL,
-    "kvtransfer:put_dropped_chunks_total": WELL,
-    "kvtransfer:unverified_chunks_total": WELL,
-    "kvtransfer:lookup_late_total": WELL,
-    "kvtransfer:lost_announcements_total": WELL,
-    "kvtransfer:promotion_dropped_chunks_total": WELL,
-    "kvtransfer:save_skipped_chunks_total": ROOM,
-    "kvtransfer:put_lost_chunks_total": ROOM,
-    "kvtransfer:evicted_chunks_total": ROOM,
-    "kvtransfer:refused_tokens_total": CHEAP,
-    "kvtransfer:probed_chunks_total": CHEAP,
-    "kvtransfer:prefetched_chunks_total": "no request waits for another one to end",
-    "kvtransfer:loading_chunks": IDLE,
-    "kvtransfer:waiting_fetches": IDLE,
-    "kvtransfer:waiting_puts": IDLE,
-}
-"""Why a metric may be at zero here. A query about any other one is to find more."""
 
 
 @pytest.fixture(scope="module")
@@ -116,29 +90,6 @@ def restores_from_disk(server):
     return server.metric("kvtransfer:disk_fetched_tokens_total") > 0
 
 
-def alerted():
-    """The names of all series that alert rules are about."""
-    return {name for rule in rules() for name in NAME.findall(rule["expr"])}
-
-
-def found(prometheus):
-    """What each expression of the dashboard finds, once nothing is missing, or two minutes later."""
-    deadline_s = time.monotonic() + 120
-    while True:
-        series = {each: prometheus.series(filled(each, "tiny")) for _, each in expressions()}
-        if all(map(shows, series, series.values())) or time.monotonic() > deadline_s:
-            return series
-        time.sleep(0.5)
-
-
-def shows(expression, series):
-    """Whether there is a series, and where it can be, one that is not at zero."""
-    values = [float(one["value"][1]) for one in series]
-    if set(NAME.findall(expression)) <= MAY_BE_ZERO.keys():
-        return bool(values) and not any(map(math.isnan, values))
-    return any(value > 0 for value in values)
-
-
 def test_a_second_server_restores_what_the_first_has_saved(story):
     first, second = story.first, story.second
     assert [USES_V2 in one.log for one in (first, second)] == [False, True]
@@ -152,7 +103,8 @@ def test_a_second_server_restores_what_the_first_has_saved(story):
     assert int(kept) >= first.entries * 64 >= first.saved_tokens > 0
     (restored,) = re.findall(r"\[stats.py:\d+\] in all: restored (.*)", second.log)
     loaded = f"{second.restored_tokens:.0f}"
-    assert restored.startswith(f"{loaded} tokens (0 from host memory, {loaded} from store) in ")
+    from_where = f"{loaded} tokens (0 from host memory, {loaded} from disk and store, "
+    assert restored.startswith(from_where)
 
 
 def test_callers_are_told_what_has_come_of_their_wishes(story):
