@@ -102,8 +102,6 @@ class HttpServer:
 
     def close(self) -> None:
         """Ask it to end, as an operator does, and wait for that; again is harmless."""
-        if self._process.poll() is not None:
-            return
         self._process.terminate()
         try:
             self._process.wait(END_S)
@@ -154,8 +152,14 @@ def _arguments(setup: Setup, port: int) -> list[str]:
         "kv-transfer-config": json.dumps(setup.transfer),
         **{name.replace("_", "-"): value for name, value in setup.options.items()},
     }
-    pairs = [part for name, value in named.items() for part in (f"--{name}", str(value))]
-    return [setup.model, "--enforce-eager", *pairs]
+    flags = [f"--{name}" for name, value in named.items() if value is True]
+    pairs = [
+        part
+        for name, value in named.items()
+        if value is not True
+        for part in (f"--{name}", str(value))
+    ]
+    return [setup.model, "--enforce-eager", *flags, *pairs]
 
 
 def _free_port() -> int:
