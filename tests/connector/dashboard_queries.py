@@ -42,7 +42,7 @@ def found(prometheus):
     """What each expression of the dashboard finds, once nothing is missing, or two minutes later."""
     deadline_s = time.monotonic() + 120
     while True:
-        series = {each: prometheus.series(filled(each, "tiny")) for _, each in expressions()}
+        series = {each: prometheus.series(filled(each, "tiny", "1h")) for _, each in expressions()}
         if all(map(shows, series, series.values())) or time.monotonic() > deadline_s:
             return series
         time.sleep(0.5)
@@ -53,4 +53,4 @@ def shows(expression, series):
     values = [float(one["value"][1]) for one in series]
     if set(NAME.findall(expression)) <= MAY_BE_ZERO.keys():
         return bool(values) and not any(map(math.isnan, values))
-    return any(value > 0 for value in values)
+    return any(value and not math.isnan(value) for value in values)

@@ -38,10 +38,10 @@ def expressions() -> Iterator[tuple[str, str]]:
             yield panel["title"], target["expr"]
 
 
-def filled(expression: str, model: str = "m") -> str:
+def filled(expression: str, model: str = "m", window: str = "5m") -> str:
     """``expression`` as Grafana fills it in for all instances of ``model``."""
-    spans = re.sub(r"\$__\w+", "5m", expression)
-    return spans.replace("$model", model).replace("$instance", ".*")
+    named = expression.replace("$model", model).replace("$instance", ".*")
+    return re.sub(r"\$__\w+", window, named)
 
 
 def rules() -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ MESSAGES = [
     {"role": "user", "content": "and then?"},
 ]
 HITS = "vllm:external_prefix_cache_hits_total"
+HOST_TOKENS = "kvtransfer:host_hit_tokens_total"
 STORE_TOKENS = "kvtransfer:store_hit_tokens_total"
 SPANS = ["kvtransfer.load", "kvtransfer.lookup", "kvtransfer.fetch", "kvtransfer.copy"]
 
@@ -36,7 +37,7 @@ def servers(model, tmp_path_factory):
 @pytest.fixture(scope="module")
 def story(servers):
     """What is said and seen while the first is asked and ends, and then the second is asked."""
-    seen = SimpleNamespace(first=ask_first(servers.first, servers.entries))
+    seen = SimpleNamespace(first=ask_first(servers.first, servers))
     seen.second = ask_second(servers.second)
     seen.spans = servers.spans.of_caller([*SPANS, "llm_request"])
     seen.shown = set(exported(servers.second.metrics()))
@@ -47,7 +48,7 @@ def story(servers):
     return seen
 
 
-def ask_first(server, entries):
+def ask_first(server, watched):
     """It saves, restores from host memory, and ends."""
     seen = SimpleNamespace(log=server.log, reply=chat(server, MESSAGES, 24))
     seen.hits_at_first = server.metric(HITS)
@@ -55,12 +56,13 @@ def ask_first(server, entries):
     seen.saved = [asking(server, words, priority=-5) for words in (OTHERS, f"Read: {OTHERS}")]
     server.reset()
     seen.again = chat(server, MESSAGES, 24)
-    seen.host_tokens = server.metric("kvtransfer:host_hit_tokens_total")
+    seen.host_tokens = server.metric(HOST_TOKENS)
     # An engine that ends puts what it can within seconds, and drops the rest.
     seen.saved_tokens = server.metric("kvtransfer:saved_tokens_total")
-    until(lambda: len(entries.keys()) * 64 >= seen.saved_tokens, timeout_s=120)
+    until(lambda: len(watched.entries.keys()) * 64 >= seen.saved_tokens, timeout_s=120)
+    until(lambda: watched.prometheus.growth(HOST_TOKENS, 3600) == seen.host_tokens, timeout_s=120)
     server.close()
-    seen.entries = len(entries.keys())
+    seen.entries = len(watched.entries.keys())
     seen.log = server.log()
     return seen
 

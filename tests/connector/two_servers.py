@@ -19,6 +19,7 @@ from tests.connector.http_server import HttpServer
 from tests.connector.inputs import connected
 from tests.connector.span_receiver import SOON, SpanReceiver
 from tests.connector.vllm_variants import V1, V2
+from tests.stores.redis.servers import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +62,8 @@ def two_servers(model: str, folder: Path) -> Iterator[TwoServers]:
                 prometheus.child.wait_until_up(START_S)
                 for server in (first, second):
                     asking(server, "hello")  # its first step's report says which weights it has
+                # Growth shows from the first scrape on.
+                until(lambda: len(prometheus.series("kvtransfer:saved_tokens_total")) == 2, 120)
                 yield TwoServers(first, second, entries, prometheus, spans)
 
 
