@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import openai
 import pytest
 
-from tests.connector.dashboard_queries import alerted, found, shows
-from tests.connector.metric_names import asked, exported, expressions, table
+from tests.connector.dashboard_queries import MAY_BE_ZERO, alerted, found, shows
+from tests.connector.metric_names import NAME, asked, exported, expressions, table
 from tests.connector.span_receiver import CALLER, HEADERS
 from tests.connector.two_servers import asking, chat, told, two_servers
 from tests.stores.redis.servers import until
@@ -126,6 +126,10 @@ def test_the_page_has_all_metrics(story):
 
 def test_each_query_of_the_dashboard_finds_data(story):
     assert {each: found for each, found in story.found.items() if not shows(each, found)} == {}
+
+
+def test_what_may_be_at_zero_is_on_the_dashboard():
+    assert MAY_BE_ZERO.keys() <= {name for _, each in expressions() for name in NAME.findall(each)}
 
 
 def test_queries_by_instance_tell_both_servers_apart(story, servers):
