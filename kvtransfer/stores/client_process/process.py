@@ -19,6 +19,10 @@ _END_S = 5.0
 _WORDS_BYTES = 1 << 16
 
 
+class JoinError(StoreError):
+    """The client can't join its store; the text is the reason that it told."""
+
+
 class ClientProcess:
     """One run of a program of ``kvtransfer.client_programs``, which ends when this object is closed.
 
@@ -60,7 +64,9 @@ class ClientProcess:
         for _ in range(2):  # a reset may be told before what was said
             with suppress(OSError):
                 self._last_words = self._last_words or self._control.recv(_WORDS_BYTES).decode()
-        return StoreError(self._last_words or "its client has ended")
+        if self._last_words:
+            return JoinError(self._last_words)
+        return StoreError("its client has ended")
 
     def hand_over(self, line: socket.socket, memory_fd: int) -> None:
         """Let the process serve a channel over ``line`` and the memory of ``memory_fd``.
