@@ -12,7 +12,7 @@ from kvtransfer.client_programs.objects.client import open_client
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_MEMORY_BYTES = 1 << 30
+MEMORY_BYTES = 1 << 30
 """What the program has of its own: as it starts, less than a tenth."""
 
 
@@ -24,7 +24,7 @@ class ObjectClient:
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._limit = MemoryLimit(_MEMORY_BYTES)
+        self._limit = MemoryLimit(MEMORY_BYTES)
         self._bucket = Bucket(open_client(settings))
 
     def open_channel(self, address: int, nbytes: int) -> ObjectChannel:
