@@ -29,7 +29,7 @@ VIOLATIONS = {
         "from kvtransfer.connector.vllm.caches import model_facts",
     ),
     "Only the Redis store imports redis": ("stores/tiered.py", "import redis"),
-    "Only the object store imports obstore": ("stores/memory.py", "import obstore"),
+    "Only its client program imports obstore": ("stores/objects/client.py", "import obstore"),
 }
 
 

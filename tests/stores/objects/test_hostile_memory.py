@@ -44,7 +44,7 @@ def store(entries):
 
 
 def announcing(nbytes):
-    """Each request is answered by an error of so many bytes, which breaks off after a few MiB.
+    """Each request is answered by an error of ``nbytes``, which breaks off after a few MiB.
 
     The client makes room for all of it as the second piece arrives.
     """
