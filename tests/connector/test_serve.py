@@ -73,6 +73,9 @@ def test_a_second_server_restores_what_the_first_has_saved(model, server, entrie
             assert (told["saved_tokens"], told["loaded_tokens"]) == (0, 0)
             for words in (OTHERS, f"Read: {OTHERS}"):
                 assert asking(first, words, priority=-5)["saved_tokens"] >= 128
+            told = asking(first, f"For a while: {WORDS}", ttl_s=3600)
+            assert told["ttl_s"] == 3600
+            until(lambda: 64 * len(entries.ending()) == told["saved_tokens"] > 0, timeout_s=120)
             # An engine that ends puts what it can within seconds, and drops the rest.
             saved = first.metric("kvtransfer:saved_tokens_total")
             until(lambda: len(entries.keys()) * 64 >= saved, timeout_s=120)

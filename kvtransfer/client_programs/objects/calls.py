@@ -8,7 +8,7 @@ from kvtransfer.client_programs.objects.at_once import each
 from kvtransfer.client_programs.objects.reading import read_into
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 
     from kvtransfer.client_programs.objects.bucket import Bucket, Found
 
@@ -29,7 +29,7 @@ class BucketCalls:
 
     def begin(self, name: str, arguments: Mapping[str, Any]) -> Coroutine[Any, Any, object]:
         """Begin the call of that name."""
-        calls = {
+        calls: dict[str, Callable[..., Coroutine[Any, Any, object]]] = {
             "ready": self.ready,
             "heads": self.heads,
             "headers": self.headers,
