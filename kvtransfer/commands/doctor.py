@@ -15,7 +15,12 @@ from kvtransfer.config import TransferConfig
 from kvtransfer.errors import ConfigError, StoreError
 from kvtransfer.metrics import Metrics
 from kvtransfer.operate.doctor.config_rules import judge_config
-from kvtransfer.operate.doctor.data_rules import judge_failure, judge_round_trip, judge_sample
+from kvtransfer.operate.doctor.data_rules import (
+    judge_failure,
+    judge_round_trip,
+    judge_sample,
+    judge_unlisted,
+)
 from kvtransfer.operate.doctor.finding import Finding, Level
 from kvtransfer.operate.doctor.machine import look
 from kvtransfer.operate.doctor.round_trip import round_trip
@@ -105,13 +110,21 @@ def _judge_store(
     settings = settings_of(config, Metrics())
     try:
         with closing(open_entries(url, replace(settings, only_reads=True))) as store:
-            yield from judge_sample(_sample(store, settings.seals.opens))
             for chunks in (1, _CHUNKS):
                 trip = round_trip(store, chunks, chunk_bytes)
                 yield from judge_round_trip(trip.came_back, trip.chunks)
                 output.tell(_speeds(trip))
+            yield from _judge_entries(store, settings.seals.opens)
     except (StoreError, ConfigError) as error:
         yield judge_failure(str(error))
+
+
+def _judge_entries(store: Store, opens: Callable[[str], bool]) -> Iterator[Finding]:
+    """Judge a sample; a store that has just served a round trip may still refuse to list."""
+    try:
+        yield from judge_sample(_sample(store, opens))
+    except StoreError as error:
+        yield judge_unlisted(str(error))
 
 
 def _sample(store: Store, opens: Callable[[str], bool]) -> Findings:

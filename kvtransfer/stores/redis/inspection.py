@@ -11,9 +11,8 @@ from redis.exceptions import RedisError
 
 from kvtransfer.errors import StoreError
 from kvtransfer.stores.redis.causes import told
-from kvtransfer.stores.redis.commands import refuse_errors
 from kvtransfer.stores.redis.one_server import pool_of
-from kvtransfer.stores.redis.server_info import fields_of_info
+from kvtransfer.stores.redis.server_info import fields_of_info, require_answer
 from kvtransfer.stores.redis.url import read_url
 from kvtransfer.stores.redis.wire.batch import Batch, command
 
@@ -92,7 +91,7 @@ def inspect(url: str, settings: StoreSettings) -> Inspection:
 
 def _timed(call: Callable[[], object]) -> float:
     began_s = time.monotonic()
-    refuse_errors([call()])
+    require_answer(call())
     return time.monotonic() - began_s
 
 
