@@ -32,7 +32,7 @@ class WriteBack:
         self._margin = margin
         self._admit_chance = admit_chance
         self._dirty: dict[int, Offered] = {}
-        """By slot."""
+        """What each slot holds of them."""
         self._lost = 0
 
     @property

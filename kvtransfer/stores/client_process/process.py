@@ -56,8 +56,15 @@ class ClientProcess:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the process is gone."""
-        return self._child.poll() is not None
+        """Whether the process is gone, or about to be: its sockets are closed before it is."""
+        if self._child.poll() is not None:
+            return True
+        try:
+            return not self._control.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def end_error(self) -> StoreError:
         """Make the error for a call that the process has ended under, with its reason if it told one."""

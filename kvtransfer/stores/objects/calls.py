@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from kvtransfer.errors import StoreError
-from kvtransfer.stores.client_process.channel import LateError
+from kvtransfer.stores.client_process.channel import LateError, copy
 from kvtransfer.stores.disk.file.direct_io import SECTOR_BYTES
 
 if TYPE_CHECKING:
@@ -99,14 +99,14 @@ class BucketCalls:
         """Copy the payload that was read to ``target``, and let ``opening`` verify each part."""
         for begin in range(0, len(target), _PART_BYTES):
             part = target[begin : begin + _PART_BYTES]
-            part[:] = self._channel.memory[_PAYLOAD_BEGIN + begin :][: len(part)]
+            copy(part, self._channel.memory[_PAYLOAD_BEGIN + begin :][: len(part)])
             opening.update(part)
 
     def take_payload(self, sealed: Sealed) -> None:
         """Copy the payload of ``sealed`` into the memory, and seal each part on the way."""
         for begin in range(0, len(sealed), _PART_BYTES):
             part = sealed.part(begin, min(begin + _PART_BYTES, len(sealed)))
-            self._channel.memory[_PAYLOAD_BEGIN + begin :][: len(part)] = part
+            copy(self._channel.memory[_PAYLOAD_BEGIN + begin :][: len(part)], part)
 
     def write(self, path: str, header: bytes, payload_bytes: int) -> None:
         """Write an object of ``header`` and the payload that was taken over what is there."""
