@@ -108,7 +108,8 @@ class Output:
         try:
             yield tell
         finally:
-            bar.stop()
+            if bar.live.is_started:  # otherwise a line would be ended that was never begun
+                bar.stop()
 
     def _line(self, text: str) -> None:
         self._out.print(text, markup=False, soft_wrap=True, crop=False)
