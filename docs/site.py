@@ -19,7 +19,7 @@ ABOVE = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
 }
-ASSETS = ("*.md", "*.json", "*.yml", "*.svg", "*.png", "*.css")
+ASSETS = ("*.md", "*.json", "*.yml", "*.svg", "*.css")
 _LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 _NAMED_BLOCK = re.compile(r"^( *```\w+) (\S+)$", re.MULTILINE)
 

@@ -54,7 +54,7 @@ _COLOURS = {
 }
 
 
-@click.command()
+@click.command(short_help="Say what is wrong, and what to change.")
 @click.argument("url", required=False)
 @click.option("--vllm-args", default="", help="The arguments of vllm serve, as one text.")
 @click.option("--chunk-mib", type=click.IntRange(1, 512), default=8, show_default=True)
@@ -169,7 +169,8 @@ def _sample(store: Store, opens: Callable[[str], bool]) -> Findings:
 
 def _speeds(trip: RoundTrip) -> str:
     put, get = bytes_text(trip.put_bytes_per_s), bytes_text(trip.get_bytes_per_s)
-    return f"{trip.chunks} x {bytes_text(trip.chunk_bytes)}: put {put}/s, get {get}/s"
+    chunks = "1 chunk" if trip.chunks == 1 else f"{trip.chunks} chunks"
+    return f"{chunks} of {bytes_text(trip.chunk_bytes)}: put at {put}/s, read at {get}/s"
 
 
 def _show_settings(output: Output, config: TransferConfig, origins: Mapping[str, str]) -> None:

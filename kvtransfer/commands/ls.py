@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from kvtransfer.operate.selection import Selection
     from kvtransfer.stores.interface import StoredEntry
 
+_HEADER = "  stored   age  codec     dtype     tokens  key"
 
-@click.command()
+
+@click.command(short_help="List entries, one a line.")
 @store_options
 @selection_options
 @click.option("--limit", type=click.IntRange(1), help="Stop after this number.")
@@ -31,11 +33,12 @@ def ls(options: StoreOptions, selection: Selection, limit: int | None, *, as_jso
 
     Nothing is read but records, so an entry that is listed may still be damaged: see verify.
     """
-    now_s = time.time()
+    output, now_s = Output(as_json=as_json), time.time()
     with options.opened(options.settings) as store:
         chosen = (entry for entry in options.paced(store) if selection.has(entry, now_s))
         listed = (as_object(entry, now_s) for entry in islice(chosen, limit))
-        Output(as_json=as_json).objects(listed, _shown)
+        if not output.objects(listed, _shown, _HEADER):
+            output.tell(options.nothing(selection))
 
 
 def as_object(entry: StoredEntry, now_s: float) -> dict[str, object]:
@@ -60,5 +63,5 @@ def as_object(entry: StoredEntry, now_s: float) -> dict[str, object]:
 
 def _shown(entry: Mapping[str, object]) -> str:
     size, age = bytes_text(int(str(entry["bytes"]))), age_text(int(str(entry["age_s"])))
-    facts = f"{entry['codec']} {entry['dtype']} {entry['tokens']} tokens"
-    return printable(f"{size:>9}  {age:>6}  {facts}  {entry['key']}")
+    facts = f"{entry['codec']:<8}  {entry['dtype']:<8}  {entry['tokens']:>6}"
+    return printable(f"{size:>8}  {age:>4}  {facts}  {entry['key']}")

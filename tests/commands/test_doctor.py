@@ -333,3 +333,15 @@ def test_half_a_question_is_refused(run, options, said):
     ran = run("doctor", "redis://127.0.0.1:9/0", *options, "--json")
     assert (ran.status, ran.out) == (2, "")
     assert said in ran.err
+
+
+def test_a_finding_is_wrapped_between_words_and_what_to_do_is_indented(in_terminal):
+    lines = in_terminal(40, "doctor", "redis://127.0.0.1:1/0")
+    first = next(i for i, line in enumerate(lines) if line.startswith("broken: "))
+    told = [line for line in lines[first:] if not line.startswith("    ")]
+    assert "Connection refused" in " ".join(told)
+    change = [line for line in lines[first:] if line.startswith("    ")]
+    assert [line.strip() for line in change] == [
+        "mend that; until then every chunk is",
+        "computed",
+    ]

@@ -41,3 +41,17 @@ def test_a_store_that_does_not_answer(run):
     assert (ran.status, ran.out) == (3, "")
     assert len(ran.err.splitlines()) == 1
     assert "secret" not in ran.err
+
+
+def test_a_terminal_shows_a_header_and_each_key_in_one_piece(in_terminal, filled):
+    header, *lines = in_terminal(120, "ls", filled.url)
+    assert header.split() == ["stored", "age", "codec", "dtype", "tokens", "key"]
+    assert sorted(line.split()[-1] for line in lines) == filled.listed()
+    assert {line.index("naive") for line in lines} == {header.index("codec")}
+    assert header.index("key") == lines[0].index(lines[0].split()[-1])
+
+
+def test_nothing_is_said_to_be_nothing(run, filled):
+    ran = run("ls", filled.url, "--older-than", "1h")
+    assert (ran.status, ran.out) == (0, "")
+    assert "holds no entry of ours that the options ask for" in ran.err
