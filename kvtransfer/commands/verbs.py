@@ -23,6 +23,7 @@ VERBS = {
     "bench": "bench:bench",
     "migrate": "migrate:migrate",
     "trace": "trace:trace",
+    "tenant": "tenant:tenant",
     "simulate": "simulate:simulate",
 }
 """The module of each verb, below ``kvtransfer.commands``, and its command."""

@@ -41,6 +41,7 @@ LOST = (
     "put_dropped_chunks",
     "put_lost_chunks",
     "save_skipped_chunks",
+    "quota_refused_chunks",
 )
 """Counters of chunks that were not loaded, not saved or not put; what isn't verified isn't loaded."""
 

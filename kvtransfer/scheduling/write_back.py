@@ -74,7 +74,8 @@ class WriteBack:
     def flush_leaving(self, flushing: int) -> list[Offered]:
         """Evict chunks until ``margin`` slots are free or will be; ``flushing`` slots already are.
 
-        A chunk that is evicted is found neither here nor, until it is put, in the store.
+        Those of tenants near their quotas leave too. A chunk that is evicted is found neither here nor,
+        until it is put, in the store.
 
         Returns:
             What to put; the slots are pinned until then.
@@ -84,12 +85,9 @@ class WriteBack:
             evicted = self._index.evict_pinned()
             if evicted is None:
                 break
-            slot, key = evicted
-            dirty = self._dirty.pop(slot, None)
-            if dirty is not None and dirty.key == key and self._is_worth_it(key):
-                flushes.append(dirty)
-            else:
-                self._index.unpin(slot)
+            self._leave(evicted, flushes)
+        while self.is_on and (evicted := self._index.evict_ahead()) is not None:
+            self._leave(evicted, flushes)
         return flushes
 
     def flush_rest(self, most: int) -> list[Offered]:
@@ -100,6 +98,15 @@ class WriteBack:
             del self._dirty[each.slot]
             self._index.pin(each.key)
         return flushes
+
+    def _leave(self, evicted: tuple[int, str], flushes: list[Offered]) -> None:
+        """Add what was ``evicted`` to ``flushes`` if it is dirty and worth that; else let it go."""
+        slot, key = evicted
+        dirty = self._dirty.pop(slot, None)
+        if dirty is not None and dirty.key == key and self._is_worth_it(key):
+            flushes.append(dirty)
+        else:
+            self._index.unpin(slot)
 
     def _is_worth_it(self, key: str) -> bool:
         return self._index.chance(key) >= self._admit_chance
