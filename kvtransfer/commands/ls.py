@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(1), help="Stop after this number.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def ls(options: StoreOptions, selection: Selection, limit: int | None, *, as_json: bool) -> None:
-    """List the entries of the store at URL: length, age, codec, dtype, tokens, key.
+    """List the entries of the store at URL: length, age, codec, dtype, tokens, tenant, key.
 
     Nothing is read but records, so an entry that is listed may still be damaged: see verify.
     """
@@ -55,10 +55,13 @@ def as_object(entry: StoredEntry, now_s: float) -> dict[str, object]:
         "created": entry.created_s,
         "age_s": max(0, round(now_s - entry.created_s)),
         "seal": identity.seal,
+        "tenant": identity.tenant,
     }
 
 
 def _shown(entry: Mapping[str, object]) -> str:
     size, age = bytes_text(int(str(entry["bytes"]))), age_text(int(str(entry["age_s"])))
     facts = f"{entry['codec']} {entry['dtype']} {entry['tokens']} tokens"
+    if entry["tenant"]:
+        facts += f", tenant {entry['tenant']}"
     return printable(f"{size:>9}  {age:>6}  {facts}  {entry['key']}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
+from kvtransfer.chunks.keys import tenant_of_salt
 from kvtransfer.cli import main
 from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.embedded.server import EmbeddedServer
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PAYLOAD = bytes(range(256)) * 40
+TENANT = tenant_of_salt("a customer")
+"""Has each fourth entry."""
 
 
 @dataclass
@@ -79,5 +82,6 @@ def filled(request, tmp_path):
         with closing(open_entries(url, StoreSettings())) as store:
             for number in range(12):
                 key = key_of(number, "org/model" if number % 3 else "other")
-                assert store.put(key, memoryview(PAYLOAD), FACTS)
+                tenant = "" if number % 4 else TENANT
+                assert store.put(key, memoryview(PAYLOAD), FACTS, tenant)
         yield Filled(url, damage)

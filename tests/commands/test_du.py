@@ -1,3 +1,6 @@
+from tests.commands.conftest import TENANT
+
+
 def test_groups_and_their_sum(run, filled):
     ran = run("du", filled.url)
     lines = [line.split() for line in ran.out.splitlines()]
@@ -15,3 +18,12 @@ def test_a_column_that_is_not_there(run, filled):
     ran = run("du", filled.url, "--by", "colour")
     assert ran.status == 2
     assert "'colour' is not one of" in ran.err
+
+
+def test_by_tenant(run, filled):
+    rows = run("du", filled.url, "--by", "tenant", "--json").objects
+    assert [(row["tenant"], row["entries"]) for row in rows] == [
+        ("none", 9),
+        (TENANT, 3),
+        ("total", 12),
+    ]

@@ -1,3 +1,6 @@
+from tests.commands.conftest import TENANT
+
+
 def test_entries_are_listed_one_a_line(run, filled):
     ran = run("ls", filled.url)
     assert ran.status == 0
@@ -41,3 +44,10 @@ def test_a_store_that_does_not_answer(run):
     assert (ran.status, ran.out) == (3, "")
     assert len(ran.err.splitlines()) == 1
     assert "secret" not in ran.err
+
+
+def test_a_tenant(run, filled):
+    lines = run("ls", filled.url, "--tenant", TENANT).out.splitlines()
+    assert len(lines) == 3
+    assert all(f", tenant {TENANT}  " in line for line in lines)
+    assert len(run("ls", filled.url, "--tenant", "none").out.splitlines()) == 9
