@@ -41,6 +41,8 @@ COUNTERS = {
     "decode_seconds": "Processor seconds that decompressing fetched chunks took.",
     "put_failed_chunks": "Chunks that a store failed to write.",
     "put_dropped_chunks": "Chunks not written to stores because the write queue was full (max_pending_puts).",
+    "quota_refused_puts": "Entries not put into the remote store because a quota had no room for them.",
+    "quota_evicted_entries": "Entries evicted from the remote store for a quota, the oldest of its scope.",
     "put_lost_chunks": "Chunks evicted from host memory before they could be written back.",
     "save_skipped_chunks": "Chunks not saved because no slot of host memory was free.",
     "saved_tokens": "Tokens saved from vLLM's KV blocks to host memory.",
