@@ -18,12 +18,14 @@ from kvtransfer.operate.doctor.config_rules import judge_config
 from kvtransfer.operate.doctor.data_rules import judge_failure, judge_round_trip, judge_sample
 from kvtransfer.operate.doctor.finding import Finding, Level
 from kvtransfer.operate.doctor.machine import look
+from kvtransfer.operate.doctor.quota_rules import judge_quotas
 from kvtransfer.operate.doctor.round_trip import round_trip
 from kvtransfer.operate.doctor.server_rules import judge_server
 from kvtransfer.operate.doctor.vllm_rules import Arguments, judge_vllm
 from kvtransfer.operate.pace import Pace
 from kvtransfer.operate.quantities import bytes_text
 from kvtransfer.operate.verification import Findings, Verifier
+from kvtransfer.quotas.quotas_file import Quotas
 from kvtransfer.stores.open import open_entries, settings_of
 from kvtransfer.stores.schemes import scheme_of
 
@@ -93,10 +95,12 @@ def _judge_server(config: TransferConfig, url: str) -> Iterator[Finding]:
 
     try:
         found = inspect(url, settings_of(config, Metrics()))
+        limits = Quotas.read(config.quotas_file).remote
     except (StoreError, ConfigError) as error:
         yield judge_failure(str(error))
         return
     yield from judge_server(found, config, time.time())
+    yield from judge_quotas(found, limits) if limits else ()
 
 
 def _judge_store(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kvtransfer.metrics import Metrics
     from kvtransfer.stores.ledgers.interface import Ledger
     from kvtransfer.stores.ledgers.member import Member
-    from kvtransfer.stores.ledgers.scope import Limit, Scope, ScopeLimits
+    from kvtransfer.stores.ledgers.scope import Limit, Limits, Scope
 
 # A page that was not used for this long is dropped, as tenants come and go.
 _UNUSED_S = 300.0
@@ -40,7 +40,7 @@ class Books:
 
     def __init__(
         self,
-        limits: ScopeLimits,
+        limits: Limits,
         ledger: Ledger,
         writer: str,
         metrics: Metrics,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 128
 # Who has counted an entry may still be putting it.
-_UNDER_WAY_MS = 60_000
+_UNDER_WAY_MS = 10_000
 
 
 def recount(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from kvtransfer.errors import ConfigError
+from kvtransfer.errors import ConfigError, PartError, StoreError
 from kvtransfer.stores.interface import Store, any_length
 from kvtransfer.stores.ledgers.books import Books
 from kvtransfer.stores.ledgers.interface import GONE, USED
@@ -110,12 +111,13 @@ class QuotaStore(Store):
         self._keeper.wake()
         if not self._books.admit(member, len(payload)):
             return False
-        is_put = False
         try:
             is_put = self._store.put(key, payload, facts, tenant)
-        finally:
-            if not is_put:
-                self._books.note(member, GONE)
+        except PartError:
+            self._take_back(member)
+            raise
+        if not is_put:
+            self._take_back(member)
         return is_put
 
     def expect_puts(self, keys: Sequence[str]) -> None:
@@ -141,6 +143,12 @@ class QuotaStore(Store):
             self._books.close()
         finally:
             self._store.close()
+
+    def _take_back(self, member: Member) -> None:
+        """Count ``member`` no longer, unless it may be there; then it counts until it is the oldest."""
+        with suppress(StoreError):
+            if self._store.stat(member.key) is None:
+                self._books.note(member, GONE)
 
     def _note(self, member: Member, nbytes: int) -> None:
         self._keeper.wake()

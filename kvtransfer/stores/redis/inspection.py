@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from kvtransfer.errors import StoreError
 from kvtransfer.stores.redis.causes import told
@@ -51,6 +51,8 @@ class Inspection:
     """How far its clock is ahead of ours; None: it doesn't tell the time."""
     certificate_ends: float | None
     """When its TLS certificate ends, in seconds since 1970; None without TLS."""
+    refuses_scripts: str
+    """Why it runs no script for this user; empty where it does."""
     verifies_tls: bool
     """Whether we check with whom we speak; True without TLS."""
 
@@ -81,6 +83,7 @@ def inspect(url: str, settings: StoreSettings) -> Inspection:
             answer_s=min(answers_s),
             ahead_s=_ahead_s(ask("TIME")),
             certificate_ends=_certificate_ends(read),
+            refuses_scripts=_refusal(ask("EVAL", "return 1", "0")),
             verifies_tls=read.options.get("ssl_cert_reqs", "required")
             not in ("none", ssl.CERT_NONE),
         )
@@ -103,6 +106,10 @@ def _setting(reply: object) -> str | None:
     if isinstance(reply, list) and len(reply) == 2 and isinstance(reply[1], bytes):
         return reply[1].decode(errors="replace")
     return None
+
+
+def _refusal(reply: object) -> str:
+    return str(reply) if isinstance(reply, ResponseError) else ""
 
 
 def _ahead_s(reply: object) -> float | None:
