@@ -102,19 +102,24 @@ class Books:
         page.learn(sizes, put_ms)
         self._remove_evicted()
 
-    def settle(self) -> None:
+    def settle(self) -> bool:
         """Tell the ledgers what they have to be told, list new scopes, and drop unused pages.
+
+        Returns:
+            Whether a ledger was found to be lost, so that a recount is due.
 
         Raises:
             PartError: a ledger doesn't answer, or what was evicted can't be removed.
         """
+        lost = False
         for page in self._all_pages():
             page.settle()
-            self._register(page)
+            lost |= self._register(page)
         self._remove_evicted()
         with self._lock:
             old_s = self._clock() - _UNUSED_S
             self._pages = {s: page for s, page in self._pages.items() if page.used_s > old_s}
+        return lost
 
     def close(self) -> None:
         """Give back all leases and close the ledger.
@@ -130,14 +135,15 @@ class Books:
         finally:
             self._ledger.close()
 
-    def _register(self, page: Page) -> None:
-        """List the scope of ``page``; a ledger that was listed and is new was lost."""
+    def _register(self, page: Page) -> bool:
+        """List the scope of ``page``; return whether its ledger was lost: it was listed, and is new."""
         if page.is_registered:
-            return
-        was_listed = not self._ledger.register(page.limit.scope)
-        if was_listed and page.was_new:
+            return False
+        is_lost = not self._ledger.register(page.limit.scope) and page.was_new
+        if is_lost:
             self._ledger.set_counted(is_counted=False)
         page.is_registered, page.was_new = True, False
+        return is_lost
 
     def _pages_of(self, limits: Sequence[Limit]) -> list[Page]:
         with self._lock:

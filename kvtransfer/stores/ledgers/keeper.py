@@ -72,7 +72,8 @@ class Keeper:
     def _run(self) -> None:
         while not self._stop.wait(self._pause_s):
             try:
-                self._books.settle()
+                if self._books.settle():
+                    self._asks_s = 0.0
                 self._recount_for(_SETTLE_S)
                 self._pause_s = _SETTLE_S
             except StoreError as error:

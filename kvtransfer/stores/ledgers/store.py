@@ -139,10 +139,9 @@ class QuotaStore(Store):
     def close(self) -> None:
         """See :class:`Store`; gives back what this writer may still have put."""
         self._keeper.close()
-        try:
+        with suppress(StoreError):  # what isn't given back ends by itself
             self._books.close()
-        finally:
-            self._store.close()
+        self._store.close()
 
     def _take_back(self, member: Member) -> None:
         """Count ``member`` no longer, unless it may be there; then it counts until it is the oldest."""
