@@ -81,7 +81,7 @@ class Books:
         for page in self._pages_of(self._limits.of(*member)):
             page.note(member, nbytes)
 
-    def learn(self, sizes: Mapping[Member, int], put_ms: Mapping[Member, int]) -> None:
+    def learn(self, sizes: Mapping[Member, int], put_us: Mapping[Member, int]) -> None:
         """Tell the ledgers of entries that a listing has shown, a page of it.
 
         Raises:
@@ -92,14 +92,14 @@ class Books:
             for limit in self._limits.of_listed(*member):
                 by_limit.setdefault(limit, {})[member] = nbytes
         for limit, found in by_limit.items():
-            self.learn_of(limit, found, put_ms)
+            self.learn_of(limit, found, put_us)
 
     def learn_of(
-        self, limit: Limit, sizes: Mapping[Member, int], put_ms: Mapping[Member, int] = _UNTIMED
+        self, limit: Limit, sizes: Mapping[Member, int], put_us: Mapping[Member, int] = _UNTIMED
     ) -> None:
         """Tell the ledger of one limit, as ``learn`` does; ``sizes`` may have some that are ``GONE``."""
         (page,) = self._pages_of([limit])
-        page.learn(sizes, put_ms)
+        page.learn(sizes, put_us)
         self._remove_evicted()
 
     def settle(self) -> bool:

@@ -29,8 +29,8 @@ class Telling:
     """What the writer may put from now on before it tells of it, over all earlier leases of his."""
     refused: int = 0
     """Puts that the writer has refused since it last told."""
-    put_ms: Mapping[Member, int] = field(default_factory=dict)
-    """When entries were put, in ms since 1970: those that a listing has shown. One that the ledger
+    put_us: Mapping[Member, int] = field(default_factory=dict)
+    """When entries were put, in µs since 1970: those that a listing has shown. One that the ledger
     has already stays as it is; all others count as put or used now."""
 
 
@@ -88,11 +88,11 @@ class Ledger(Protocol):
         ...
 
     def members(self, scope: Scope) -> Iterator[Mapping[Member, int]]:
-        """List the entries of ``scope`` some at a time, with their last put or use in ms since 1970."""
+        """List the entries of ``scope`` some at a time, with their last put or use in µs since 1970."""
         ...
 
-    def now_ms(self) -> int:
-        """Return the time by which uses are counted, in ms since 1970."""
+    def now_us(self) -> int:
+        """Return the time by which uses are counted, in µs since 1970."""
         ...
 
     def forget(self, scope: Scope) -> None:

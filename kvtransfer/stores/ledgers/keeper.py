@@ -49,6 +49,7 @@ class Keeper:
         """When to ask next whether a recount is due, by ``time.monotonic``."""
         self._pause_s = _SETTLE_S
         self._log = RareLog()
+        self._unexpected = RareLog()
         self._stop = Event()
         self._starting = Lock()
         self._thread: Thread | None = None
@@ -81,7 +82,8 @@ class Keeper:
                 self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
                 self._log.warn(str(error))
             except Exception as error:  # noqa: BLE001 - a cache may not end a thread
-                self._log.warn_unexpected("quotas: a fault of kvtransfer, please report it", error)
+                told = "quotas: a fault of kvtransfer, please report it"
+                self._unexpected.warn_unexpected(told, error)
 
     def _recount_for(self, seconds: float) -> None:
         """Go on with the recount, if one is due, for about ``seconds``."""

@@ -109,14 +109,14 @@ class Page:
             if self._notes or self._refused or self._lease_bytes:
                 self._tell({}, 0)
 
-    def learn(self, sizes: Mapping[Member, int], put_ms: Mapping[Member, int]) -> None:
+    def learn(self, sizes: Mapping[Member, int], put_us: Mapping[Member, int]) -> None:
         """Tell the ledger of entries that a listing has shown, at most half of ``MOST_TOLD``.
 
         Raises:
             PartError: the ledger doesn't answer.
         """
         with self._telling:
-            self._tell(sizes, self._lease_bytes, put_ms)
+            self._tell(sizes, self._lease_bytes, put_us)
 
     def _takes_from_lease(self, nbytes: int) -> bool:
         is_valid = self._clock() < self._lease_ends_s and len(self._notes) < _MOST_NOTES
@@ -137,14 +137,14 @@ class Page:
         self,
         entries: Mapping[Member, int],
         lease_bytes: int,
-        put_ms: Mapping[Member, int] = MappingProxyType({}),
+        put_us: Mapping[Member, int] = MappingProxyType({}),
     ) -> Account:
         began_s, refused = self._clock(), self._refused
         with self._noting:
             notes, self._notes = self._notes, {}
         told = dict(list(notes.items())[: MOST_TOLD - len(entries)])
         left = {member: note for member, note in notes.items() if member not in told}
-        telling = Telling({**told, **entries}, lease_bytes, refused, put_ms)
+        telling = Telling({**told, **entries}, lease_bytes, refused, put_us)
         try:
             account = self._ledger.tell(self.limit, self._writer, telling)
         except StoreError:

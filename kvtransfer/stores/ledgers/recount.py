@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 128
 # Who has counted an entry may still be putting it.
-_UNDER_WAY_MS = 10_000
+_UNDER_WAY_US = 10_000_000
 
 
 def recount(
@@ -34,29 +34,28 @@ def recount(
     Raises:
         StoreError: the store doesn't answer.
     """
-    began_ms = ledger.now_ms()
+    began_us = ledger.now_us()
     rest = iter(entries)
     while some := list(islice(rest, _AT_ONCE)):
         members = [Member(each.key, each.identity.tenant) for each in some]
         sizes = [each.nbytes for each in some]
-        put_ms = [each.created_s * 1000 for each in some]
-        books.learn(dict(zip(members, sizes, strict=True)), dict(zip(members, put_ms, strict=True)))
+        put_us = [each.created_s * 1_000_000 for each in some]
+        books.learn(dict(zip(members, sizes, strict=True)), dict(zip(members, put_us, strict=True)))
         yield len(some)
     for scope in list(ledger.scopes()):
-        state = ledger.state(scope)
-        if state.entries == 0:
+        limit = Limit(scope, ledger.state(scope).limit_bytes)
+        if limit.nbytes:
+            yield from _drop_absent(limit, began_us - _UNDER_WAY_US, contains, ledger, books)
+        if ledger.state(scope).entries == 0:
             ledger.forget(scope)
-        elif state.limit_bytes:
-            limit = Limit(scope, state.limit_bytes)
-            yield from _drop_absent(limit, began_ms - _UNDER_WAY_MS, contains, ledger, books)
     ledger.set_counted(is_counted=True)
 
 
 def _drop_absent(
-    limit: Limit, before_ms: int, contains: Contains, ledger: Ledger, books: Books
+    limit: Limit, before_us: int, contains: Contains, ledger: Ledger, books: Books
 ) -> Iterator[int]:
     for uses in ledger.members(limit.scope):
-        old = [member for member, used_ms in uses.items() if used_ms < before_ms]
+        old = [member for member, used_us in uses.items() if used_us < before_us]
         held = contains([member.key for member in old])
         absent = [member for member, is_held in zip(old, held, strict=True) if not is_held]
         if absent:

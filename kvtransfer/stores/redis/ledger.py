@@ -70,13 +70,13 @@ class RedisLedger:
             cursor, uses = commands.uses_of(reply)
             yield uses
 
-    def now_ms(self) -> int:
+    def now_us(self) -> int:
         """See :class:`Ledger`; by the clock of the server that has the registry."""
         (reply,) = self._ask(REGISTRY, command(b"TIME"))
         match reply:
             case [bytes() as seconds, bytes()] if seconds.isdigit():
-                return int(seconds) * 1000
-        return int(time.time() * 1000)
+                return int(seconds) * 1_000_000
+        return int(time.time() * 1_000_000)
 
     def forget(self, scope: Scope) -> None:
         """See :class:`Ledger`."""

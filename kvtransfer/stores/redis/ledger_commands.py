@@ -1,7 +1,7 @@
 """Packs the commands about ledgers, and reads their replies. Pure.
 
 The ledger of a scope is three values under one hash tag: two sorted sets with the same members,
-one by bytes and one by the last put or use in ms since 1970, and a hash with ``held``, the sum of
+one by bytes and one by the last put or use in µs since 1970, and a hash with ``held``, the sum of
 the bytes, counts, and each writer's lease with its end. One script changes all of them. It removes no entry, as an entry's values lie
 elsewhere in a cluster. No sorted set is seen by a listing of entries, which scans for hashes.
 """
@@ -31,14 +31,14 @@ COUNTED = b"counted"
 _CLAIM_S = b"600"
 _MOST_VICTIMS = 200
 # Longer than a writer uses a lease without telling its ledger.
-_LEASE_MS = 10_000
+_LEASE_US = 10_000_000
 _DIGITS = re.compile(rb"[0-9]{1,16}")
 
 _SCRIPT = b"""
 local sizes, order, state = KEYS[1], KEYS[2], KEYS[3]
 local limit, victims_left = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = time[1] * 1000000 + time[2]
 
 local function is_a(kind, name)
   local found = redis.call('TYPE', name).ok
@@ -78,7 +78,7 @@ local lease, size = ARGV[3], tonumber(ARGV[4])
 local old = string.match(redis.call('HGET', state, lease) or '', '^(%d+) ')
 held = held + size - tonumber(old or 0)
 if size > 0 then
-  redis.call('HSET', state, lease, string.format('%.0f %.0f', size, now + LEASE_MS))
+  redis.call('HSET', state, lease, string.format('%.0f %.0f', size, now + LEASE_US))
 elseif old then
   redis.call('HDEL', state, lease)
 end
@@ -107,7 +107,7 @@ redis.call('HSET', state, 'held', shown, 'limit', ARGV[1])
 redis.call('HINCRBY', state, 'evicted', #victims)
 redis.call('HINCRBY', state, 'refused', ARGV[5])
 return {is_new, shown, victims}
-""".replace(b"LEASE_MS", b"%d" % _LEASE_MS)
+""".replace(b"LEASE_US", b"%d" % _LEASE_US)
 
 
 class LedgerNames(NamedTuple):
@@ -134,8 +134,8 @@ def tell(limit: Limit, writer: str, telling: Telling) -> bytes:
         b"%d" % telling.refused,
     ]
     for member, nbytes in telling.entries.items():
-        put_ms = telling.put_ms.get(member)
-        put = b"" if put_ms is None else b"%d" % put_ms
+        put_us = telling.put_us.get(member)
+        put = b"" if put_us is None else b"%d" % put_us
         arguments += [str(member).encode(), b"%d" % nbytes, put]
     return command(b"EVAL", _SCRIPT, b"3", *names_of(limit.scope), *arguments)
 
@@ -183,12 +183,12 @@ def uses_of(reply: object) -> tuple[bytes, dict[Member, int]]:
         case [bytes() as cursor, list() as parts]:
             pairs = zip(parts[::2], parts[1::2], strict=False)
             return cursor, {
-                member: _ms(score) for name, score in pairs for member in _members([name])
+                member: _us(score) for name, score in pairs for member in _members([name])
             }
     return b"0", {}
 
 
-def _ms(score: object) -> int:
+def _us(score: object) -> int:
     try:
         return int(float(score)) if isinstance(score, bytes | float | int) else 0
     except (ValueError, OverflowError):
