@@ -68,7 +68,7 @@ class Books:
         with self._giving_back(member, admitted):
             for page in self._pages_of(self._limits.of(*member)):
                 if not page.admit(member, nbytes):
-                    self._metrics.add("quota_refused_puts")
+                    self._metrics.add("remote_quota_refused_entries")
                     for each in admitted:
                         each.note(member, GONE)
                     return False
@@ -160,7 +160,7 @@ class Books:
 
     def _note_evicted(self, limit: Limit, members: Sequence[Member]) -> None:
         """Take ``members`` from the other scopes in which they count."""
-        self._metrics.add("quota_evicted_entries", len(members))
+        self._metrics.add("remote_quota_evicted_entries", len(members))
         self._unremoved.extend(members)
         for member in members:
             others = [each for each in self._limits.of(*member) if each.scope != limit.scope]

@@ -57,7 +57,7 @@ def test_what_gives_way_in_one_scope_counts_in_none(books, store, ledger, metric
     books.settle()
     assert ledger.state(TENANTS).held_bytes == ledger.state(MODELS).held_bytes == ROOM
     assert there(store, 5) == [2, 3, 4]
-    assert metrics.take()["quota_evicted_entries"] == 2
+    assert metrics.take()["remote_quota_evicted_entries"] == 2
 
 
 def test_what_is_refused_in_one_scope_counts_in_none(ledger, metrics):
@@ -66,7 +66,7 @@ def test_what_is_refused_in_one_scope_counts_in_none(ledger, metrics):
     assert not books.admit(member(1), 2 * NBYTES)
     books.settle()
     assert ledger.state(TENANTS).held_bytes == 0
-    assert metrics.take()["quota_refused_puts"] == 1
+    assert metrics.take()["remote_quota_refused_entries"] == 1
 
 
 def test_a_failure_counts_in_no_scope(books, ledger, monkeypatch):

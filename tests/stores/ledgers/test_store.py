@@ -78,7 +78,7 @@ def test_the_oldest_of_a_tenant_give_way(server, client, metrics):
             assert put(store, 1, number)
             assert put(store, 2, number, OTHER_TENANT)
     assert numbers_of(client, 1) == numbers_of(client, 2) == [2, 3, 4]
-    assert metrics.take()["quota_evicted_entries"] == 4
+    assert metrics.take()["remote_quota_evicted_entries"] == 4
 
 
 def test_an_entry_that_was_read_is_not_the_oldest(server, client):
@@ -112,7 +112,7 @@ def test_more_than_a_quota_is_not_put(server, client, metrics):
         assert not put(store, 1, 2, nbytes=NBYTES + 1)
     assert numbers_of(client) == [1]
     assert client.hget(names_of(SCOPE).state, "refused") == b"1"
-    assert metrics.take()["quota_refused_puts"] == 1
+    assert metrics.take()["remote_quota_refused_entries"] == 1
 
 
 def test_a_tenant_without_a_limit_has_no_ledger(server, client):
