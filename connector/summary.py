@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from kvtransfer.metrics import GAUGES
+from kvtransfer.metrics import GAUGES, TENANT_GAUGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +16,7 @@ _LOST = {
     "put_dropped_chunks": "dropped before the store",
     "put_lost_chunks": "evicted before the store",
     "save_skipped_chunks": "not saved",
+    "quota_refused_chunks": "above a quota",
 }
 
 
@@ -38,7 +39,7 @@ def sums(amounts: Mapping[str, Any]) -> dict[str, float]:
     return {
         name: sum(amount) if isinstance(amount, list) else amount
         for name, amount in amounts.items()
-        if name not in GAUGES
+        if name not in GAUGES and name not in TENANT_GAUGES
     }
 
 

@@ -7,7 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 COUNTERS = {
     "host_hit_tokens": "Tokens loaded from host memory, counted when the load begins.",
@@ -45,8 +45,11 @@ COUNTERS = {
     "remote_quota_evicted_entries": "Entries evicted from the remote store for a quota, the oldest of its scope.",
     "put_lost_chunks": "Chunks evicted from host memory before they could be written back.",
     "save_skipped_chunks": "Chunks not saved because no slot of host memory was free.",
+    "quota_refused_chunks": "Chunks not saved because their tenant's quota of host memory was in use.",
     "saved_tokens": "Tokens saved from vLLM's KV blocks to host memory.",
     "evicted_chunks": "Chunks evicted from host memory to make room.",
+    "quota_evicted_chunks": "Chunks among these that their own tenant's quota left no room for.",
+    "share_evicted_chunks": "Chunks among these that made room for another tenant, by fair shares.",
     "lookup_late": "Requests that stopped waiting for a store lookup after lookup_timeout_ms.",
 }
 
@@ -66,6 +69,11 @@ GAUGES = {
     "open_breakers": "Stores, or nodes of a cluster, whose circuit breaker is open after repeated failures.",
 }
 
+TENANT_GAUGES = {
+    "tenant_host_bytes": "Bytes of host memory that chunks of a tenant hold, by tenant (quotas_file).",
+}
+"""Gauges with a value for each tenant that the quotas file names, and one for all others."""
+
 
 class Metrics:
     """Collects counts and durations between two calls of ``take``; any thread may call."""
@@ -75,6 +83,7 @@ class Metrics:
         self._amounts: Counter[str] = Counter()
         self._durations: defaultdict[str, list[float]] = defaultdict(list)
         self._gauges: defaultdict[str, list[Callable[[], int]]] = defaultdict(list)
+        self._tenants: dict[str, Callable[[], Mapping[str, int]]] = {}
         self._shown: set[str] = set()
         """Gauges that were not zero at the last ``take``."""
 
@@ -110,11 +119,25 @@ class Metrics:
             raise ValueError(f"{name} is not a gauge; add it to GAUGES with its meaning")
         self._gauges[name].append(read)
 
+    def watch_tenants(self, name: str, read: Callable[[], Mapping[str, int]]) -> None:
+        """Have ``take`` read a gauge of tenants each time.
+
+        Args:
+            name: one of ``TENANT_GAUGES``.
+            read: returns the present values by tenant, always of the same tenants; as of ``watch``.
+
+        Raises:
+            ValueError: there is no such name.
+        """
+        if name not in TENANT_GAUGES:
+            raise ValueError(f"{name} is not a gauge of tenants; add it to TENANT_GAUGES")
+        self._tenants[name] = read
+
     def take(self) -> dict[str, Any]:
         """Return what was counted since the last call, and the gauges, as plain JSON by name.
 
         A counter has its sum, if that is not zero; a duration a list of seconds; a gauge its
-        present value, if that is not zero or was not at the last call.
+        present value, or those by tenant, if that is not zero or was not at the last call.
         """
         with self._lock:
             amounts, self._amounts = self._amounts, Counter()
@@ -122,9 +145,14 @@ class Metrics:
         counted = {name: amount for name, amount in amounts.items() if amount}
         return {**counted, **durations, **self._seen()}
 
-    def _seen(self) -> dict[str, int]:
-        values = {name: sum(read() for read in reads) for name, reads in self._gauges.items()}
+    def _seen(self) -> dict[str, Any]:
+        values: dict[str, Any] = {
+            name: sum(read() for read in reads) for name, reads in self._gauges.items()
+        }
+        tenants = {name: dict(read()) for name, read in self._tenants.items()}
         shown = {name for name, value in values.items() if value}
+        shown |= {name for name, by_tenant in tenants.items() if any(by_tenant.values())}
+        values |= tenants
         seen = {name: values[name] for name in shown | self._shown}
         self._shown = shown
         return seen

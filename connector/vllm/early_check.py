@@ -56,11 +56,13 @@ def refuse(vllm_config: VllmConfig, extra: dict[str, Any]) -> None:
     from kvtransfer.connector.vllm.pages.refusals import refuse_compression
     from kvtransfer.connector.vllm.router_events.refusals import refuse_events
     from kvtransfer.host_memory import require_installed
+    from kvtransfer.quotas import Quotas
     from kvtransfer.stores.check import check_stores
 
     # The scheduler's side will warn of odd settings, once.
     config = TransferConfig.load(extra, tell=lambda _, said: _LOG.debug(said))
     check_stores(config)
+    Quotas.read(config.quotas_file)
     require_installed(config.max_local_cpu_size)
     config_check.refuse_config(vllm_config)
     refuse_events(config, vllm_config)

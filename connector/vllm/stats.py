@@ -13,7 +13,7 @@ from vllm.distributed.kv_transfer.kv_connector.v1.metrics import (
 )
 
 from kvtransfer.connector.summary import Totals, phrases, sums
-from kvtransfer.metrics import COUNTERS, DURATIONS, GAUGES
+from kvtransfer.metrics import COUNTERS, DURATIONS, GAUGES, TENANT_GAUGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,6 +36,8 @@ class TransferStats(KVConnectorStats):
                 self.data[name] = amount
             elif name in GAUGES:
                 self.data[name] = max(self.data[name], amount)
+            elif name in TENANT_GAUGES:
+                self.data[name] = _highest(self.data[name], amount)
             else:
                 self.data[name] = self.data[name] + amount
         return self
@@ -70,6 +72,9 @@ class TransferPromMetrics(KVConnectorPromMetrics):
         for name, metric, record in self._kinds():
             for engine, values in per_engine_labelvalues.items():
                 self._record[name, engine] = partial(record, metric.labels(*values))
+        for name, metric in self._tenant_gauges():
+            for engine, values in per_engine_labelvalues.items():
+                self._record[name, engine] = partial(_set_each, metric, values)
 
     def observe(self, transfer_stats_data: dict[str, Any], engine_idx: int = 0) -> None:
         """Add the amounts that a :class:`TransferStats` held."""
@@ -96,6 +101,28 @@ class TransferPromMetrics(KVConnectorPromMetrics):
                     ),
                     record,
                 )
+
+    def _tenant_gauges(self) -> Iterator[tuple[str, Any]]:
+        """Yield the name of each gauge of tenants, and its Prometheus metric."""
+        for name, meaning in TENANT_GAUGES.items():
+            yield (
+                name,
+                self._gauge_cls(
+                    name=f"kvtransfer:{name}",
+                    documentation=meaning,
+                    labelnames=[*self._labelnames, "tenant"],
+                    multiprocess_mode="mostrecent",
+                ),
+            )
+
+
+def _highest(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    return {tenant: max(one.get(tenant, 0), other.get(tenant, 0)) for tenant in one | other}
+
+
+def _set_each(gauge: Any, labels: list[object], by_tenant: dict[str, int]) -> None:
+    for tenant, value in by_tenant.items():
+        gauge.labels(*labels, tenant).set(value)
 
 
 def _tell(totals: Totals) -> None:

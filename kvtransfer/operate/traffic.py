@@ -41,6 +41,7 @@ _LOST = (
     "put_dropped_chunks",
     "put_lost_chunks",
     "save_skipped_chunks",
+    "quota_refused_chunks",
 )
 
 

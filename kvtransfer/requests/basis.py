@@ -67,9 +67,11 @@ class Basis:
     ) -> Basis:
         """For ``workers`` that all carry out each job; the store is connected to when first asked."""
         metrics = Metrics()
+        planner = Planner.open(config, formats, workers, eviction_policy(config, groups))
+        metrics.watch_tenants("tenant_host_bytes", planner.index.tenant_bytes)
         lookup = Lookup.open(config, formats, names) if duties.loads else None
         return cls(
-            Planner.open(config, formats, workers, eviction_policy(config, groups)),
+            planner,
             lookup or NoStore(),
             Timing(config.load_margin, metrics),
             groups,

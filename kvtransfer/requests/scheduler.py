@@ -262,6 +262,8 @@ class Scheduler:
         """Amounts by counter since the last call."""
         metrics, planner = self._basis.metrics, self._basis.planner
         metrics.add("evicted_chunks", planner.index.take_evictions())
+        for name, count in planner.index.take_tenant_counts().items():
+            metrics.add(name, count)
         metrics.add("put_lost_chunks", planner.take_lost())
         metrics.add("lookup_late", self._basis.store.take_late())
         if self._exchange is not None:

@@ -1,7 +1,8 @@
 """Keeps which chunk is in which slot of host memory, who uses it, and which is evicted next.
 
 Pure bookkeeping for one thread: the slots' memory is elsewhere, on every rank. A policy says what
-is evicted, see :mod:`kvtransfer.policies`.
+is evicted, see :mod:`kvtransfer.policies`; where tenants have quotas, it also says how many slots
+each may claim, see :mod:`kvtransfer.quotas`.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from kvtransfer.chunks.keys import tenant_of
 from kvtransfer.policies import open_policy
 from kvtransfer.scheduling.changes import ChangeLog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from kvtransfer.quotas.fair_policy import FairPolicy
     from kvtransfer.scheduling.changes import Change
 
 
@@ -30,10 +33,18 @@ class Index:
         policy: name of an eviction policy.
         change_limit: changes kept for ``take_changes``, see
             :class:`kvtransfer.scheduling.changes.ChangeLog`; 0: none are logged.
+        tenants: evicts in place of ``policy``, by tenant; None: tenants have no quotas.
     """
 
-    def __init__(self, slots: int, policy: str = "learned", change_limit: int = 0) -> None:
-        self._policy = open_policy(policy, slots)
+    def __init__(
+        self,
+        slots: int,
+        policy: str = "learned",
+        change_limit: int = 0,
+        tenants: FairPolicy | None = None,
+    ) -> None:
+        self._policy = tenants or open_policy(policy, slots)
+        self._tenants = tenants
         self._free = list(range(slots - 1, -1, -1))
         self._slots: dict[str, int] = {}
         self._keys: list[str | None] = [None] * slots
@@ -67,6 +78,20 @@ class Index:
         """Chunks that could be claimed now."""
         return len(self._free) + self._idle
 
+    def budget(self, keys: Sequence[str]) -> str:
+        """Whose room the chunks ``keys`` take: their tenant's, or empty where room is everybody's."""
+        return "" if self._tenants is None or not keys else tenant_of(keys[0])
+
+    def room_in(self, budget: str) -> int:
+        """Chunks of ``budget`` that could be claimed now."""
+        if self._tenants is None:
+            return self.room
+        return self._tenants.room(budget, len(self._free), self._idle)
+
+    def is_at_quota(self, key: str) -> bool:
+        """Whether the tenant of ``key`` has a quota, and uses all of it at this moment."""
+        return self._tenants is not None and self._tenants.is_at_limit(tenant_of(key))
+
     def find_all(self, keys: Sequence[str]) -> list[int | None]:
         """The slots of ``keys``; None for a chunk that is not held."""
         return list(map(self._slots.get, keys))
@@ -81,7 +106,10 @@ class Index:
         return self._keys[slot] == key
 
     def note_request(self, keys: Sequence[str]) -> None:
-        """A request for ``keys``, in the order of their tokens, has come; once for each request."""
+        """A request for ``keys``, in the order of their tokens, has come; once for each request.
+
+        All are of one tenant.
+        """
         self._policy.note_request(keys, self._slots)
 
     def claim(self, key: str, after: str | None = None) -> int | None:
@@ -98,7 +126,8 @@ class Index:
         """Slots for ``keys``, as many as there is room for.
 
         Args:
-            keys: none of them held and none named twice; each continues the one before it.
+            keys: none of them held and none named twice; each continues the one before it, and all
+                are of one tenant.
             after: the chunk before the first.
             pins: how many pins each slot gets.
 
@@ -109,7 +138,7 @@ class Index:
         if not held.keys().isdisjoint(keys):
             key = next(filter(held.__contains__, keys))
             raise ValueError(f"{key} already has slot {held[key]}")
-        slots = self._vacate(len(keys))
+        slots = self._vacate(keys)
         keys = keys[: len(slots)]
         self._policy.add(slots, keys, None if after is None else held.get(after))
         held.update(zip(keys, slots, strict=True))
@@ -193,6 +222,14 @@ class Index:
         taken, self._evictions = self._evictions, 0
         return taken
 
+    def take_tenant_counts(self) -> Mapping[str, int]:
+        """Evictions by counter, of those that a quota or a share caused, since the last call."""
+        return {} if self._tenants is None else self._tenants.take_counts()
+
+    def tenant_bytes(self) -> Mapping[str, int]:
+        """Bytes that each tenant holds, by name, for a gauge; empty where they have no quotas."""
+        return {} if self._tenants is None else self._tenants.held_bytes()
+
     def publish(self, slots: Iterable[int]) -> None:
         """Log that the bytes of the chunks in ``slots`` are there; a slot without one is skipped."""
         if self._changes is not None:
@@ -208,15 +245,22 @@ class Index:
         """
         return [] if self._changes is None else self._changes.take()
 
-    def _vacate(self, count: int) -> list[int]:
-        """At most ``count`` slots that hold nothing now; fewer where the others are pinned."""
-        slots = self._free[: -count - 1 : -1]
+    def _vacate(self, keys: Sequence[str]) -> list[int]:
+        """Slots that hold nothing now, for ``keys``; fewer where the others are pinned or denied."""
+        count = len(keys)
+        if self._tenants is not None and keys:
+            taken, evicted = self._tenants.make_room(tenant_of(keys[0]), count, len(self._free))
+            slots = self._take_free(taken)
+        else:
+            slots = self._take_free(count)
+            evicted = self._policy.evict(count - len(slots)) if len(slots) < count else []
+        for slot in evicted:
+            self._evicted(slot)
+        return slots + evicted
+
+    def _take_free(self, most: int) -> list[int]:
+        slots = self._free[: -most - 1 : -1]
         del self._free[len(self._free) - len(slots) :]
-        if len(slots) < count:
-            evicted = self._policy.evict(count - len(slots))
-            for slot in evicted:
-                self._evicted(slot)
-            slots += evicted
         return slots
 
     def _evicted(self, slot: int) -> str:

@@ -46,6 +46,10 @@ class LoadJobs:
         """Chunks that could be given a slot now without taking one that is reserved."""
         return self._reservations.room
 
+    def room_for(self, keys: Sequence[str]) -> int:
+        """How many of the chunks ``keys`` could be given a slot now, in the same sense."""
+        return self._reservations.room_for(keys)
+
     @property
     def filling(self) -> Set[int]:
         """Slots whose chunks are on their way from the store."""
@@ -58,7 +62,7 @@ class LoadJobs:
             keys: chunks in the order of their tokens.
             stored: those that the store is known to hold.
         """
-        room = self.room
+        room = self.room_for(keys)
         for i, pins in enumerate(self._index.pins(keys)):
             if pins:
                 continue

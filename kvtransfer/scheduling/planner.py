@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 from kvtransfer.chunks.tiling import Placement
 from kvtransfer.host_memory import slots
+from kvtransfer.quotas import Quotas
+from kvtransfer.quotas.fair_policy import FairPolicy
+from kvtransfer.quotas.slot_limits import SlotLimits
 from kvtransfer.scheduling.index import Index
 from kvtransfer.scheduling.jobs import JobNumbers, Jobs
 from kvtransfer.scheduling.load_jobs import LoadJobs
@@ -67,11 +70,12 @@ class Planner:
         ``policy`` names the eviction policy; None: the configured one.
 
         Raises:
-            ConfigError: host memory doesn't hold one piece.
+            ConfigError: host memory, or a tenant's quota of it, doesn't hold one piece.
         """
         count = slots(config, formats)
         changes = _CHANGES_A_SLOT * count if config.kv_events != "off" else 0
-        index = Index(count, policy or config.eviction_policy, changes)
+        policy = policy or config.eviction_policy
+        index = Index(count, policy, changes, _tenants(config, formats, count, policy))
         keep, put = config.local_cpu, config.has_stores
         later = config.write_policy == "write_back" and keep and put
         margin = min(config.max_pending_puts, -(-index.slots // _MARGIN_SHARE)) if later else 0
@@ -163,7 +167,8 @@ class Planner:
 
         ``after`` is the key of the chunk before the first, if a request brought that one earlier.
         """
-        return self._saves.plan(chunks, after, max(0, self.room))
+        room = self._loads.room_for([chunk.key for chunk in chunks[:1]])
+        return self._saves.plan(chunks, after, max(0, room))
 
     def compute(self) -> int:
         """Number a gap job, which every rank carries out and which holds no slot."""
@@ -212,3 +217,13 @@ class Planner:
             for slot in slots:
                 self.index.forget(slot)
         self.index.unpin_all(slots)
+
+
+def _tenants(
+    config: TransferConfig, formats: Formats, slots: int, policy: str
+) -> FairPolicy | None:
+    """Quotas of host memory, and ``policy`` within each tenant; None: there are none."""
+    host = Quotas.read(config.quotas_file).host
+    if host is None:
+        return None
+    return FairPolicy(SlotLimits(slots, formats.slot_bytes, host), policy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,28 +18,35 @@ class Reservations:
     def __init__(self, index: Index, fetches: Fetches) -> None:
         self._index = index
         self._fetches = fetches
-        self._unclaimed = 0
-        """Slots that reservations will still claim."""
+        self._unclaimed: Counter[str] = Counter()
+        """Slots that reservations will still claim, by budget."""
 
     @property
     def room(self) -> int:
-        """Chunks that could be given a slot now without taking one that is reserved."""
-        return self._index.room - self._unclaimed
+        """Chunks of everybody that could be given a slot now without taking one that is reserved."""
+        return self._index.room - self._unclaimed.total()
+
+    def room_for(self, keys: Sequence[str]) -> int:
+        """How many of the chunks ``keys`` could be given a slot now; those held and idle count."""
+        budget = self._index.budget(keys)
+        return self._index.room_in(budget) - self._unclaimed[budget]
 
     def reserve(self, keys: Sequence[str], later: int = 0) -> Reservation:
         """Reserve room for the leading ``keys``, as many as fit; ``later`` is as of ``Fetches``."""
         slots = self._index.pin_all(keys)
         is_shared = self._fetches.fill_any(slots)
-        end = _end_of_room(slots, self.room)
+        end = _end_of_room(slots, self.room_for(keys))
         if end < len(slots):
             self._index.unpin_all(slot for slot in slots[end:] if slot is not None)
             del slots[end:]
         priority = self._fetches.priority(slots.count(None), later)
         return Reservation(self, self._index, keys[:end], slots, priority, is_shared=is_shared)
 
-    def change(self, slots: int) -> None:
+    def change(self, budget: str, slots: int) -> None:
         """Note that ``slots`` more, or fewer where negative, are reserved and not yet claimed."""
-        self._unclaimed += slots
+        self._unclaimed[budget] += slots
+        if not self._unclaimed[budget]:
+            del self._unclaimed[budget]
 
 
 class Reservation:
@@ -69,7 +77,8 @@ class Reservation:
         self._reservations = reservations
         self._index = index
         self._keys = keys
-        reservations.change(self.fetches)
+        self._budget = index.budget(keys)
+        reservations.change(self._budget, self.fetches)
 
     @property
     def left(self) -> int:
@@ -99,7 +108,7 @@ class Reservation:
 
     def release(self) -> None:
         """Give back what no job has got."""
-        self._reservations.change(-self.fetches)
+        self._reservations.change(self._budget, -self.fetches)
         self._index.unpin_all(slot for slot in self.slots[self.begun :] if slot is not None)
         del self.slots[self.begun :]
 
@@ -110,7 +119,7 @@ class Reservation:
             if slot is not None and not self._index.holds(slot, self._keys[i]):
                 self._index.unpin(slot)
                 self.slots[i] = None
-                self._reservations.change(1)
+                self._reservations.change(self._budget, 1)
 
     def _fill(self, end: int) -> list[int]:
         """Give chunks before ``end`` a slot where they have none; returns those claimed."""
@@ -122,7 +131,7 @@ class Reservation:
         claimed = self._index.claim_all([self._keys[i] for i in missing])
         for i, slot in (*zip(wanted, found, strict=True), *zip(missing, claimed, strict=False)):
             self.slots[i] = slot
-        self._reservations.change(len(missing) - len(claimed) - len(wanted))
+        self._reservations.change(self._budget, len(missing) - len(claimed) - len(wanted))
         return claimed
 
 

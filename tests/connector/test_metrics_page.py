@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from kvtransfer.metrics import COUNTERS, DURATIONS, GAUGES
+from kvtransfer.metrics import COUNTERS, DURATIONS, GAUGES, TENANT_GAUGES
 from tests.connector.metric_names import NAME, asked, exported, expressions, table
 
 pytestmark = pytest.mark.vllm
@@ -32,6 +32,7 @@ def ours():
     metrics = TransferPromMetrics(config, kinds, ["model_name", "engine"], {0: ["tiny", "0"]})
     metrics.observe(dict.fromkeys([*COUNTERS, *GAUGES], 1))
     metrics.observe({name: [0.2, 0.4] for name in DURATIONS})
+    metrics.observe({name: {"none": 1, "other": 2} for name in TENANT_GAUGES})
     return exported(generate_latest(registry).decode())
 
 
@@ -54,5 +55,7 @@ def test_an_expression_adds_up_what_is_chosen(title, expression):
         is_gauge = name.removeprefix("kvtransfer:") in GAUGES
         merged = "max" if name == "kvtransfer:disk_used_bytes" else "sum"  # all see one folder
         forms = [f"{merged}({chosen})"] if is_gauge else GROWTHS
+        if name.removeprefix("kvtransfer:") in TENANT_GAUGES:
+            forms = [f"sum by (tenant) ({chosen})"]
         assert any(form.replace("SERIES", chosen) in expression for form in forms)
     assert expression.count("(") == expression.count(")")

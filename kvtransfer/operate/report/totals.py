@@ -40,7 +40,15 @@ class Totals:
         return 1 - self.computed_tokens / self.prompt_tokens
 
 
-_LOST = ("load_failed", "put_failed", "put_dropped", "put_lost", "save_skipped", "unverified")
+_LOST = (
+    "load_failed",
+    "put_failed",
+    "put_dropped",
+    "put_lost",
+    "save_skipped",
+    "quota_refused",
+    "unverified",
+)
 
 
 def totals_of(name: str, samples: Mapping[str, float]) -> Totals:

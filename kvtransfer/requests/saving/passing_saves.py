@@ -60,7 +60,6 @@ class PassingSaves:
     def __init__(self, basis: Basis, saves: Saves, pins: BlockPins) -> None:
         self._planner = basis.planner
         self._groups = basis.groups
-        self._metrics = basis.metrics
         self._saves_decode = basis.duties.saves_decode
         self._saves = saves
         self._pins = pins
@@ -97,7 +96,7 @@ class PassingSaves:
                 planned = self._planner.save_all(placements)
                 missing = sum(key not in self._planner.index for key, *_ in placements)
                 if missing:
-                    self._metrics.add("save_skipped_chunks", missing)
+                    self._saves.count_skipped(placements[0].key, missing)
                 saves += planned
         self._saves.begin(computed.state, saves)
         for save in saves:

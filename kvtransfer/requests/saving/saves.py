@@ -174,6 +174,11 @@ class Saves:
             return 0
         return self._groups.chunk_tokens
 
+    def count_skipped(self, key: str, chunks: int) -> None:
+        """Count ``chunks`` that no slot was given for, of the request that has the chunk ``key``."""
+        at_quota = self._planner.index.is_at_quota(key)
+        self._metrics.add("quota_refused_chunks" if at_quota else "save_skipped_chunks", chunks)
+
     @property
     def are_behind(self) -> bool:
         """Whether chunks wait for their jobs."""
@@ -218,7 +223,7 @@ class Saves:
             after = piece_key(keys[first - 1], group) if first else None
             planned = self._planner.save_all(placements, after)
             if missing := len(placements) - len(planned):
-                self._metrics.add("save_skipped_chunks", missing)
+                self.count_skipped(placements[0].key, missing)
                 lost = max(lost, missing)
             saves += planned
         progress.lost_chunks += lost
