@@ -35,7 +35,7 @@ check: $(STAMP) ## lint, types, layers, spelling, and that every test can be imp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
-	$(BIN)/python -m pytest --collect-only -q >/dev/null
+	@listed=$$($(BIN)/python -m pytest --collect-only -qq) || { echo "$$listed" | tail -60; exit 1; }
 
 fix: $(STAMP) ## mend what the linter and the formatter can
 	$(BIN)/ruff check --fix

@@ -131,13 +131,15 @@ def _kind(field: griffe.Attribute) -> str:
 
 
 def _resolved(field: griffe.Attribute) -> str:
-    """The annotation, with an alias of its module (``Count``) in full."""
+    """The annotation, with an alias that its module has or imports (``Count``) in full."""
     words = re.split(r"(\w+)", str(field.annotation))
     return "".join(_alias(field.module, word) or word for word in words)
 
 
 def _alias(module: griffe.Module, name: str) -> str | None:
     member = module.members.get(name)
+    if isinstance(member, griffe.Alias) and member.target_path.startswith("kvtransfer."):
+        member = member.final_target
     text = str(member.value) if isinstance(member, griffe.Attribute) else ""
     return text if text.startswith("Annotated[") else None
 

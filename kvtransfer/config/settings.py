@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
     field_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from kvtransfer.config.old_names import current_policy, warn_of_old_names
 from kvtransfer.config.refusals import refusal
@@ -25,12 +21,13 @@ from kvtransfer.config.serdes import SERDES
 from kvtransfer.config.sourced import Value
 from kvtransfer.config.sources import config_file, environment, translated, unknown, yaml_file
 from kvtransfer.config.store_url import store_url
+from kvtransfer.config.value_types import Count, Gibibytes, KeyFiles, Name, PasswordCommand
 from kvtransfer.errors import ConfigError
 from kvtransfer.policies import POLICIES
 from kvtransfer.urls import masked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _LOG = logging.getLogger("kvtransfer")
 _CHOICES: Mapping[str, Iterable[str]] = {
@@ -39,39 +36,6 @@ _CHOICES: Mapping[str, Iterable[str]] = {
     "kv_events": ("off", "vllm-router", "dynamo", "llm-d"),
 }
 """What a setting may be, for those that are one of few words."""
-
-
-def _one_or_two_paths(value: object) -> tuple[str, ...]:
-    """The paths in a string that ``os.pathsep`` divides, as in ``PATH``, or in a list of strings."""
-    paths = value.split(os.pathsep) if isinstance(value, str) else value
-    if isinstance(paths, list | tuple) and 1 <= len(paths) <= 2:
-        texts = tuple(path for path in paths if isinstance(path, str) and path)
-        if len(texts) == len(paths):
-            return texts
-    raise PydanticCustomError("paths", "one path, or two")
-
-
-def _program_and_arguments(value: object) -> object:
-    """The words of a text, as a POSIX shell divides it, or of a list; or a function, as it is."""
-    try:
-        words = shlex.split(value) if isinstance(value, str) else value
-    except ValueError:  # a quote is not closed
-        words = ()
-    if callable(words):
-        return words
-    if isinstance(words, list | tuple) and words and all(isinstance(word, str) for word in words):
-        return tuple(words)
-    raise PydanticCustomError("command", "a program and its arguments")
-
-
-Count = Annotated[int, Field(ge=1)]
-# YAML reads an unquoted name of digits as a number.
-Name = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
-KeyFiles = Annotated[tuple[str, ...], BeforeValidator(_one_or_two_paths)]
-PasswordCommand = Annotated[
-    tuple[str, ...] | Callable[[], str], BeforeValidator(_program_and_arguments)
-]
-Gibibytes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 def _shown(name: str | None, value: object) -> object:
