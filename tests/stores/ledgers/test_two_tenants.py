@@ -29,7 +29,7 @@ from tests.stores.redis.servers import BINARIES, Server, redis_binary, until
 
 ROOT = Path(__file__).parents[3]
 QUOTA = 150 * NBYTES
-COUNT = 500
+COUNT = 400
 WRITERS = {TENANT: (1, 2), OTHER_TENANT: (3, 4)}
 SLACK = 0.02
 
@@ -68,8 +68,8 @@ def is_any_alive(processes):
     return any(process.poll() is None for process in processes)
 
 
-def assert_full(held):
-    assert (1 - SLACK) * QUOTA <= held <= (1 + SLACK) * QUOTA
+def assert_full(held, quota=QUOTA):
+    assert (1 - SLACK) * quota <= held <= (1 + SLACK) * quota
 
 
 @pytest.mark.parametrize("binary", BINARIES)
@@ -86,12 +86,14 @@ def test_each_holds_its_quota_and_never_more(binary, tmp_path):
             assert_full(held_bytes(client, *writers))
 
 
-def test_a_writer_is_killed(server):
+@pytest.mark.parametrize("entries", [150, 2 * 512], ids=["one by one", "from leases"])
+def test_a_writer_is_killed(server, entries):
+    quota = entries * NBYTES
     with server.client() as client:
-        with writing(server.url) as processes:
+        with writing(server.url, count=entries + 150, quota=quota) as processes:
             processes[0].kill()
         for writers in WRITERS.values():
-            assert_full(held_bytes(client, *writers))
+            assert_full(held_bytes(client, *writers), quota)
 
 
 def test_all_is_flushed_meanwhile(server):
