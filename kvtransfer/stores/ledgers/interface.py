@@ -26,7 +26,7 @@ class Telling:
     entries: Mapping[Member, int]
     """Bytes of each, as stored, or ``USED`` or ``GONE``; at most ``MOST_TOLD``."""
     lease_bytes: int = 0
-    """What the writer may put from now on before it tells of it, over all earlier leases of his."""
+    """What the writer may put from now on before it tells of it, in place of its earlier lease."""
     refused: int = 0
     """Puts that the writer has refused since it last told."""
     put_us: Mapping[Member, int] = field(default_factory=dict)
@@ -41,6 +41,8 @@ class Account(NamedTuple):
     """Whether it had nothing before: it is the first of its scope, or was lost."""
     held_bytes: int
     """Bytes of all entries and leases."""
+    leases: int
+    """How many writers have a lease."""
     victims: Sequence[Member]
     """Entries that count no longer, the oldest of the scope, and have to be removed before others
     are put in their place."""

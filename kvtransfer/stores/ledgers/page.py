@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from kvtransfer.stores.ledgers.member import Member
     from kvtransfer.stores.ledgers.scope import Limit
 
-# Ten writers that hold leases of one scope leave 2 % of it unused.
-_LEASES = 512
+# All leases of one scope leave at most 1.6 % of it unused, however many writers have one.
+_ALL_LEASES = 64
+_FEW_WRITERS = 8
 # Half of the time that the ledger keeps a lease: a call may be late.
 _LEASE_S = 5.0
 _MOST_NOTES = MOST_TOLD // 2
@@ -66,6 +67,8 @@ class Page:
         self._notes: dict[Member, int] = {}
         self._refused = 0
         self._lease_bytes = 0
+        self._writers = 0
+        """How many had a lease when the ledger was told something last."""
         self._lease_ends_s = 0.0
 
     def admit(self, member: Member, nbytes: int) -> bool:
@@ -126,7 +129,7 @@ class Page:
         return True
 
     def _book(self, member: Member, nbytes: int) -> bool:
-        lease_bytes = self.limit.nbytes // _LEASES
+        lease_bytes = self.limit.nbytes // _ALL_LEASES // max(self._writers, _FEW_WRITERS)
         account = self._tell({member: nbytes}, lease_bytes if lease_bytes >= nbytes else 0)
         has_room = account.held_bytes <= self.limit.nbytes and member not in account.victims
         if not has_room:
@@ -161,6 +164,7 @@ class Page:
             self._notes = {**notes, **self._notes}
 
     def _answered(self, account: Account) -> None:
+        self._writers = account.leases
         if account.is_new:
             self.was_new, self.is_registered = True, False
         if account.victims:

@@ -83,14 +83,14 @@ elseif old then
   redis.call('HDEL', state, lease)
 end
 
-if held > limit then
-  local fields = redis.call('HGETALL', state)
-  for i = 1, #fields, 2 do
-    local leased, ends = string.match(fields[i + 1], '^(%d+) (%d+)$')
-    if leased and tonumber(ends) < now then
-      redis.call('HDEL', state, fields[i])
-      held = held - tonumber(leased)
-    end
+local leases, fields = 0, redis.call('HGETALL', state)
+for i = 1, #fields, 2 do
+  local leased, ends = string.match(fields[i + 1], '^(%d+) (%d+)$')
+  if leased and tonumber(ends) >= now then
+    leases = leases + 1
+  elseif leased then
+    redis.call('HDEL', state, fields[i])
+    held = held - tonumber(leased)
   end
 end
 
@@ -106,7 +106,7 @@ local shown = string.format('%.0f', held)
 redis.call('HSET', state, 'held', shown, 'limit', ARGV[1])
 redis.call('HINCRBY', state, 'evicted', #victims)
 redis.call('HINCRBY', state, 'refused', ARGV[5])
-return {is_new, shown, victims}
+return {is_new, shown, leases, victims}
 """.replace(b"LEASE_US", b"%d" % _LEASE_US)
 
 
@@ -143,8 +143,8 @@ def tell(limit: Limit, writer: str, telling: Telling) -> bytes:
 def account_of(reply: object) -> Account | None:
     """Read the reply of the script; None for anything else."""
     match reply:
-        case [int() as is_new, bytes() as held, list() as victims] if _DIGITS.fullmatch(held):
-            return Account(bool(is_new), int(held), list(_members(victims)))
+        case [int(is_new), bytes(held), int(leases), list(victims)] if _DIGITS.fullmatch(held):
+            return Account(bool(is_new), int(held), leases, list(_members(victims)))
     return None
 
 

@@ -20,9 +20,9 @@ def tell(ledger, entries, limit=LIMIT, writer="me", **telling):
 
 class LedgerContract:
     def test_what_is_told_is_held(self, ledger):
-        assert tell(ledger, {FIRST: 10, SECOND: 20}) == (True, 30, [])
-        assert tell(ledger, {FIRST: 15}) == (False, 35, [])
-        assert tell(ledger, {SECOND: GONE, THIRD: GONE}) == (False, 15, [])
+        assert tell(ledger, {FIRST: 10, SECOND: 20}) == (True, 30, 0, [])
+        assert tell(ledger, {FIRST: 15}) == (False, 35, 0, [])
+        assert tell(ledger, {SECOND: GONE, THIRD: GONE}) == (False, 15, 0, [])
         state = ledger.state(SCOPE)
         assert (state.limit_bytes, state.held_bytes, state.entries) == (100, 15, 1)
 
@@ -30,7 +30,7 @@ class LedgerContract:
         for member in (FIRST, SECOND):
             tell(ledger, {member: 50})
         tell(ledger, {FIRST: USED})
-        assert tell(ledger, {THIRD: 50}) == (False, 100, [SECOND])
+        assert tell(ledger, {THIRD: 50}) == (False, 100, 0, [SECOND])
         assert ledger.state(SCOPE).evicted == 1
 
     def test_a_use_of_what_is_not_there_counts_nothing(self, ledger):
@@ -41,12 +41,12 @@ class LedgerContract:
         for member in MEMBERS:
             tell(ledger, {member: 10})
         account = tell(ledger, {}, Limit(SCOPE, 25))
-        assert account == (False, 20, MEMBERS[:7])
+        assert account == (False, 20, 0, MEMBERS[:7])
 
     def test_a_lease_counts_until_it_is_given_back(self, ledger):
         assert tell(ledger, {FIRST: 50}, lease_bytes=30).held_bytes == 80
         assert tell(ledger, {SECOND: 10}, lease_bytes=20).held_bytes == 80
-        assert tell(ledger, {}, writer="other", lease_bytes=20) == (False, 100, [])
+        assert tell(ledger, {}, writer="other", lease_bytes=20) == (False, 100, 2, [])
         assert tell(ledger, {THIRD: 10}, writer="other", lease_bytes=20).victims == [FIRST]
         assert tell(ledger, {}).held_bytes == 40
         assert tell(ledger, {}, writer="other").held_bytes == 20
@@ -74,7 +74,7 @@ class LedgerContract:
 
     def test_scopes_have_ledgers_of_their_own(self, ledger):
         for scope in (SCOPE, Scope("tenant", OTHER_TENANT), ODD):
-            assert tell(ledger, {FIRST: 10}, Limit(scope, 100)) == (True, 10, [])
+            assert tell(ledger, {FIRST: 10}, Limit(scope, 100)) == (True, 10, 0, [])
             assert ledger.register(scope)
             assert not ledger.register(scope)
         assert set(ledger.scopes()) == {SCOPE, Scope("tenant", OTHER_TENANT), ODD}

@@ -68,6 +68,17 @@ def test_a_lease_is_held_while_puts_come_and_then_given_back(page_of, ledger, cl
     assert len(ledger.told) == told
 
 
+def test_leases_are_smaller_where_many_writers_have_one(page_of, ledger):
+    for number in range(12):
+        page = page_of(LIMIT, f"writer-{number}")
+        for put in range(3):  # the second uses up the lease, and the third knows of the others
+            page.admit(member(3 * number + put), LEASE)
+    sizes = [telling.lease_bytes for telling in ledger.told]
+    assert sizes[:2] == [LEASE, LEASE]
+    assert sizes[-1] == 0  # a ninth of 1/64 has no room for such a put
+    assert held(ledger) - 36 * LEASE == LIMIT.nbytes // 64
+
+
 def test_where_few_entries_fit_each_is_counted_by_itself(page_of, ledger, evicted):
     page = page_of(SMALL)
     for number in range(5):

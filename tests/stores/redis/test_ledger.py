@@ -132,11 +132,12 @@ SAID_OF_A_LEDGER = {
     "a text": b"+OK\r\n",
     "a null": b"_\r\n",
     "two parts": b"*2\r\n:0\r\n$1\r\n5\r\n",
-    "a long number": b"*3\r\n:0\r\n$20\r\n99999999999999999999\r\n*0\r\n",
-    "a negative number": b"*3\r\n:0\r\n$2\r\n-5\r\n*0\r\n",
-    "numbers for members": b"*3\r\n:0\r\n$1\r\n5\r\n*2\r\n:1\r\n*0\r\n",
-    "foreign members": b"*3\r\n:0\r\n$1\r\n5\r\n*2\r\n$2\r\n\xff\xfe\r\n$1\r\n*\r\n",
-    "more than it may hold": b"*3\r\n:0\r\n$9\r\n999999999\r\n*0\r\n",
+    "a text for leases": b"*4\r\n:0\r\n$1\r\n5\r\n$1\r\n1\r\n*0\r\n",
+    "a long number": b"*4\r\n:0\r\n$20\r\n99999999999999999999\r\n:0\r\n*0\r\n",
+    "a negative number": b"*4\r\n:0\r\n$2\r\n-5\r\n:0\r\n*0\r\n",
+    "numbers for members": b"*4\r\n:0\r\n$1\r\n5\r\n:0\r\n*2\r\n:1\r\n*0\r\n",
+    "foreign members": b"*4\r\n:0\r\n$1\r\n5\r\n:0\r\n*2\r\n$2\r\n\xff\xfe\r\n$1\r\n*\r\n",
+    "more than it may hold": b"*4\r\n:0\r\n$9\r\n999999999\r\n:0\r\n*0\r\n",
 }
 
 
