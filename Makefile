@@ -41,8 +41,10 @@ fix: $(STAMP) ## mend what the linter and the formatter can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: $(STAMP) ## write docs/api.md, the page of the Python API, from the docstrings
+docs: $(STAMP) ## write docs/api.md, docs/configuration.md and the pictures of how it works
 	@$(BIN)/python -m docs.api_page
+	@$(BIN)/python -m docs.configuration_page
+	@$(BIN)/python -m docs.diagrams
 
 site: $(STAMP) ## build the pages as a site in site/ (SITE=FOLDER puts it elsewhere)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m docs.site "$(or $(SITE),site)"

@@ -62,7 +62,7 @@ PARTS = (
     ),
     Part(
         "Settings",
-        "README explains [each setting](../README.md#settings) to an operator.",
+        "[configuration.md](configuration.md) explains each setting to an operator.",
         ("kvtransfer.TransferConfig",),
     ),
     Part(

@@ -110,20 +110,20 @@ def _docstring(member: griffe.Object) -> Iterator[str]:
 
 def _items(title: str, items: Sequence[tuple[str, str]]) -> str:
     lines = [
-        f"- {name}: {_one_line(text)}" if name else f"- {_one_line(text)}" for name, text in items
+        f"- {name}: {one_line(text)}" if name else f"- {one_line(text)}" for name, text in items
     ]
     return "\n".join([f"**{title}**", "", *lines])
 
 
 def _table(fields: Sequence[griffe.Attribute]) -> str:
     rows = [
-        f"| `{it.name}` | {_kind(it)} | {_default(it)} | {_cell(it.docstring)} |" for it in fields
+        f"| `{it.name}` | {kind(it)} | {default(it)} | {_cell(it.docstring)} |" for it in fields
     ]
     return "\n".join(["| name | type | default | meaning |", "|---|---|---|---|", *rows])
 
 
-def _kind(field: griffe.Attribute) -> str:
-    """The type, and the bounds that pydantic checks."""
+def kind(field: griffe.Attribute) -> str:
+    """The type of ``field``, and the bounds that pydantic checks."""
     if field.annotation is None:
         return ""
     text, bounds = _bounds(_resolved(field))
@@ -155,8 +155,8 @@ def _bounds(annotation: str) -> tuple[str, list[str]]:
     return inner + rest, [*bounds, *[f"{signs[name]} {value}" for name, value in limits]]
 
 
-def _default(field: griffe.Attribute) -> str:
-    """Of a setting or a field; what ``__init__`` assigns is no default."""
+def default(field: griffe.Attribute) -> str:
+    """The default of a setting or a field as code; empty for what ``__init__`` assigns."""
     if field.value is None or "class-attribute" not in field.labels:
         return ""
     made = re.fullmatch(r"field\(default_factory=(.*)\)", str(field.value))
@@ -165,14 +165,15 @@ def _default(field: griffe.Attribute) -> str:
 
 def _prose(text: str) -> str:
     """Paragraphs on one line each, as far as they are no list; roles of Sphinx as plain code."""
-    return "\n\n".join(_one_line(part) for part in text.split("\n\n"))
+    return "\n\n".join(one_line(part) for part in text.split("\n\n"))
 
 
 def _cell(docstring: griffe.Docstring | None) -> str:
-    return _one_line(docstring.value if docstring else "").replace("|", r"\|")
+    return one_line(docstring.value if docstring else "").replace("|", r"\|")
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """``text`` of a docstring as Markdown on one line; roles of Sphinx become plain code."""
     words = " ".join(text.split())
     roles = re.sub(r":(?:class|func|meth|mod):`[.~]*(?:\w+\.)*(\w+)`", r"``\1``", words)
     return roles.replace("``", "`")

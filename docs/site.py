@@ -19,8 +19,9 @@ ABOVE = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
 }
-ASSETS = ("*.md", "*.json", "*.yml", "*.svg", "*.png")
+ASSETS = ("*.md", "*.json", "*.yml", "*.svg", "*.png", "*.css")
 _LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
+_NAMED_BLOCK = re.compile(r"^( *```\w+) (\S+)$", re.MULTILINE)
 
 
 def main() -> int:
@@ -52,7 +53,8 @@ def stage(pages: Path) -> None:
         shutil.copy(ROOT / above, pages / name)
     there = {path.name for path in pages.iterdir()}
     for page in pages.glob("*.md"):
-        page.write_text(turned(page.read_text(encoding="utf-8"), there), encoding="utf-8")
+        text = page.read_text(encoding="utf-8")
+        page.write_text(titled(turned(text, there)), encoding="utf-8")
 
 
 def turned(text: str, there: set[str]) -> str:
@@ -68,6 +70,11 @@ def turned(text: str, there: set[str]) -> str:
         return f"[{shown}]({name}{mark}{anchor})" if name in there else shown
 
     return _LINK.sub(one, text)
+
+
+def titled(text: str) -> str:
+    """Return ``text`` with the second word that opens a block of code, its name, as its title."""
+    return _NAMED_BLOCK.sub(r'\1 title="\2"', text)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import kubernetes_validate
@@ -22,6 +24,9 @@ OBJECTS = [
     for path in sorted(DEPLOY.glob("kubernetes/*.yaml"))
     for each in yaml.safe_load_all(path.read_text())
 ]
+OPERATED = list(yaml.safe_load_all((DEPLOY / "redis-operator" / "redis.yaml").read_text()))
+KSERVED = yaml.safe_load((DEPLOY / "kserve" / "llm-inference-service.yaml").read_text())
+PAGE = (DEPLOY.parent / "docs" / "kubernetes.md").read_text(encoding="utf-8")
 
 
 def named(kind, name):
@@ -44,10 +49,27 @@ def test_an_object_fits_the_schema(each, version):
     kubernetes_validate.validate(each, version, strict=True)
 
 
+def _kserved():
+    (only,) = KSERVED["spec"]["template"]["containers"]
+    return only
+
+
+def _started_by_kserve():
+    """The arguments as KServe's script has them: it evaluates the variable in a shell's command."""
+    (added,) = (e["value"] for e in _kserved()["env"] if e["name"] == "VLLM_ADDITIONAL_ARGS")
+    script = "eval \"exec printf '%s\\n' ${VLLM_ADDITIONAL_ARGS}\""
+    environment = {**os.environ, "VLLM_ADDITIONAL_ARGS": added}
+    done = subprocess.run(
+        ["bash", "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    name, value = done.stdout.splitlines()
+    return [f"{name}={value}"]
+
+
 @pytest.mark.parametrize(
     "arguments",
-    [container("vllm")["args"], COMPOSE["services"]["vllm-0"]["command"]],
-    ids=["kubernetes", "compose"],
+    [container("vllm")["args"], COMPOSE["services"]["vllm-0"]["command"], _started_by_kserve()],
+    ids=["kubernetes", "compose", "kserve"],
 )
 def test_doctor_would_change_nothing_of_vllms_arguments(arguments):
     (option,) = (each for each in arguments if each.startswith("--kv-transfer-config"))
@@ -60,8 +82,9 @@ def test_doctor_would_change_nothing_of_vllms_arguments(arguments):
     [
         [each["name"] for each in container("vllm")["env"]],
         list(COMPOSE["services"]["vllm-0"]["environment"]),
+        [each["name"] for each in _kserved()["env"]],
     ],
-    ids=["kubernetes", "compose"],
+    ids=["kubernetes", "compose", "kserve"],
 )
 def test_each_setting_is_one_of_ours(names):
     settings = [name for name in names if name.startswith("KVTRANSFER_")]
@@ -87,6 +110,50 @@ def test_what_is_referred_to_is_there():
     assert allowed["podSelector"]["matchLabels"] == labels
 
 
+def test_kserves_engines_reach_the_store():
+    allowed = named("NetworkPolicy", "kvtransfer-store")["spec"]["ingress"][0]["from"][0]
+    assert KSERVED["spec"]["labels"] == allowed["podSelector"]["matchLabels"]
+    env = {each["name"]: each for each in _kserved()["env"]}
+    of_store = container("kvtransfer-store")["env"][0]["valueFrom"]
+    assert env["PASSWORD"]["valueFrom"] == of_store == _operated()["valueFrom"]
+    url = env["KVTRANSFER_REMOTE_URL"]["value"]
+    assert url == "redis://:$(PASSWORD)@kvtransfer-store:6379/0"
+    assert named("Service", "kvtransfer-store")["spec"]["ports"][0]["port"] == 6379
+
+
+def _operated():
+    """Where the operator's Redis has its password, as a container would have it."""
+    secret = OPERATED[1]["spec"]["kubernetesConfig"]["redisSecret"]
+    return {"valueFrom": {"secretKeyRef": {"name": secret["name"], "key": secret["key"]}}}
+
+
+def test_the_operators_redis_is_called_as_the_page_says():
+    settings, redis = OPERATED
+    assert redis["spec"]["redisConfig"]["additionalRedisConfig"] == settings["metadata"]["name"]
+    assert f"redis://{redis['metadata']['name']}:6379/0" in PAGE
+
+
+def test_each_file_is_on_the_page():
+    files = {str(path.relative_to(DEPLOY.parent)) for path in DEPLOY.rglob("*") if path.is_file()}
+    assert files - {"deploy/Dockerfile.dockerignore"} == set(
+        re.findall(r"^\| `(deploy/[^`]+)` \|", PAGE, re.MULTILINE)
+    )
+
+
+def test_the_page_sets_variables_that_compose_asks_for():
+    (command,) = re.findall(r"^(\S+=.*) docker compose", PAGE, re.MULTILINE)
+    asked = set(re.findall(r"\$\{(\w+)", (DEPLOY / "compose.yaml").read_text()))
+    assert "REDIS_PASSWORD" in set(re.findall(r"(\w+)=", command)) <= asked
+
+
+def _of_operator():
+    share = OPERATED[1]["spec"]["redisConfig"]["maxMemoryPercentOfLimit"]
+    limit = OPERATED[1]["spec"]["kubernetesConfig"]["resources"]["limits"]["memory"]
+    gib = int(limit.removesuffix("Gi"))
+    more = OPERATED[0]["data"]["redis-additional.conf"].splitlines()
+    return [f"maxmemory {gib * (1 << 30) * share // 100}", *more]
+
+
 def _of_kubernetes():
     return named("ConfigMap", "kvtransfer-store")["data"]["valkey.conf"].splitlines()
 
@@ -98,7 +165,11 @@ def _of_compose():
     return [f"{name.removeprefix('--')} {value or chr(34) * 2}" for name, value in pairs]
 
 
-@pytest.mark.parametrize("lines", [_of_kubernetes(), _of_compose()], ids=["kubernetes", "compose"])
+@pytest.mark.parametrize(
+    "lines",
+    [_of_kubernetes(), _of_compose(), _of_operator()],
+    ids=["kubernetes", "compose", "operator"],
+)
 def test_doctor_would_change_nothing_of_the_server(lines, tmp_path, monkeypatch, capsys):
     server = Server(redis_binary(), tmp_path, *lines)
     try:

@@ -11,6 +11,8 @@ def test_the_site_is_built_without_a_broken_link(tmp_path, monkeypatch):
     html = (tmp_path / "site" / "index.html").read_text()
     assert 'href="redis/"' in html
     assert re.search(r"<h1[^>]*>kvtransfer", html)
+    pages = [page.read_text() for page in (tmp_path / "site").rglob("index.html")]
+    assert [page[:200] for page in pages if "<p>```" in page or "\n```" in page] == []
     fetched = re.findall(r'(?:src|href)="(https?://[^"]+)"', html)
     assert [url for url in fetched if "squidfunk" not in url and "keepachangelog" not in url] == []
 
@@ -26,3 +28,8 @@ def test_links_are_turned_and_those_to_code_lose_their_target():
     text = "[a](docs/redis.md#x) [b](../README.md#y) [c](kvtransfer/urls.py) [d](#z) [e](https://f)"
     turned = site.turned(text, {"redis.md", "index.md"})
     assert turned == "[a](redis.md#x) [b](index.md#y) c [d](#z) [e](https://f)"
+
+
+def test_the_name_of_a_block_becomes_its_title():
+    text = "```conf redis.conf\nmaxmemory 1\n```\n    ```sh\n"
+    assert site.titled(text) == '```conf title="redis.conf"\nmaxmemory 1\n```\n    ```sh\n'

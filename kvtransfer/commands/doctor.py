@@ -15,7 +15,12 @@ from kvtransfer.config import TransferConfig
 from kvtransfer.errors import ConfigError, StoreError
 from kvtransfer.metrics import Metrics
 from kvtransfer.operate.doctor.config_rules import judge_config
-from kvtransfer.operate.doctor.data_rules import judge_failure, judge_round_trip, judge_sample
+from kvtransfer.operate.doctor.data_rules import (
+    judge_failure,
+    judge_round_trip,
+    judge_sample,
+    judge_unlisted,
+)
 from kvtransfer.operate.doctor.finding import Finding, Level
 from kvtransfer.operate.doctor.machine import look
 from kvtransfer.operate.doctor.quota_rules import judge_quotas
@@ -91,16 +96,17 @@ def _judge_server(config: TransferConfig, url: str) -> Iterator[Finding]:
     """Judge how the server of ``url`` is set up, if it is one that can be asked."""
     if not scheme_of(url).is_redis_server:
         return
-    from kvtransfer.stores.redis.inspection import inspect
+    from kvtransfer.stores.redis.inspection import inspect, refusal_of_scripts
 
     try:
         found = inspect(url, settings_of(config, Metrics()))
         limits = Quotas.read(config.quotas_file).remote
+        refusal = refusal_of_scripts(url, settings_of(config, Metrics())) if limits else ""
     except (StoreError, ConfigError) as error:
         yield judge_failure(str(error))
         return
     yield from judge_server(found, config, time.time())
-    yield from judge_quotas(found, limits) if limits else ()
+    yield from judge_quotas(found, limits, refusal) if limits else ()
 
 
 def _judge_store(
@@ -109,13 +115,21 @@ def _judge_store(
     settings = settings_of(config, Metrics())
     try:
         with closing(open_entries(url, replace(settings, only_reads=True))) as store:
-            yield from judge_sample(_sample(store, settings.seals.opens))
             for chunks in (1, _CHUNKS):
                 trip = round_trip(store, chunks, chunk_bytes)
                 yield from judge_round_trip(trip.came_back, trip.chunks)
                 output.tell(_speeds(trip))
+            yield from _judge_entries(store, settings.seals.opens)
     except (StoreError, ConfigError) as error:
         yield judge_failure(str(error))
+
+
+def _judge_entries(store: Store, opens: Callable[[str], bool]) -> Iterator[Finding]:
+    """Judge a sample; a store that has just served a round trip may still refuse to list."""
+    try:
+        yield from judge_sample(_sample(store, opens))
+    except StoreError as error:
+        yield judge_unlisted(str(error))
 
 
 def _sample(store: Store, opens: Callable[[str], bool]) -> Findings:

@@ -53,85 +53,100 @@ class TransferConfig(BaseModel):
     )
 
     chunk_size: Count = 256
-    """Tokens in a chunk, the unit of caching; a multiple of vLLM's block size."""
+    """Tokens in a chunk, the unit of caching. It must be a multiple of vLLM's block size; with several cache
+    groups it is rounded up to one, and with recurrent layers a chunk is one block."""
     local_cpu: bool = True
-    """Keep chunks in host memory; if false, they only pass through it."""
+    """Keep chunks in host memory. If false, they only pass through it."""
     max_local_cpu_size: Gibibytes = 5.0
-    """Host memory of each worker, in GiB."""
+    """GiB of host memory for each worker. More than the machine or its container can give is refused at
+    start."""
+    eviction_policy: str = "learned"
+    """What leaves host memory first: ``learned`` learns what is reused, and follows ``lru`` or ``arc`` while
+    those serve more; ``lru``, the default for models with windows or states; or ``arc``."""
     local_storage: str | None = None
-    """Folder of the disk tier; all engines of a machine may share it."""
+    """Folder on a local disk that holds chunks too. It must be empty at first. All engines of a machine may
+    share it."""
     max_local_storage_size: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """Maximum size of that folder in GiB, for all engines that share it."""
+    """GiB that the folder may hold, over all engines that share it. Required with ``local_storage``."""
     remote_url: str | None = None
-    """URL of the remote store, which all engines share."""
+    """URL of the store that all engines share, such as ``redis://HOST:6379/0``."""
     remote_read_url: str | None = None
-    """URL of a replica of that store nearby: chunks are looked up and read there, and put in
+    """URL of a replica of that Redis nearby: chunks are looked up and read there, and put in
     ``remote_url``."""
     remote_password_file: Annotated[str, Field(min_length=1)] | None = None
-    """File with the store's password, instead of one in the URL; read for each connection."""
+    """File with the store's password, so that the URL needs none. It is read for each new connection."""
     remote_password_command: PasswordCommand | None = None
-    """Program and arguments that print the store's password, in a list or one text that is split as a
-    shell would; or, in Python, a function that returns it. It is kept until the store refuses it."""
+    """Program that prints the store's password or a token, with its arguments: a list, or a text that is
+    split as a shell would; in Python also a function that returns it. What it prints is kept until it is
+    old, or until the store refuses it."""
     remote_password_max_age_s: Count = 600
-    """Seconds after which that command is asked for the password again."""
+    """Seconds after which that program is run again."""
     integrity_key_file: KeyFiles | None = None
-    """File with the key that authenticates entries in stores; a second file only verifies."""
+    """File with the secret that authenticates entries of disk and store. During rotation two files: the
+    second one only verifies."""
     encryption_key_file: KeyFiles | None = None
-    """File with the key that encrypts entries in stores; a second file only decrypts."""
+    """File with the secret that encrypts entries of disk and store, with a key of its own for each
+    ``cache_salt``. During rotation two files: the second one only decrypts."""
     remote_serde: str = "naive"
     """How chunks are held: ``naive`` (as they are); in the remote store ``lossless`` (compressed, bit for
     bit the same) or ``auto`` (whichever of the two takes less time); or approximate numbers in host
     memory and stores: ``int8``, ``int5``, ``int4`` or ``cachegen`` (``int5`` in a model's first
     layers, ``int4`` in the others)."""
     ttl_s: Count | None = None
-    """Lifetime of an entry after its last write, in seconds; None: until the store evicts it."""
+    """Seconds that an entry lives after it was last put. Unset: until the store evicts it."""
     refresh_ttl: bool = False
-    """Renew the lifetime of an entry on each hit."""
+    """A hit, too, gives an entry another ``ttl_s``."""
     remote_timeout_ms: Count = 2000
-    """Maximum wait for one answer of the store, in ms."""
+    """Longest wait for one answer of the store, in ms."""
     remote_connections: Annotated[int, Field(ge=1, le=64)] = 4
-    """Most chunks fetched at once (at least 16 from a far Redis); fewer where more only wait."""
+    """Most chunks fetched at once; at least 16 from a Redis more than 10 ms away, and fewer where more
+    would only wait."""
     lookup_timeout_ms: Count = 500
-    """Maximum wait for a store lookup, in ms."""
+    """Longest wait of a request for a store lookup, in ms."""
     load_timeout_ms: Count = 10_000
-    """Maximum wait for a fetch to begin, in ms; then its tokens are recomputed."""
+    """Longest wait for a fetch to begin, in ms. One that has not begun by then is given up, and its tokens
+    are computed."""
     load_margin: Annotated[float, Field(gt=0)] = 1.1
-    """Load a prefix only if that is predicted to take at most this many times its prefill time."""
+    """A load may take this many times as long as computing its tokens, by prediction; a slower one is
+    refused."""
     write_policy: str = "write_through"
-    """Write chunks to stores when they are saved (``write_through``) or evicted (``write_back``)."""
+    """When disk and store get a chunk: ``write_through`` when it is saved, ``write_back`` as it leaves host
+    memory. With ``write_back``, chunks in host memory are lost when vLLM ends."""
     admit_chance: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Write back only chunks whose learned reuse probability is at least this."""
+    """With ``write_back``: write only chunks whose learned reuse probability is at least this. 0.05 halves
+    the writes where host memory holds a fifth of all chunks."""
     max_pending_puts: Count = 64
-    """Maximum number of chunks queued to be written; one more drops the oldest."""
+    """Most chunks that may wait to be written; one more drops the oldest."""
     save_decode: bool = True
     """Cache generated tokens too, not only prompts."""
-    trust_media_uuids: bool = False
-    """Identify images and other media by ``multi_modal_uuids`` instead of hashing their data."""
     kv_events: str = "off"
     """Add what host memory and stores hold to vLLM's KV events, as a router credits it:
     ``vllm-router``, ``dynamo``, ``llm-d`` or ``off``."""
     kv_events_pool: Annotated[Name, Field(min_length=1)] = "kvtransfer"
     """Name of the remote store in these events; all engines that share it say the same."""
-    eviction_policy: str = "learned"
-    """Which chunks are evicted from host memory first: ``learned``, ``lru`` or ``arc``."""
     blend: str = "opt_in"
     """Reuse passages anywhere in a prompt, approximately: ``opt_in`` (requests that ask), ``all`` or
     ``off``."""
     blend_step_tokens: Count = 2048
     """Tokens between reused passages that one step computes at most, beside its own."""
     model_name: Annotated[Name, Field(min_length=1)] | None = None
-    """Name in the store's keys; None: vLLM's name of the model."""
+    """First part of the keys in the store. Unset: vLLM's name of the model."""
     weights_name: Annotated[Name, Field(min_length=1)] | None = None
-    """Your word for which weights are loaded: engines that say the same share chunks. None: a
-    fingerprint of all weights decides."""
+    """Your word for which weights are loaded: engines that say the same share chunks, whatever their kernels
+    or tensor-parallel size, which round differently. Unset: a fingerprint of all weights decides."""
     tensor_parallel_shards: Count | None = None
-    """Largest tensor-parallel size of the engines that share a store; needs ``weights_name``."""
-    trace_file: Annotated[str, Field(min_length=1)] | None = None
-    """File to which requests are recorded for ``kvtransfer simulate``: hashes only, no text."""
-    quotas_file: Annotated[str, Field(min_length=1)] | None = None
-    """File that says how much each tenant may hold in host memory and in the remote store."""
+    """Largest tensor-parallel size of the engines that share a store, in all of them; needs
+    ``weights_name``. Unset: an engine shares with those of its own size."""
+    trust_media_uuids: bool = False
+    """Take ``multi_modal_uuids`` as the content of images, videos and sounds, instead of hashing their data.
+    Safe only if no caller can give two of them one name."""
     namespace: Name = ""
     """Deployments with different namespaces share no chunks."""
+    trace_file: Annotated[str, Field(min_length=1)] | None = None
+    """File to which each request is recorded for ``kvtransfer simulate``: its number of tokens, and hashes
+    that can't be compared with prompts; no text."""
+    quotas_file: Annotated[str, Field(min_length=1)] | None = None
+    """File that says how much each tenant may hold in host memory and in the remote store."""
 
     @classmethod
     def load(

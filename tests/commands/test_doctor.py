@@ -297,4 +297,4 @@ def test_rights_that_are_missing_are_named(run, monkeypatch, tmp_path):
     deployment = Deployment(tmp_path)
     no_rights(deployment)
     found = findings(deployment, run, monkeypatch, tmp_path)
-    assert "scan" in found["store"]["what"].lower()
+    assert "may not run the command" in found["store"]["what"]

@@ -55,6 +55,10 @@ class Entries:
             time.sleep(0.001)
         self._client.ping()  # by this round of its event loop the last one's replies are out
 
+    def refused(self) -> set[str]:
+        """Commands that a user of the server had no right to."""
+        return {str(each["object"]) for each in self._client.acl_log()}
+
     def calls(self, command: str) -> int:
         """How often the server has run ``command``."""
         return int(self._client.info("commandstats").get(f"cmdstat_{command}", {}).get("calls", 0))

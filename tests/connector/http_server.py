@@ -138,8 +138,14 @@ def _arguments(setup: Setup, port: int) -> list[str]:
         "kv-transfer-config": json.dumps(setup.transfer),
         **{name.replace("_", "-"): value for name, value in setup.options.items()},
     }
-    pairs = [part for name, value in named.items() for part in (f"--{name}", str(value))]
-    return [setup.model, "--enforce-eager", *pairs]
+    flags = [f"--{name}" for name, value in named.items() if value is True]
+    pairs = [
+        part
+        for name, value in named.items()
+        if value is not True
+        for part in (f"--{name}", str(value))
+    ]
+    return [setup.model, "--enforce-eager", *flags, *pairs]
 
 
 def _free_port() -> int:

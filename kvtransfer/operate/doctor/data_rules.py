@@ -47,3 +47,13 @@ def judge_round_trip(came_back: int, sent: int) -> Iterator[Finding]:
 def judge_failure(error: str) -> Finding:
     """Make the finding for a store that doesn't answer."""
     return Finding(Level.BROKEN, "store", error, "mend that; until then every chunk is computed")
+
+
+def judge_unlisted(error: str) -> Finding:
+    """Make the finding for a store that serves chunks, and doesn't list its entries."""
+    return Finding(
+        Level.COSTLY,
+        "unlisted",
+        f"no entry could be looked at: {error}",
+        "run doctor as a user who may list entries; engines need not",
+    )

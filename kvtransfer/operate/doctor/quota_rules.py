@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     from kvtransfer.stores.redis.inspection import Inspection
 
 
-def judge_quotas(found: Inspection, limits: RemoteLimits) -> Iterator[Finding]:
-    """Yield what should be changed at the server so that ``limits`` hold."""
-    if found.refuses_scripts:
+def judge_quotas(found: Inspection, limits: RemoteLimits, refusal: str) -> Iterator[Finding]:
+    """Yield what should be changed at the server so that ``limits`` hold.
+
+    ``refusal`` says why it runs no scripts for us; it is empty where it does.
+    """
+    if refusal:
         yield Finding(
             Level.BROKEN,
             "eval",
-            f"the server lets this user run no script ({found.refuses_scripts}), so that quotas "
-            "can't be kept and nothing is put",
-            "allow it EVAL: ACL SETUSER <user> +eval, with ~kvtransfer:quota:* among its keys",
+            f"the server runs no script for this user ({refusal}), so that quotas can't be kept "
+            "and nothing is put",
+            "give it the rights that docs/security.md has for engines with quotas",
         )
     promised = max(map(_sum, (limits.named_bytes, limits.models_bytes, limits.namespaces_bytes)))
     maxmemory = int(found.info.get("maxmemory", "0"))

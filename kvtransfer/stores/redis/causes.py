@@ -29,6 +29,18 @@ _SAID_AND_MEANT = (
         "maxmemory",
     ),
     (
+        r"(?:this user|User \S+) has no permissions to run the '([^']+)' command.*",
+        r"this user may not run the command \1; allow it in the server's ACL",
+    ),
+    (
+        r"You can't write against a read only (?:replica|slave)\.?",
+        "it is a replica, which takes no writes; name its master, or use redis-sentinel://",
+    ),
+    (
+        r"Keys in request don't hash to the same slot",
+        "it is a cluster's node, or a proxy for several shards; write redis-cluster://",
+    ),
+    (
         r"Redis Cluster cannot be connected.*Cluster mode is not enabled.*",
         "Cluster mode is not enabled there; write redis:// instead of redis-cluster://",
     ),

@@ -11,9 +11,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from kvtransfer.errors import StoreError
 from kvtransfer.stores.redis.causes import told
-from kvtransfer.stores.redis.commands import refuse_errors
 from kvtransfer.stores.redis.one_server import pool_of
-from kvtransfer.stores.redis.server_info import fields_of_info
+from kvtransfer.stores.redis.server_info import fields_of_info, require_answer
 from kvtransfer.stores.redis.url import read_url
 from kvtransfer.stores.redis.wire.batch import Batch, command
 
@@ -51,8 +50,6 @@ class Inspection:
     """How far its clock is ahead of ours; None: it doesn't tell the time."""
     certificate_ends: float | None
     """When its TLS certificate ends, in seconds since 1970; None without TLS."""
-    refuses_scripts: str
-    """Why it runs no script for this user; empty where it does."""
     verifies_tls: bool
     """Whether we check with whom we speak; True without TLS."""
 
@@ -83,7 +80,6 @@ def inspect(url: str, settings: StoreSettings) -> Inspection:
             answer_s=min(answers_s),
             ahead_s=_ahead_s(ask("TIME")),
             certificate_ends=_certificate_ends(read),
-            refuses_scripts=_refusal(ask("EVAL", "return 1", "0")),
             verifies_tls=read.options.get("ssl_cert_reqs", "required")
             not in ("none", ssl.CERT_NONE),
         )
@@ -93,9 +89,28 @@ def inspect(url: str, settings: StoreSettings) -> Inspection:
         pool.close()
 
 
+def refusal_of_scripts(url: str, settings: StoreSettings) -> str:
+    """Ask the server at ``url`` to run a script that does nothing; return why it doesn't, if so.
+
+    Raises:
+        ConfigError: the URL is malformed.
+        StoreError: it does not answer, or knows neither user nor password.
+    """
+    read = read_url(url, settings)
+    pool = pool_of(read)
+    try:
+        asked = Batch([command(b"EVAL", b"return 1", b"0")])
+        (reply,) = pool.execute(asked, time.monotonic() + read.timeout_s)
+    except RedisError as error:
+        raise StoreError(told(error, read)) from None
+    finally:
+        pool.close()
+    return told(reply, read) if isinstance(reply, ResponseError) else ""
+
+
 def _timed(call: Callable[[], object]) -> float:
     began_s = time.monotonic()
-    refuse_errors([call()])
+    require_answer(call())
     return time.monotonic() - began_s
 
 
@@ -106,10 +121,6 @@ def _setting(reply: object) -> str | None:
     if isinstance(reply, list) and len(reply) == 2 and isinstance(reply[1], bytes):
         return reply[1].decode(errors="replace")
     return None
-
-
-def _refusal(reply: object) -> str:
-    return str(reply) if isinstance(reply, ResponseError) else ""
 
 
 def _ahead_s(reply: object) -> float | None:

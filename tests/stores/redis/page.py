@@ -1,11 +1,13 @@
-"""The examples of docs/redis.md, which the servers of these tests are started with."""
+"""The examples of docs/redis.md and docs/security.md, which the servers of these tests start with."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-PAGE = Path(__file__).parents[3] / "docs" / "redis.md"
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE = DOCS / "redis.md"
+PAGES = (PAGE, DOCS / "security.md")
 
 
 def text():
@@ -14,9 +16,9 @@ def text():
 
 def block(name, changes=None):
     """The lines of the block ``name``; each key of ``changes``, longest first, becomes its value."""
-    found = re.search(rf"^```conf {re.escape(name)}\n(.*?)^```$", text(), re.DOTALL | re.MULTILINE)
-    assert found, f"{PAGE} has no block {name}"
-    return filled(found[1], changes or {}).splitlines()
+    fence = re.compile(rf"^```conf {re.escape(name)}\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+    (found,) = [block for page in PAGES for block in fence.findall(page.read_text("utf-8"))]
+    return filled(found, changes or {}).splitlines()
 
 
 def url(scheme, changes):

@@ -10,7 +10,8 @@ from kvtransfer.errors import StoreError
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.embedded.server import EmbeddedServer
 from kvtransfer.testing import CHUNK, KEY, PAYLOAD
-from tests.stores.redis.servers import BINARIES, PASSWORD, Server
+from tests.stores.redis.cluster import Cluster
+from tests.stores.redis.servers import BINARIES, PASSWORD, Server, redis_binary
 
 PATIENT, QUICK = StoreSettings(timeout_s=30.0), StoreSettings(timeout_s=0.5)
 NO_PASSWORD = r"it wants a password and was given none; write one into the URL .* remote_password_f"
@@ -37,7 +38,8 @@ def test_no_password(server):
     assert told(f"redis://127.0.0.1:{server.port}").match(NO_PASSWORD)
     assert told(f"redis-cluster://127.0.0.1:{server.port}").match(NO_PASSWORD)
     assert told(f"redis-sentinel://127.0.0.1:{server.port}/mymaster").match(
-        f"no Sentinel names a master 'mymaster': {NO_PASSWORD}"
+        "no Sentinel names a master 'mymaster': they refuse the password; Sentinel's own is "
+        "sentinel_password in the URL"
     )
 
 
@@ -63,6 +65,35 @@ def test_a_full_server(server):
             "it is full and evicts nothing; set its maxmemory-policy to allkeys-lru, or raise its "
         )
         control.config_set("maxmemory", 0)
+
+
+def test_a_user_with_too_few_rights(server):
+    with server.client() as control:
+        control.acl_setuser(
+            "few", enabled=True, passwords=["+few"], keys=["*"], commands=["+hello"]
+        )
+    assert told(f"redis://few:few@127.0.0.1:{server.port}").match(
+        "this user may not run the command (hgetall|select); allow it in the server's ACL"
+    )
+
+
+def test_a_replica(server, tmp_path):
+    following = (f"replicaof 127.0.0.1 {server.port}", f"masterauth {PASSWORD}")
+    replica = Server(redis_binary(), tmp_path, *following)
+    try:
+        assert told(replica.url).match("it is a replica, which takes no writes; name its master")
+    finally:
+        replica.kill()
+
+
+def test_a_node_of_a_cluster(tmp_path):
+    cluster = Cluster(redis_binary(), tmp_path)
+    try:
+        cluster.start()
+        for node in cluster.servers[:3]:
+            assert told(node.url).match("a cluster's node.*; write redis-cluster://")
+    finally:
+        cluster.close()
 
 
 def test_a_plain_port_under_tls():

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import re
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from kvtransfer.errors import PartError
-from kvtransfer.operate.recounting import recount_store
 from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.formatted import FormattedStore
 from kvtransfer.stores.guarded import GuardedStore
@@ -19,20 +16,14 @@ from tests.faults.lying_server import LyingServer
 from tests.stores.ledgers.ledger_contract import FIRST, LIMIT, SCOPE, LedgerContract, tell
 from tests.stores.ledgers.quotas import (
     FACTS,
-    NBYTES,
     TENANT,
-    get,
     key_of,
     opened,
-    opened_for,
-    put,
 )
 from tests.stores.redis import cluster as clusters
-from tests.stores.redis import page
-from tests.stores.redis.servers import BINARIES, Server, redis_binary, until
+from tests.stores.redis.servers import BINARIES, Server, redis_binary
 from tests.stores.redis.test_hostile_servers import REPLIES
 
-ROOT = Path(__file__).parents[3]
 PATIENT = StoreSettings(timeout_s=30.0)
 
 
@@ -107,23 +98,6 @@ def test_members_that_name_no_entry_are_never_removed(client, ledger):
     client.hincrby(f"kvtransfer:quota:{{tenant:{TENANT}}}:state", "held", 1)
     assert tell(ledger, {}, LIMIT).held_bytes == 11
     assert tell(ledger, {Member(key_of(1, 5), TENANT): 95}).victims == [FIRST]
-
-
-def test_the_rights_on_our_page_are_enough(running, client):
-    (user,) = page.block("users.acl", {})
-    *_, rights = re.findall(r"`((?:\+[a-z|]+ ?)+)`", (ROOT / "docs" / "quotas.md").read_text())
-    allowed = [word for word in [*user.split(), *rights.split()] if word.startswith("+")]
-    client.acl_setuser("kv", True, passwords=["+pw"], keys="*", commands=["-@all", *allowed])
-    url = f"redis://kv:pw@127.0.0.1:{running.port}/0"
-    with opened_for(url, each_bytes=2 * NBYTES) as store:
-        for number in range(4):
-            assert put(store, 1, number)
-        assert get(store, 1, 3)
-        until(lambda: client.sismember(REGISTRY, "counted"))
-    with closing(open_ledger(url, PATIENT)) as ledger, closing(open_entries(url, PATIENT)) as store:
-        recount_store(store, ledger, 0, lambda done: None)
-        assert ledger.state(SCOPE).held_bytes == 2 * NBYTES
-        ledger.forget(SCOPE)
 
 
 SAID_OF_A_LEDGER = {

@@ -8,6 +8,7 @@ from kvtransfer.errors import StoreError
 from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.embedded.server import EmbeddedServer
 from kvtransfer.stores.redis.server_info import ask_server
+from tests.stores.redis.page import block
 
 SETTINGS = StoreSettings(timeout_s=20)
 
@@ -31,6 +32,14 @@ def test_without_a_limit_and_for_a_user_who_may_not_ask():
         guest = ask_server(f"redis://guest:any@{place}", SETTINGS)
     assert server.memory == "no limit of memory, noeviction"
     assert (guest.name, guest.memory) == ("Redis of unknown version", "memory policy unknown")
+
+
+def test_a_user_who_may_not_even_ping_is_answered():
+    with EmbeddedServer(0, extra_config=block("users.acl")) as running:
+        place = running.url.rpartition("@")[2]
+        server = ask_server(f"redis://kv:PASSWORD@{place}", SETTINGS)
+    assert server.answer_s > 0
+    assert (server.name, server.memory) == ("Redis of unknown version", "memory policy unknown")
 
 
 def test_no_answer_is_an_error_without_the_password():

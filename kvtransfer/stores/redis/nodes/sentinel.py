@@ -7,7 +7,13 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from redis.exceptions import ConnectionError, ReadOnlyError, RedisError, TimeoutError
+from redis.exceptions import (
+    AuthenticationError,
+    ConnectionError,
+    ReadOnlyError,
+    RedisError,
+    TimeoutError,
+)
 from redis.sentinel import MasterNotFoundError, Sentinel
 
 from kvtransfer.stores.redis.nodes.topology import checked_masters
@@ -84,6 +90,8 @@ class SentinelPool:
     def _why(self) -> str:
         try:
             self._sentinel.sentinels[0].sentinel_masters()
+        except AuthenticationError:
+            return ": they refuse the password; Sentinel's own is sentinel_password in the URL"
         except RedisError as error:
             return f": {error}"
         return ""

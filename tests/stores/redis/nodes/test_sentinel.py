@@ -61,7 +61,7 @@ def test_sentinels_password_is_not_the_servers(stack):
     url = stack.url.partition("?")[0]
     with closing(open_store(url, CHUNK, QUICK)) as store, pytest.raises(StoreError) as e:
         store.contains([KEY])
-    assert "wants a password" in str(e.value)
+    assert "sentinel_password in the URL" in str(e.value)
     assert PASSWORD not in str(e.value)
 
 
