@@ -68,6 +68,7 @@ GROUPS = {
     "kv_events": "Routers",
     "blend": "Passages anywhere in a prompt",
     "model_name": "What is shared",
+    "quotas_file": "Tenants",
     "trace_file": "Recording",
 }
 
@@ -87,6 +88,7 @@ _MORE = {
     "blend": "[Passages anywhere](blend.md)",
     "weights_name": "[Weights](keys.md#weights)",
     "tensor_parallel_shards": "[Weights](keys.md#weights)",
+    "quotas_file": "[Quotas and tenants](quotas.md)",
     "trace_file": "[Memory for a load](../README.md#how-much-memory)",
 }
 

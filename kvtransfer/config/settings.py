@@ -142,11 +142,12 @@ class TransferConfig(BaseModel):
     Safe only if no caller can give two of them one name."""
     namespace: Name = ""
     """Deployments with different namespaces share no chunks."""
+    quotas_file: Annotated[str, Field(min_length=1)] | None = None
+    """File that says how much each ``cache_salt`` may hold in host memory and in the remote store, and has
+    tenants share host memory fairly."""
     trace_file: Annotated[str, Field(min_length=1)] | None = None
     """File to which each request is recorded for ``kvtransfer simulate``: its number of tokens, and hashes
     that can't be compared with prompts; no text."""
-    quotas_file: Annotated[str, Field(min_length=1)] | None = None
-    """File that says how much each tenant may hold in host memory and in the remote store."""
 
     @classmethod
     def load(

@@ -21,6 +21,9 @@ class Policy(Protocol):
     ``evict`` gives only slots that ``unpin`` has named since they were last pinned.
     """
 
+    def resize(self, slots: int) -> None:
+        """Decide as for a cache of ``slots`` slots, which may be any of those it was opened for."""
+
     def note_request(self, keys: Sequence[str], slots: Mapping[str, int]) -> None:
         """Learn from a request, once for each.
 

@@ -33,6 +33,15 @@ class ARC:
         """The share of the slots that T1 should have."""
         return self._target / self._slots
 
+    def resize(self, slots: int) -> None:
+        """Take the paper's limits from ``slots``, at once for ghosts."""
+        self._slots = slots
+        self._target = min(self._target, slots)
+        while self._b1 and self._recent + len(self._b1) > slots:
+            self._b1.popitem(last=False)
+        while self._b2 and len(self._keys) + len(self._b1) + len(self._b2) > 2 * slots:
+            self._b2.popitem(last=False)
+
     def note_request(self, keys: Sequence[str], slots: Mapping[str, int]) -> None:
         """Move held chunks to T2, and adapt the target to ghosts."""
         for key in keys:

@@ -28,6 +28,10 @@ class ArcLists:
         self._evictions = [0, 0]
         """From T1 and from T2."""
 
+    def resize(self, slots: int) -> None:
+        """Count for ``slots`` slots from now on."""
+        self._slots = slots
+
     def promotes(self, run: Run, *, is_held: bool) -> bool:
         """Whether chunks of the run, requested now, belong in the frequency list.
 

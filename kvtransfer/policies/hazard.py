@@ -29,6 +29,10 @@ class Hazard:
         self._keys: list[str] = [""] * slots
         self._depths = array("i", bytes(4 * slots))
 
+    def resize(self, slots: int) -> None:
+        """Remember ghosts as ARC would with ``slots`` slots; hazard rates hold for any number."""
+        self._arc_lists.resize(slots)
+
     def note_request(self, keys: Sequence[str], slots: Mapping[str, int]) -> None:
         """Count which runs are requested again, and replace them by runs of age 0."""
         if keys:

@@ -26,6 +26,21 @@ class Learned(Hazard):
 
     def __init__(self, slots: int) -> None:
         super().__init__(slots)
+        self._begin_duel(slots)
+
+    def resize(self, slots: int) -> None:
+        """Compare the policies anew, for ``slots`` slots; the present leader stays ahead at first."""
+        super().resize(slots)
+        leader = self._duel.leader
+        self._begin_duel(slots)
+        self._duel.leader = leader
+
+    def note_request(self, keys: Sequence[str], slots: Mapping[str, int]) -> None:
+        """Learn hazard rates from the request, and compare the policies on it."""
+        super().note_request(keys, slots)
+        self._duel.note_request(keys)
+
+    def _begin_duel(self, slots: int) -> None:
         stride = stride_of(slots)
         few = max(1, slots // stride)
         self._slots = slots
@@ -33,11 +48,6 @@ class Learned(Hazard):
         policies: list[Policy] = [Hazard(few), LRU(few), self._arc]
         self._duel = SetDueling(policies, few, stride, in_lulls=policies.index(self._arc))
         self._victims = (self._queues.lowest_index, self._queues.least_recent, self._arc_victim)
-
-    def note_request(self, keys: Sequence[str], slots: Mapping[str, int]) -> None:
-        """Learn hazard rates from the request, and compare the policies on it."""
-        super().note_request(keys, slots)
-        self._duel.note_request(keys)
 
     def _victim(self) -> Run | None:
         return self._victims[self._duel.leader]()

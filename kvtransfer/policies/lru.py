@@ -17,6 +17,9 @@ class LRU:
         del slots  # any number
         self._idle: OrderedDict[int, None] = OrderedDict()
 
+    def resize(self, slots: int) -> None:
+        """Do nothing: any number of slots is alike."""
+
     def note_request(self, keys: Sequence[str], slots: Mapping[str, int]) -> None:
         """Do nothing: a request pins what it uses."""
 

@@ -84,6 +84,13 @@ class FairPolicy:
         holding.claiming = 0
         return taken, evicted
 
+    def evict_ahead(self) -> list[int]:
+        """Evict one chunk of a tenant near its quota, if there is one."""
+        holding = self._tenants.crowded()
+        evicted = [] if holding is None else self._evict(holding, 1)
+        self._counts["quota_evicted_chunks"] += len(evicted)
+        return evicted
+
     def take_counts(self) -> Mapping[str, int]:
         """Amounts by counter since the last call."""
         counts, self._counts = self._counts, Counter()

@@ -1,4 +1,4 @@
-"""Finds the tenant that holds most of what it may hold: the first to give way. Pure."""
+"""Finds the tenant that holds most, which is the first to give way. Pure."""
 
 from __future__ import annotations
 
@@ -17,48 +17,48 @@ _LEAST_ENTRIES = 64
 class GivingOrder:
     """Orders active tenants that have chunks to give, in O(log n) a change.
 
-    A heap has an entry for each, at least as high as its fill: what falls is found to have fallen
-    only at the top. Among equals the one that was entered first gives way.
+    A heap has an entry for each, at least as large as what it holds: one that shrinks is found to
+    have shrunk only at the top. Among equals the one that was entered first gives way.
     """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Holding]] = []
+        self._heap: list[tuple[int, int, Holding]] = []
         self._numbers = count()
         self._entered = 0
         """Tenants that have an entry."""
 
-    def rise(self, holding: Holding) -> None:
-        """Note that ``holding`` may have risen, or has something to give now."""
+    def note(self, holding: Holding) -> None:
+        """``holding`` may have grown, or has something to give now."""
         if not holding.is_active or not holding.idle:
             return
-        fill = holding.fill
+        size = holding.size
         if holding.queued is None:
             self._entered += 1
-        elif holding.queued >= fill:
+        elif holding.queued >= size:
             return
-        self._push(holding, fill)
+        self._push(holding, size)
 
     def first(self) -> Holding | None:
         """The first to give way; None: no active tenant has anything to give."""
         heap = self._heap
         while heap:
-            fill, _, holding = heap[0]
-            if holding.queued != -fill:
+            size, _, holding = heap[0]
+            if holding.queued != -size:
                 heapq.heappop(heap)  # another entry stands for it
             elif not holding.is_active or not holding.idle:
                 heapq.heappop(heap)
                 holding.queued = None
                 self._entered -= 1
-            elif holding.fill < -fill:
+            elif holding.size < -size:
                 heapq.heappop(heap)
-                self._push(holding, holding.fill)
+                self._push(holding, holding.size)
             else:
                 return holding
         return None
 
-    def _push(self, holding: Holding, fill: float) -> None:
+    def _push(self, holding: Holding, size: int) -> None:
         if len(self._heap) > max(_LEAST_ENTRIES, _MOST_STALE * self._entered):
             self._heap = [entry for entry in self._heap if entry[2].queued == -entry[0]]
             heapq.heapify(self._heap)
-        holding.queued = fill
-        heapq.heappush(self._heap, (-fill, next(self._numbers), holding))
+        holding.queued = size
+        heapq.heappush(self._heap, (-size, next(self._numbers), holding))

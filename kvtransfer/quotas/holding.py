@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from kvtransfer.policies import Policy
 
+# A policy is told that the tenant has more slots or fewer where that is this part of them.
+_LEAST_CHANGE = 5
+
 
 class Holding:
     """The chunks of one tenant.
@@ -33,22 +36,34 @@ class Holding:
         """Slots among them that are not pinned."""
         self.claiming = 0
         """Slots that the tenant is about to get."""
-        self.queued: float | None = None
-        """Its fill in the order of giving way, see :mod:`kvtransfer.quotas.giving_order`."""
+        self.queued: int | None = None
+        """Its size in the order of giving way, see :mod:`kvtransfer.quotas.giving_order`."""
         self.is_active = True
         """Whether the tenant has a share."""
         self.used_s = 0.0
         """When it last had a request."""
         self._few = few
         self._opened = opened
+        self._fitted = 0
+        """How many slots the policy decides as for; 0: as for all."""
         self._policy = LRU(few) if few else opened()
         self._keys: dict[int, str] | None = {} if few else None
         """The chunks by slot, oldest first, while they are few."""
 
     @property
-    def fill(self) -> float:
-        """How much the tenant holds, as a part of what it may hold."""
-        return (self.held + self.claiming) / self.limit
+    def size(self) -> int:
+        """Slots that the tenant holds, or is about to."""
+        return self.held + self.claiming
+
+    def fit(self, share: int) -> None:
+        """Have the policy decide as for the slots that the tenant has, of which ``share`` are its own.
+
+        One that learns begins to compare anew, so it is not told of small changes.
+        """
+        slots = max(share, self.held)
+        if abs(slots - self._fitted) * _LEAST_CHANGE > self._fitted:
+            self._fitted = slots
+            self._policy.resize(slots)
 
     def note_request(self, keys: Sequence[str], slots: Mapping[str, int]) -> None:
         """See :class:`kvtransfer.policies.Policy`."""
@@ -100,6 +115,7 @@ class Holding:
         """Hand the few ``keys`` that there are to the policy for many."""
         idle = self._policy.evict(len(keys))
         self._policy, self._keys = self._opened(), None
+        self._policy.resize(self._fitted)
         for slot, key in keys.items():
             self._policy.add([slot], [key], None)
         self._policy.unpin(idle)

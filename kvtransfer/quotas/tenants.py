@@ -1,7 +1,6 @@
 """Knows the tenants that use host memory, what share of it each has, and which gives way. Pure.
 
-Shares are max-min fair (Bertsekas and Gallager, "Data Networks"), in proportion to the quotas: a
-tenant takes what others leave, and gives it back when they want it.
+A tenant takes what others leave, and gives it back when they want their shares.
 """
 
 from __future__ import annotations
@@ -13,12 +12,15 @@ from typing import TYPE_CHECKING
 from kvtransfer.policies import open_policy
 from kvtransfer.quotas.giving_order import GivingOrder
 from kvtransfer.quotas.holding import Holding
+from kvtransfer.quotas.shares import Shares
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kvtransfer.quotas.slot_limits import SlotLimits
 
+# A tenant's chunks leave ahead of need where less than this part of its quota is unused.
+_MARGIN_SHARE = 16
 # At most this many tenants hold more than few chunks at once.
 _MOST_LARGE = 64
 
@@ -44,8 +46,10 @@ class Tenants:
         self._active: OrderedDict[str, Holding] = OrderedDict()
         """Holdings by tenant, that used longest ago first; below, of those that aren't active."""
         self._inactive: OrderedDict[str, Holding] = OrderedDict()
-        self._active_limits = 0
-        """The sum of the limits of active tenants."""
+        self._shares = Shares(limits.slots)
+        """The shares of active tenants."""
+        self._crowded: dict[str, Holding] = {}
+        """Tenants that were near their quotas, by name."""
         self._inactive_idle = 0
         """Slots that tenants without a share have to give."""
 
@@ -61,6 +65,7 @@ class Tenants:
         holding.used_s = self._clock()
         self._active[tenant] = holding
         self._retire(holding.used_s - self._limits.host.idle_after_s)
+        holding.fit(self._shares.of(holding.limit))
         return holding
 
     def room(self, tenant: str, free: int, idle: int) -> int:
@@ -74,21 +79,20 @@ class Tenants:
         is_active = mine is not None and mine.is_active
         own, held = (0, 0) if mine is None else (mine.idle, mine.held)
         given = free + self._inactive_idle + (own if mine is None or is_active else 0)
-        all_limits = self._active_limits + (0 if is_active else limit)
-        share = max(1, self._limits.slots * limit // all_limits)
-        return min(free + idle, limit - held + own, max(given, share - held + own))
+        wanted = self._shares.of(limit) - held + own
+        return min(free + idle, limit - held + own, max(given, wanted))
 
     def give(self, claimer: Holding | None) -> Holding | None:
         """The tenant that gives its next chunk, for ``claimer`` if there is one; None: none can.
 
-        A tenant that is as full as any gives way to itself.
+        A tenant that holds as much as any gives way to itself.
         """
         if self._inactive_idle:
             return next(holding for holding in self._inactive.values() if holding.idle)
-        fullest = self._order.first()
+        largest = self._order.first()
         if claimer is None or not claimer.idle:
-            return fullest
-        return claimer if fullest is None or claimer.fill >= fullest.fill else fullest
+            return largest
+        return claimer if largest is None or claimer.size >= largest.size else largest
 
     def add(
         self, tenant: str, slots: Sequence[int], keys: Sequence[str], after: int | None
@@ -96,14 +100,25 @@ class Tenants:
         """``slots``, which are pinned, hold ``keys`` of the tenant's now; returns what it holds."""
         holding = self.use(tenant)
         holding.add(slots, keys, after)
-        self._order.rise(holding)
+        self._order.note(holding)
+        if holding.held > self._most_ahead(holding):
+            self._crowded[tenant] = holding
         return holding
+
+    def crowded(self) -> Holding | None:
+        """A tenant near its quota that has something to give; None: there is none."""
+        for tenant, holding in list(self._crowded.items()):
+            if holding.held <= self._most_ahead(holding):
+                del self._crowded[tenant]
+            elif holding.idle:
+                return holding
+        return None
 
     def unpin(self, holding: Holding, slots: Sequence[int]) -> None:
         """``slots`` of the tenant's may be evicted now."""
         holding.unpin(slots)
         self._changed(holding, len(slots))
-        self._order.rise(holding)
+        self._order.note(holding)
 
     def pin(self, holding: Holding, slots: Sequence[int]) -> None:
         """``slots`` of the tenant's may not be evicted any more."""
@@ -121,6 +136,11 @@ class Tenants:
         holding.remove(slot, is_idle=is_idle)
         self._changed(holding, -is_idle)
 
+    def _most_ahead(self, holding: Holding) -> int:
+        """The most slots that leave a margin of the tenant's quota, if it has one."""
+        limit = holding.limit
+        return limit if limit == self._limits.slots else limit - -(-limit // _MARGIN_SHARE)
+
     def _changed(self, holding: Holding, idle: int) -> None:
         """The tenant has ``idle`` more slots to give, or fewer where negative."""
         if holding.is_active:
@@ -137,8 +157,8 @@ class Tenants:
         else:
             self._inactive_idle -= holding.idle
             holding.is_active = True
-            self._order.rise(holding)
-        self._active_limits += holding.limit
+            self._order.note(holding)
+        self._shares.add(holding.limit)
         return holding
 
     def _retire(self, before_s: float) -> None:
@@ -146,7 +166,8 @@ class Tenants:
         while len(self._active) > self._limits.slots or self._oldest_s() < before_s:
             tenant, holding = self._active.popitem(last=False)
             holding.is_active = False
-            self._active_limits -= holding.limit
+            self._crowded.pop(tenant, None)
+            self._shares.remove(holding.limit)
             self._inactive_idle += holding.idle
             if holding.held:
                 self._inactive[tenant] = holding

@@ -196,11 +196,11 @@ class Index:
 
     def evict_pinned(self) -> tuple[int, str] | None:
         """Evict the next chunk: its slot, pinned once, and its key; None: all are pinned."""
-        for slot in self._policy.evict(1):
-            key = self._evicted(slot)
-            self._pins[slot] = 1
-            return slot, key
-        return None
+        return self._pin_evicted(self._policy.evict(1))
+
+    def evict_ahead(self) -> tuple[int, str] | None:
+        """Evict a chunk of a tenant near its quota, as ``evict_pinned``; None: there is none."""
+        return None if self._tenants is None else self._pin_evicted(self._tenants.evict_ahead())
 
     def forget(self, slot: int) -> None:
         """Don't find the chunk in ``slot`` any more; a slot without one stays as it is."""
@@ -262,6 +262,14 @@ class Index:
         slots = self._free[: -most - 1 : -1]
         del self._free[len(self._free) - len(slots) :]
         return slots
+
+    def _pin_evicted(self, slots: Sequence[int]) -> tuple[int, str] | None:
+        """The slot, pinned once, and the key of the one chunk, if any, that was evicted."""
+        for slot in slots:
+            key = self._evicted(slot)
+            self._pins[slot] = 1
+            return slot, key
+        return None
 
     def _evicted(self, slot: int) -> str:
         """Take out of ``slot`` the chunk that the policy evicts; returns its key."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,18 +17,18 @@ class Reservations:
     def __init__(self, index: Index, fetches: Fetches) -> None:
         self._index = index
         self._fetches = fetches
-        self._unclaimed: Counter[str] = Counter()
+        self._unclaimed: dict[str, int] = {}
         """Slots that reservations will still claim, by budget."""
 
     @property
     def room(self) -> int:
         """Chunks of everybody that could be given a slot now without taking one that is reserved."""
-        return self._index.room - self._unclaimed.total()
+        return self._index.room - sum(self._unclaimed.values())
 
     def room_for(self, keys: Sequence[str]) -> int:
         """How many of the chunks ``keys`` could be given a slot now; those held and idle count."""
         budget = self._index.budget(keys)
-        return self._index.room_in(budget) - self._unclaimed[budget]
+        return self._index.room_in(budget) - self._unclaimed.get(budget, 0)
 
     def reserve(self, keys: Sequence[str], later: int = 0) -> Reservation:
         """Reserve room for the leading ``keys``, as many as fit; ``later`` is as of ``Fetches``."""
@@ -44,9 +43,11 @@ class Reservations:
 
     def change(self, budget: str, slots: int) -> None:
         """Note that ``slots`` more, or fewer where negative, are reserved and not yet claimed."""
-        self._unclaimed[budget] += slots
-        if not self._unclaimed[budget]:
-            del self._unclaimed[budget]
+        left = self._unclaimed.get(budget, 0) + slots
+        if left:
+            self._unclaimed[budget] = left
+        else:
+            self._unclaimed.pop(budget, None)
 
 
 class Reservation:

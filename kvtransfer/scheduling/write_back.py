@@ -63,7 +63,7 @@ class WriteBack:
     def flush_leaving(self, flushing: int) -> list[tuple[int, str]]:
         """Evict chunks until ``margin`` slots are free or will be; ``flushing`` slots already are.
 
-        A chunk that is evicted is found neither here nor, until it is put, in the store.
+        Those of tenants near their quotas leave too. A chunk that is evicted is found neither here nor, until it is put, in the store.
 
         Returns:
             Slots, pinned until they are put, and the keys to put them as.
@@ -73,11 +73,9 @@ class WriteBack:
             evicted = self._index.evict_pinned()
             if evicted is None:
                 break
-            slot, key = evicted
-            if self._dirty.pop(slot, None) == key and self._is_worth_it(key):
-                flushes.append(evicted)
-            else:
-                self._index.unpin(slot)
+            self._leave(evicted, flushes)
+        while self.is_on and (evicted := self._index.evict_ahead()) is not None:
+            self._leave(evicted, flushes)
         return flushes
 
     def flush_rest(self, most: int) -> list[tuple[int, str]]:
@@ -88,6 +86,14 @@ class WriteBack:
             del self._dirty[slot]
             self._index.pin(key)
         return flushes
+
+    def _leave(self, evicted: tuple[int, str], flushes: list[tuple[int, str]]) -> None:
+        """Add what was ``evicted`` to ``flushes`` if it is dirty and worth that; else let it go."""
+        slot, key = evicted
+        if self._dirty.pop(slot, None) == key and self._is_worth_it(key):
+            flushes.append(evicted)
+        else:
+            self._index.unpin(slot)
 
     def _is_worth_it(self, key: str) -> bool:
         return self._index.chance(key) >= self._admit_chance

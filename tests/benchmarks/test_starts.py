@@ -36,6 +36,7 @@ SMALLEST = {
     "bench_rotation": "--layers 1 --rounds 1",
     "bench_scheduler": "--requests 4 --long 0",
     "bench_serving": "--scale 0.01 --only vllm kvtransfer",
+    "bench_shares": "--slots 100 --requests 10",
     "bench_stores": "--mib 1 --round-mib 2 --rounds 1",
     "bench_wire": "--mib 1 --round-mib 4 --nodes 1 2 --connections 1 3 --rounds 1",
     "bench_ttft": "--contexts 256 --blocks 128 --repeats 1",

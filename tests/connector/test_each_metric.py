@@ -6,12 +6,12 @@ import os
 import signal
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from kvtransfer.metrics import COUNTERS, DURATIONS, GAUGES
+from kvtransfer.metrics import COUNTERS, DURATIONS, GAUGES, TENANT_GAUGES
 from tests.connector.conversation import CHUNK_BYTES, hold, requests, small_host
 from tests.connector.engine_process import Request
 from tests.connector.inputs import CHUNK_TOKENS, connected, prompt
@@ -183,6 +183,22 @@ def quotas_of_the_store(place):
     return seen
 
 
+def quotas_of_host_memory(place):
+    """A tenant fills host memory, then others come, who may hold two chunks of six."""
+    file = place.folder.with_suffix(".yaml")
+    file.write_text(f"host: {{tenants: {{none: {2 * CHUNK_BYTES / 2**30}}}}}")
+    setup = place.setup(max_local_cpu_size=6 * CHUNK_BYTES / 2**30, quotas_file=str(file))
+    with place.engines.start(setup) as engine:
+        deadline_s = time.monotonic() + DEADLINE_S
+        while not {"share_evicted_chunks", "quota_evicted_chunks"} <= engine.seen():
+            assert time.monotonic() < deadline_s, "no tenant gave way"
+            engine.generate(replace(new_request(), cache_salt="a tenant"))
+            engine.generate(new_request())
+        with place.silence():  # a chunk is in use until it is put
+            engine.generate(new_request(), new_request())
+        return engine.seen()
+
+
 def new_request():
     """A prompt that no store holds."""
     return Request(prompt(200, seed=time.monotonic_ns()))
@@ -200,6 +216,7 @@ SCENARIOS = [
     late_answers_and_full_host_memory,
     host_memory_that_is_left_too_fast,
     quotas_of_the_store,
+    quotas_of_host_memory,
 ]
 
 
@@ -209,4 +226,4 @@ def test_each_is_counted(v1_engines, model, plain, server, entries, tmp_path):
     for scenario in SCENARIOS:
         entries.clear()
         counted |= scenario(place)
-    assert {*COUNTERS, *DURATIONS, *GAUGES} - counted == set()
+    assert {*COUNTERS, *DURATIONS, *GAUGES, *TENANT_GAUGES} - counted == set()

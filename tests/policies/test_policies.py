@@ -6,6 +6,7 @@ from benchmarks.s3fifo import S3FIFO
 from kvtransfer.errors import ConfigError
 from kvtransfer.policies import POLICIES, open_policy
 from kvtransfer.policies.learned import Learned
+from kvtransfer.policies.miniature import MiniatureCache
 from kvtransfer.scheduling.index import Index
 
 
@@ -41,6 +42,30 @@ def test_arc_keeps_what_is_asked_for_again_through_a_scan():
     for key in ["a", "b", "a", "b", *text("scan", 50)]:
         serve(index, [key])
     assert held(index, "ab") == [True, True]
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_policy_of_another_size_decides_as_one_opened_for_it(name):
+    """However many slots it was opened for, and whatever it has seen at another size."""
+    asked = [text(f"talk{number % 7}.", 1 + number % 5) for number in range(400)]
+    hits = {}
+    for slots in (12, 40):
+        policy = open_policy(name, slots)
+        policy.resize(30)
+        policy.resize(12)
+        cache = MiniatureCache(policy, 12)
+        hits[slots] = [cache.serve(keys) for keys in asked]
+    cache = MiniatureCache(open_policy(name, 12), 12)
+    assert hits[12] == hits[40] == [cache.serve(keys) for keys in asked]
+
+
+def test_an_arc_that_shrinks_keeps_no_target_beyond_its_size():
+    arc = open_policy("arc", 40)
+    cache = MiniatureCache(arc, 8)
+    for number in range(200):
+        cache.serve(text(f"talk{number % 12}.", 3))
+    arc.resize(8)
+    assert 0 <= arc.recent_share <= 1
 
 
 def test_the_default_learns_which_requests_come_again():

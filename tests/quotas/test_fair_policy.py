@@ -7,6 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from kvtransfer.chunks.keys import tenant_of
 from kvtransfer.policies import POLICIES
 from kvtransfer.quotas import HostLimits
 from kvtransfer.quotas.fair_policy import FairPolicy
@@ -55,9 +56,6 @@ class TenantsAgainstAModel(RuleBasedStateMachine):
     def is_active(self, tenant):
         return self.clock() - self.used_s.get(tenant, -1e9) <= IDLE_S
 
-    def fill(self, tenant, more=0):
-        return (len(self.held(tenant)) + more) / LIMITS.of_tenant(tenant)
-
     @rule(tenant=tenants, numbers=st.lists(st.integers(0, 9), max_size=5, unique=True))
     def note_request(self, tenant, numbers):
         self.index.note_request(keys_of(tenant, sorted(numbers)))
@@ -66,26 +64,26 @@ class TenantsAgainstAModel(RuleBasedStateMachine):
 
     @rule(tenant=tenants)
     def claim_one(self, tenant):
-        """The one that gives way is the fullest, or has no share, or is the tenant itself."""
+        """The one that gives way is the largest, or has no share, or is the tenant itself."""
         self.used_s[tenant] = self.clock()
         before = {each: self.idle(each) for each in TENANTS}
-        fills = {each: self.fill(each) for each in TENANTS if before[each]}
-        mine = self.fill(tenant, 1)
-        retired = [each for each in fills if not self.is_active(each)]
+        sizes = {each: len(self.held(each)) for each in TENANTS if before[each]}
+        mine = len(self.held(tenant)) + 1
+        retired = [each for each in sizes if not self.is_active(each)]
         is_full = len(self.held(tenant)) == LIMITS.of_tenant(tenant)
         has_free = self.index.free > 0
         self.index.take_tenant_counts()
         gone = self.claim(tenant, 1)
         if is_full:
             assert gone in (tenant, None)
-        elif has_free or not fills:
+        elif has_free or not sizes:
             assert gone is None
         elif retired:
             assert gone in retired
-        elif tenant in fills and mine >= max(fills.values()):
+        elif tenant in sizes and mine >= max(sizes.values()):
             assert gone == tenant
         else:
-            assert fills[gone] == max(fills.values())
+            assert sizes[gone] == max(sizes.values())
         counted = self.index.take_tenant_counts()
         assert counted.get("quota_evicted_chunks", 0) == (is_full and gone is not None)
         assert counted.get("share_evicted_chunks", 0) == (gone not in (tenant, None))
@@ -135,6 +133,17 @@ class TenantsAgainstAModel(RuleBasedStateMachine):
         assert (evicted is None) == (not any(self.idle(each) for each in TENANTS))
         if evicted is not None:
             slot, key = evicted
+            assert self.found.pop(key) == slot
+            self.pins[slot] = 1
+
+    @rule()
+    def evict_ahead(self):
+        """What goes is of a tenant that has less than a sixteenth of its quota left."""
+        evicted = self.index.evict_ahead()
+        if evicted is not None:
+            slot, key = evicted
+            tenant = tenant_of(key)
+            assert len(self.held(tenant)) == LIMITS.of_tenant(tenant) < SLOTS
             assert self.found.pop(key) == slot
             self.pins[slot] = 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from kvtransfer.chunks.groups import Groups
-from kvtransfer.chunks.keys import KeyChain, chunk_keys, namespace
+from kvtransfer.chunks.keys import KeyChain, namespace
 from kvtransfer.chunks.tiling import Tiling
 from kvtransfer.metrics import Metrics
 from kvtransfer.plan import Report
@@ -88,9 +88,8 @@ class RequestKeys:
         self.unnamed = {}
 
     def chain(self, request, weights):
-        return (
-            None if weights is None else KeyChain(CHUNK, namespace=namespace({"weights": weights}))
-        )
+        space, tenant = namespace({"weights": weights}), getattr(request, "tenant", "")
+        return None if weights is None else KeyChain(CHUNK, namespace=space, tenant=tenant)
 
     @property
     def is_waiting(self):
@@ -144,9 +143,10 @@ class Engine:
         trace=None,
         router_events=None,
         prefilled=nothing_prefilled,
+        tenants=None,
     ):
         self.now_s = 0.0
-        index = Index(slots, change_limit=4 * slots if router_events else 0)
+        index = Index(slots, change_limit=4 * slots if router_events else 0, tenants=tenants)
         self.planner = Planner(index, ranks=1, keep=keep, put=True, clock=self.clock)
         self.lookup = Lookup()
         duties = Duties(loads, saves, saves_decode)
@@ -262,12 +262,13 @@ class Engine:
         self.now_s += seconds
         self.timing.end_load(load_timer)
 
-    def store(self, tokens, tier="remote"):
-        self.lookup.stored |= dict.fromkeys(keys(tokens), tier)
+    def store(self, tokens, tier="remote", tenant=""):
+        self.lookup.stored |= dict.fromkeys(keys(tokens, tenant=tenant), tier)
 
 
-def keys(tokens, weights=WEIGHTS):
-    return chunk_keys(tokens, CHUNK, namespace=namespace({"weights": weights_name((weights,))}))
+def keys(tokens, weights=WEIGHTS, tenant=""):
+    space = namespace({"weights": weights_name((weights,))})
+    return KeyChain(CHUNK, namespace=space, tenant=tenant).extend(tokens)
 
 
 def copied(saves):

@@ -8,7 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from kvtransfer.plan import Plan, Report
+from kvtransfer.quotas import HostLimits
+from kvtransfer.quotas.fair_policy import FairPolicy
+from kvtransfer.quotas.slot_limits import SlotLimits
 from kvtransfer.requests.step import StepPlan
+from tests.fake_clock import FakeClock
 from tests.requests.engine import BLOCK, CHUNK, WEIGHTS, Engine, RequestKeys
 
 
@@ -48,6 +52,7 @@ class Keys(RequestKeys):
 
 
 SHARED = st.sampled_from([0, 8, 24])
+TENANTS = ["", "a", "b"]
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -55,7 +60,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.engine = Engine(slots=6, request_keys=Keys)
+        self.engine = Engine(slots=6, request_keys=Keys, tenants=self.tenants())
         self.known = self.engine.request_keys
         self.pool = Pool(24)
         self.waiting, self.loading, self.running = {}, {}, {}
@@ -65,6 +70,10 @@ class AnyOrder(RuleBasedStateMachine):
         self.filled = {}  # the chunk whose bytes each slot has
         self.failed = set()
         self.count = 0
+
+    def tenants(self):
+        """Quotas; None: there are none."""
+        return None
 
     @rule(length=st.integers(1, 42), shared=SHARED, stored=st.booleans())
     def arrive(self, length, shared, stored):
@@ -83,9 +92,10 @@ class AnyOrder(RuleBasedStateMachine):
         self.count += 1
         tokens = [0 if i < shared else self.count for i in range(length)]
         name = f"r{self.count}"
-        self.waiting[name] = self.engine.request(name, tokens)
+        tenant = TENANTS[self.count % len(TENANTS)]
+        self.waiting[name] = self.engine.request(name, tokens, tenant=tenant)
         if stored:
-            self.engine.store(tokens)
+            self.engine.store(tokens, tenant=tenant)
         return name
 
     @precondition(lambda self: self.waiting and len(self.pool.free) >= 11)
@@ -281,8 +291,23 @@ class AnyOrder(RuleBasedStateMachine):
         assert self.engine.planner.room == self.engine.planner.index.slots
 
 
+class AnyOrderOfTenants(AnyOrder):
+    """The same with requests of several tenants, some of which have quotas."""
+
+    def tenants(self):
+        self.limits = SlotLimits(6, 1, HostLimits(4, {"a": 2}))
+        self.fair = FairPolicy(self.limits, "learned", FakeClock())
+        return self.fair
+
+    @invariant()
+    def quotas_hold(self):
+        for tenant in TENANTS:
+            assert self.fair.held(tenant) <= self.limits.of_tenant(tenant)
+
+
+@pytest.mark.parametrize("machine", [AnyOrder, AnyOrderOfTenants])
 @pytest.mark.parametrize("chunks_a_step", [16, 1])
-def test_in_any_order(monkeypatch, chunks_a_step):
+def test_in_any_order(monkeypatch, chunks_a_step, machine):
     for name in (
         "saving.saves._A_STEP",
         "loading.loads._A_STEP",
@@ -290,7 +315,7 @@ def test_in_any_order(monkeypatch, chunks_a_step):
         "loading.prefetch._AT_ONCE",
     ):
         monkeypatch.setattr(f"kvtransfer.requests.{name}", chunks_a_step)
-    case = AnyOrder.TestCase
+    case = machine.TestCase
     case.settings = settings(
         max_examples=100,
         stateful_step_count=40,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from kvtransfer.quotas import HostLimits
+from kvtransfer.quotas.fair_policy import FairPolicy
+from kvtransfer.quotas.slot_limits import SlotLimits
 from kvtransfer.scheduling.index import Index
 from kvtransfer.scheduling.write_back import WriteBack
+from tests.fake_clock import FakeClock
 
 
 def write_back(margin=1, slots=4, admit_chance=0.0):
@@ -67,6 +71,19 @@ def test_a_chunk_that_will_hardly_be_asked_for_is_not_worth_a_flush():
     assert back.flush_leaving(0) == []
     assert index.free == 1
     assert back.take_lost() == 0
+
+
+def test_a_tenant_near_its_quota_is_flushed_ahead_of_need():
+    limits = SlotLimits(64, 1, HostLimits(None, {"a": 32}))
+    index = Index(64, tenants=FairPolicy(limits, "lru", FakeClock()))
+    back = WriteBack(index, 1, 0.0)
+    saved(index, back, [f"{i}.a" for i in range(30)])
+    assert back.flush_leaving(0) == []
+    saved(index, back, ["30.a", "31.a"])
+    assert [key for _, key in back.flush_leaving(0)] == ["0.a", "1.a"]
+    saved(index, back, ["32.a", "33.a", "34.a"])
+    assert back.take_lost() == 1  # room for it was needed at once
+    assert WriteBack(index, 0, 0.0).flush_leaving(0) == []
 
 
 def test_pinned_chunks_stay():

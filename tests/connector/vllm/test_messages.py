@@ -38,6 +38,13 @@ def test_statistics_add_up_and_are_plain():
     assert stats.is_empty()
 
 
+def test_of_a_gauge_of_tenants_the_highest_is_kept():
+    one, two = ({"tenant_host_bytes": held} for held in ({"none": 3, "a": 1}, {"none": 2, "b": 5}))
+    stats = TransferStats(one).aggregate(TransferStats(two))
+    assert stats.data == {"tenant_host_bytes": {"none": 3, "a": 1, "b": 5}}
+    assert "lost" not in stats.reduce()
+
+
 def test_what_vllm_logs_is_for_people():
     counted = {
         "host_hit_tokens": 512,
