@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo fleet test check fix docs site bench bench-blend gpu soak talks release-check clean
+.PHONY: help install demo fleet pictures test check fix docs site bench bench-blend gpu soak talks release-check clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -24,6 +24,10 @@ demo: $(STAMP) ## one context computed once, restored by another vLLM (JSON=FILE
 
 fleet: $(STAMP) ## two vLLM, a router, Redis with Sentinels; parts are killed under load (JSON=FILE writes the figures)
 	@$(BIN)/python -m demo.fleet.run $(if $(JSON),--json "$(JSON)") $(ARGS)
+
+pictures: $(STAMP) ## take the pictures in docs/pictures from real servers, a terminal and a browser: five minutes
+	@scripts/install_system_packages
+	@$(BIN)/python -m demo.pictures.run $(ARGS)
 
 test: check ## everything: the checks, then every test, two at once (ARGS=... goes to pytest)
 	@scripts/install_system_packages

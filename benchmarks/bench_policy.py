@@ -45,7 +45,7 @@ from kvtransfer.simulate.trace import TraceError, read_trace
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from kvtransfer.simulate.trace import Request
+    from kvtransfer.simulate.request import Request
 
 TRACE = ROOT.parent / "shared" / "traces" / "mooncake_conversation.jsonl"
 PERCENTS = (1, 2, 5, 10, 20)

@@ -19,7 +19,7 @@ ABOVE = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
 }
-ASSETS = ("*.md", "*.json", "*.yml", "*.svg", "*.png", "*.css")
+ASSETS = ("*.md", "*.json", "*.yml", "*.svg", "*.css")
 _LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 _NAMED_BLOCK = re.compile(r"^( *```\w+) (\S+)$", re.MULTILINE)
 
@@ -49,9 +49,10 @@ def stage(pages: Path) -> None:
     for pattern in ASSETS:
         for path in (ROOT / "docs").glob(pattern):
             shutil.copy(path, pages)
+    shutil.copytree(ROOT / "docs" / "pictures", pages / "pictures")
     for above, name in ABOVE.items():
         shutil.copy(ROOT / above, pages / name)
-    there = {path.name for path in pages.iterdir()}
+    there = {str(path.relative_to(pages)) for path in pages.rglob("*")}
     for page in pages.glob("*.md"):
         text = page.read_text(encoding="utf-8")
         page.write_text(titled(turned(text, there)), encoding="utf-8")

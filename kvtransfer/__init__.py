@@ -51,7 +51,13 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"kvtransfer.{_HOMES[name]}"), name)
+    try:
+        return getattr(import_module(f"kvtransfer.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        text = f"{name} needs torch, which an engine brings; without one: pip install '.[torch]'"
+        raise ModuleNotFoundError(text, name="torch") from None
 
 
 def __dir__() -> list[str]:

@@ -14,6 +14,8 @@ def test_the_site_is_built_without_a_broken_link(tmp_path, monkeypatch):
     pages = [page.read_text() for page in (tmp_path / "site").rglob("index.html")]
     assert [page[:200] for page in pages if "<p>```" in page or "\n```" in page] == []
     fetched = re.findall(r'(?:src|href)="(https?://[^"]+)"', html)
+    shown = {path.name for path in (tmp_path / "site" / "pictures").iterdir()}
+    assert shown == {path.name for path in (site.ROOT / "docs" / "pictures").iterdir()}
     assert [url for url in fetched if "squidfunk" not in url and "keepachangelog" not in url] == []
 
 

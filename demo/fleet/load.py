@@ -38,15 +38,16 @@ class Reply:
 
 @dataclass(frozen=True)
 class Client:
-    """Asks the router at ``url`` for greedy answers of at most ``answer_tokens`` tokens."""
+    """Asks the router, or the engine, at ``url`` for greedy answers of at most ``answer_tokens`` tokens."""
 
     url: str
     answer_tokens: int
+    model_name: str = MODEL_NAME
 
     def ask(self, turn: Turn) -> Reply:
         """Ask once, without a retry of our own."""
         message = {
-            "model": MODEL_NAME,
+            "model": self.model_name,
             "prompt": list(turn.prompt_ids),
             "max_tokens": self.answer_tokens,
             "temperature": 0,

@@ -33,6 +33,8 @@ scrape_configs:
 class Prometheus:
     """Owns a server that scrapes ``/metrics`` of ``targets``, host and port, once a second.
 
+    It serves the console templates in ``consoles`` too, a folder in ``folder``.
+
     Raises:
         FileNotFoundError: it isn't installed.
     """
@@ -41,18 +43,21 @@ class Prometheus:
         program = shutil.which("prometheus")
         if program is None:
             raise FileNotFoundError("no prometheus: run `apt-get install prometheus`")
+        self.consoles = folder / "consoles"  # alone, as every file in it can be asked for
+        self.consoles.mkdir(exist_ok=True)
         config = folder / "prometheus.yml"
         config.write_text(_CONFIG.format(interval_s=INTERVAL_S, targets=json.dumps(list(targets))))
-        self._url = f"http://127.0.0.1:{port}"
+        self.url = f"http://127.0.0.1:{port}"
         self.child = Child(
             "prometheus",
             [
                 program,
                 f"--config.file={config}",
                 f"--storage.tsdb.path={folder / 'prometheus'}",
+                f"--web.console.templates={self.consoles}",
                 f"--web.listen-address=127.0.0.1:{port}",
             ],
-            f"{self._url}/-/ready",
+            f"{self.url}/-/ready",
             folder / "prometheus.log",
             {},
         )
@@ -60,7 +65,7 @@ class Prometheus:
     def growth(self, name: str, seconds: float) -> float:
         """How much the counter ``name`` has grown over all instances in the last ``seconds``."""
         query = urlencode({"query": f"{name}[{ceil(seconds)}s]"})
-        with urlopen(f"{self._url}/api/v1/query?{query}", timeout=30) as reply:
+        with urlopen(f"{self.url}/api/v1/query?{query}", timeout=30) as reply:
             series = json.load(reply)["data"]["result"]
         return sum(grown(float(value) for _, value in one["values"]) for one in series)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,10 @@ class VllmCommand:
     port: int
     redis_url: str
     chunk_tokens: int
+    model_name: str = MODEL_NAME
+    """What its users call the model."""
+    more_settings: Mapping[str, object] = field(default_factory=dict)
+    """Settings of kvtransfer beside those that all have."""
 
     @property
     def url(self) -> str:
@@ -55,7 +59,7 @@ class VllmCommand:
         named = {
             "host": "127.0.0.1",
             "port": self.port,
-            "served-model-name": MODEL_NAME,
+            "served-model-name": self.model_name,
             "dtype": "float32",
             "block-size": 32,
             "max-model-len": _LONGEST_TOKENS,
@@ -74,5 +78,6 @@ class VllmCommand:
             "kv_connector_extra_config": {
                 "chunk_size": self.chunk_tokens,
                 "max_local_cpu_size": 0.25,
+                **self.more_settings,
             },
         }

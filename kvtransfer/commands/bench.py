@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LEAST_CHUNKS = 8
 
 
-@click.command()
+@click.command(short_help="Measure how fast a store is from here.")
 @store_options
 @click.option(
     "--mib",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kvtransfer.operate.selection import Selection
 
 
-@click.command("clear")
+@click.command("clear", short_help="Remove entries.")
 @store_options
 @selection_options
 @click.option("--orphans", is_flag=True, help="Remove payloads without a record, and nothing else.")
@@ -50,7 +50,9 @@ def clear_command(
     facts = {**vars(cleared), "dry_run": dry_run}
     shown = {verb: f"{cleared.entries:,} entries, {bytes_text(cleared.stored_bytes)}"}
     if cleared.orphans:
-        shown["without a record"] = f"{cleared.orphans:,} payloads"
+        shown["without a record"] = (
+            f"{cleared.orphans:,} payload{'' if cleared.orphans == 1 else 's'}"
+        )
     output.facts(facts, shown)
 
 

@@ -6,10 +6,13 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from kvtransfer.commands.load_question import loads_asked, measured
+from kvtransfer.commands.option_groups import parsed
 from kvtransfer.commands.output import Output
 from kvtransfer.config import TransferConfig
 from kvtransfer.errors import ConfigError, StoreError
@@ -22,6 +25,7 @@ from kvtransfer.operate.doctor.data_rules import (
     judge_unlisted,
 )
 from kvtransfer.operate.doctor.finding import Finding, Level
+from kvtransfer.operate.doctor.load_rules import Loads, judge_loads
 from kvtransfer.operate.doctor.machine import look
 from kvtransfer.operate.doctor.quota_rules import judge_quotas
 from kvtransfer.operate.doctor.round_trip import round_trip
@@ -31,11 +35,12 @@ from kvtransfer.operate.pace import Pace
 from kvtransfer.operate.quantities import bytes_text
 from kvtransfer.operate.verification import Findings, Verifier
 from kvtransfer.quotas.quotas_file import Quotas
+from kvtransfer.simulate.arguments import prefill_rates
 from kvtransfer.stores.open import open_entries, settings_of
 from kvtransfer.stores.schemes import scheme_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from kvtransfer.operate.doctor.round_trip import RoundTrip
     from kvtransfer.stores.interface import Store
@@ -43,15 +48,39 @@ if TYPE_CHECKING:
 FOUND = 1
 """The exit status where something should be changed."""
 _SAMPLE = _CHUNKS = 32
-_COLOURS = {Level.BROKEN: "bold red", Level.UNSAFE: "bold magenta", Level.COSTLY: "yellow"}
+_COLOURS = {
+    Level.BROKEN: "bold red",
+    Level.UNSAFE: "bold magenta",
+    Level.COSTLY: "yellow",
+    Level.NOTE: "green",
+}
 
 
-@click.command()
+@click.command(short_help="Say what is wrong, and what to change.")
 @click.argument("url", required=False)
 @click.option("--vllm-args", default="", help="The arguments of vllm serve, as one text.")
 @click.option("--chunk-mib", type=click.IntRange(1, 512), default=8, show_default=True)
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    help="A model's config.json or its folder: from which context length on does a load pay?",
+)
+@click.option(
+    "--prefill-tokens-per-s",
+    callback=parsed(prefill_rates),
+    metavar="RATE",
+    help="How fast it is computed; RATE@TOKENS,RATE@TOKENS of prompts of two lengths is better.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a finding.")
-def doctor(url: str | None, vllm_args: str, chunk_mib: int, *, as_json: bool) -> int:
+def doctor(
+    url: str | None,
+    vllm_args: str,
+    chunk_mib: int,
+    model: Path | None,
+    prefill_tokens_per_s: Sequence[tuple[float, int]] | None,
+    *,
+    as_json: bool,
+) -> int:
     """Look at the settings, this machine and the store, and say what to change, the worst first.
 
     Settings are read as vLLM reads them, from the environment, the file that it names, and
@@ -67,12 +96,13 @@ def doctor(url: str | None, vllm_args: str, chunk_mib: int, *, as_json: bool) ->
         return _told(output, [Finding(Level.BROKEN, "settings", str(error), "mend the setting")])
     if not as_json:
         _show_settings(output, config, origins)
+    loads = loads_asked(model, prefill_tokens_per_s, arguments, config)
     found = [*judge_config(config, origins, look(config))]
     found += judge_vllm(arguments, config) if arguments else []
     if config.remote_url is not None:
         found += _judge_server(config, config.remote_url)
         if not any(finding.name == "store" for finding in found):
-            found += _judge_store(output, config, config.remote_url, chunk_mib << 20)
+            found += _judge_store(output, config, config.remote_url, chunk_mib << 20, loads)
     return _told(output, found)
 
 
@@ -110,7 +140,7 @@ def _judge_server(config: TransferConfig, url: str) -> Iterator[Finding]:
 
 
 def _judge_store(
-    output: Output, config: TransferConfig, url: str, chunk_bytes: int
+    output: Output, config: TransferConfig, url: str, chunk_bytes: int, loads: Loads | None
 ) -> Iterator[Finding]:
     settings = settings_of(config, Metrics())
     try:
@@ -119,6 +149,8 @@ def _judge_store(
                 trip = round_trip(store, chunks, chunk_bytes)
                 yield from judge_round_trip(trip.came_back, trip.chunks)
                 output.tell(_speeds(trip))
+            if loads is not None:
+                yield judge_loads(loads, measured(store, loads.chunk_bytes))
             yield from _judge_entries(store, settings.seals.opens)
     except (StoreError, ConfigError) as error:
         yield judge_failure(str(error))
@@ -142,7 +174,8 @@ def _sample(store: Store, opens: Callable[[str], bool]) -> Findings:
 
 def _speeds(trip: RoundTrip) -> str:
     put, get = bytes_text(trip.put_bytes_per_s), bytes_text(trip.get_bytes_per_s)
-    return f"{trip.chunks} x {bytes_text(trip.chunk_bytes)}: put {put}/s, get {get}/s"
+    chunks = "1 chunk" if trip.chunks == 1 else f"{trip.chunks} chunks"
+    return f"{chunks} of {bytes_text(trip.chunk_bytes)}: put at {put}/s, read at {get}/s"
 
 
 def _show_settings(output: Output, config: TransferConfig, origins: Mapping[str, str]) -> None:
@@ -157,4 +190,4 @@ def _told(output: Output, found: list[Finding]) -> int:
         [{**vars(each), "level": each.level.name.lower()} for each in ordered],
         [_COLOURS[each.level] for each in ordered],
     )
-    return FOUND if found else 0
+    return FOUND if any(each.level is not Level.NOTE for each in found) else 0

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kvtransfer.stores.interface import StoredEntry
 
 
-@click.command()
+@click.command(short_help="Sum up what the entries hold.")
 @store_options
 @selection_options
 @click.option(
@@ -44,6 +44,9 @@ def du(options: StoreOptions, selection: Selection, by: Sequence[str], *, as_jso
     rows = [_row(dict(zip(by, names, strict=True)), usage) for names, usage in groups.items()]
     if len(rows) != 1:
         rows.append(_row({by[0]: "total"}, total))
+    if not groups and not as_json:
+        output.tell(options.nothing(selection))
+        return
     output.table(rows, _columns(by, now_s), texts=len(by))
 
 

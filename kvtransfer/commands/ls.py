@@ -13,6 +13,7 @@ from kvtransfer.commands.selection_options import selection_options
 from kvtransfer.commands.store_options import StoreOptions, store_options
 from kvtransfer.operate.quantities import age_text, bytes_text
 from kvtransfer.printable import printable
+from kvtransfer.quotas.limits import tenant_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
     from kvtransfer.operate.selection import Selection
     from kvtransfer.stores.interface import StoredEntry
 
+_HEADER = "  stored   age  codec     dtype     tokens  tenant    key"
+# Enough of a digest to tell tenants apart at a glance.
+_TENANT_DIGITS = 8
 
-@click.command()
+
+@click.command(short_help="List entries, one a line.")
 @store_options
 @selection_options
 @click.option("--limit", type=click.IntRange(1), help="Stop after this number.")
@@ -31,11 +36,12 @@ def ls(options: StoreOptions, selection: Selection, limit: int | None, *, as_jso
 
     Nothing is read but records, so an entry that is listed may still be damaged: see verify.
     """
-    now_s = time.time()
+    output, now_s = Output(as_json=as_json), time.time()
     with options.opened(options.settings) as store:
         chosen = (entry for entry in options.paced(store) if selection.has(entry, now_s))
         listed = (as_object(entry, now_s) for entry in islice(chosen, limit))
-        Output(as_json=as_json).objects(listed, _shown)
+        if not output.objects(listed, _shown, _HEADER):
+            output.tell(options.nothing(selection))
 
 
 def as_object(entry: StoredEntry, now_s: float) -> dict[str, object]:
@@ -61,7 +67,6 @@ def as_object(entry: StoredEntry, now_s: float) -> dict[str, object]:
 
 def _shown(entry: Mapping[str, object]) -> str:
     size, age = bytes_text(int(str(entry["bytes"]))), age_text(int(str(entry["age_s"])))
-    facts = f"{entry['codec']} {entry['dtype']} {entry['tokens']} tokens"
-    if entry["tenant"]:
-        facts += f", tenant {entry['tenant']}"
-    return printable(f"{size:>9}  {age:>6}  {facts}  {entry['key']}")
+    facts = f"{entry['codec']:<8}  {entry['dtype']:<8}  {entry['tokens']:>6}"
+    tenant = tenant_name(str(entry["tenant"]))[:_TENANT_DIGITS]
+    return printable(f"{size:>8}  {age:>4}  {facts}  {tenant:<{_TENANT_DIGITS}}  {entry['key']}")

@@ -12,7 +12,7 @@ from kvtransfer.commands.output import Output
 from kvtransfer.config import TransferConfig
 
 
-@click.command()
+@click.command(short_help="Turn LMCache's settings into ours.")
 @click.argument(
     "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False
 )

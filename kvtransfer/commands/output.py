@@ -6,9 +6,10 @@ import json
 import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 
 # What ends sooner needs no bar.
 _BAR_AFTER_S = 2.0
+_ANY_WIDTH = 1 << 16
+
+
+def console_for(stream: TextIO) -> Console:
+    """Return a console on ``stream``; what isn't a terminal has room for lines of any length."""
+    width = None if stream.isatty() else _ANY_WIDTH
+    return Console(file=stream, highlight=False, width=width)
 
 
 class Output:
@@ -31,15 +39,25 @@ class Output:
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
-        self._out = Console(highlight=False, soft_wrap=True)
-        self._err = Console(stderr=True, highlight=False)
+        self._out = console_for(sys.stdout)
+        self._err = console_for(sys.stderr)
 
     def objects(
-        self, objects: Iterable[Mapping[str, object]], shown: Callable[[Mapping[str, object]], str]
-    ) -> None:
-        """Print each of ``objects`` as it comes: as JSON, or as the line that ``shown`` makes."""
-        for each in objects:
-            self._line(json.dumps(each) if self._as_json else shown(each))
+        self,
+        objects: Iterable[Mapping[str, object]],
+        shown: Callable[[Mapping[str, object]], str],
+        header: str = "",
+    ) -> int:
+        """Print each of ``objects`` as it comes: as JSON, or as the line that ``shown`` makes.
+
+        On a terminal the ``header`` stands before the first. Returns how many there were.
+        """
+        number = 0
+        for number, each in enumerate(objects, 1):
+            if number == 1 and header and self._out.is_terminal and not self._as_json:
+                self._out.print(Text(header, "bold"))
+            self.line(json.dumps(each) if self._as_json else shown(each))
+        return number
 
     def table(
         self,
@@ -58,18 +76,19 @@ class Output:
         for number, title in enumerate(columns):
             table.add_column(title, justify="left" if number < texts else "right", overflow="fold")
         for each in objects:
-            table.add_row(*(printable(cell(each)) for cell in columns.values()))
+            table.add_row(*(Text(printable(cell(each))) for cell in columns.values()))
         self._out.print(table)
 
-    def facts(self, facts: Mapping[str, object], shown: Mapping[str, str]) -> None:
-        """Print ``facts`` as one JSON object, or ``shown`` as names with their values."""
+    def facts(self, facts: Mapping[str, object], shown: Mapping[str, str | Text]) -> None:
+        """Print ``facts`` as one JSON object, or ``shown`` as names with their values, one a line."""
         if self._as_json:
-            self._line(json.dumps(facts))
+            self.line(json.dumps(facts))
             return
-        table = Table(box=None, pad_edge=False, show_header=False)
-        for name, text in shown.items():
-            table.add_row(name, printable(text), style=None)
-        self._out.print(table)
+        widest = max(map(len, shown), default=0)
+        for name, value in shown.items():
+            text = value if isinstance(value, Text) else Text(printable(value))
+            # The terminal wraps what is longer, so that it can be copied in one piece.
+            self._out.print(Text(f"{name:<{widest}}  ").append(text), soft_wrap=True)
 
     def findings(self, findings: Sequence[Mapping[str, object]], colours: Sequence[str]) -> None:
         """Print what should be changed, and how, one finding after another."""
@@ -77,16 +96,14 @@ class Output:
             self.objects(findings, json.dumps)
             return
         for finding, colour in zip(findings, colours, strict=True):
-            self._out.print(
-                Text(f"{finding['level']}: ", colour).append(f"{finding['what']}", "default")
-            )
-            self._out.print(Text(f"    {finding['change']}"))
+            self._out.print(Text.assemble((f"{finding['level']}: ", colour), f"{finding['what']}"))
+            self._out.print(Padding(Text(f"{finding['change']}"), (0, 0, 0, 4), expand=False))
         if not findings:
             self._out.print(Text("nothing to change", "green"))
 
     def tell(self, sentence: str) -> None:
         """Print ``sentence`` for people, who may not be reading standard output."""
-        self._err.print(sentence, markup=False)
+        self._err.print(Text(sentence))
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Callable[[str], None]]:
@@ -108,7 +125,9 @@ class Output:
         try:
             yield tell
         finally:
-            bar.stop()
+            if bar.live.is_started:  # else rich prints an empty line
+                bar.stop()
 
-    def _line(self, text: str) -> None:
+    def line(self, text: str) -> None:
+        """Print ``text`` on one line; a terminal wraps it, so that it can be copied in one piece."""
         self._out.print(text, markup=False, soft_wrap=True, crop=False)

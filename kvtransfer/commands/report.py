@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@click.command()
+@click.command(short_help="Write a page of HTML about a store.")
 @store_options
 @click.option(
     "--instance",

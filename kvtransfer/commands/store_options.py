@@ -19,6 +19,7 @@ from kvtransfer.urls import masked
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from kvtransfer.operate.selection import Selection
     from kvtransfer.stores.interface import Store, StoredEntry
     from kvtransfer.stores.settings import StoreSettings
 
@@ -38,6 +39,11 @@ class StoreOptions:
     def address(self) -> str:
         """The URL without its password."""
         return masked(self.url)
+
+    def nothing(self, selection: Selection) -> str:
+        """Say that the store holds nothing that was asked for."""
+        asked = "" if selection.is_everything else " that the options ask for"
+        return f"{self.address} holds no entry of ours{asked}"
 
     @property
     def settings(self) -> StoreSettings:

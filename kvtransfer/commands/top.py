@@ -8,11 +8,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
-from kvtransfer.commands.output import Output
+from kvtransfer.commands.columns import Column, that_fit
+from kvtransfer.commands.output import Output, console_for
 from kvtransfer.errors import ConfigError
 from kvtransfer.operate.instance import Instance, NoAnswerError
 from kvtransfer.operate.quantities import bytes_text
@@ -23,24 +26,50 @@ if TYPE_CHECKING:
 
     Look = tuple[float, Mapping[str, float] | str]
 
-_COLUMNS = (
-    "instance",
-    "prompt tok/s",
-    "local",
-    "restored",
-    "host tok/s",
-    "store tok/s",
-    "fetched",
-    "put",
-    "load p50",
-    "TTFT p50",
-    "evicted/s",
-    "lost/s",
-    "breakers",
+_FIRST = "instance"
+
+
+def _count(amount: float) -> Text:
+    return Text(f"{amount:,.0f}")
+
+
+def _bytes(nbytes: float) -> Text:
+    return Text(bytes_text(nbytes) if nbytes else "0")
+
+
+def _share(share: float | None) -> Text:
+    return Text("-" if share is None else f"{share:.0%}")
+
+
+def _seconds(seconds: float | None) -> Text:
+    return Text("-" if seconds is None else f"≤{seconds:g} s")
+
+
+def _lost(chunks_per_s: float) -> Text:
+    return Text(f"{chunks_per_s:.1f}", "red") if chunks_per_s else Text("0")
+
+
+def _breakers(are_open: int) -> Text:
+    return Text(f"{are_open} open", "red") if are_open else Text("closed", "green")
+
+
+_COLUMNS: tuple[Column[Traffic], ...] = (
+    Column("prompt\ntok/s", 7, 0, lambda of: _count(of.prompt_tokens_per_s)),
+    Column("local", 5, 5, lambda of: _share(of.local_share)),
+    Column("restored", 8, 0, lambda of: _share(of.restored_share)),
+    Column("host\ntok/s", 6, 3, lambda of: _count(of.host_tokens_per_s)),
+    Column("store\ntok/s", 6, 2, lambda of: _count(of.store_tokens_per_s)),
+    Column("fetched\nper s", 8, 6, lambda of: _bytes(of.fetched_bytes_per_s)),
+    Column("put\nper s", 8, 7, lambda of: _bytes(of.put_bytes_per_s)),
+    Column("load\np50", 8, 4, lambda of: _seconds(of.load_p50_s)),
+    Column("TTFT\np50", 8, 1, lambda of: _seconds(of.ttft_p50_s)),
+    Column("evicted\nper s", 7, 8, lambda of: Text(f"{of.evicted_chunks_per_s:.1f}")),
+    Column("lost\nper s", 5, 0, lambda of: _lost(of.lost_chunks_per_s)),
+    Column("breakers", 8, 0, lambda of: _breakers(of.open_breakers)),
 )
 
 
-@click.command()
+@click.command(short_help="Show what engines restore and save, live.")
 @click.argument("instances", nargs=-1, required=True)
 @click.option(
     "--interval", type=click.FloatRange(0.1), default=2.0, show_default=True, help="Seconds."
@@ -57,7 +86,7 @@ def top(instances: Sequence[str], interval: float, count: int | None, *, as_json
         raise ConfigError("an instance is named twice; name each once")
     before = [_look(instance) for instance in watched]
     is_live = sys.stdout.isatty() and not as_json
-    console = Console(highlight=False)
+    console = console_for(sys.stdout)
     with Live(console=console, auto_refresh=False, screen=False) if is_live else _Still() as live:
         taken = 0
         while count is None or taken < count:
@@ -70,9 +99,9 @@ def top(instances: Sequence[str], interval: float, count: int | None, *, as_json
             if as_json:
                 _print_json(rows)
             elif isinstance(live, Live):
-                live.update(_table(rows), refresh=True)
+                live.update(screen(rows, console.width), refresh=True)
             else:
-                console.print(_table(rows))
+                console.print(screen(rows, console.width))
             before, taken = after, taken + 1
 
 
@@ -109,35 +138,21 @@ def _print_json(rows: Sequence[tuple[str, Traffic | str]]) -> None:
     Output(as_json=True).objects(objects, str)
 
 
-def _table(rows: Sequence[tuple[str, Traffic | str]]) -> Table:
+def screen(rows: Sequence[tuple[str, Traffic | str]], width: int) -> Group:
+    """Make a table of the instances that answer, in ``width`` characters, and a line for each other."""
+    # Names take half of the width at most, and are folded where they are longer.
+    widest = min(max(cell_len(name) for name, _ in rows), width // 2)
+    shown, left_out = that_fit(_COLUMNS, width - max(widest, len(_FIRST)))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, title in enumerate(_COLUMNS):
-        table.add_column(title, justify="right" if number else "left", no_wrap=number > 0)
+    table.add_column(_FIRST, overflow="fold", vertical="bottom")
+    for column in shown:
+        table.add_column(column.title, justify="right", no_wrap=True, min_width=column.width)
     for name, traffic in rows:
-        table.add_row(name, *(_cells(traffic) if isinstance(traffic, Traffic) else ["no answer"]))
-    return table
-
-
-def _cells(of: Traffic) -> list[str]:
-    return [
-        f"{of.prompt_tokens_per_s:,.0f}",
-        _share(of.local_share),
-        _share(of.restored_share),
-        f"{of.host_tokens_per_s:,.0f}",
-        f"{of.store_tokens_per_s:,.0f}",
-        f"{bytes_text(of.fetched_bytes_per_s)}/s",
-        f"{bytes_text(of.put_bytes_per_s)}/s",
-        _seconds(of.load_p50_s),
-        _seconds(of.ttft_p50_s),
-        f"{of.evicted_chunks_per_s:.1f}",
-        f"[red]{of.lost_chunks_per_s:.1f}[/]" if of.lost_chunks_per_s else "0",
-        f"[red]{of.open_breakers} open[/]" if of.open_breakers else "closed",
-    ]
-
-
-def _share(share: float | None) -> str:
-    return "-" if share is None else f"{share:.0%}"
-
-
-def _seconds(seconds: float | None) -> str:
-    return "-" if seconds is None else f"≤{seconds:g} s"
+        if isinstance(traffic, Traffic):
+            table.add_row(Text(name), *(column.cell(traffic) for column in shown))
+    silent = [Text(f"no answer from {each}", "red") for _, each in rows if isinstance(each, str)]
+    if not table.rows:
+        return Group(*silent)
+    names = ", ".join(column.name for column in left_out)
+    more = [Text(f"a wider terminal shows also: {names}", "dim")] if left_out else []
+    return Group(table, *silent, *more)

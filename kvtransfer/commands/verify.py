@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from rich.text import Text
 
 from kvtransfer.commands.output import Output
 from kvtransfer.commands.selection_options import selection_options
@@ -17,6 +18,7 @@ from kvtransfer.operate.pace import Pace
 from kvtransfer.operate.progress_file import ProgressFile
 from kvtransfer.operate.quantities import bytes_text
 from kvtransfer.operate.verification import Findings, Verdict, Verifier
+from kvtransfer.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -27,9 +29,16 @@ if TYPE_CHECKING:
 FOUND = 1
 """The exit status where something is damaged."""
 MIB_PER_S = 100
+_SHOWN_KEYS = 20
+_ORPHAN = "without a record"
 
 
-@click.command()
+def colour_of(verdict: Verdict) -> str:
+    """In which colour people see ``verdict``."""
+    return {Verdict.GOOD: "green", Verdict.DAMAGED: "red"}.get(verdict, "yellow")
+
+
+@click.command(short_help="Find entries that are damaged.")
 @store_options
 @selection_options
 @click.option(
@@ -78,7 +87,7 @@ def verify(
         orphans = list(store.orphans()) if selection.is_everything else []
         for key in orphans if repair else ():
             store.remove(key)
-    _print(output, findings, orphans, repair=repair)
+    _print(output, findings, orphans, repair=repair, as_json=as_json)
     is_left = bool(findings.counts[Verdict.DAMAGED] or orphans) and not repair
     return FOUND if is_left else 0
 
@@ -117,7 +126,9 @@ def _chosen(
             yield entry
 
 
-def _print(output: Output, findings: Findings, orphans: list[str], *, repair: bool) -> None:
+def _print(
+    output: Output, findings: Findings, orphans: list[str], *, repair: bool, as_json: bool
+) -> None:
     facts = {
         **{verdict.name.lower(): count for verdict, count in findings.counts.items()},
         "orphans": len(orphans),
@@ -125,9 +136,25 @@ def _print(output: Output, findings: Findings, orphans: list[str], *, repair: bo
         "damaged_keys": findings.damaged,
         "orphan_keys": orphans[:1000],
     }
-    shown = {verdict.value: f"{count:,}" for verdict, count in findings.counts.items() if count}
+    shown: dict[str, str | Text] = {
+        verdict.value: Text(f"{count:,}", colour_of(verdict))
+        for verdict, count in findings.counts.items()
+        if count
+    }
     if orphans:
-        shown["without a record"] = f"{len(orphans):,}"
-    for key in [*findings.damaged, *orphans][:20]:
-        shown[key] = "removed" if repair else "damaged"
+        shown[_ORPHAN] = Text(f"{len(orphans):,}", "red")
     output.facts(facts, shown or {"entries": "none"})
+    wrong = [(key, Verdict.DAMAGED.value) for key in findings.damaged]
+    wrong += [(key, _ORPHAN) for key in orphans]
+    if wrong and not as_json:
+        _print_wrong(output, wrong, repair=repair)
+
+
+def _print_wrong(output: Output, wrong: list[tuple[str, str]], *, repair: bool) -> None:
+    """Print the first keys with what is wrong with them, and what was done or can be done."""
+    for key, what in wrong[:_SHOWN_KEYS]:
+        output.line(f"{'removed' if repair else what:<{len(_ORPHAN)}}  {printable(key)}")
+    if len(wrong) > _SHOWN_KEYS:
+        output.tell(f"and {len(wrong) - _SHOWN_KEYS:,} more; --json lists a thousand of each kind")
+    if not repair:
+        output.tell("--repair removes these; engines compute again what they miss")

@@ -11,12 +11,13 @@ from kvtransfer.commands.output import Output
 from kvtransfer.commands.store_options import StoreOptions, store_options
 from kvtransfer.operate.quantities import bytes_text
 from kvtransfer.operate.usage import Usage, summed
+from kvtransfer.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
-@click.command()
+@click.command(short_help="Show which entries come and go, live.")
 @store_options
 @click.option(
     "--interval", type=click.FloatRange(0.1), default=10.0, show_default=True, help="Seconds."
@@ -31,6 +32,7 @@ def watch(options: StoreOptions, interval: float, count: int | None, *, as_json:
     output = Output(as_json=as_json)
     with options.opened(options.settings) as store:
         before = summed(options.paced(store), ["model"], time.time())
+        output.tell(f"{options.address} holds {_held(before)}; looking every {interval:g} s")
         taken = 0
         while count is None or taken < count:
             time.sleep(interval)
@@ -58,7 +60,12 @@ def changes(
 
 def _shown(change: Mapping[str, object]) -> str:
     more, more_bytes = int(str(change["more_entries"])), int(str(change["more_bytes"]))
-    sign = "-" if more_bytes < 0 else "+"
-    grown = f"{more:+,} entries, {sign}{bytes_text(abs(more_bytes))}"
-    held = f"{change['entries']} entries, {bytes_text(int(str(change['bytes'])))}"
-    return f"{time.strftime('%H:%M:%S')}  {change['model']}  {grown}  (holds {held})"
+    grown_bytes = f"{'-' if more_bytes < 0 else '+'}{bytes_text(abs(more_bytes))}"
+    grown = f"{more:>+7,} entries  {grown_bytes:>9}"
+    held = f"{change['entries']:>7,}  {bytes_text(int(str(change['bytes']))):>8}"
+    return printable(f"{time.strftime('%H:%M:%S')}  {grown}  now {held}  {change['model']}")
+
+
+def _held(groups: Mapping[tuple[str, ...], Usage]) -> str:
+    entries = sum(usage.entries for usage in groups.values())
+    return f"{entries:,} entries, {bytes_text(sum(each.stored_bytes for each in groups.values()))}"

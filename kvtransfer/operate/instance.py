@@ -55,7 +55,15 @@ class Instance:
                 text = reply.read(_MOST_BYTES).decode(errors="replace")
             return sums_of(text)
         except (OSError, urllib.error.URLError, ValueError) as error:
-            raise NoAnswerError(printable(f"{self.name}: {error}")) from None
+            raise NoAnswerError(printable(f"{self.name}: {_why(error)}")) from None
+
+
+def _why(error: Exception) -> object:
+    """What went wrong, without the wrapping that urllib puts around it."""
+    if isinstance(error, urllib.error.URLError) and not isinstance(error, urllib.error.HTTPError):
+        reason = error.reason
+        return getattr(reason, "strerror", None) or reason
+    return error
 
 
 def sums_of(page: str) -> dict[str, float]:

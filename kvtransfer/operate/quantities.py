@@ -16,7 +16,7 @@ def bytes_text(nbytes: float) -> str:
             return (
                 f"{nbytes / size:.3g} {unit}"
                 if nbytes < 1000 * size
-                else f"{nbytes // size} {unit}"
+                else f"{nbytes // size:.0f} {unit}"
             )
     return f"{nbytes:.0f} B"
 

@@ -35,7 +35,7 @@ class Traffic:
     open_breakers: int
 
 
-_LOST = (
+LOST = (
     "load_failed_chunks",
     "put_failed_chunks",
     "put_dropped_chunks",
@@ -43,6 +43,7 @@ _LOST = (
     "save_skipped_chunks",
     "quota_refused_chunks",
 )
+"""Counters of chunks that were not loaded, not saved or not put; what isn't verified isn't loaded."""
 
 
 def between(before: Mapping[str, float], after: Mapping[str, float], seconds: float) -> Traffic:
@@ -70,7 +71,7 @@ def between(before: Mapping[str, float], after: Mapping[str, float], seconds: fl
         put_bytes_per_s=ours("put_bytes"),
         load_p50_s=median_of("kvtransfer:load_seconds", before, after),
         ttft_p50_s=median_of("vllm:time_to_first_token_seconds", before, after),
-        lost_chunks_per_s=sum(map(ours, _LOST)),
+        lost_chunks_per_s=sum(map(ours, LOST)),
         evicted_chunks_per_s=ours("evicted_chunks"),
         open_breakers=round(after.get("kvtransfer:open_breakers", 0)),
     )

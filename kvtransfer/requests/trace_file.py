@@ -76,6 +76,7 @@ class TraceFile:
         line = {
             "timestamp": round(came_s * 1000),
             "tokens": tokens,
+            "chunk_tokens": self._chunk_tokens,
             "hashes": [self._digest(key) for key in keys],
         }
         self._file.write(json.dumps(line, separators=(",", ":")) + "\n")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,8 @@ from kvtransfer.policies import OLD_NAMES, POLICIES
 from kvtransfer.simulate.grid import pieces_in
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from kvtransfer.chunks.reach import Reach
 
 _GROUP = re.compile(
@@ -38,7 +39,7 @@ def sizes(text: str) -> list[str]:
         try:
             pieces_in(size, 1, 1)
         except ValueError:
-            raise ArgumentTypeError(
+            raise ValueError(
                 f"{size!r} is not a size; write GiB as in 64, or a share of all chunks as in 5%"
             ) from None
     return given
@@ -49,7 +50,7 @@ def policies(text: str) -> list[str]:
     given = list(dict.fromkeys(text.split(",")))
     for name in given:
         if name not in POLICIES and name not in OLD_NAMES:
-            raise ArgumentTypeError(f"{name!r} is not a policy; known are {', '.join(POLICIES)}")
+            raise ValueError(f"{name!r} is not a policy; known are {', '.join(POLICIES)}")
     return given
 
 
@@ -59,7 +60,7 @@ def reaches(text: str) -> tuple[Reach, ...]:
     for group in text.split(","):
         match = _GROUP.fullmatch(group)
         if match is None:
-            raise ArgumentTypeError(
+            raise ValueError(
                 f"{group!r} is no cache group; write full, state, window:TOKENS or local:TOKENS, "
                 "and *N for N of them, as in full,window:1024*6"
             )
@@ -74,7 +75,7 @@ def count(text: str) -> int:
     except ValueError:
         number = 0
     if number < 1:
-        raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
+        raise ValueError(f"{text!r} is not a whole number above 0")
     return number
 
 
@@ -82,7 +83,7 @@ def rate(text: str) -> float:
     """A number above 0."""
     number = _number(text)
     if not 0 < number < math.inf:
-        raise ArgumentTypeError(f"{text!r} is not a number above 0")
+        raise ValueError(f"{text!r} is not a number above 0")
     return number
 
 
@@ -102,7 +103,7 @@ def prefill_rates(text: str) -> tuple[tuple[float, int], ...]:
         found.append((rate(speed), count(tokens) if at else 0))
     lengths = {tokens for _, tokens in found}
     if len(found) > 2 or (len(found) == 2 and (0 in lengths or len(lengths) == 1)):
-        raise ArgumentTypeError(
+        raise ValueError(
             f"{text!r} is neither a number above 0 nor two of them at different lengths, as in "
             "20000@2048,13500@32768"
         )
@@ -114,22 +115,34 @@ def codecs(text: str) -> tuple[str, ...]:
     given = tuple(dict.fromkeys(text.split(",")))
     for name in given:
         if name not in CODECS:
-            raise ArgumentTypeError(f"{name!r} is no codec; known are {', '.join(CODECS)}")
+            raise ValueError(f"{name!r} is no codec; known are {', '.join(CODECS)}")
     return given
 
 
 def cache_dtype(text: str) -> str | None:
     """The torch dtype of keys and values, by vLLM's name; None: the model's own."""
     if text not in _CACHE_DTYPES:
-        raise ArgumentTypeError(f"{text!r} is not known; known are {', '.join(_CACHE_DTYPES)}")
+        raise ValueError(f"{text!r} is not known; known are {', '.join(_CACHE_DTYPES)}")
     return _CACHE_DTYPES[text]
+
+
+def one_of(names: Iterable[str]) -> Callable[[str], str]:
+    """What reads one of ``names``."""
+    known = tuple(names)
+
+    def read(text: str) -> str:
+        if text not in known:
+            raise ValueError(f"{text!r} is not known; known are {', '.join(known)}")
+        return text
+
+    return read
 
 
 def chance(text: str) -> float:
     """A probability, from 0 to 1."""
     number = _number(text)
     if not 0 <= number <= 1:
-        raise ArgumentTypeError(f"{text!r} is not a probability from 0 to 1")
+        raise ValueError(f"{text!r} is not a probability from 0 to 1")
     return number
 
 
@@ -137,10 +150,10 @@ def picture(text: str) -> Path:
     """The path of a .png or .svg file that can be written."""
     path = Path(text)
     if path.suffix not in (".png", ".svg"):
-        raise ArgumentTypeError(f"{text!r} does not end with .png or .svg")
+        raise ValueError(f"{text!r} does not end with .png or .svg")
     place = path if path.exists() else path.parent
     if path.is_dir() or not path.parent.is_dir() or not os.access(place, os.W_OK):
-        raise ArgumentTypeError(
+        raise ValueError(
             f"{text!r} can't be written; name a file in a folder that you can write to"
         )
     return path

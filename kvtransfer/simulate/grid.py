@@ -6,20 +6,21 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 from kvtransfer.chunks.groups import Groups
 from kvtransfer.chunks.reach import Everything
 from kvtransfer.chunks.tiling import Tiling
 from kvtransfer.simulate.optimum import optimal_hits
-from kvtransfer.simulate.replay import Hierarchy, Sizes
+from kvtransfer.simulate.replay import Sizes, fleet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from kvtransfer.chunks.reach import Reach
-    from kvtransfer.simulate.replay import Served
-    from kvtransfer.simulate.trace import Request
+    from kvtransfer.simulate.replay import Hierarchy, Served
+    from kvtransfer.simulate.request import Request
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Machine:
     """The size of a chunk, its pieces and the speeds of the machine, to convert hits into time."""
 
     chunk_tokens: int
-    token_bytes: int
+    token_bytes: float
     prefill_tokens_per_s: float
     """Tokens that the model computes each second."""
     tier_bytes_per_s: dict[str, float]
@@ -40,7 +41,7 @@ class Machine:
     @property
     def chunk_bytes(self) -> int:
         """Bytes of a chunk as it is computed, in all layers."""
-        return self.chunk_tokens * self.token_bytes
+        return int(self.chunk_tokens * self.token_bytes)
 
     def piece_bytes(self, tier: str) -> int:
         """Bytes of what one cache group keeps of a chunk, as ``tier`` holds it."""
@@ -98,6 +99,7 @@ def replayed(
     machine: Machine,
     advance: Callable[[], object] = lambda: None,
     admit_chance: float | None = None,
+    instances: int = 1,
 ) -> Iterator[Outcome]:
     """The outcome of every size under every policy.
 
@@ -108,6 +110,7 @@ def replayed(
         machine: what converts hits into time.
         advance: is called after each request.
         admit_chance: see :class:`kvtransfer.simulate.replay.Hierarchy`.
+        instances: get the requests in turn, and share the remote store.
     """
 
     @cache
@@ -121,21 +124,23 @@ def replayed(
     for size in sizes:
         for policy in policies:
             outcome = Outcome(size, policy)
-            tiers = Hierarchy(size.at_most(distinct), policy, machine.groups, admit_chance)
+            fitting = size.at_most(distinct)
+            tiers = fleet(fitting, policy, machine.groups, admit_chance, instances)
             _replay(requests, tiers, outcome, machine, advance)
-            outcome.optimal_rate = optimal_rate(min(size.total, distinct))
+            together = instances * (fitting.host + fitting.disk) + fitting.remote
+            outcome.optimal_rate = optimal_rate(min(together, distinct))
             yield outcome
 
 
 def _replay(
     requests: Sequence[Request],
-    tiers: Hierarchy,
+    tiers: Sequence[Hierarchy],
     outcome: Outcome,
     machine: Machine,
     advance: Callable[[], object],
 ) -> None:
-    for request in requests:
-        served = tiers.serve(request.keys, request.tokens)
+    for request, engine in zip(requests, cycle(tiers), strict=False):
+        served = engine.serve(request.keys, request.tokens)
         outcome.requests += 1
         outcome.chunks += len(request.keys)
         outcome.tokens += request.tokens
@@ -143,7 +148,7 @@ def _replay(
         outcome.saved_tokens += machine.saved_tokens(served.hits, request.tokens)
         outcome.saved_s += machine.saved_s(served, request.tokens)
         advance()
-    outcome.written = tiers.written
+    outcome.written = sum((engine.written for engine in tiers), Counter())
 
 
 def grid(host: Sequence[int], disk: Sequence[int], remote: Sequence[int]) -> list[Sizes]:

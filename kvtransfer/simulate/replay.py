@@ -57,10 +57,16 @@ class Hierarchy:
         policy: the name of host memory's.
         groups: the model's cache groups, of which each has a piece of a chunk.
         admit_chance: see above; None: everything is written.
+        remote: the remote store, where others use it too; None: one of its own.
     """
 
     def __init__(
-        self, sizes: Sizes, policy: str, groups: Groups, admit_chance: float | None = None
+        self,
+        sizes: Sizes,
+        policy: str,
+        groups: Groups,
+        admit_chance: float | None = None,
+        remote: Index | None = None,
     ) -> None:
         self._groups = groups
         self._admit_chance = admit_chance
@@ -68,6 +74,8 @@ class Hierarchy:
         self._host = Index(sizes.host, policy)
         behind = {DISK: sizes.disk, REMOTE: sizes.remote}
         self._behind = {tier: Index(slots, "lru") for tier, slots in behind.items() if slots}
+        if remote is not None:
+            self._behind[REMOTE] = remote
         self.written: Counter[str] = Counter()
         """Pieces by tier."""
 
@@ -135,6 +143,14 @@ class Hierarchy:
         for tier, index in self._behind.items():
             for key in keys:
                 self.written[tier] += _put(index, key)
+
+
+def fleet(
+    sizes: Sizes, policy: str, groups: Groups, admit_chance: float | None, instances: int
+) -> list[Hierarchy]:
+    """As many hierarchies as ``instances``, with one remote store; arguments as of ``Hierarchy``."""
+    remote = Index(sizes.remote, "lru") if sizes.remote else None
+    return [Hierarchy(sizes, policy, groups, admit_chance, remote) for _ in range(instances)]
 
 
 def _use(index: Index, key: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from kvtransfer.simulate.gibibytes import size
 from kvtransfer.simulate.replay import TIERS
 
 if TYPE_CHECKING:
@@ -33,17 +34,6 @@ def table(outcomes: Sequence[Outcome], machine: Machine) -> Table:
     for outcome in outcomes:
         shown.add_row(outcome.policy, *_cells(outcome, tiers, machine))
     return shown
-
-
-def gibibytes(pieces: int, piece_bytes: int) -> float:
-    """The size of ``pieces``, in GiB."""
-    return pieces * piece_bytes / 2**30
-
-
-def size(pieces: int, piece_bytes: int) -> str:
-    """The size of ``pieces`` in GiB, formatted."""
-    value = gibibytes(pieces, piece_bytes)
-    return f"{value:,.0f}" if value >= 10 or value == 0 else f"{value:.2g}"
 
 
 def _cells(outcome: Outcome, tiers: Sequence[str], machine: Machine) -> list[str]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import redis
 
+from demo.pictures.terminal import screen_of
 from kvtransfer.chunks.keys import tenant_of_salt
 from kvtransfer.cli import main
 from kvtransfer.stores import StoreSettings
@@ -20,6 +23,7 @@ from tests.operate.entries import FACTS, key_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+ROOT = str(Path(__file__).parents[2])
 PAYLOAD = bytes(range(256)) * 40
 TENANT = tenant_of_salt("a customer")
 """Has each fourth entry."""
@@ -50,14 +54,23 @@ class Ran:
 
 
 @pytest.fixture
-def run(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
-
+def run(capsys):
     def ran(*arguments):
         status = main([str(argument) for argument in arguments])
         return Ran(status, *capsys.readouterr())
 
     return ran
+
+
+@pytest.fixture
+def in_terminal(tmp_path):
+    """Runs the command in a terminal; returns its lines as a person sees them."""
+
+    def seen(columns, *arguments):
+        command = [sys.executable, "-m", "kvtransfer", *map(str, arguments)]
+        return [line.plain for line in screen_of(command, columns, tmp_path, {"PYTHONPATH": ROOT})]
+
+    return seen
 
 
 @pytest.fixture(params=["redis", "disk"])

@@ -7,12 +7,14 @@ import os
 import shlex
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import redis
 
 from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.embedded.address import free_port
+from kvtransfer.stores.embedded.server import EmbeddedServer
 from kvtransfer.stores.open import open_entries
 from tests.operate.entries import FACTS, key_of
 from tests.stores.redis.certificates import Authority
@@ -298,3 +300,72 @@ def test_rights_that_are_missing_are_named(run, monkeypatch, tmp_path):
     no_rights(deployment)
     found = findings(deployment, run, monkeypatch, tmp_path)
     assert "may not run the command" in found["store"]["what"]
+
+
+LLAMA = Path(__file__).parents[2] / "examples" / "models" / "llama-3.1-8b.json"
+
+
+def asked_of(run, rate, *more):
+    """What doctor says of a good server and the small Llama, computed at ``rate``."""
+    with EmbeddedServer(512 << 20) as server:
+        options = ("--chunk-mib", 1, "--model", LLAMA, "--prefill-tokens-per-s", rate)
+        return run("doctor", server.url, *options, *more)
+
+
+@pytest.mark.parametrize(
+    ("rate", "name", "status", "said"),
+    [
+        (
+            "1",
+            "pays-from",
+            0,
+            "a load from this store pays from 256 tokens on: over one connection",
+        ),
+        ("1e12", "never-pays", 1, "no load from this store pays up to 131,072 tokens: over one"),
+    ],
+)
+def test_it_says_from_which_context_length_on_a_load_pays(run, rate, name, status, said):
+    ran = asked_of(run, rate, "--json")
+    (found,) = [each for each in ran.objects if each["name"] == name]
+    assert found["what"].startswith(said)
+    others = [each for each in ran.objects if each["level"] != "note"]
+    assert ran.status == bool(others) >= status
+    assert said in asked_of(run, rate).out
+
+
+def test_ranks_and_codec_are_those_of_the_deployment(run, monkeypatch):
+    monkeypatch.setenv("KVTRANSFER_REMOTE_SERDE", "int8")
+    connector = shlex.quote(json.dumps(GOOD_VLLM))
+    given = f"serve --tensor-parallel-size 4 --kv-transfer-config {connector}"
+    found = {
+        each["name"]: each for each in asked_of(run, "1", "--json", "--vllm-args", given).objects
+    }
+    assert "llama-3.1-8b.json in int8 takes" in found["pays-from"]["what"]
+    assert asked_of(run, "1", "--vllm-args", given.replace("4", "3")).status == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--model", LLAMA], "asked with a store, --model and --prefill-tokens-per-s"),
+        (["--prefill-tokens-per-s", "2"], "asked with a store, --model and --prefill-tokens-per-s"),
+        (["--prefill-tokens-per-s", "much"], "--prefill-tokens-per-s: 'much' is not a number"),
+        (["--model", "nowhere", "--prefill-tokens-per-s", "2"], "--model nowhere: No such file"),
+    ],
+)
+def test_half_a_question_is_refused(run, options, said):
+    ran = run("doctor", "redis://127.0.0.1:9/0", *options, "--json")
+    assert (ran.status, ran.out) == (2, "")
+    assert said in ran.err
+
+
+def test_a_finding_is_wrapped_between_words_and_what_to_do_is_indented(in_terminal):
+    lines = in_terminal(40, "doctor", "redis://127.0.0.1:1/0")
+    first = next(i for i, line in enumerate(lines) if line.startswith("broken: "))
+    told = [line for line in lines[first:] if not line.startswith("    ")]
+    assert "Connection refused" in " ".join(told)
+    change = [line for line in lines[first:] if line.startswith("    ")]
+    assert [line.strip() for line in change] == [
+        "mend that; until then every chunk is",
+        "computed",
+    ]

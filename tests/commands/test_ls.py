@@ -49,5 +49,19 @@ def test_a_store_that_does_not_answer(run):
 def test_a_tenant(run, filled):
     lines = run("ls", filled.url, "--tenant", TENANT).out.splitlines()
     assert len(lines) == 3
-    assert all(f", tenant {TENANT}  " in line for line in lines)
+    assert all(line.split()[-2] == TENANT[:8] for line in lines)
     assert len(run("ls", filled.url, "--tenant", "none").out.splitlines()) == 9
+
+
+def test_a_terminal_shows_a_header_and_each_key_in_one_piece(in_terminal, filled):
+    header, *lines = in_terminal(120, "ls", filled.url)
+    assert header.split() == ["stored", "age", "codec", "dtype", "tokens", "tenant", "key"]
+    assert sorted(line.split()[-1] for line in lines) == filled.listed()
+    assert {line.index("naive") for line in lines} == {header.index("codec")}
+    assert header.index("key") == lines[0].index(lines[0].split()[-1])
+
+
+def test_nothing_is_said_to_be_nothing(run, filled):
+    ran = run("ls", filled.url, "--older-than", "1h")
+    assert (ran.status, ran.out) == (0, "")
+    assert "holds no entry of ours that the options ask for" in ran.err

@@ -23,3 +23,11 @@ def test_no_entry(run, filled):
     ran = run("show", "no such key", filled.url)
     assert ran.status == 2
     assert "no entry 'no such key' in" in ran.err
+
+
+def test_a_key_is_shown_whole_where_a_line_is_too_short(in_terminal, filled):
+    lines = in_terminal(40, "show", key_of(1), filled.url)
+    text = "".join(lines)
+    assert text.startswith(f"key      {key_of(1)}model")
+    assert " UTC, " in text
+    assert lines[-1] == "verdict  good"

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import StringIO
 
 import pytest
+from rich.console import Console
+
+from kvtransfer.commands.top import screen
+from kvtransfer.operate.traffic import between
 
 PAGE = """# HELP vllm:prompt_tokens_total Number of prefill tokens processed.
 # TYPE vllm:prompt_tokens_total counter
@@ -47,10 +53,36 @@ def test_rates_of_an_instance(run, instance):
     assert ratio == pytest.approx(10_000)
 
 
-def test_a_table_without_a_terminal(run, instance):
+def test_a_table_without_a_terminal_has_every_column(run, instance):
     ran = run("top", instance, "--interval", 0.1, "--count", 1)
-    assert "prompt tok/s" in ran.out
-    assert instance in ran.out
+    units, titles, row = ran.out.splitlines()
+    assert units.split()[:4] == ["prompt", "host", "store", "fetched"]
+    assert titles.split()[0] == "instance"
+    assert re.split(" {2,}", row)[0] == instance
+    assert len(re.split(" {2,}", row)) == len(re.split(" {2,}", titles)) == 13
+
+
+@pytest.mark.parametrize(("columns", "left_out"), [(80, 5), (100, 3), (140, 0)])
+def test_a_terminal_shows_the_columns_that_it_has_room_for(
+    in_terminal, instance, columns, left_out
+):
+    lines = in_terminal(columns, "top", instance, "--interval", 0.1, "--count", 1)
+    assert [line for line in lines if "…" in line] == []
+    titles, row = (re.split(" {2,}", line) for line in lines[1:3])
+    assert row[0] == instance
+    assert len(row) == len(titles) == 13 - left_out
+    more = "".join(lines[3:]).removeprefix("a wider terminal shows also: ")
+    assert len(more.split(",")) == left_out or not more
+
+
+def test_an_instance_that_does_not_answer_says_why(in_terminal, instance):
+    lines = in_terminal(140, "top", instance, "127.0.0.1:1", "--interval", 0.1, "--count", 1)
+    assert lines[-1] == "no answer from 127.0.0.1:1: Connection refused"
+
+
+def test_without_any_answer_there_is_no_table(in_terminal):
+    lines = in_terminal(80, "top", "127.0.0.1:1", "--interval", 0.1, "--count", 1)
+    assert lines == ["no answer from 127.0.0.1:1: Connection refused"]
 
 
 def test_an_instance_that_does_not_answer_is_a_row(run, instance):
@@ -58,6 +90,17 @@ def test_an_instance_that_does_not_answer_is_a_row(run, instance):
     assert ran.status == 0
     assert "error" in ran.objects[1]
     assert "error" not in ran.objects[0]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_long_name_is_folded_and_the_columns_stay(width):
+    name = "engine-0123456789." * 5 + "svc:8000"
+    console = Console(width=width, file=StringIO())
+    console.print(screen([(name, between({}, {}, 1.0))], width))
+    lines = console.file.getvalue().splitlines()
+    assert "…" not in "".join(lines)
+    assert lines[1].split()[-1] == "breakers"
+    assert "".join(line.split()[0] for line in lines[2:] if line[0] != "a").startswith(name)
 
 
 @pytest.mark.parametrize("instances", [("ftp://host",), ("a:1", "http://a:1")])

@@ -24,3 +24,10 @@ def test_a_shell_completes_verbs_and_options():
     complete = ShellComplete(root, {}, "kvtransfer", "_KVTRANSFER_COMPLETE")
     assert "verify" in [item.value for item in complete.get_completions([], "ver")]
     assert "--repair" in [item.value for item in complete.get_completions(["verify"], "--re")]
+
+
+def test_each_verb_has_a_sentence_that_fits(capsys):
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in lines] == list(VERBS)
+    assert [line for line in lines if not line.endswith(".") or line.endswith("...")] == []

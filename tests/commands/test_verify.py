@@ -103,3 +103,25 @@ def test_halves_are_found_and_removed(run, server):
     assert run("verify", url, "--repair").status == 0
     assert not client.exists(f"{key_of(0)}_bytes", key_of(1))
     assert client.get("somebody@else_bytes") == b"stays"
+
+
+def test_a_terminal_shows_what_is_wrong_with_each_key(in_terminal, server):
+    url, client = server
+    client.delete(key_of(0))
+    client.delete(f"{key_of(1)}_bytes")
+    lines = in_terminal(80, "verify", url)
+    assert [line.split() for line in lines[:2]] == [["good", "2"], ["damaged", "1"]]
+    assert lines[3:] == [
+        f"damaged           {key_of(1)}",
+        f"without a record  {key_of(0)}",
+        "--repair removes these; engines compute again what they miss",
+    ]
+
+
+def test_a_key_cannot_write_to_the_terminal(run, server):
+    url, client = server
+    client.set(f"{key_of(9, 'org').replace('org', chr(27) + '[2Jorg')}_bytes", "payload")
+    ran = run("verify", url)
+    assert ran.status == 1
+    assert "without a record  \\x1b[2Jorg@" in ran.out
+    assert "\x1b" not in ran.out

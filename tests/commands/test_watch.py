@@ -35,3 +35,8 @@ def test_a_removed_entry_is_told(run, filled, monkeypatch):
 
 def test_nothing_that_changes_is_nothing_to_say(run, filled):
     assert run("watch", filled.url, "--count", 1, "--interval", 0.1).out == ""
+
+
+def test_it_says_what_it_watches(run, filled):
+    ran = run("watch", filled.url, "--count", 1, "--interval", 0.1)
+    assert ran.err.endswith("holds 12 entries, 120 KiB; looking every 0.1 s\n")

@@ -12,6 +12,7 @@ from kvtransfer.operate.quantities import age_text, bytes_text, duration_s
         (1536, "1.5 KiB"),
         (5 << 30, "5 GiB"),
         (1010 << 20, "1010 MiB"),
+        (1012.7 * 2**20, "1012 MiB"),
         (3 << 50, "3072 TiB"),
     ],
 )

@@ -140,16 +140,11 @@ def test_an_option_that_cannot_be(folder, monkeypatch, capsys, arguments, said):
     assert said in refused(["good.jsonl", *arguments], capsys)
 
 
-@pytest.mark.parametrize("missing", ["rich", "matplotlib"])
-def test_a_library_that_is_missing(folder, monkeypatch, capsys, missing):
-    monkeypatch.setitem(
-        sys.modules, f"{missing}.{'table' if missing == 'rich' else 'figure'}", None
-    )
-    for module in ("table", "plot"):
-        monkeypatch.delitem(sys.modules, f"kvtransfer.simulate.{module}", raising=False)
+def test_a_library_that_is_missing(folder, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     said = refused(["good.jsonl", "--plot", "a.png"], capsys)
-    assert f"simulate needs {missing}" in said
-    assert said.endswith("pip install '.[simulate]'\n")
+    assert "--plot needs matplotlib" in said
+    assert "pip install '.[simulate]'" in said
 
 
 def test_what_does_not_matter_is_read(folder, capsys):
@@ -160,7 +155,7 @@ def test_what_does_not_matter_is_read(folder, capsys):
     for name in ("odd.jsonl", "odd.csv"):
         assert main(["simulate", name, "--host", "1e9,1e9", "--policy", "lru,lru"]) == 0
         tables.append(capsys.readouterr().out)
-    assert tables[0] == tables[1]
-    assert [row.split()[:3] for row in tables[0].splitlines()[2:3]] == [
+    assert tables[0].replace("odd.jsonl", "odd.csv") == tables[1]
+    assert [row.split()[:3] for row in tables[0].splitlines()[8:9]] == [
         ["lru", "1,000,000,000", "0.500"]
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from argparse import ArgumentTypeError
 from collections import Counter
 
 import pytest
@@ -12,7 +11,7 @@ from kvtransfer.chunks.reach import Everything, LocalChunks, State, Window
 from kvtransfer.simulate.arguments import reaches
 from kvtransfer.simulate.grid import Machine, replayed
 from kvtransfer.simulate.replay import Hierarchy, Sizes
-from kvtransfer.simulate.trace import Request
+from kvtransfer.simulate.request import Request
 
 SPEEDS = {"host": 1e9, "disk": 1e6, "remote": 1e4}
 
@@ -88,7 +87,5 @@ def test_groups_are_written_in_a_few_words():
 
 @pytest.mark.parametrize("text", ["", "half", "window", "full:3", "window:0", "full*0", "full,"])
 def test_what_is_no_group_is_refused_with_what_to_write(text):
-    with pytest.raises(
-        ArgumentTypeError, match=r"write full, state, window:TOKENS or local:TOKENS"
-    ):
+    with pytest.raises(ValueError, match=r"write full, state, window:TOKENS or local:TOKENS"):
         reaches(text)

@@ -11,7 +11,8 @@ from kvtransfer.policies import POLICIES
 from kvtransfer.simulate.grid import Machine, grid, pieces_in, replayed
 from kvtransfer.simulate.optimum import optimal_hits
 from kvtransfer.simulate.replay import Hierarchy, Served, Sizes
-from kvtransfer.simulate.trace import Request, read_trace
+from kvtransfer.simulate.request import Request
+from kvtransfer.simulate.trace import read_trace
 
 MACHINE = Machine(10, 100, 1000.0, {"host": 1e9, "disk": 1e6, "remote": 1e4})
 ONE = MACHINE.groups
@@ -139,8 +140,8 @@ def test_the_command_prints_a_table_and_draws_the_curve(tmp_path, capsys, ending
     sizes = ["--host", "50%,100%", "--disk", "0,1", "--policy", "lru,learned"]
     assert main(["simulate", str(trace), *sizes, "--plot", str(picture)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[2:10]] == ["lru", "learned"] * 4
-    assert lines[6].split()[2:4] == ["0.400", "0.400"]
+    assert [line.split()[0] for line in lines[8:16]] == ["lru", "learned"] * 4
+    assert lines[12].split()[2:4] == ["0.400", "0.400"]
     assert picture.read_bytes()[:5] in (b"\x89PNG\r", b"<?xml")
 
 
@@ -148,5 +149,5 @@ def test_the_old_name_of_a_policy_is_replaced_with_a_warning(tmp_path, capsys):
     trace = jsonl(tmp_path / "trace.jsonl", MOONCAKE)
     assert main(["simulate", str(trace), "--host", "100%", "--policy", "odds,learned"]) == 0
     told = capsys.readouterr()
-    assert [line.split()[0] for line in told.out.splitlines()[2:3]] == ["learned"]
+    assert [line.split()[0] for line in told.out.splitlines()[8:9]] == ["learned"]
     assert told.err.rstrip() == "kvtransfer: policy odds is now called learned"

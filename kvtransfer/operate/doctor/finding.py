@@ -15,11 +15,13 @@ class Level(IntEnum):
     """Somebody may read or change what they should not."""
     COSTLY = 2
     """Hits, speed or memory are lost."""
+    NOTE = 3
+    """Nothing is to be changed: an answer to a question."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that should be changed."""
+    """Something that should be changed, or that was asked."""
 
     level: Level
     name: str

@@ -41,9 +41,14 @@ class Arguments:
         extra = self.transfer.get("kv_connector_extra_config", {})
         return dict(extra) if isinstance(extra, dict) else {}
 
+    def count(self, option: str, default: int) -> int:
+        """Return the number above 0 that ``option`` has; ``default`` without one."""
+        text = self.value(option) or ""
+        return int(text) if text.isdigit() and int(text) else default
+
     def value(self, option: str) -> str | None:
         """Return the value of ``option``, written with a space or with ``=``; None without it."""
-        for word, following in zip(self.words, [*self.words[1:], None], strict=True):
+        for word, following in zip(self.words, [*self.words[1:], None], strict=False):
             if word == option:
                 return following
             if word.startswith(f"{option}="):

@@ -44,6 +44,13 @@ class Contents:
         """How many there are."""
         return sum(usage.entries for usage in self.groups.values())
 
+    @property
+    def reused_share(self) -> float:
+        """Share of all instances' prompt tokens that were not computed; 0 without prompts."""
+        prompts = sum(each.prompt_tokens for each in self.instances)
+        computed = sum(each.computed_tokens for each in self.instances)
+        return 1 - computed / prompts if prompts else 0.0
+
 
 def page(contents: Contents) -> str:
     """Return the page as HTML. Texts from stores and instances are escaped."""
@@ -58,6 +65,7 @@ def page(contents: Contents) -> str:
         "age": lambda created_s: age_text(contents.now_s - created_s),
         "number": lambda number: f"{number:,.0f}",
         "percent": lambda share: f"{share:.0%}",
+        "part": lambda part, total: f"{part / total:.0%}" if total else "0%",
         "share": lambda part, total: f"{100 * part / total:.2f}" if total else "0",
     }
     written = datetime.fromtimestamp(contents.now_s, UTC)

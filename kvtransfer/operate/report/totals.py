@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kvtransfer.operate.traffic import LOST
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -40,17 +42,6 @@ class Totals:
         return 1 - self.computed_tokens / self.prompt_tokens
 
 
-_LOST = (
-    "load_failed",
-    "put_failed",
-    "put_dropped",
-    "put_lost",
-    "save_skipped",
-    "quota_refused",
-    "unverified",
-)
-
-
 def totals_of(name: str, samples: Mapping[str, float]) -> Totals:
     """Read the sums of the instance ``name`` from its ``samples``."""
 
@@ -65,6 +56,6 @@ def totals_of(name: str, samples: Mapping[str, float]) -> Totals:
         host_tokens=ours("host_hit_tokens_total"),
         store_tokens=ours("store_hit_tokens_total"),
         saved_s=max(0.0, ours("predicted_prefill_seconds_total") - loaded_s),
-        lost_chunks=sum(ours(f"{metric}_chunks_total") for metric in _LOST),
+        lost_chunks=sum(ours(f"{metric}_total") for metric in LOST),
         refused_tokens=ours("refused_tokens_total"),
     )

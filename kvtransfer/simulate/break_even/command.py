@@ -6,14 +6,13 @@ import json
 import sys
 from dataclasses import replace
 from math import gcd
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kvtransfer.chunks.reach import Everything
 from kvtransfer.errors import ConfigError
 from kvtransfer.simulate import arguments
 from kvtransfer.simulate.break_even.kept import Kept
-from kvtransfer.simulate.break_even.model import BLOCK_TOKENS, Model, model_of
+from kvtransfer.simulate.break_even.model import Model, model_of
 from kvtransfer.simulate.break_even.model_config import read_config
 from kvtransfer.simulate.break_even.notes import heading, notes, refusal
 from kvtransfer.simulate.break_even.report import as_json
@@ -22,11 +21,7 @@ from kvtransfer.simulate.break_even.verdict import Machine, verdicts
 from kvtransfer.simulate.replay import DISK, HOST, REMOTE
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Callable
-
-ALONE = ("model", "json")
-"""Options that a replay must not be given, for what they ask would not be answered."""
+    from types import SimpleNamespace
 
 CODECS = ("naive", "lossless", "int8", "int5", "int4")
 """The columns, unless others are asked for."""
@@ -38,41 +33,7 @@ _FILE_WIDTH = 120
 _ANY_MODEL_TOKENS, _ANY_MODEL_DIM = 131_072, 128
 
 
-def add_arguments(add: Callable[..., object]) -> None:
-    """Add what only a question for the break-even takes; ``add`` is of a group of the parser's."""
-    add("--break-even", action="store_true", help="ask this instead of replaying a trace")
-    add(
-        "--model",
-        type=Path,
-        metavar="PATH",
-        help="a model's config.json or its folder; default: any model of --token-bytes",
-    )
-    add("--tensor-parallel-size", type=arguments.count, default=1, metavar="N", help="as vLLM's")
-    add(
-        "--block-size",
-        type=arguments.count,
-        default=BLOCK_TOKENS,
-        metavar="TOKENS",
-        help="as vLLM's; default: %(default)s",
-    )
-    add(
-        "--round-trip-ms",
-        type=arguments.rate,
-        default=0.2,
-        metavar="MS",
-        help="to the remote store; default: %(default)s",
-    )
-    add(
-        "--load-margin",
-        type=arguments.rate,
-        default=1.1,
-        metavar="X",
-        help="as the setting: a load may take X times as long as computing; default: %(default)s",
-    )
-    add("--json", action="store_true", help="print JSON instead of tables")
-
-
-def run(options: Namespace) -> None:
+def run(options: SimpleNamespace) -> None:
     """Print from which context lengths on loads pay.
 
     Raises:
@@ -99,7 +60,7 @@ def run(options: Namespace) -> None:
         console.print(shown, highlight=False, markup=False)
 
 
-def _model(options: Namespace) -> Model:
+def _model(options: SimpleNamespace) -> Model:
     chunk_tokens, block_tokens = options.chunk_tokens or CHUNK_TOKENS, options.block_size
     if chunk_tokens % block_tokens:
         raise ConfigError(
@@ -126,7 +87,7 @@ def _any_model(token_bytes: int, dtype: str, ranks: int, chunk_tokens: int) -> M
     return Model(f"{token_bytes:,} bytes a token", (kept,), chunk_tokens, _ANY_MODEL_TOKENS, ranks)
 
 
-def _machine(options: Namespace) -> Machine:
+def _machine(options: SimpleNamespace) -> Machine:
     remote = options.remote_gb_s or arguments.rates(REMOTE_GB_S)
     round_trip_s = options.round_trip_ms / 1e3
     links = [Link(REMOTE, speed * 1e9, round_trip_s) for speed in remote]

@@ -175,11 +175,11 @@ def test_what_cannot_be_is_said_in_a_sentence(folder, capsys, options, said):
     assert told.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("option", [["--json"], ["--model", "llama.json"]])
+@pytest.mark.parametrize("option", [["--load-margin", "2"], ["--round-trip-ms", "1"]])
 def test_a_replay_is_not_asked_for_it(option, folder, capsys):
     assert main(["simulate", "trace.jsonl", *option]) == 2
     told = capsys.readouterr().err
-    assert f"{option[0]} doesn't go with a replay of TRACE; leave out one of them" in told
+    assert f"{option[0]} doesn't go with TRACE; leave out one of them" in told
 
 
 def test_without_a_question_it_says_what_to_ask(capsys):
