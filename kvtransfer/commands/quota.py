@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _KINDS = ("model", "namespace", "tenant")
 
 
-@click.command()
+@click.command(short_help="Show quotas, and what is held.")
 @store_options
 @click.option(
     "--recount", is_flag=True, help="First count all entries anew, and evict what is over a limit."
@@ -37,7 +37,11 @@ def quota(options: StoreOptions, *, recount: bool, as_json: bool) -> None:
         if recount:
             with options.opened(options.settings) as store, output.progress("counting") as tell:
                 recount_store(store, ledger, options.rate, tell)
-        output.table(_rows(ledger), _COLUMNS, texts=2)
+        rows = _rows(ledger)
+    if rows or as_json:
+        output.table(rows, _COLUMNS, texts=2)
+    else:
+        output.tell(f"{options.address} counts under no quota; engines do with a quotas_file")
 
 
 def _rows(ledger: Ledger) -> list[Mapping[str, object]]:

@@ -77,5 +77,7 @@ def test_a_store_without_quotas(run, tmp_path):
 def test_no_engine_has_counted_yet(run, tmp_path):
     server = Server(redis_binary(), tmp_path)
     assert run("quota", server.url, "--json").out == ""
-    assert run("quota", server.url, "--recount").status == 0
+    ran = run("quota", server.url, "--recount")
+    assert (ran.status, ran.out) == (0, "")
+    assert ran.err.endswith("counts under no quota; engines do with a quotas_file\n")
     server.kill()
