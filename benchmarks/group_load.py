@@ -56,6 +56,9 @@ class StoredPieces:
     def waited_s(self, request_id: str) -> float:
         return 0.0
 
+    def took_s(self, request_id: str) -> float:
+        return 0.0
+
     def forget(self, request_id: str) -> None:
         self._answers.pop(request_id, None)
 

@@ -33,6 +33,8 @@ class Load(NamedTuple):
     """A fetch that has not begun after this many seconds is given up."""
     moves: tuple[Move, ...] = ()
     """What is moved to other positions, beside what goes into ``block_ids``."""
+    is_timed: bool = False
+    """Whether its report says when it was fetched and copied."""
 
 
 class Save(NamedTuple):
@@ -67,6 +69,37 @@ class Put(NamedTuple):
     slot: int
 
 
+class Took(NamedTuple):
+    """When bytes were on their way, in seconds since the epoch, and how many."""
+
+    began_s: float
+    ended_s: float
+    nbytes: int
+
+    def add(self, other: Took | None) -> Took:
+        """From the first begin to the last end."""
+        if other is None:
+            return self
+        began_s, ended_s = min(self.began_s, other.began_s), max(self.ended_s, other.ended_s)
+        return Took(began_s, ended_s, self.nbytes + other.nbytes)
+
+
+class LoadTimes(NamedTuple):
+    """What a load took on its way."""
+
+    fetch: Took | None = None
+    """From the store into its slot; None: it was not fetched, or it was too late to begin."""
+    copy: Took | None = None
+    """From its slot into blocks; None: it was not copied."""
+
+    def add(self, other: LoadTimes) -> LoadTimes:
+        """The same load on several ranks."""
+        return LoadTimes(
+            self.fetch.add(other.fetch) if self.fetch else other.fetch,
+            self.copy.add(other.copy) if self.copy else other.copy,
+        )
+
+
 @dataclass(frozen=True)
 class Plan:
     """Jobs for one worker, in the order in which they hold each slot."""
@@ -93,6 +126,8 @@ class Report:
     """Jobs in ``stored`` that put nothing, or not everything."""
     absent: set[tuple[str, str]] = field(default_factory=set)
     """Tiers, and keys of chunks or pieces that each was found not to hold, or not any more."""
+    times: dict[int, LoadTimes] = field(default_factory=dict)
+    """What the timed loads of ``loaded`` took."""
 
     def add(self, other: Report) -> None:
         """Sum ``other`` into this."""
@@ -107,6 +142,8 @@ class Report:
         self.failed |= other.failed
         self.unput |= other.unput
         self.absent |= other.absent
+        for job, times in other.times.items():
+            self.times[job] = self.times[job].add(times) if job in self.times else times
 
     def __bool__(self) -> bool:
         ended = self.loaded or self.copied or self.stored or self.computed

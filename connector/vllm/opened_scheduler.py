@@ -8,6 +8,7 @@ from kvtransfer.connector.vllm.keys.key_builder import KeyBuilder
 from kvtransfer.connector.vllm.keys.media import Media
 from kvtransfer.connector.vllm.keys.naming import Naming
 from kvtransfer.connector.vllm.prefill import prefilled_tokens
+from kvtransfer.connector.vllm.tracing.load_spans import LoadSpans
 from kvtransfer.requests.basis import Basis, Duties
 from kvtransfer.requests.keys.agreed_weights import AgreedWeights
 from kvtransfer.requests.scheduler import Scheduler
@@ -57,4 +58,5 @@ def open_scheduler(
         wishes.asked,
         router_events,
         prefilled_tokens,
+        LoadSpans.open(vllm_config, config.remote_serde),
     )

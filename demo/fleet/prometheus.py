@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
@@ -64,10 +64,17 @@ class Prometheus:
 
     def growth(self, name: str, seconds: float) -> float:
         """How much the counter ``name`` has grown over all instances in the last ``seconds``."""
-        query = urlencode({"query": f"{name}[{ceil(seconds)}s]"})
-        with urlopen(f"{self.url}/api/v1/query?{query}", timeout=30) as reply:
-            series = json.load(reply)["data"]["result"]
+        series = self.series(f"{name}[{ceil(seconds)}s]")
         return sum(grown(float(value) for _, value in one["values"]) for one in series)
+
+    def series(self, query: str) -> list[dict[str, Any]]:
+        """What ``query`` finds now, in Prometheus's words: labels and values of each series.
+
+        Raises:
+            HTTPError: Prometheus can't read the query.
+        """
+        with urlopen(f"{self.url}/api/v1/query?{urlencode({'query': query})}", timeout=30) as reply:
+            return list(json.load(reply)["data"]["result"])
 
 
 def grown(values: Iterable[float]) -> float:

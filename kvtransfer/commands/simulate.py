@@ -16,7 +16,7 @@ from kvtransfer.simulate import command
 
 @click.command(
     cls=GroupedCommand,
-    short_help="Simulate sizes of tiers on recorded requests, or ask when a load pays.",
+    short_help="Try sizes of tiers on recorded requests.",
 )
 @click.argument("trace", required=False, type=click.Path(path_type=Path))
 @simulate_options

@@ -14,9 +14,10 @@ from kvtransfer.commands.output import Output
 @click.command(short_help="Print what a cache_salt is called.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def tenant(*, as_json: bool) -> None:
-    """Print the tenant of the cache_salt in the first line of standard input.
+    """Say what the tenant of a cache_salt is called.
 
-    It is a digest, so that the salt, which may be a secret, stands in no file, command or log.
+    The salt is the first line of standard input. The tenant is a digest, so that the salt, which may be
+    a secret, stands in no file, command or log.
     """
     name = tenant_of_salt(_salt())
     if not name:

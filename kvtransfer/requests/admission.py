@@ -84,6 +84,7 @@ class Admission:
         if external_tokens:
             self._loads.begin(state, span)
         else:
+            self._requests.end_load(state)
             self._steps.expect_writes(state)
 
     def end(self, request_id: str) -> None:
@@ -107,4 +108,7 @@ class Admission:
         if not worth and match.host_tokens and timing.take_trial():
             worth = match.host_tokens
         state.refused_tokens = match.tokens - worth
+        if state.record is not None:
+            times_s = self._matching.answer_times_s(state.request_id)
+            state.record.look_up(*times_s, match, worth, state.local_tokens)
         return worth

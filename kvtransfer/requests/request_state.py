@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kvtransfer.chunks.keys import KeyChain
     from kvtransfer.requests.keys.adapter import Adapter
     from kvtransfer.requests.step import BlockIds, EngineRequest
+    from kvtransfer.requests.tracing.load_record import LoadRecord
     from kvtransfer.scheduling.index import Index
 
 # Telling the index of a longer request takes the time that one call may take.
@@ -47,6 +48,8 @@ class RequestState:
     """Tokens computed with the latest step that was looked at."""
     refused_tokens: int = 0
     """Cached tokens that are computed sooner than loaded, until its admission counts them."""
+    record: LoadRecord | None = None
+    """What its trace will show of its load; None: it is not traced."""
     is_finished: bool = False
     is_noted: bool = False
     """Whether the index was told of the request."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kvtransfer.requests.control import NoControls
 from kvtransfer.requests.request_state import RequestState
 from kvtransfer.requests.served import Served
+from kvtransfer.requests.tracing.load_record import REQUEST_ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, ValuesView
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
     from kvtransfer.requests.saving.saves import Saves
     from kvtransfer.requests.step import EngineRequest
     from kvtransfer.requests.trace_file import Trace
+    from kvtransfer.requests.tracing.load_record import LoadTracer
 
 
 class Requests:
     """Begins and ends requests; for the scheduler's thread.
 
-    ``trace`` records those that end; None: nothing does.
+    ``trace`` records those that end, ``tracer`` their loads; None: nothing does.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Requests:
         saves: Saves,
         controls: Controls | None = None,
         trace: Trace | None = None,
+        tracer: LoadTracer | None = None,
     ) -> None:
         self._keying = keying
         self._matching = matching
@@ -46,6 +49,7 @@ class Requests:
         self._saves = saves
         self._controls = controls or NoControls()
         self._trace = trace
+        self._tracer = tracer
         self._states: dict[str, RequestState] = {}
 
     def __getitem__(self, request_id: str) -> RequestState:
@@ -58,6 +62,8 @@ class Requests:
     def begin(self, request: EngineRequest) -> None:
         """A request has come: begin to find out what the store holds of it."""
         state = self._states[request.request_id] = RequestState(request, self._controls.of(request))
+        if self._tracer is not None:
+            state.record = self._tracer.begin(request)
         if state.control.loads:
             self._prefetch.enqueue(state)
         self._keying.begin(state)
@@ -86,17 +92,36 @@ class Requests:
         self._prefetch.dequeue(request_id)
         if self._trace is not None and state.is_hashed():
             self._trace.note(state.first_tokens, state.keys)
+        if state.record is not None:
+            state.record.give_up(REQUEST_ENDED, 0)
         if self._loads.is_loading(request_id):
             self._loads.abort(request_id)
         else:
+            self.end_load(state)
             self._saves.finish(state, owns_blocks=owns_blocks)
             self._forget(request_id)
 
     def receive(self, request_ids: Iterable[str]) -> None:
         """All loads of these requests have ended."""
         for request_id in request_ids:
-            if self._states[request_id].is_finished:
+            state = self._states[request_id]
+            self.end_load(state)
+            if state.is_finished:
                 self._forget(request_id)
+
+    def end_load(self, state: RequestState) -> None:
+        """The request has what it can get: its trace is told, once."""
+        record = state.record
+        if self._tracer is None or record is None or record.lookup is None:
+            return
+        record.ended_s = record.clock()
+        self._tracer.end(record)
+        state.record = self._tracer.begin(state.request)  # it may be preempted, and load again
+
+    def close(self) -> None:
+        """Trace no more."""
+        if self._tracer is not None:
+            self._tracer.close()
 
     def _forget(self, request_id: str) -> None:
         del self._states[request_id]

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from kvtransfer.requests.saving.block_pins import BlockPins
     from kvtransfer.requests.served import Served
     from kvtransfer.requests.step import BlockIds, EngineRequest, StepInput
+    from kvtransfer.requests.tracing.load_record import LoadTracer
     from kvtransfer.scheduling.exchange.exchange import Exchange
     from kvtransfer.scheduling.planner import Settled
 
@@ -67,6 +68,7 @@ class Scheduler:
         controls: how callers want their requests to be cached; None: like any other.
         router_events: what routers are told; None: nothing.
         prefilled: how much of a request another engine has just computed, and is about to put.
+        tracer: gets records of all loads; closed with the scheduler. None: nothing is recorded.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Scheduler:
         controls: Controls | None = None,
         router_events: RouterEvents | NoRouterEvents | None = None,
         prefilled: Prefilled = nothing_prefilled,
+        tracer: LoadTracer | None = None,
     ) -> None:
         self._basis = basis
         self._weights = weights
@@ -101,6 +104,7 @@ class Scheduler:
             self._saves,
             controls,
             basis.trace,
+            tracer,
         )
         passages = KnownPassages(basis.groups.chunk_tokens, exchange)
         self._blending = Blending(basis, self._matching, wishes or NoWishes(), passages)
@@ -203,6 +207,7 @@ class Scheduler:
         planner = self._basis.planner
         settled = planner.settle(report)
         self._router_events.settle(report, settled, planner.index.take_changes())
+        self._loads.take_times(report.times)
         received = self._loads.take_given_up()
         received.update(self._end_loads(settled, voided))
         self._end_saves(settled)
@@ -273,6 +278,7 @@ class Scheduler:
 
     def close(self) -> None:
         """End the lookups."""
+        self._requests.close()
         self._keying.close()
         if self._exchange is not None:
             self._exchange.close()

@@ -100,7 +100,7 @@ class Executor:
         self.metrics = metrics
         self._tiers = tiers
         self._outcomes = outcomes
-        self._fetches = Fetches(tiers, limits, metrics)
+        self._fetches = Fetches(tiers, limits, metrics, outcomes.clock)
         self._absent = AbsentGroups.of(tiers.block_bytes, self._outcomes)
         self._puts = (
             Puts(tiers, limits.waiting_puts, metrics, self._outcomes)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from kvtransfer.metrics import Metrics
     from kvtransfer.plan import Load
+    from kvtransfer.worker.load_clock import LoadClock
     from kvtransfer.worker.tiers import Limits, Tiers
 
 
@@ -24,12 +25,14 @@ class Fetches:
         tiers: the store, which it asks from its threads, and the slots.
         limits: how many chunks are fetched at once, and how late a fetch may begin.
         metrics: counts bytes and seconds, and shows how many fetches wait.
+        clock: notes what timed loads take.
     """
 
-    def __init__(self, tiers: Tiers, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, tiers: Tiers, limits: Limits, metrics: Metrics, clock: LoadClock) -> None:
         self._tiers = tiers
         self._limits = limits
         self._metrics = metrics
+        self._clock = clock
         self._threads: PriorityPool[bool] = PriorityPool(limits.fetches, "kvtransfer-fetch")
         metrics.watch("waiting_fetches", self._threads.__len__)
 
@@ -54,10 +57,13 @@ class Fetches:
         store, began_s = self._tiers.store, time.monotonic()
         if store is None or began_s > start_by_s:
             return False
-        found, tenant = True, tenant_of(load.key)
+        found, tenant, nbytes = True, tenant_of(load.key), 0
         for name, shard in self._tiers.entries(load.key, load.slot):
             found = found and store.get_into(name, shard, tenant)
-            self._metrics.add("fetched_bytes", len(shard) if found else 0)
+            nbytes += len(shard) if found else 0
         self._threads.widen(store.parallelism)
-        self._metrics.add("fetch_seconds", time.monotonic() - began_s)
+        seconds = time.monotonic() - began_s
+        self._metrics.add("fetched_bytes", nbytes)
+        self._metrics.add("fetch_seconds", seconds)
+        self._clock.end_fetch(load, seconds, nbytes)
         return found

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from threading import Condition
 from typing import TYPE_CHECKING
 
 from kvtransfer.chunks.keys import group_of
 from kvtransfer.plan import Load, Report
+from kvtransfer.worker.load_clock import LoadClock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,19 +36,28 @@ class Outcomes:
         self._metrics = metrics
         self._block_bytes = block_bytes
         self._condition = Condition()  # its lock is reentrant
+        self.clock = LoadClock()
+        """Notes what timed loads take."""
         self._copies: list[tuple[Load | Save, Event]] = []
         self._ended = Report()
 
     def add_copy(self, job: Load | Save, event: Event) -> None:
         """Report ``job`` once ``event``, which ends its copy, is done."""
+        is_timed = isinstance(job, Load) and job.is_timed
+        if is_timed:
+            self.clock.begin_copy(job.job, self._nbytes(job))
         with self._condition:
             self._copies.append((job, event))
+        if is_timed:
+            event.on_done(partial(self.clock.end_copy, job.job))
         event.on_done(self._wake)
 
     def end_load(self, load: Load) -> None:
         """Report that ``load`` has brought its chunk."""
         with self._condition:
             self._ended.loaded[load.job] = 1
+            if load.is_timed:
+                self._ended.times[load.job] = self.clock.take(load.job)
             self._condition.notify_all()
 
     def fail_load(self, load: Load, error: BaseException | None = None) -> None:

@@ -61,6 +61,8 @@ class Request:
     """Whether to tell the log-probability of each token of the answer."""
     blend: dict[str, Any] | None = None
     """What it says in ``kv_transfer_params["kvtransfer"]``."""
+    trace_headers: dict[str, str] | None = None
+    """The trace that it is a part of."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,9 @@ class Session:
         )
         prompt = tokens_input(request.prompt_ids, cache_salt=request.cache_salt)
         adapter = _lora_request(request.adapter) if request.adapter else None
-        added = self._engine.add_request(name, prompt, sampling, lora_request=adapter)
+        added = self._engine.add_request(
+            name, prompt, sampling, lora_request=adapter, trace_headers=request.trace_headers
+        )
         self._names[added] = name
 
     def add_adapter(self, adapter: dict[str, Any]) -> bool:

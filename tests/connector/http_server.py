@@ -19,6 +19,8 @@ from tests.connector.engines import EngineError, last_lines
 from tests.connector.vllm_variants import V1
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.connector.engine_process import Setup
     from tests.connector.vllm_variants import Variant
 
@@ -33,7 +35,13 @@ class HttpServer:
         EngineError: it doesn't come up, or doesn't end when told to; with the end of its log.
     """
 
-    def __init__(self, setup: Setup, log: Path, variant: Variant = V1) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        log: Path,
+        variant: Variant = V1,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._log = log
         self._port = _free_port()
         with log.open("wb") as words:
@@ -42,6 +50,7 @@ class HttpServer:
                 env={
                     **os.environ,
                     **variant.environment(),
+                    **(environment or {}),
                     "VLLM_ENABLE_V1_MULTIPROCESSING": "1",
                     "VLLM_SERVER_DEV_MODE": "1",  # it lets us empty the prefix cache
                 },
@@ -55,6 +64,11 @@ class HttpServer:
         except BaseException:
             self.kill()
             raise
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return f"127.0.0.1:{self._port}"
 
     @property
     def url(self) -> str:
@@ -87,7 +101,7 @@ class HttpServer:
         return self._log.read_text(errors="replace")
 
     def close(self) -> None:
-        """Ask it to end, as an operator does, and wait for that."""
+        """Ask it to end, as an operator does, and wait for that; again is harmless."""
         self._process.terminate()
         try:
             self._process.wait(END_S)

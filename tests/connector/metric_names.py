@@ -1,12 +1,13 @@
-"""Names of metrics: those on a page, on a dashboard and on vLLM's ``/metrics``."""
+"""Names of metrics: on a page, on a dashboard, in alert rules and on vLLM's ``/metrics``."""
 
 from __future__ import annotations
 
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "metrics.md"
 DASHBOARD = DOCS / "grafana.json"
+RULES = DOCS / "alerts.yml"
 
 NAME = re.compile(r"\b(?:kvtransfer|vllm):\w+")
 
@@ -34,6 +36,17 @@ def expressions() -> Iterator[tuple[str, str]]:
     for panel in json.loads(DASHBOARD.read_text())["panels"]:
         for target in panel["targets"]:
             yield panel["title"], target["expr"]
+
+
+def filled(expression: str, model: str = "m", window: str = "5m") -> str:
+    """``expression`` as Grafana fills it in for all instances of ``model``."""
+    named = expression.replace("$model", model).replace("$instance", ".*")
+    return re.sub(r"\$__\w+", window, named)
+
+
+def rules() -> list[dict[str, Any]]:
+    """The alert rules."""
+    return list(yaml.safe_load(RULES.read_text())["groups"][0]["rules"])
 
 
 def asked(expression: str) -> set[str]:

@@ -189,10 +189,11 @@ def quotas_of_host_memory(place):
     file.write_text(f"host: {{tenants: {{none: {2 * CHUNK_BYTES / 2**30}}}}}")
     setup = place.setup(max_local_cpu_size=6 * CHUNK_BYTES / 2**30, quotas_file=str(file))
     with place.engines.start(setup) as engine:
+        for _ in range(3):
+            engine.generate(replace(new_request(), cache_salt="a tenant"))
         deadline_s = time.monotonic() + DEADLINE_S
         while not {"share_evicted_chunks", "quota_evicted_chunks"} <= engine.seen():
             assert time.monotonic() < deadline_s, "no tenant gave way"
-            engine.generate(replace(new_request(), cache_salt="a tenant"))
             engine.generate(new_request())
         with place.silence():  # a chunk is in use until it is put
             engine.generate(new_request(), new_request())

@@ -11,6 +11,7 @@ from kvtransfer.stores.embedded.server import EmbeddedServer
 from tests.connector.engine_process import Request
 from tests.connector.engines import EngineError, Engines
 from tests.connector.inputs import NGRAM, connected, prompt
+from tests.connector.span_receiver import HEADERS, SOON, SpanReceiver
 from tests.connector.vllm_variants import OTHER_VERSIONS, V1, V2
 
 pytestmark = [pytest.mark.vllm, pytest.mark.cpu]
@@ -52,6 +53,17 @@ def test_what_one_version_has_saved_another_restores(filled, others, version, mo
     assert (ours.external_tokens, theirs.external_tokens, again.external_tokens) == (576, 0, 640)
     assert ours.answers == plain.generate(OURS).answers
     assert theirs.answers == again.answers == plain.generate(THEIRS).answers
+
+
+@pytest.mark.parametrize("others", [V1], indirect=True, ids=lambda variant: variant.name)
+def test_a_trace_shows_its_load(filled, others, model):
+    with closing(SpanReceiver()) as receiver:
+        tracing = {"otlp_traces_endpoint": receiver.endpoint}
+        with others.start(connected(model, filled.url, options=tracing), SOON) as engine:
+            engine.generate(replace(OURS, trace_headers=HEADERS))
+            spans = receiver.of_caller(["kvtransfer.load", "kvtransfer.copy", "llm_request"])
+    loaded = [it.attributes.get("kvtransfer.loaded_tokens") for it in spans]
+    assert 576 in loaded
 
 
 @pytest.mark.parametrize("others", [V1], indirect=True, ids=lambda variant: variant.name)

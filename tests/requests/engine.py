@@ -42,6 +42,7 @@ class Lookup:
         self.found = {}
         self.answer_s = []
         self.waits_s = 0.0
+        self.takes_s = 0.0
 
     def ask(self, request_id, keys):
         self.questions[request_id] = list(keys)
@@ -53,6 +54,9 @@ class Lookup:
 
     def waited_s(self, request_id):
         return self.waits_s
+
+    def took_s(self, request_id):
+        return self.takes_s
 
     def ask_when_known(self, request_id, keys):
         keys.add_done_callback(lambda known: self.ask(request_id, known.result()))
@@ -144,6 +148,7 @@ class Engine:
         router_events=None,
         prefilled=nothing_prefilled,
         tenants=None,
+        tracer=None,
     ):
         self.now_s = 0.0
         index = Index(slots, change_limit=4 * slots if router_events else 0, tenants=tenants)
@@ -174,6 +179,7 @@ class Engine:
             controls,
             told,
             prefilled,
+            tracer,
         )
         self.next_block = 1
         self.weights = WEIGHTS

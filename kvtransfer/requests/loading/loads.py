@@ -13,12 +13,13 @@ from kvtransfer.requests.loading.filled_blocks import FilledBlocks
 from kvtransfer.requests.loading.hit_counts import HitCounts
 from kvtransfer.requests.loading.under_way import Loading
 from kvtransfer.requests.loading.whole_failures import WholeFailures
+from kvtransfer.requests.tracing.load_record import LOAD_FAILED, WEIGHTS_CHANGED
 from kvtransfer.scheduling.cost.runs import leading, tokens_by_tier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from kvtransfer.plan import GapJob, Load
+    from kvtransfer.plan import GapJob, Load, LoadTimes
     from kvtransfer.requests.basis import Basis
     from kvtransfer.requests.blending.found import Found
     from kvtransfer.requests.loading.match import Matching, Span
@@ -72,6 +73,8 @@ class Loads:
         runs = self._matching.hits.runs_of(order, tiers)
         self._hits.count(state.request_id, runs)
         timer = self._time(reservation, runs, span)
+        if state.record is not None:
+            state.record.begin(runs)
         self._begin(Loading(state, span, order, reservation, located, runs, timer, self._due(span)))
 
     def begin_blend(self, state: RequestState, span: Span, found: Found) -> Mapping[str, int]:
@@ -87,6 +90,8 @@ class Loads:
         exact_runs = self._matching.hits.runs_of(exact, tiers[: len(exact.keys)])
         self._hits.count(state.request_id, exact_runs)
         runs = order.runs(tiers)
+        if state.record is not None:
+            state.record.begin(runs, found.blend)
         loading = Loading(
             state, span, order, reservation, found.located, runs, None, self._due(span)
         )
@@ -128,6 +133,8 @@ class Loads:
         if failed:
             loading.failed_tier = loading.failed_tier or tier
             self._failed.add(request_id)
+            if loading.state.record is not None and tier != _VOIDED:
+                loading.state.record.give_up(LOAD_FAILED, self._used_tokens(loading, job))
             self._matching.forget(request_id)  # what the store said is not so
             self._give_up(loading)  # what is behind it is computed, too
         if loading.jobs or request_id in self._rests:
@@ -145,6 +152,8 @@ class Loads:
 
     def void(self, state: RequestState) -> None:
         """What has arrived for the request is not what its model computes: it must not begin so."""
+        if state.record is not None and self.is_loading(state.request_id):
+            state.record.give_up(WEIGHTS_CHANGED, 0)
         if not self._groups.are_one:
             if (under_way := self._loading.get(state.request_id)) is not None:
                 under_way.failed_tier = under_way.failed_tier or _VOIDED
@@ -159,6 +168,13 @@ class Loads:
     def take_voided(self) -> Mapping[int, tuple[int, ...]]:
         """Blocks that the next step reports as failed, by job."""
         return self._filled.take_voided()
+
+    def take_times(self, times: Mapping[int, LoadTimes]) -> None:
+        """Workers report what some loads took, by job."""
+        for job, took in times.items():
+            state = self.owner(job)
+            if state is not None and state.record is not None:
+                state.record.take(job, took)
 
     def owner(self, job: int) -> RequestState | None:
         """The request that the load ``job`` is for; None: it is for no request."""
@@ -262,6 +278,10 @@ class Loads:
             self._gap_jobs.enqueue(loading)
         return not gaps.left
 
+    def _used_tokens(self, loading: Loading, failed_job: int) -> int:
+        """The leading tokens of a load that are of use although ``failed_job`` brought nothing."""
+        return loading.tokens_before(failed_job) if self._groups.are_one else 0
+
     def _own(self, loading: Loading, job: int, tier: str) -> None:
         loading.jobs[job] = tier
         self._owners[job] = loading
@@ -282,6 +302,9 @@ class Loads:
             self._filled.begin(state.request_id, loads)
         slots = [None if load.fetch else load.slot for load in loads]
         tiers = self._matching.tiers(loading.located, [load.key for load in loads], slots)
+        if state.record is not None:
+            state.record.tiers |= zip((load.job for load in loads), tiers, strict=True)
+            loads = [load._replace(is_timed=True) for load in loads]
         for load, tier in zip(loads, tiers, strict=True):
             self._own(loading, load.job, tier)
             self._busy_blocks.note_write(load.block_ids)

@@ -105,6 +105,15 @@ class Matching:
         asked = [key for key, slot in zip(keys, slots, strict=True) if slot is None]
         return asked, self._store.waited_s(request_id)
 
+    def answer_times_s(self, request_id: str) -> tuple[float, float]:
+        """How long ago the store was asked for the request, and how long its answer took.
+
+        Both are zero where its answer isn't needed, or not awaited.
+        """
+        if not self._store.asked(request_id) or self._store.answer(request_id) is None:
+            return 0.0, 0.0
+        return self._store.waited_s(request_id), self._store.took_s(request_id)
+
     def tiers(
         self, located: Located, keys: Sequence[str], slots: Sequence[int | None]
     ) -> list[str]:

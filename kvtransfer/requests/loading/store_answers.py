@@ -44,6 +44,9 @@ class StoreAnswers(Protocol):
     def waited_s(self, request_id: str) -> float:
         """How long ago the request has asked."""
 
+    def took_s(self, request_id: str) -> float:
+        """How long the answer took, which is there."""
+
     def forget(self, request_id: str) -> None:
         """Drop what the request asked."""
 
@@ -79,6 +82,10 @@ class NoStore:
         return NOTHING
 
     def waited_s(self, request_id: str) -> float:
+        """Always zero."""
+        return 0.0
+
+    def took_s(self, request_id: str) -> float:
         """Always zero."""
         return 0.0
 

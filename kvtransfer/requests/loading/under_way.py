@@ -41,6 +41,17 @@ class Loading:
     failed_tier: str | None = None
     """The tier of the first load that has failed."""
 
+    def tokens_before(self, failed_job: int) -> int:
+        """The tokens that a traced load brings as they were computed, before ``failed_job``."""
+        record = self.state.record
+        assert record is not None
+        jobs = list(record.tiers)
+        arrived = jobs.index(failed_job) if failed_job in record.tiers else len(jobs)
+        tokens = self.order.tokens(arrived)
+        if record.blend is not None:
+            tokens = min(tokens, record.blend.start - self.span.first_token)
+        return tokens
+
     def blocks_behind(self, tokens: int, block_tokens: int) -> Sequence[int]:
         """The blocks from the one that begins with token number ``tokens`` on, of one cache group.
 

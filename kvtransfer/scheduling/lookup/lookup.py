@@ -101,6 +101,10 @@ class Lookup:
         """How long ago ``request_id`` asked."""
         return self._clock() - self._questions[request_id].asked_s
 
+    def took_s(self, request_id: str) -> float:
+        """How long the answer to ``request_id`` took, which is there."""
+        return self._questions[request_id].took_s
+
     @property
     def is_waiting(self) -> bool:
         """Whether any question is open."""
@@ -134,7 +138,7 @@ class Lookup:
     def _give_up(self, request_id: str, question: Question) -> Located:
         self._late += 1
         # The thread may yet answer this question, so another one takes its place.
-        given_up = Question(question.asked_s)
+        given_up = Question(question.asked_s, took_s=self.waited_s(request_id))
         given_up.answer.set_result(NOTHING)
         self._questions[request_id] = given_up
         return NOTHING

@@ -43,12 +43,14 @@ class Tiers(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass
 class Question:
     """One question about some keys."""
 
     asked_s: float
     answer: Future[Located] = field(default_factory=Future)
+    took_s: float = 0.0
+    """How long the answer took, once it is there."""
 
 
 _Asked = tuple[Question, "Sequence[str]"]
@@ -147,7 +149,8 @@ class Questions:
         for question, keys in batch:
             answer = located.only(keys)
             self.found = {**self.found, **answer.samples()}
-            self._answer_s.append(self._clock() - question.asked_s)
+            question.took_s = self._clock() - question.asked_s
+            self._answer_s.append(question.took_s)
             question.answer.set_result(answer)
 
     def _locate(self, keys: Sequence[str]) -> Located:

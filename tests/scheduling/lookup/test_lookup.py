@@ -106,6 +106,7 @@ def test_a_late_answer_counts_as_misses_and_stays_so(clock):
     assert store.busy.wait(10)
     clock.now_s = 1.0
     assert lookup.answer("r") == set()
+    assert lookup.took_s("r") == 1.0
     store.open.set()
     lookup.close()  # by now it has been answered
     assert lookup.answer("r") == set()
@@ -150,6 +151,8 @@ def test_how_long_answers_took_is_told_once(clock):
     assert lookup.take_answer_seconds() == []
     store.open.set()
     awaited(lookup, "r")
+    clock.now_s += 1.0
+    assert lookup.took_s("r") == 0.25
     assert lookup.take_answer_seconds() == [0.25]
     assert lookup.take_answer_seconds() == []
     assert lookup.found == {"remote": "a"}

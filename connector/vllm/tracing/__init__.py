@@ -1,0 +1,1 @@
+"""Shows loads in vLLM's traces."""

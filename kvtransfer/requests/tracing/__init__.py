@@ -1,0 +1,1 @@
+"""What traces of requests show of their loads."""
