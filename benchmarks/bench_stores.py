@@ -4,7 +4,8 @@
 [--round-mib N] [--rounds N]``: ``get/8MiB/redis`` gets values of 8 MiB from a Redis. ``kvtransfer``
 is the store as an engine uses it, with records, checksums and verification, called by four threads;
 ``client`` moves the bytes alone, by four threads or one call for all. Both in turns, each with names
-of its own. ``CPU s/GB`` is this process's. A store is a row of ``benchmarks/store_rows.py``.
+of its own. ``CPU s/GB`` is this process's, without a client process that a store may have. A store
+is a row of ``benchmarks/store_rows.py``.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 NAME = "kvtransfer"
 """Under which callers write it in ``kv_transfer_params``, and read what has come of it."""
 _MOST_PRIORITY = 1_000_000
+_MOST_TTL_S = 1_000_000_000
 
 
 class Asked(BaseModel):
@@ -31,6 +32,8 @@ class Asked(BaseModel):
     """How many tokens may be loaded at most."""
     priority: Annotated[int, Field(ge=-_MOST_PRIORITY, le=_MOST_PRIORITY)] = 0
     """Chunks by which its fetches go later; negative: sooner."""
+    ttl_s: Annotated[int, Field(ge=1, le=_MOST_TTL_S)] | None = None
+    """How long what it saves may live in stores; the setting ``ttl_s``, if shorter, holds."""
     blend: bool | None = None
     """Whether to reuse passages; None: as the setting ``blend`` says."""
     first: Annotated[int, Field(ge=0)] | None = None
@@ -47,6 +50,8 @@ class Asked(BaseModel):
     def _says_one(self) -> Self:
         if self.first is not None and self.share is not None:
             raise ValueError("pass first or share, not both")
+        if self.ttl_s is not None and not self.save:
+            raise ValueError("nothing is saved, so pass ttl_s or save: false, not both")
         if self.blend and not (self.load and self.max_tokens is None):
             raise ValueError("passages are loaded, so pass blend without load and max_tokens")
         return self
@@ -59,7 +64,7 @@ class Asked(BaseModel):
     @property
     def control(self) -> Control:
         """What is asked beside passages."""
-        return Control(self.load, self.save, self.max_tokens, self.priority)
+        return Control(self.load, self.save, self.max_tokens, self.priority, self.ttl_s)
 
 
 def asked_of(params: object) -> Asked:

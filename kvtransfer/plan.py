@@ -46,6 +46,8 @@ class Save(NamedTuple):
     block_ids: tuple[int, ...]
     put: bool = True
     """Whether what is copied is put into the store, too."""
+    ttl_s: int | None = None
+    """How long it may live there; None: as long as the store is set to."""
 
 
 class GapJob(NamedTuple):
@@ -67,6 +69,8 @@ class Put(NamedTuple):
     job: int
     key: str
     slot: int
+    ttl_s: int | None = None
+    """See ``Save``; what the store holds already lives on as it does."""
 
 
 class Took(NamedTuple):

@@ -30,7 +30,7 @@ VIOLATIONS = {
         "from kvtransfer.connector.vllm.caches import model_facts",
     ),
     "Only the Redis store imports redis": ("stores/tiered.py", "import redis"),
-    "Only the object store imports obstore": ("stores/memory.py", "import obstore"),
+    "Only its client program imports obstore": ("stores/objects/client.py", "import obstore"),
     "Only vLLM's connector imports opentelemetry": (
         "requests/tracing/spans.py",
         "import opentelemetry",

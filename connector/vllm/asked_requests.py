@@ -30,9 +30,13 @@ class Heard:
 
 
 class AskedRequests:
-    """Implements :class:`kvtransfer.requests.control.Controls` for vLLM."""
+    """Implements :class:`kvtransfer.requests.control.Controls` for vLLM.
 
-    def __init__(self) -> None:
+    ``ttl_s`` is the setting, than which no request's chunks live longer.
+    """
+
+    def __init__(self, ttl_s: int | None = None) -> None:
+        self._ttl_s = ttl_s
         self._heard: dict[str, Heard] = {}
         self._mistakes = RareLog()
 
@@ -61,6 +65,9 @@ class AskedRequests:
             told["refused"] = heard.refusal
         if heard.is_said:
             told |= _told(served)
+        if heard.asked.ttl_s is not None:
+            asked_s = heard.asked.ttl_s
+            told["ttl_s"] = asked_s if self._ttl_s is None else min(asked_s, self._ttl_s)
         return {NAME: told} if told else None
 
     def _read(self, request: Request) -> Heard:

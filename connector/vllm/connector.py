@@ -109,7 +109,7 @@ class KVTransferConnector(KVConnectorBase_V1, SupportsHMA):
         tell_opening(self._config, stages.largest, workers)
         self._adapters = Adapters.open(self._vllm_config, workers)
         refusal = why_refused(self._vllm_config, self._facts)
-        self._wishes = RequestWishes(self._config.blend, refusal)
+        self._wishes = RequestWishes(self._config.blend, refusal, self._config.ttl_s)
         router_events = open_router_events(
             self._config, self._vllm_config, self._kv_cache_config, stages.groups
         )

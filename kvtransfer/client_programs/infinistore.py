@@ -13,6 +13,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from kvtransfer.client_programs.serving import serve
+from kvtransfer.client_programs.values import ValueChannel
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -44,8 +45,8 @@ class InfiniStoreClient:
         """See :class:`kvtransfer.client_programs.serving.JoinedClient`."""
 
 
-class InfiniStoreChannel:
-    """See :class:`kvtransfer.client_programs.serving.ChannelClient`; owns one connection.
+class InfiniStoreChannel(ValueChannel):
+    """See :class:`ValueChannel`; owns one connection.
 
     Raises:
         Exception: the server can't be reached; the client has no class of its own for that.
@@ -72,16 +73,16 @@ class InfiniStoreChannel:
         self._connection.register_mr(address, nbytes)
 
     def exist(self, names: Sequence[str]) -> list[int]:
-        """See :class:`kvtransfer.client_programs.serving.ChannelClient`."""
+        """See :class:`ValueChannel`."""
         return [int(self._connection.check_exist(name)) for name in names]
 
     def lengths(self, names: Sequence[str], sizes: Sequence[int]) -> list[int]:
-        """See :class:`kvtransfer.client_programs.serving.ChannelClient`; the server tells none."""
+        """See :class:`ValueChannel`; the server tells none."""
         found = zip(self.exist(names), sizes, strict=True)
         return [size if is_there else _ABSENT for is_there, size in found]
 
     def read(self, names: Sequence[str], begins: Sequence[int], sizes: Sequence[int]) -> list[int]:
-        """See :class:`kvtransfer.client_programs.serving.ChannelClient`."""
+        """See :class:`ValueChannel`."""
         for begin in begins:
             self._head(begin).value = 0  # else a value that has no length would have the last one's
         codes = self._moved(self._connection.rdma_read_cache_async, names, begins, sizes)
@@ -91,18 +92,18 @@ class InfiniStoreChannel:
         ]
 
     def write(self, names: Sequence[str], begins: Sequence[int], sizes: Sequence[int]) -> list[int]:
-        """See :class:`kvtransfer.client_programs.serving.ChannelClient`."""
+        """See :class:`ValueChannel`."""
         for begin, size in zip(begins, sizes, strict=True):
             self._head(begin).value = size
         return self._moved(self._connection.rdma_write_cache_async, names, begins, sizes)
 
     def remove(self, names: Sequence[str]) -> list[int]:
-        """See :class:`kvtransfer.client_programs.serving.ChannelClient`."""
+        """See :class:`ValueChannel`."""
         self._connection.delete_keys(list(names))
         return [0] * len(names)
 
     def close(self) -> None:
-        """See :class:`kvtransfer.client_programs.serving.ChannelClient`."""
+        """See :class:`ValueChannel`."""
         self._connection.close()
         self._loop.close()
 

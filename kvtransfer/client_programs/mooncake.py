@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kvtransfer.client_programs.serving import serve
+from kvtransfer.client_programs.values import ValueChannel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,8 +51,8 @@ class MooncakeClient:
         self._store.close()
 
 
-class MooncakeChannel:
-    """See :class:`kvtransfer.client_programs.serving.ChannelClient`; memory is registered once."""
+class MooncakeChannel(ValueChannel):
+    """See :class:`ValueChannel`; memory is registered once."""
 
     def __init__(self, store: MooncakeDistributedStore, address: int, nbytes: int) -> None:
         self._store = store
@@ -61,31 +62,31 @@ class MooncakeChannel:
             raise OSError(f"can't register {nbytes} bytes: {code}")
 
     def exist(self, names: Sequence[str]) -> list[int]:
-        """See :class:`kvtransfer.client_programs.serving.ChannelClient`."""
+        """See :class:`ValueChannel`."""
         return list(self._store.batch_is_exist(names))
 
     def lengths(self, names: Sequence[str], sizes: Sequence[int]) -> list[int]:
-        """See :class:`kvtransfer.client_programs.serving.ChannelClient`."""
+        """See :class:`ValueChannel`."""
         del sizes
         return [self._store.get_size(name) for name in names]
 
     def read(self, names: Sequence[str], begins: Sequence[int], sizes: Sequence[int]) -> list[int]:
-        """See :class:`kvtransfer.client_programs.serving.ChannelClient`."""
+        """See :class:`ValueChannel`."""
         return list(self._store.batch_get_into(names, self._addresses(begins), sizes))
 
     def write(self, names: Sequence[str], begins: Sequence[int], sizes: Sequence[int]) -> list[int]:
-        """See :class:`kvtransfer.client_programs.serving.ChannelClient`."""
+        """See :class:`ValueChannel`."""
         return list(self._store.batch_upsert_from(names, self._addresses(begins), sizes))
 
     def remove(self, names: Sequence[str]) -> list[int]:
-        """See :class:`kvtransfer.client_programs.serving.ChannelClient`.
+        """See :class:`ValueChannel`.
 
         By force: otherwise what was read lately stays until its lease ends.
         """
         return list(self._store.batch_remove(names, True))
 
     def close(self) -> None:
-        """See :class:`kvtransfer.client_programs.serving.ChannelClient`."""
+        """See :class:`ValueChannel`."""
         self._store.unregister_buffer(self._address)
 
     def _addresses(self, begins: Sequence[int]) -> list[int]:

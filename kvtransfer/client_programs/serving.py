@@ -17,35 +17,16 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
 _MESSAGE_BYTES = 1 << 16
 
 
 class ChannelClient(Protocol):
-    """Executes calls of one channel; values lie at ``begins`` in its memory, ``sizes`` bytes each.
+    """Executes calls of one channel, whose thread is the only one that uses it."""
 
-    Every method returns one number for each name, and a negative one is an error of the client's.
-    """
-
-    def exist(self, names: Sequence[str]) -> list[int]:
-        """Return 1 for each value that is there, and 0 for each that isn't."""
-        ...
-
-    def lengths(self, names: Sequence[str], sizes: Sequence[int]) -> list[int]:
-        """Return how long values are; a client that can't tell returns the size that is expected."""
-        ...
-
-    def read(self, names: Sequence[str], begins: Sequence[int], sizes: Sequence[int]) -> list[int]:
-        """Fill memory with values, for each of which there is room for ``sizes``; return lengths."""
-        ...
-
-    def write(self, names: Sequence[str], begins: Sequence[int], sizes: Sequence[int]) -> list[int]:
-        """Hold values, in place of what is there; return 0 for each that is held."""
-        ...
-
-    def remove(self, names: Sequence[str]) -> list[int]:
-        """Remove values; return 0 for each that was there."""
+    def answer(self, request: Mapping[str, Any]) -> object:
+        """Execute the call that ``request`` names as ``call``, and return what JSON can hold."""
         ...
 
     def close(self) -> None:
@@ -95,23 +76,8 @@ def _serve_channel(client: JoinedClient, socket_fd: int, memory_fd: int) -> None
         calls = client.open_channel(ctypes.addressof(first), len(memory))
         try:
             for request in line.makefile("rb"):
-                line.sendall(json.dumps(_answer(calls, json.loads(request))).encode() + b"\n")
+                line.sendall(json.dumps(calls.answer(json.loads(request))).encode() + b"\n")
         except OSError:
             pass  # the other side has given the channel up
         finally:
             calls.close()
-
-
-def _answer(calls: ChannelClient, request: Mapping[str, Any]) -> list[int]:
-    names, begins, sizes = request["names"], request["begins"], request["sizes"]
-    match request["call"]:
-        case "exist":
-            return calls.exist(names)
-        case "lengths":
-            return calls.lengths(names, sizes)
-        case "read":
-            return calls.read(names, begins, sizes)
-        case "write":
-            return calls.write(names, begins, sizes)
-        case _:
-            return calls.remove(names)

@@ -21,6 +21,8 @@ class Control:
     """How many tokens one load of it may bring; None: any number."""
     priority: int = 0
     """Chunks by which the virtual finish time of its fetches is later; negative: sooner."""
+    ttl_s: int | None = None
+    """How long what it saves may live in stores; None: as long as they are set to."""
 
 
 class Controls(Protocol):

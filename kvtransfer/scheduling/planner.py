@@ -162,13 +162,16 @@ class Planner:
         saves = self.save_all([Placement(key, tuple(block_ids))], after)
         return saves[0] if saves else None
 
-    def save_all(self, chunks: Sequence[Placement], after: str | None = None) -> list[Save]:
+    def save_all(
+        self, chunks: Sequence[Placement], after: str | None = None, ttl_s: int | None = None
+    ) -> list[Save]:
         """Plan to copy ``chunks`` out: those that aren't held, as many as slots are free.
 
         ``after`` is the key of the chunk before the first, if a request brought that one earlier.
+        ``ttl_s`` is how long they may live in the store; None: as long as it is set to.
         """
         room = self._loads.room_for([chunk.key for chunk in chunks[:1]])
-        return self._saves.plan(chunks, after, max(0, room))
+        return self._saves.plan(chunks, after, max(0, room), ttl_s)
 
     def compute(self) -> int:
         """Number a gap job, which every rank carries out and which holds no slot."""
@@ -176,9 +179,12 @@ class Planner:
         self._computing.begin([job], [0])
         return job
 
-    def touch(self, keys: Sequence[str]) -> None:
-        """A request that saves has ``keys`` again: see that the store has those held here."""
-        self._puts.touch(keys)
+    def touch(self, keys: Sequence[str], ttl_s: int | None = None) -> None:
+        """A request that saves has ``keys`` again: see that the store has those held here.
+
+        ``ttl_s`` is as for ``save_all``.
+        """
+        self._puts.touch(keys, ttl_s)
 
     def plan_puts(self) -> list[Put]:
         """Plan the puts of a step: chunks that leave next, and what the store may have lost."""

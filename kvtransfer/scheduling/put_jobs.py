@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from kvtransfer.scheduling.index import Index
     from kvtransfer.scheduling.jobs import JobNumbers
+    from kvtransfer.scheduling.life import Offered
     from kvtransfer.scheduling.reoffer import Reoffer
     from kvtransfer.scheduling.write_back import WriteBack
 
@@ -65,22 +66,31 @@ class PutJobs:
         if self._reoffer is not None:
             self._reoffer.fetched(slots)
 
-    def begin_saved(self, jobs: range, slots: Sequence[int], keys: Sequence[str]) -> None:
-        """``slots`` were claimed for chunks that ``jobs`` save and that no store has."""
+    def begin_saved(
+        self, jobs: range, slots: Sequence[int], keys: Sequence[str], ttl_s: int | None = None
+    ) -> None:
+        """``slots`` were claimed for chunks that ``jobs`` save and that no store has.
+
+        Where the jobs don't put them, they are put later, to live for ``ttl_s``.
+        """
         self._write_back.note_claimed(slots)
         if self._reoffer is not None:
             self._reoffer.saved(slots)
         if self.puts_saved:
             self._jobs.begin(jobs, slots)
         elif self._put:
-            self._write_back.mark_dirty(slots, keys)
+            self._write_back.mark_dirty(slots, keys, ttl_s)
 
-    def touch(self, keys: Sequence[str]) -> None:
-        """A request that saves has ``keys`` again: reoffer those held here when they are due."""
+    def touch(self, keys: Sequence[str], ttl_s: int | None = None) -> None:
+        """A request that saves has ``keys`` again: reoffer those held here when they are due.
+
+        ``ttl_s`` is how long they may live in the store, as that request asks.
+        """
         if self._reoffer is not None:
             for slot, key in zip(self._index.find_all(keys), keys, strict=True):
                 if slot is not None:
-                    self._reoffer.touch(slot, key)
+                    self._reoffer.touch(slot, key, ttl_s)
+                    self._write_back.touch(slot, ttl_s)
 
     def plan(self, filling: Callable[[], Collection[int]]) -> list[Put]:
         """The puts of a step: what leaves next, and what the store may have lost or refused.
@@ -108,18 +118,21 @@ class PutJobs:
             return []
         empty = filling()  # a chunk is in the index before its bytes are in the slot
         clean = [
-            (slot, key)
-            for slot, key in offered
-            if self._index.holds(slot, key)
-            and slot not in empty
-            and not self._write_back.is_dirty(slot)
+            each
+            for each in offered
+            if self._index.holds(each.slot, each.key)
+            and each.slot not in empty
+            and not self._write_back.is_dirty(each.slot)
         ]
-        self._index.pin_all([key for _, key in clean])
+        self._index.pin_all([each.key for each in clean])
         puts = self._begin(clean)
         self._reoffered.update(put.job for put in puts)
         return puts
 
-    def _begin(self, chunks: Sequence[tuple[int, str]]) -> list[Put]:
+    def _begin(self, chunks: Sequence[Offered]) -> list[Put]:
         jobs = self._numbers.take(len(chunks))
-        self._jobs.begin(jobs, (slot for slot, _ in chunks))
-        return [Put(job, key, slot) for job, (slot, key) in zip(jobs, chunks, strict=True)]
+        self._jobs.begin(jobs, (each.slot for each in chunks))
+        return [
+            Put(job, each.key, each.slot, each.ttl_s)
+            for job, each in zip(jobs, chunks, strict=True)
+        ]

@@ -11,6 +11,8 @@ import heapq
 import time
 from typing import TYPE_CHECKING
 
+from kvtransfer.scheduling.life import Offered, longer
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -29,8 +31,8 @@ class Reoffer:
         self._clock = clock
         self._due_s = [0.0] * slots
         """The earliest time at which the chunk in each slot may be offered again."""
-        self._waiting: dict[int, str] = {}
-        """Keys of the chunks that wait until they are due, by slot."""
+        self._waiting: dict[int, Offered] = {}
+        """The chunks that wait until they are due, by slot."""
         self._by_time: list[tuple[float, int, str]] = []
         """A heap of the same by due time; some entries no longer wait."""
 
@@ -45,21 +47,28 @@ class Reoffer:
         for slot in slots:
             self._due_s[slot] = due_s
 
-    def touch(self, slot: int, key: str) -> None:
-        """A request has ``key``, which ``slot`` holds, again: offer the chunk once it is due."""
-        if self._waiting.get(slot) != key:
-            self._waiting[slot] = key
-            heapq.heappush(self._by_time, (self._due_s[slot], slot, key))
+    def touch(self, slot: int, key: str, ttl_s: int | None = None) -> None:
+        """A request has ``key``, which ``slot`` holds, again: offer the chunk once it is due.
 
-    def take(self, most: int) -> list[tuple[int, str]]:
-        """Slots and keys of at most ``most`` chunks that are to be offered now."""
+        It is to live for ``ttl_s``, or for as long as another request asks meanwhile.
+        """
+        waiting = self._waiting.get(slot)
+        if waiting is None or waiting.key != key:
+            self._waiting[slot] = Offered(slot, key, ttl_s)
+            heapq.heappush(self._by_time, (self._due_s[slot], slot, key))
+        else:
+            self._waiting[slot] = waiting._replace(ttl_s=longer(waiting.ttl_s, ttl_s))
+
+    def take(self, most: int) -> list[Offered]:
+        """At most ``most`` chunks that are to be offered now."""
         now_s = self._clock()
-        taken: list[tuple[int, str]] = []
+        taken: list[Offered] = []
         while len(taken) < most and self._by_time and self._by_time[0][0] <= now_s:
             _, slot, key = heapq.heappop(self._by_time)
-            if self._waiting.get(slot) == key:
+            waiting = self._waiting.get(slot)
+            if waiting is not None and waiting.key == key:
                 del self._waiting[slot]
-                taken.append((slot, key))
-        for slot, _ in taken:
-            self._due_s[slot] = now_s + EVERY_S
+                taken.append(waiting)
+        for offered in taken:
+            self._due_s[offered.slot] = now_s + EVERY_S
         return taken

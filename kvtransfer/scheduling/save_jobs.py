@@ -37,13 +37,16 @@ class SaveJobs:
         """Slots whose chunks are on their way from the blocks."""
         return self._jobs.slots
 
-    def plan(self, chunks: Sequence[Placement], after: str | None, most: int) -> list[Save]:
+    def plan(
+        self, chunks: Sequence[Placement], after: str | None, most: int, ttl_s: int | None = None
+    ) -> list[Save]:
         """Plan to copy out those of ``chunks`` that host memory does not hold.
 
         Args:
             chunks: in the order of their tokens.
             after: key of the chunk before the first, if a request brought that one earlier.
             most: chunks that there is room for.
+            ttl_s: how long they may live in the store; None: as long as it is set to.
         """
         chunks = [chunk for chunk in chunks if chunk.key not in self._index][:most]
         put = self._puts.puts_saved
@@ -51,9 +54,9 @@ class SaveJobs:
         slots = self._index.claim_all(keys, after, pins=1 + put)
         jobs = self._numbers.take(len(slots))
         self._jobs.begin(jobs, slots)
-        self._puts.begin_saved(jobs, slots, keys)
+        self._puts.begin_saved(jobs, slots, keys, ttl_s)
         return [
-            Save(job, chunk.key, slot, chunk.block_ids, put)
+            Save(job, chunk.key, slot, chunk.block_ids, put, ttl_s)
             for job, slot, chunk in zip(jobs, slots, chunks, strict=False)
         ]
 

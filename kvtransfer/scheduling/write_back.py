@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kvtransfer.scheduling.life import Offered, longer
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -29,8 +31,8 @@ class WriteBack:
         self._index = index
         self._margin = margin
         self._admit_chance = admit_chance
-        self._dirty: dict[int, str] = {}
-        """Keys by slot."""
+        self._dirty: dict[int, Offered] = {}
+        """What each slot holds of them."""
         self._lost = 0
 
     @property
@@ -47,9 +49,18 @@ class WriteBack:
         if self._dirty:
             self._lost += sum(self._dirty.pop(slot, None) is not None for slot in slots)
 
-    def mark_dirty(self, slots: Sequence[int], keys: Iterable[str]) -> None:
-        """``slots`` hold ``keys``, which no store was given."""
-        self._dirty.update(zip(slots, keys, strict=False))
+    def mark_dirty(
+        self, slots: Sequence[int], keys: Iterable[str], ttl_s: int | None = None
+    ) -> None:
+        """``slots`` hold ``keys``, which no store was given, and which may live there for ``ttl_s``."""
+        offered = zip(slots, keys, strict=False)
+        self._dirty.update((slot, Offered(slot, key, ttl_s)) for slot, key in offered)
+
+    def touch(self, slot: int, ttl_s: int | None) -> None:
+        """Another request has what ``slot`` holds: if dirty, it may live for ``ttl_s`` at least."""
+        dirty = self._dirty.get(slot)
+        if dirty is not None:
+            self._dirty[slot] = dirty._replace(ttl_s=longer(dirty.ttl_s, ttl_s))
 
     def discard(self, slot: int) -> None:
         """The bytes of ``slot`` are no good: don't flush them."""
@@ -60,15 +71,16 @@ class WriteBack:
         taken, self._lost = self._lost, 0
         return taken
 
-    def flush_leaving(self, flushing: int) -> list[tuple[int, str]]:
+    def flush_leaving(self, flushing: int) -> list[Offered]:
         """Evict chunks until ``margin`` slots are free or will be; ``flushing`` slots already are.
 
-        Those of tenants near their quotas leave too. A chunk that is evicted is found neither here nor, until it is put, in the store.
+        Those of tenants near their quotas leave too. A chunk that is evicted is found neither here nor,
+        until it is put, in the store.
 
         Returns:
-            Slots, pinned until they are put, and the keys to put them as.
+            What to put; the slots are pinned until then.
         """
-        flushes: list[tuple[int, str]] = []
+        flushes: list[Offered] = []
         while self._index.free + flushing + len(flushes) < self._margin and self._index.room > 0:
             evicted = self._index.evict_pinned()
             if evicted is None:
@@ -78,20 +90,21 @@ class WriteBack:
             self._leave(evicted, flushes)
         return flushes
 
-    def flush_rest(self, most: int) -> list[tuple[int, str]]:
+    def flush_rest(self, most: int) -> list[Offered]:
         """At most ``most`` of the dirty chunks that host memory still holds, as ``flush_leaving``."""
-        left = [(slot, key) for slot, key in self._dirty.items() if self._index.holds(slot, key)]
-        flushes = left[:most]
-        for slot, key in flushes:
-            del self._dirty[slot]
-            self._index.pin(key)
+        dirty = self._dirty.values()
+        flushes = [each for each in dirty if self._index.holds(each.slot, each.key)][:most]
+        for each in flushes:
+            del self._dirty[each.slot]
+            self._index.pin(each.key)
         return flushes
 
-    def _leave(self, evicted: tuple[int, str], flushes: list[tuple[int, str]]) -> None:
+    def _leave(self, evicted: tuple[int, str], flushes: list[Offered]) -> None:
         """Add what was ``evicted`` to ``flushes`` if it is dirty and worth that; else let it go."""
         slot, key = evicted
-        if self._dirty.pop(slot, None) == key and self._is_worth_it(key):
-            flushes.append(evicted)
+        dirty = self._dirty.pop(slot, None)
+        if dirty is not None and dirty.key == key and self._is_worth_it(key):
+            flushes.append(dirty)
         else:
             self._index.unpin(slot)
 

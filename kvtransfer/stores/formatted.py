@@ -68,15 +68,20 @@ class FormattedStore:
         self.store.remove(key)
         return False
 
-    def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
+    def put(
+        self, key: str, payload: memoryview, tenant: str = "", ttl_s: int | None = None
+    ) -> bool:
         """See :class:`kvtransfer.stores.interface.ChunkStore`."""
         form = self._formats.of(key)
         chunk = as_chunk_bytes(payload, form)
-        if self.store.renew(key, partial(self._serves, form)):
+        store = self.store if ttl_s is None else self.store.living_for(ttl_s)
+        if store is None:
+            return False
+        if store.renew(key, partial(self._serves, form)):
             return True
         with self._forms.encoded(chunk, form) as stored:
             facts, began_s = ChunkFacts.of(form, stored.format), time.monotonic()
-            is_put = self.store.put(key, stored.payload, facts, tenant)
+            is_put = store.put(key, stored.payload, facts, tenant)
             if is_put:
                 self._forms.note_put(stored, len(chunk), time.monotonic() - began_s)
         return is_put

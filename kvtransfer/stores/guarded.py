@@ -81,11 +81,13 @@ class GuardedStore:
                 return self._store.get_into(key, payload, tenant)
         return False
 
-    def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
+    def put(
+        self, key: str, payload: memoryview, tenant: str = "", ttl_s: int | None = None
+    ) -> bool:
         """See :class:`kvtransfer.stores.interface.ChunkStore`; False when the store fails."""
         if self._allows():
             with self._noting_failures():
-                return self._store.put(key, payload, tenant)
+                return self._store.put(key, payload, tenant, ttl_s)
         return False
 
     def expect_puts(self, keys: Sequence[str]) -> None:

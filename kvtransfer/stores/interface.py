@@ -85,12 +85,22 @@ class ChunkStore(Protocol):
         """
         ...
 
-    def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
+    def put(
+        self, key: str, payload: memoryview, tenant: str = "", ttl_s: int | None = None
+    ) -> bool:
         """Hold ``payload``, which is read only during the call, as the chunk of ``key``.
 
         True means that the store holds the key now. An entry that is already there, in a format
         that we can read and under a seal that we can open, is kept (equal keys mean equal bytes)
-        and lives on for another ``ttl_s``. Arguments are as for ``get_into``.
+        and lives on for another ``ttl_s`` of the settings. Arguments are as for ``get_into``, and:
+
+        Args:
+            key: the base key.
+            payload: one chunk.
+            tenant: for whom it is put.
+            ttl_s: put it to live for that long at most, and leave an entry that is there to the
+                life that it has; a store whose entries can't have lives of their own holds
+                nothing of it. None: as the settings say.
         """
         ...
 
@@ -213,6 +223,16 @@ class Store(Protocol):
         """
         del key, serves
         return False
+
+    def living_for(self, ttl_s: int) -> Store | None:
+        """Return this store as one that puts entries to live for ``ttl_s`` at most.
+
+        It shares everything else with this one, which alone is closed. Its ``renew`` finds entries
+        and leaves them the life that they have. None is a store whose entries can't have lives of
+        their own.
+        """
+        del ttl_s
+        return None
 
     def put(self, key: str, payload: memoryview, facts: ChunkFacts, tenant: str = "") -> bool:
         """Hold ``payload`` as ``key`` with a record that says ``facts``, over what is there.

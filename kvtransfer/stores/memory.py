@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from copy import copy
+from typing import TYPE_CHECKING, Self
 
 from kvtransfer.stores.feeds.memory import MemoryFeed
 from kvtransfer.stores.interface import Store, StoredEntry, any_length
@@ -43,6 +44,7 @@ class MemoryStore(Store):
         self, settings: StoreSettings, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._ttl_s = settings.ttl_s
+        self._renewed_ttl_s = settings.ttl_s
         self._hit_ttl_s = settings.hit_ttl_s
         self._seals = settings.seals
         self._only_reads = settings.only_reads
@@ -73,14 +75,22 @@ class MemoryStore(Store):
         with self._shelf.lock:
             is_kept = self._seals.keep(self._record(key), serves)
             if is_kept:
-                self._live_on(key, self._ttl_s)
+                self._live_on(key, self._renewed_ttl_s)
         return is_kept
+
+    def living_for(self, ttl_s: int) -> Self:
+        """See :class:`Store`; not longer than the ``ttl_s`` of its settings."""
+        living = copy(self)
+        living._ttl_s = ttl_s if self._ttl_s is None else min(ttl_s, self._ttl_s)
+        living._renewed_ttl_s = None
+        return living
 
     def put(self, key: str, payload: memoryview, facts: ChunkFacts, tenant: str = "") -> bool:
         """See :class:`Store`."""
         with self._shelf.lock, self._seals.sealed(key, facts, payload, tenant) as sealed:
             self._shelf.records[key] = sealed.record().to_fields()
             self._shelf.payloads[key] = bytes(sealed.payload)
+            self._shelf.expiries_s.pop(key, None)
             self._live_on(key, self._ttl_s)
         return True
 

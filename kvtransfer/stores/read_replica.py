@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import contextmanager
+from copy import copy
 from threading import Lock
 from typing import TYPE_CHECKING, Self
 
@@ -94,6 +95,15 @@ class ReplicatedStore(Store):
     def renew(self, key: str, serves: Serves) -> bool:
         """See :class:`Store`."""
         return self._primary.renew(key, serves)
+
+    def living_for(self, ttl_s: int) -> Self | None:
+        """See :class:`Store`; as the primary can."""
+        primary = self._primary.living_for(ttl_s)
+        if primary is None:
+            return None
+        living = copy(self)
+        living._primary = primary
+        return living
 
     def put(self, key: str, payload: memoryview, facts: ChunkFacts, tenant: str = "") -> bool:
         """See :class:`Store`."""

@@ -35,23 +35,10 @@ class Scheme:
     """A URL for messages; empty where another row's example is enough."""
     is_redis_server: bool = False
     """Whether the URL names a Redis server that an operator runs."""
-    extra: str = ""
-    """The extra of this package that installs the store's library; empty where none is needed."""
 
     def store_class(self) -> type[Store]:
-        """Import the class of the store.
-
-        Raises:
-            ConfigError: its library isn't installed.
-        """
-        try:
-            module = import_module(f"kvtransfer.stores.{self.module}")
-        except ModuleNotFoundError as error:
-            if not self.extra:
-                raise
-            raise ConfigError(
-                f"{self.name}:// needs the {error.name} library: pip install '.[{self.extra}]'"
-            ) from None
+        """Import the class of the store."""
+        module = import_module(f"kvtransfer.stores.{self.module}")
         return cast("type[Store]", getattr(module, self.class_name))
 
 
@@ -60,7 +47,7 @@ def _redis(name: str, example: str = "") -> Scheme:
 
 
 def _objects(name: str, example: str) -> Scheme:
-    return Scheme(name, "objects.store", "ObjectStore", example, extra="s3")
+    return Scheme(name, "objects.store", "ObjectStore", example)
 
 
 _TABLE = (

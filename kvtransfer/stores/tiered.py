@@ -91,9 +91,11 @@ class TieredStore:
                 return True
         return False
 
-    def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
+    def put(
+        self, key: str, payload: memoryview, tenant: str = "", ttl_s: int | None = None
+    ) -> bool:
         """See :class:`kvtransfer.stores.interface.ChunkStore`; into all tiers; True if any took it."""
-        taken = [tier.store.put(key, payload, tenant) for tier in self._tiers]
+        taken = [tier.store.put(key, payload, tenant, ttl_s) for tier in self._tiers]
         for tier, is_taken in zip(self._tiers, taken, strict=True):
             if not is_taken:
                 self._lack(tier.name, chunk_hash_of(key))

@@ -135,6 +135,16 @@ class StoreContract:
             backing.elapse(120)
             assert get(store, KEY) is None
 
+    def test_an_entry_that_may_not_live_long_ends_in_time_or_is_not_put(
+        self, backing: Backing
+    ) -> None:
+        with closing(backing.open(CHUNK, StoreSettings(ttl_s=100))) as store:
+            is_put = store.put(KEY, memoryview(PAYLOAD), "", 40)
+            assert store.contains([KEY]) == [is_put]
+            backing.elapse(60)
+            assert store.contains([KEY]) == [False]
+            assert get(store, KEY) is None
+
     def test_without_ttl_an_entry_stays(self, store: ChunkStore, backing: Backing) -> None:
         store.put(KEY, memoryview(PAYLOAD))
         backing.elapse(10**6)

@@ -42,9 +42,11 @@ class FlakyStore:
         self._maybe_fail()
         return self._store.get_into(key, payload, tenant)
 
-    def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
+    def put(
+        self, key: str, payload: memoryview, tenant: str = "", ttl_s: int | None = None
+    ) -> bool:
         self._maybe_fail()
-        return self._store.put(key, payload, tenant)
+        return self._store.put(key, payload, tenant, ttl_s)
 
     def expect_puts(self, keys: Sequence[str]) -> None:
         self._maybe_fail()

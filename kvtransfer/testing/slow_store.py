@@ -36,9 +36,11 @@ class SlowStore:
         self._wait(self._delay_s)
         return self._store.get_into(key, payload, tenant)
 
-    def put(self, key: str, payload: memoryview, tenant: str = "") -> bool:
+    def put(
+        self, key: str, payload: memoryview, tenant: str = "", ttl_s: int | None = None
+    ) -> bool:
         self._wait(self._delay_s)
-        return self._store.put(key, payload, tenant)
+        return self._store.put(key, payload, tenant, ttl_s)
 
     def expect_puts(self, keys: Sequence[str]) -> None:
         self._wait(self._delay_s)

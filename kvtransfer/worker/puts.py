@@ -78,7 +78,7 @@ class Puts:
         began_s, tenant = time.monotonic(), tenant_of(job.key)
         self._announce(store, job)
         put_bytes = [
-            len(shard) if store.put(name, shard, tenant) else 0
+            len(shard) if store.put(name, shard, tenant, job.ttl_s) else 0
             for name, shard in self._tiers.entries(job.key, job.slot)
         ]
         self._metrics.add("put_seconds", time.monotonic() - began_s)

@@ -9,6 +9,7 @@ from tests.connector.metric_names import NAME, expressions, filled, rules
 
 WELL = "no store fails, no entry is damaged and no line overflows"
 ROOM = "host memory and the disk hold all that is asked for"
+SHARED = "one tenant asks, and has no quota"
 CHEAP = "with this margin every load pays"
 IDLE = "nothing is under way when the queries are made"
 MAY_BE_ZERO = {
@@ -23,6 +24,10 @@ MAY_BE_ZERO = {
     "kvtransfer:save_skipped_chunks_total": ROOM,
     "kvtransfer:put_lost_chunks_total": ROOM,
     "kvtransfer:evicted_chunks_total": ROOM,
+    "kvtransfer:quota_refused_chunks_total": SHARED,
+    "kvtransfer:quota_evicted_chunks_total": SHARED,
+    "kvtransfer:share_evicted_chunks_total": SHARED,
+    "kvtransfer:tenant_host_bytes": "the server that is left keeps nothing in host memory",
     "kvtransfer:refused_tokens_total": CHEAP,
     "kvtransfer:probed_chunks_total": CHEAP,
     "kvtransfer:prefetched_chunks_total": "no request waits for another one to end",

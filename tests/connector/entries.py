@@ -29,6 +29,11 @@ class Entries:
         found = set(self._client.keys())
         return sorted(key for key in found if key + b"_bytes" in found)
 
+    def ending(self) -> list[bytes]:
+        """The base keys of whole entries whose halves both have a time to live."""
+        halves = ((key, key + b"_bytes") for key in self.keys())
+        return [names[0] for names in halves if all(self._client.pttl(name) > 0 for name in names)]
+
     def await_count(self, count: int) -> None:
         """Wait until there are ``count`` whole entries, as puts come late."""
         deadline_s = time.monotonic() + _DEADLINE_S

@@ -10,8 +10,11 @@ from kvtransfer.errors import ConfigError
 from kvtransfer.requests.control import Control
 
 WRONG = [
-    ({"fist": 3}, "there is no 'fist'; known are load, save, max_tokens, priority, blend"),
-    ({"ttl_s": 60}, "there is no 'ttl_s'"),
+    ({"fist": 3}, "there is no 'fist'; known are load, save, max_tokens, priority, ttl_s"),
+    ({"ttl_s": 0}, "['ttl_s'] is 0: Input should be greater than or equal to 1"),
+    ({"ttl_s": 10**10}, "['ttl_s'] is 10000000000: Input should be less than"),
+    ({"ttl_s": "1h"}, "['ttl_s'] is '1h': Input should be a valid integer"),
+    ({"ttl_s": 60, "save": False}, "pass ttl_s or save: false, not both"),
     ({"load": 0}, "['load'] is 0: Input should be a valid boolean"),
     ({"save": "no"}, "['save'] is 'no': Input should be a valid boolean"),
     ({"max_tokens": -1}, "['max_tokens'] is -1: Input should be greater than or equal to 0"),
@@ -38,6 +41,7 @@ def test_what_is_said_is_done():
     assert asked.control == control
     assert not asked.may_blend
     assert not asked_of({"max_tokens": 0}).may_blend
+    assert asked_of({"ttl_s": 60}).control == Control(ttl_s=60)
 
 
 @pytest.mark.parametrize(("params", "said"), WRONG)

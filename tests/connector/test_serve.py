@@ -54,6 +54,8 @@ def ask_first(server, watched):
     seen.hits_at_first = server.metric(HITS)
     seen.unsaved = asking(server, f"Never kept: {WORDS}", save=False)
     seen.saved = [asking(server, words, priority=-5) for words in (OTHERS, f"Read: {OTHERS}")]
+    seen.ending = asking(server, f"For a while: {WORDS}", ttl_s=3600)
+    until(lambda: len(watched.entries.ending()) * 64 == seen.ending["saved_tokens"], timeout_s=120)
     server.reset()
     seen.again = chat(server, MESSAGES, 24)
     seen.host_tokens = server.metric(HOST_TOKENS)
@@ -113,6 +115,8 @@ def test_callers_are_told_what_has_come_of_their_wishes(story):
     first, second = story.first, story.second
     assert (first.unsaved["saved_tokens"], first.unsaved["loaded_tokens"]) == (0, 0)
     assert all(each["saved_tokens"] >= 128 for each in first.saved)
+    assert first.ending["ttl_s"] == 3600
+    assert first.ending["saved_tokens"] > 0
     assert second.blended["reused_tokens"] > second.hits / 2
     assert second.unsaved["loaded_tokens"] == second.unloaded["loaded_tokens"] == 0
     assert (second.bounded["loaded_tokens"], second.bounded["loaded_from"]) == (64, {"remote": 64})

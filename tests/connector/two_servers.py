@@ -49,8 +49,11 @@ def two_servers(model: str, folder: Path) -> Iterator[TwoServers]:
     ):
         on_disk = {"local_storage": str(folder / "chunks"), "max_local_storage_size": 0.05}
         never = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        to_first = _setup(model, store.url, never)
-        to_second = _setup(model, store.url, spans.endpoint, local_cpu=False, **on_disk)
+        quotas = folder / "quotas.yaml"
+        quotas.write_text("host: {each_tenant: unlimited}")
+        shares = {"quotas_file": str(quotas)}
+        to_first = _setup(model, store.url, never, **shares)
+        to_second = _setup(model, store.url, spans.endpoint, local_cpu=False, **on_disk, **shares)
         first, second = start_together(
             lambda: HttpServer(to_first, folder / "first.log", V1, SOON),
             lambda: HttpServer(to_second, folder / "second.log", V2, SOON),

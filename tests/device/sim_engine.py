@@ -240,7 +240,7 @@ class SimStore:
         self._engine = engine
         self.held = {}
 
-    def put(self, key, payload, tenant):
+    def put(self, key, payload, tenant, ttl_s):
         slot = self._slot(key, payload)
         self._engine.device.touch(slot, "read", "put")
         assert torch.equal(slot, content(key, self._engine.caches_of(key)))

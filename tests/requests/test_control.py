@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kvtransfer.chunks.keys import group_of
 from kvtransfer.requests.control import Control
 from tests.requests.engine import LONG, TOKENS, Engine, copied, ended, keys, saved
 from tests.requests.group_engine import FULL, GroupEngine, window
@@ -56,6 +57,21 @@ def test_a_request_that_may_not_save_saves_nothing_and_still_loads():
     assert not engine.side.is_saving
 
 
+@pytest.mark.parametrize("ttl_s", [None, 60])
+def test_what_a_request_saves_lives_as_it_asks(ttl_s):
+    engine = engine_with(r=Control(ttl_s=ttl_s))
+    plan = engine.prefill("r", TOKENS)[2]
+    assert [save.ttl_s for save in plan.jobs.saves] == [ttl_s, ttl_s]
+
+
+@pytest.mark.parametrize("ttl_s", [None, 60])
+def test_what_it_offers_again_lives_as_it_asks(ttl_s):
+    engine = engine_with(r=Control(loads=False, ttl_s=ttl_s))
+    engine.hold(TOKENS)
+    puts = engine.prefill("r", TOKENS)[2].jobs.puts
+    assert [put.ttl_s for put in puts] == [ttl_s, ttl_s]
+
+
 def test_what_others_save_is_saved_beside_it():
     engine = engine_with(r=Control(saves=False))
     _, _, plan = engine.prefill("r", TOKENS)
@@ -68,6 +84,13 @@ def test_windows_of_a_request_that_may_not_save_are_not_saved():
     engine = GroupEngine(FULL, window(8), controls=Said(r=Control(saves=False)))
     assert saved(engine.run((engine.come("r", TOKENS), 21))) == []
     assert len(saved(engine.run((engine.come("other", TOKENS), 21)))) > 2
+
+
+def test_windows_of_a_request_live_as_it_asks():
+    engine = GroupEngine(FULL, window(8), controls=Said(r=Control(ttl_s=60)))
+    plan = engine.run((engine.come("r", TOKENS), 21))
+    assert {save.ttl_s for save in plan.jobs.saves} == {60}
+    assert len({group_of(save.key) for save in plan.jobs.saves}) == 2
 
 
 @pytest.mark.parametrize(

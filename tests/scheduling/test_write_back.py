@@ -39,7 +39,7 @@ def test_nothing_leaves_while_enough_slots_are_free():
     (slot,) = saved(index, back, "d")
     assert back.is_dirty(slot)
     assert back.flush_leaving(1) == []  # one is about to be free
-    assert [key for _, key in back.flush_leaving(0)] != []
+    assert [key for _, key, _ in back.flush_leaving(0)] != []
 
 
 def test_what_leaves_is_flushed_pinned_and_no_longer_found():
@@ -47,13 +47,13 @@ def test_what_leaves_is_flushed_pinned_and_no_longer_found():
     slots = saved(index, back, "abcd")
     flushes = back.flush_leaving(0)
     assert len(flushes) == 2
-    for slot, key in flushes:
+    for slot, key, _ in flushes:
         assert slots["abcd".index(key)] == slot
         assert key not in index
         assert not back.is_dirty(slot)
     assert index.free == 0
     assert back.flush_leaving(2) == []
-    index.unpin_all(slot for slot, _ in flushes)
+    index.unpin_all(slot for slot, _, _ in flushes)
     assert index.free == 2
     assert back.take_lost() == 0
 
@@ -80,7 +80,7 @@ def test_a_tenant_near_its_quota_is_flushed_ahead_of_need():
     saved(index, back, [f"{i}.a" for i in range(30)])
     assert back.flush_leaving(0) == []
     saved(index, back, ["30.a", "31.a"])
-    assert [key for _, key in back.flush_leaving(0)] == ["0.a", "1.a"]
+    assert [key for _, key, _ in back.flush_leaving(0)] == ["0.a", "1.a"]
     saved(index, back, ["32.a", "33.a", "34.a"])
     assert back.take_lost() == 1  # room for it was needed at once
     assert WriteBack(index, 0, 0.0).flush_leaving(0) == []
@@ -92,7 +92,7 @@ def test_pinned_chunks_stay():
     pinned = index.pin_all("abcd")
     assert back.flush_leaving(0) == []
     index.unpin(pinned[2])
-    assert back.flush_leaving(0) == [(pinned[2], "c")]
+    assert back.flush_leaving(0) == [(pinned[2], "c", None)]
 
 
 def test_a_dirty_chunk_whose_slot_is_taken_is_lost_and_told_once():
@@ -108,7 +108,7 @@ def test_bytes_that_are_no_good_are_not_flushed_and_not_lost():
     slots = saved(index, back, "ab")
     back.discard(slots[0])
     back.discard(slots[0])
-    assert back.flush_rest(9) == [(slots[1], "b")]
+    assert back.flush_rest(9) == [(slots[1], "b", None)]
     saved(index, back, "c", dirty=False)
     assert back.take_lost() == 0
 
@@ -117,9 +117,9 @@ def test_the_rest_is_flushed_a_few_at_a_time_and_stays_found():
     index, back = write_back()
     slots = saved(index, back, "abc")
     assert back.flush_rest(0) == []
-    assert back.flush_rest(2) == [(slots[0], "a"), (slots[1], "b")]
+    assert back.flush_rest(2) == [(slots[0], "a", None), (slots[1], "b", None)]
     assert index.pins("abc") == [1, 1, 0]
-    assert back.flush_rest(2) == [(slots[2], "c")]
+    assert back.flush_rest(2) == [(slots[2], "c", None)]
     assert back.flush_rest(2) == []
 
 
@@ -127,4 +127,16 @@ def test_a_forgotten_chunk_is_not_part_of_the_rest():
     index, back = write_back()
     slots = saved(index, back, "ab")
     index.forget(slots[0])
-    assert back.flush_rest(9) == [(slots[1], "b")]
+    assert back.flush_rest(9) == [(slots[1], "b", None)]
+
+
+def test_a_dirty_chunk_lives_as_long_as_any_request_asks_that_has_it():
+    index, back = write_back()
+    slots = saved(index, back, "abc", dirty=False)
+    back.mark_dirty(slots, "abc", 60)
+    back.touch(slots[0], 30)
+    back.touch(slots[1], 90)
+    back.touch(slots[2], None)
+    assert [each.ttl_s for each in back.flush_rest(9)] == [60, 90, None]
+    back.touch(slots[0], 30)  # which is not dirty any more
+    assert back.flush_rest(9) == []

@@ -85,6 +85,14 @@ FAULTS: dict[str, tuple[str, ...]] = {
         "mooncake: a_late_answer_writes_nothing",
         "",
     ),
+    "more memory than there is": (
+        "",
+        "",
+        "",
+        "objects: an_announced_error_costs_misses_and_opens_the_breaker",
+        "",
+        "",
+    ),
     "connections forgotten": (
         "connections forgotten",
         "disk: a_stale_file_is_a_miss_and_what_took_its_place_stays",

@@ -8,6 +8,7 @@ from kvtransfer.stores.formatted import FormattedStore
 from kvtransfer.stores.memory import MemoryStore
 from kvtransfer.stores.shelf import Shelf
 from kvtransfer.testing import EntryContract, StoreContract
+from tests.stores.life_contract import LifeContract
 from tests.stores.seals.seal_contract import SealContract
 
 
@@ -50,6 +51,10 @@ def backing():
 
 
 class TestMemoryStore(StoreContract):
+    pass
+
+
+class TestLivesInMemory(LifeContract):
     pass
 
 

@@ -159,3 +159,15 @@ def test_settings_that_a_replica_can_not_serve_are_refused(settings, sentence):
 def test_one_url_does_not_make_it():
     with pytest.raises(ConfigError, match="remote_read_url"):
         ReplicatedStore.open("redis://h", StoreSettings())
+
+
+def test_a_life_is_the_primarys():
+    pair = Pair()
+    assert pair.chunks.put(KEY, memoryview(PAYLOAD), "", 40)
+    assert KEY in pair.primary._shelf.expiries_s
+    assert ReplicatedStore(NoLives(StoreSettings()), pair.replica).living_for(40) is None
+
+
+class NoLives(MemoryStore):
+    def living_for(self, ttl_s):
+        return None

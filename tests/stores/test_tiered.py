@@ -55,7 +55,7 @@ class Watched(FormattedStore):
         self.asked.append(list(keys))
         return super().contains(keys)
 
-    def put(self, key, payload, tenant=""):
+    def put(self, key, payload, tenant="", ttl_s=None):
         assert self.open.wait(LIMIT_S)
         self.tenants.append(tenant)
         return super().put(key, payload, tenant)

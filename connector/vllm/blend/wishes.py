@@ -35,10 +35,11 @@ class RequestWishes:
     Args:
         setting: ``opt_in``, ``all`` or ``off``, as of the setting ``blend``.
         refusal: why no request of this engine can be blended; None: it can.
+        ttl_s: the setting of that name.
     """
 
-    def __init__(self, setting: str, refusal: str | None) -> None:
-        self.asked = AskedRequests()
+    def __init__(self, setting: str, refusal: str | None, ttl_s: int | None = None) -> None:
+        self.asked = AskedRequests(ttl_s)
         """What requests say, of passages and beside them."""
         self._setting = setting
         self._refusal = "the setting blend is off" if setting == "off" else refusal

@@ -55,7 +55,8 @@ class NoRouterEvents:
 class RouterEvents:
     """For the scheduler's thread.
 
-    Chunks of tenants are never told of: a router may credit them to requests without the salt.
+    Chunks of tenants are never told of: a router may credit them to requests without the salt. Nor
+    is what a request has put into a store for a time of its own.
 
     Args:
         names: the engine's.
@@ -87,7 +88,7 @@ class RouterEvents:
         """A step was planned: its loads and saves, each with its request, and its puts."""
         for put in puts:
             blocks = self._host.blocks(put.key)
-            if blocks is not None:
+            if blocks is not None and put.ttl_s is None:
                 self._stored.expect(put.job, put.key, blocks)
         for job, state in jobs:
             if self._host.blocks(job.key) is None:
@@ -128,7 +129,7 @@ class RouterEvents:
 
     def _expect(self, job: Load | Save, blocks: ChunkBlocks) -> None:
         self._host.expect(job.job, job.key, blocks)
-        if isinstance(job, Save) and job.put:
+        if isinstance(job, Save) and job.put and job.ttl_s is None:
             self._stored.expect(job.job, job.key, blocks)
 
     def _blocks_of(self, state: RequestState, key: str) -> ChunkBlocks | None:

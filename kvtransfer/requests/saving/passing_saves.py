@@ -93,7 +93,7 @@ class PassingSaves:
         for end_tokens in ends:
             for group in self._groups.passing:
                 placements = list(self._placements(computed, tables, end_tokens, group))
-                planned = self._planner.save_all(placements)
+                planned = self._planner.save_all(placements, None, computed.state.control.ttl_s)
                 missing = sum(key not in self._planner.index for key, *_ in placements)
                 if missing:
                     self._saves.count_skipped(placements[0].key, missing)

@@ -221,7 +221,7 @@ class Saves:
                 Placement(piece_key(keys[i], group), tiling.blocks(i, table)) for i in chunks
             ]
             after = piece_key(keys[first - 1], group) if first else None
-            planned = self._planner.save_all(placements, after)
+            planned = self._planner.save_all(placements, after, state.control.ttl_s)
             if missing := len(placements) - len(planned):
                 self.count_skipped(placements[0].key, missing)
                 lost = max(lost, missing)
@@ -251,7 +251,7 @@ class Saves:
                     chunks.append(chunk)
                     left -= 1
         if touched:
-            self._planner.touch(touched)
+            self._planner.touch(touched, progress.state.control.ttl_s)
         return wanted
 
     def _blocks(self, state: RequestState, chunk: int) -> list[int]:

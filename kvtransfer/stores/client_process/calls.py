@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
+from kvtransfer.stores.client_process.channel import copy
 from kvtransfer.stores.client_process.entry_record import EntryRecord
 
 if TYPE_CHECKING:
@@ -112,14 +113,14 @@ class EntryCalls:
         """Copy the payload that was read to ``target``, and let ``opening`` verify each part."""
         for begin in range(0, len(target), _PART_BYTES):
             part = target[begin : begin + _PART_BYTES]
-            part[:] = self._channel.memory[_PAYLOAD_BEGIN + begin :][: len(part)]
+            copy(part, self._channel.memory[_PAYLOAD_BEGIN + begin :][: len(part)])
             opening.update(part)
 
     def take_payload(self, sealed: Sealed) -> None:
         """Copy the payload of ``sealed`` into the channel's memory, and seal each part on the way."""
         for begin in range(0, len(sealed), _PART_BYTES):
             part = sealed.part(begin, min(begin + _PART_BYTES, len(sealed)))
-            self._channel.memory[_PAYLOAD_BEGIN + begin :][: len(part)] = part
+            copy(self._channel.memory[_PAYLOAD_BEGIN + begin :][: len(part)], part)
 
     def write(self, key: str, record: EntryRecord, payload_bytes: int | None = None) -> Written:
         """Hold ``record``, and the payload that was taken where its length is given; replace the old."""

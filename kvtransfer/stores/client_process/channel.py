@@ -8,16 +8,22 @@ import os
 import socket
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from kvtransfer.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from kvtransfer.stores.client_process.process import ClientProcess
 
 _ANSWER_BYTES = 1 << 20
+
+
+class LateError(StoreError):
+    """A call wasn't answered in time."""
 
 
 class Channel:
@@ -53,26 +59,31 @@ class Channel:
         begins: Sequence[int] = (),
         sizes: Sequence[int] = (),
     ) -> list[int]:
-        """Have the client execute ``name`` of ``ChannelClient``, and return its answer.
+        """Have a client of values execute ``name`` of ``ValueChannel``; see :meth:`ask`."""
+        request = {"call": name, "names": names, "begins": begins, "sizes": sizes}
+        codes: list[int] = self.ask(request, deadline_s)
+        return codes
+
+    def ask(self, request: Mapping[str, Any], deadline_s: float) -> Any:  # noqa: ANN401 - as JSON is
+        """Have the client execute ``request``, and return its answer.
 
         ``deadline_s`` is a time of ``time.monotonic``.
 
         Raises:
-            StoreError: there is no answer by then, or the client has ended.
+            LateError: there is no answer by then.
+            StoreError: the client has ended.
         """
         self.is_usable = False
-        request = {"call": name, "names": names, "begins": begins, "sizes": sizes}
         try:
             self._set_timeout(deadline_s)
             self._line.sendall(json.dumps(request).encode() + b"\n")
             answer = self._line_of_answer(deadline_s)
         except TimeoutError:
-            raise StoreError("no answer in time") from None
+            raise LateError("no answer in time") from None
         except OSError:
             raise self.process.end_error() from None
         self.is_usable = True
-        codes: list[int] = json.loads(answer)
-        return codes
+        return json.loads(answer)
 
     def close(self) -> None:
         """Give up the socket and the memory; the client lets go of both when its call has ended."""
@@ -96,6 +107,11 @@ class Channel:
         if left_s <= 0:
             raise TimeoutError
         self._line.settimeout(left_s)
+
+
+def copy(target: memoryview, source: memoryview) -> None:
+    """Copy ``source`` to ``target``, which is as long, and let other threads run meanwhile."""
+    np.copyto(np.frombuffer(target, np.uint8), np.frombuffer(source, np.uint8))
 
 
 def _shared_with(process: ClientProcess, nbytes: int) -> tuple[socket.socket, mmap.mmap]:

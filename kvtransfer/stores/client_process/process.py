@@ -19,6 +19,10 @@ _END_S = 5.0
 _WORDS_BYTES = 1 << 16
 
 
+class JoinError(StoreError):
+    """The client can't join its store; the text is the reason that it told."""
+
+
 class ClientProcess:
     """One run of a program of ``kvtransfer.client_programs``, which ends when this object is closed.
 
@@ -52,15 +56,24 @@ class ClientProcess:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the process is gone."""
-        return self._child.poll() is not None
+        """Whether the process is gone, or about to be: its sockets are closed before it is."""
+        if self._child.poll() is not None:
+            return True
+        try:
+            return not self._control.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def end_error(self) -> StoreError:
         """Make the error for a call that the process has ended under, with its reason if it told one."""
         for _ in range(2):  # a reset may be told before what was said
             with suppress(OSError):
                 self._last_words = self._last_words or self._control.recv(_WORDS_BYTES).decode()
-        return StoreError(self._last_words or "its client has ended")
+        if self._last_words:
+            return JoinError(self._last_words)
+        return StoreError("its client has ended")
 
     def hand_over(self, line: socket.socket, memory_fd: int) -> None:
         """Let the process serve a channel over ``line`` and the memory of ``memory_fd``.

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
 from itertools import compress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from kvtransfer.errors import StoreError
 from kvtransfer.stores.client_process.calls import (
@@ -64,6 +66,7 @@ class ClientProcessStore(Store):
         """The store as logs name it."""
         self._codes = codes
         self._settings = settings
+        self._renewed_ttl_s = settings.ttl_s
         self._clock = clock
         self._channels = Channels(start, settings.connections)
 
@@ -99,8 +102,17 @@ class ClientProcessStore(Store):
             record = self._whole(calls, key)
             if record is None or not self._settings.seals.keep(record, serves):
                 return False
-            self._live_on(calls, record, self._settings.ttl_s)
+            self._live_on(calls, record, self._renewed_ttl_s)
         return True
+
+    def living_for(self, ttl_s: int) -> Self | None:
+        """See :class:`Store`; only where the settings have a ``ttl_s``, or lookups read no records."""
+        if self._settings.ttl_s is None:
+            return None
+        living = copy(self)
+        living._settings = replace(self._settings, ttl_s=min(ttl_s, self._settings.ttl_s))
+        living._renewed_ttl_s = None
+        return living
 
     def put(self, key: str, payload: memoryview, facts: ChunkFacts, tenant: str = "") -> bool:
         """See :class:`Store`; False, and no error, where the store has no room."""

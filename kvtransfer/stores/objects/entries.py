@@ -1,4 +1,4 @@
-"""Finds, reads, writes and removes entries, each one object: its record, then its payload.
+"""Finds, writes and lists entries, each one object: its record, then its payload.
 
 The record is the same sector of text that a file on disk ends with. Here it comes first, so one
 request brings it and the beginning of the payload, and half an entry can't exist: an object
@@ -8,28 +8,19 @@ appears as a whole. Only what the record says of itself counts, once the seal ha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from kvtransfer.stores.disk.file.direct_io import SECTOR_BYTES
-from kvtransfer.stores.disk.file.record_sector import decode_fields, encode_record
+from kvtransfer.stores.disk.file.record_sector import decode_fields
 from kvtransfer.stores.disk.names import is_chunk, is_fan, is_owner, path_of
-from kvtransfer.stores.objects.at_once import each
-from kvtransfer.stores.objects.bucket import TakenError
+from kvtransfer.stores.objects.calls import HEADER_BYTES, HEADERS_AT_ONCE
 from kvtransfer.stores.record import ChunkRecord
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from kvtransfer.stores.interface import LengthOf
-    from kvtransfer.stores.objects.bucket import Bucket, Found
+    from kvtransfer.stores.objects.calls import BucketCalls, Found
     from kvtransfer.stores.objects.lifetime import Lifetime
-    from kvtransfer.stores.seals.seal import Sealed
-    from kvtransfer.stores.settings import StoreSettings
-
-HEADER_BYTES = SECTOR_BYTES
-"""Bytes of an object before its payload."""
-
-Page = TypeVar("Page")
 
 
 @dataclass(frozen=True)
@@ -39,83 +30,107 @@ class Entry:
     found: Found
     record: ChunkRecord
 
-
-def record_of(header: bytes, found: Found) -> ChunkRecord | None:
-    """Return the record in ``header``, if the object ``found`` is as long as it says."""
-    record = ChunkRecord.from_fields(decode_fields(header))
-    fits = record is not None and HEADER_BYTES + record.identity.nbytes == found.nbytes
-    return record if fits else None
-
-
-def content_of(sealed: Sealed) -> bytes:
-    """Return the object that holds ``sealed``, as a copy.
-
-    Raises:
-        StoreError: its record doesn't fit in a sector.
-    """
-    return b"".join((encode_record(sealed.record()), sealed.payload))
+    @classmethod
+    def of(cls, read: tuple[Found, bytes] | None) -> Entry | None:
+        """Take what was read of an object; None where that is no entry."""
+        if read is None:
+            return None
+        found, header = read
+        record = ChunkRecord.from_fields(decode_fields(header))
+        fits = record is not None and HEADER_BYTES + record.identity.nbytes == found.nbytes
+        return cls(found, record) if record is not None and fits else None
 
 
 class ObjectEntries:
-    """Works on entries in a bucket; each method is a coroutine that raises :class:`StoreError`."""
+    """Works on entries in a bucket by ``calls``; whose errors, it raises.
 
-    def __init__(self, bucket: Bucket, lifetime: Lifetime, settings: StoreSettings) -> None:
-        self._bucket = bucket
+    ``removes`` is False where nothing may be removed that is over.
+    """
+
+    def __init__(self, calls: BucketCalls, lifetime: Lifetime, *, removes: bool) -> None:
+        self._calls = calls
         self._lifetime = lifetime
-        self._only_reads = settings.only_reads
+        self._removes = removes
 
-    async def held(self, keys: Sequence[str], length_of: LengthOf) -> list[bool]:
+    def held(self, keys: Sequence[str], length_of: LengthOf) -> list[bool]:
         """Say for each key whether its entry is there, as ``Store.contains`` does."""
-        return await each(lambda key: self._has(key, length_of(key)), keys)
+        found = self._alive(self._calls.heads([path_of(key) for key in keys]))
+        lengths = [length_of(key) for key in keys]
+        answers = [
+            each is not None and _has_length(each, nbytes)
+            for each, nbytes in zip(found, lengths, strict=True)
+        ]
+        # What is shorter may hold the chunk in another form; its record says so.
+        shorter = [
+            index
+            for index, (each, nbytes) in enumerate(zip(found, lengths, strict=True))
+            if each is not None and nbytes is not None and each.nbytes < HEADER_BYTES + nbytes
+        ]
+        for index, entry in zip(shorter, self._entries([keys[i] for i in shorter]), strict=True):
+            answers[index] = entry is not None
+        return answers
 
-    async def find(self, key: str) -> Entry | None:
+    def find(self, key: str) -> Entry | None:
         """Return the entry of ``key``; None where there is none, or another one's, or it is over."""
-        entry = await self._read(path_of(key))
-        if entry is None or not entry.record.names(key):
-            return None
-        return None if self._lifetime.is_over(entry.found.modified) else entry
+        (entry,) = self._entries([key])
+        return entry
 
-    async def add(self, key: str, content: bytes, serves: Callable[[ChunkRecord], bool]) -> None:
+    def add(
+        self, key: str, header: bytes, nbytes: int, serves: Callable[[ChunkRecord], bool]
+    ) -> None:
         """Put an entry where none was found; one that ``serves`` and was put meanwhile is kept."""
-        try:
-            await self._bucket.create(path_of(key), content)
-        except TakenError:
-            entry = await self.find(key)
-            if entry is None or not serves(entry.record):
-                await self._bucket.write(path_of(key), content)
+        if self._calls.create(path_of(key), header, nbytes):
+            return
+        entry = self.find(key)
+        if entry is None or not serves(entry.record):
+            self._calls.write(path_of(key), header, nbytes)
 
-    async def pages(self) -> AsyncIterator[Sequence[tuple[str, ChunkRecord | None]]]:
-        """List the objects that are named as entries and aren't over: name, and record if it has one."""
-        async for page in self._bucket.pages():
-            named = [found for found in page if self._may_be_listed(found)]
-            records = await each(self._record, named)
-            yield [(found.path, record) for found, record in zip(named, records, strict=True)]
+    def records(self, page: Sequence[Found]) -> list[tuple[str, ChunkRecord | None]]:
+        """Name what of ``page`` is named as an entry and isn't over; with its record, if it has one.
 
-    async def _has(self, key: str, nbytes: int | None) -> bool:
-        found = await self._bucket.head(path_of(key))
-        if found is None or found.nbytes < HEADER_BYTES:
-            return False
-        if self._lifetime.is_over(found.modified):
-            if not self._only_reads:
-                await self._bucket.remove(found.path)
-            return False
-        if nbytes is None or found.nbytes == HEADER_BYTES + nbytes:
-            return True
-        return found.nbytes < HEADER_BYTES + nbytes and await self.find(key) is not None
+        Of a page with ``HEADERS_AT_ONCE`` objects at most.
+        """
+        paths = [each.path for each in page if _is_name(each.path) and not self._is_over(each)]
+        entries = map(Entry.of, self._calls.headers(paths)) if paths else ()
+        return [
+            (path, None if entry is None else entry.record)
+            for path, entry in zip(paths, entries, strict=True)
+        ]
 
-    def _may_be_listed(self, found: Found) -> bool:
-        return _is_name(found.path) and not self._lifetime.is_over(found.modified)
+    def _is_over(self, found: Found) -> bool:
+        return self._lifetime.is_over(found.modified)
 
-    async def _record(self, found: Found) -> ChunkRecord | None:
-        entry = await self._read(found.path)
-        return None if entry is None else entry.record
+    def _alive(self, found: Sequence[Found | None]) -> list[Found | None]:
+        """Leave out what is over, and remove it."""
+        over = [each.path for each in found if each is not None and self._is_over(each)]
+        if over and self._removes:
+            self._calls.remove(over)
+        return [None if each is None or self._is_over(each) else each for each in found]
 
-    async def _read(self, path: str) -> Entry | None:
-        header = await self._bucket.read(path, 0, HEADER_BYTES)
-        if header is None:
-            return None
-        record = record_of(await header.content(), header.found)
-        return None if record is None else Entry(header.found, record)
+    def _entries(self, keys: Sequence[str]) -> list[Entry | None]:
+        """Find the entries of ``keys``, as ``find`` does."""
+        found: list[Entry | None] = []
+        for begin in range(0, len(keys), HEADERS_AT_ONCE):
+            part = keys[begin : begin + HEADERS_AT_ONCE]
+            read = map(Entry.of, self._calls.headers([path_of(key) for key in part]))
+            found += [
+                entry
+                if entry and entry.record.names(key) and not self._is_over(entry.found)
+                else None
+                for key, entry in zip(part, read, strict=True)
+            ]
+        return found
+
+
+def in_parts(page: Sequence[Found]) -> list[Sequence[Found]]:
+    """Cut ``page`` into parts whose headers one call reads."""
+    return [page[i : i + HEADERS_AT_ONCE] for i in range(0, len(page), HEADERS_AT_ONCE)]
+
+
+def _has_length(found: Found, nbytes: int | None) -> bool:
+    """Whether ``found`` has room for a record, and a payload of ``nbytes`` where that is known."""
+    payload_bytes = found.nbytes - HEADER_BYTES
+    return payload_bytes >= 0 if nbytes is None else payload_bytes == nbytes
 
 
 def _is_name(path: str) -> bool:
@@ -123,8 +138,3 @@ def _is_name(path: str) -> bool:
     owner, _, rest = path.partition("/")
     fan, _, name = rest.partition("/")
     return is_owner(owner) and is_fan(fan) and is_chunk(name, fan)
-
-
-async def next_page(pages: AsyncIterator[Page]) -> Page | None:
-    """Return the next of ``pages``; None after the last one."""
-    return await anext(pages, None)

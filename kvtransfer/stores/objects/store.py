@@ -6,24 +6,19 @@ there are no halves that could belong to different puts. The names are those of 
 
 from __future__ import annotations
 
-import os
-import time
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from kvtransfer.errors import StoreError
+from kvtransfer.stores.disk.file.record_sector import encode_record
 from kvtransfer.stores.disk.listed_paths import entries_of, orphans_of
 from kvtransfer.stores.disk.names import path_of
 from kvtransfer.stores.expected_puts import ExpectedPuts
 from kvtransfer.stores.interface import FAR_FETCHES, Store, StoredEntry, any_length
-from kvtransfer.stores.objects.bucket import Bucket
-from kvtransfer.stores.objects.client import open_client
-from kvtransfer.stores.objects.credentials import told_of_late_answers
-from kvtransfer.stores.objects.entries import ObjectEntries, content_of, next_page
-from kvtransfer.stores.objects.event_loop import EventLoop
+from kvtransfer.stores.objects.client import BucketClient
+from kvtransfer.stores.objects.entries import Entry, ObjectEntries, in_parts
 from kvtransfer.stores.objects.lifetime import Lifetime, age_s
-from kvtransfer.stores.objects.reading import DamagedError, Reading
 from kvtransfer.stores.objects.url import read_url
 
 if TYPE_CHECKING:
@@ -31,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kvtransfer.stores.interface import LengthOf, Serves
-    from kvtransfer.stores.objects.bucket import Arriving
+    from kvtransfer.stores.objects.calls import BucketCalls, Found
     from kvtransfer.stores.record import ChunkFacts, ChunkRecord
     from kvtransfer.stores.settings import StoreSettings
 
@@ -58,21 +53,15 @@ class ObjectStore(Store):
     @classmethod
     def check(cls, url: str, settings: StoreSettings) -> None:
         """See :class:`Store`."""
-        open_client(read_url(url), settings.timeout_s)
+        cls(url, settings).close()
 
     def __init__(
         self, url: str, settings: StoreSettings, *, age_s: Callable[[datetime], float] = age_s
     ) -> None:
-        read = read_url(url)
-        self._timeout_s = settings.timeout_s
-        self._seals = settings.seals
-        self._only_reads = settings.only_reads
+        self._settings = settings
         self._lifetime = Lifetime(settings, age_s)
         self._expected = ExpectedPuts()
-        self._bucket = Bucket(open_client(read, settings.timeout_s), read.shown)
-        self._entries = ObjectEntries(self._bucket, self._lifetime, settings)
-        self._loop = EventLoop(f"{read.shown}: {told_of_late_answers(read.scheme, os.environ)}")
-        self._reading = Reading(self._bucket, self._loop, settings.seals)
+        self._client = BucketClient(read_url(url), settings)
 
     @property
     def parallelism(self) -> int:
@@ -81,43 +70,53 @@ class ObjectStore(Store):
 
     def contains(self, keys: Sequence[str], length_of: LengthOf = any_length) -> list[bool]:
         """See :class:`Store`; one request for each key, many at once."""
-        return self._loop.run(self._entries.held(keys, length_of), self._deadline_s())
+        with self._client.lent() as calls:
+            return self._entries(calls).held(keys, length_of)
 
     def get_into(self, key: str, buffer: memoryview, tenant: str = "") -> ChunkRecord | None:
         """See :class:`Store`."""
-        deadline_s = self._deadline_s()
-        first = self._reading.begin(path_of(key), buffer, deadline_s)
-        if first is None:
-            return None
-        try:
-            return self._finished(first, key, buffer, tenant, deadline_s)
-        except DamagedError:
-            if not self._only_reads:
-                self._loop.run(self._bucket.remove(path_of(key)), deadline_s)
-        return None
+        with self._client.lent(len(buffer)) as calls:
+            read = calls.read(path_of(key), len(buffer))
+            if read is None:
+                return None
+            record = self._verified(calls, read, key, buffer, tenant)
+            if record is None:
+                if not self._settings.only_reads:
+                    calls.remove([path_of(key)])
+            elif self._lifetime.is_renewed_by_hit(read[0].modified):
+                with suppress(StoreError):  # a hit it is all the same
+                    calls.renew(path_of(key))
+        return record
 
     def renew(self, key: str, serves: Serves) -> bool:
         """See :class:`Store`."""
         if self._expected.has(key):
             return False
-        deadline_s = self._deadline_s()
-        entry = self._loop.run(self._entries.find(key), deadline_s)
-        if entry is None or not self._seals.keep(entry.record, serves):
-            return False
-        if self._lifetime.is_half_over(entry.found.modified):
-            return self._is_renewed(key, deadline_s)
+        with self._client.lent() as calls:
+            entry = self._entries(calls).find(key)
+            if entry is None or not self._settings.seals.keep(entry.record, serves):
+                return False
+            if self._lifetime.is_half_over(entry.found.modified):
+                try:
+                    calls.renew(path_of(key))
+                except StoreError:  # it is put anew then
+                    return False
         return True
 
     def put(self, key: str, payload: memoryview, facts: ChunkFacts, tenant: str = "") -> bool:
         """See :class:`Store`; one that was put since the key was found missing is kept, if it serves."""
-        deadline_s = self._deadline_s()
-        with self._seals.sealed(key, facts, payload, tenant) as sealed:
-            content, nbytes = content_of(sealed), len(sealed)
-        if self._expected.take(key):
-            writing = self._entries.add(key, content, partial(self._serves, facts, nbytes))
-        else:
-            writing = self._bucket.write(path_of(key), content)
-        self._loop.run(writing, deadline_s)
+        deadline_s = self._client.deadline_s()
+        with (
+            self._settings.seals.sealed(key, facts, payload, tenant) as sealed,
+            self._client.lent(len(sealed), deadline_s) as calls,
+        ):
+            calls.take_payload(sealed)
+            header, nbytes = encode_record(sealed.record()), len(sealed)
+            if self._expected.take(key):
+                serves = partial(self._serves, facts, nbytes)
+                self._entries(calls).add(key, header, nbytes, serves)
+            else:
+                calls.write(path_of(key), header, nbytes)
         return True
 
     def expect_puts(self, keys: Sequence[str]) -> None:
@@ -135,44 +134,49 @@ class ObjectStore(Store):
 
     def stat(self, key: str) -> ChunkRecord | None:
         """See :class:`Store`."""
-        entry = self._loop.run(self._entries.find(key), self._deadline_s())
+        with self._client.lent() as calls:
+            entry = self._entries(calls).find(key)
         return None if entry is None else entry.record
 
     def remove(self, key: str) -> None:
         """See :class:`Store`."""
-        self._loop.run(self._bucket.remove(path_of(key)), self._deadline_s())
+        with self._client.lent() as calls:
+            calls.remove([path_of(key)])
 
     def close(self) -> None:
-        """See :class:`Store`."""
-        self._loop.close()
+        """See :class:`Store`; ends the client's process."""
+        self._client.close()
 
-    def _deadline_s(self) -> float:
-        """Return the deadline of a call that begins now, by ``time.monotonic``."""
-        return time.monotonic() + self._timeout_s
+    def _entries(self, calls: BucketCalls) -> ObjectEntries:
+        return ObjectEntries(calls, self._lifetime, removes=not self._settings.only_reads)
 
     def _records(self) -> Iterator[tuple[str, ChunkRecord | None]]:
         """Yield the name of each object that is named as an entry, and its record if it has one."""
-        pages = self._entries.pages()
-        while (page := self._loop.run(next_page(pages), self._deadline_s())) is not None:
-            yield from page
+        with self._client.lent() as calls:
+            page = calls.first_page()
+            while page is not None:
+                for part in in_parts(page):
+                    yield from self._entries(calls.until(self._client.deadline_s())).records(part)
+                page = calls.until(self._client.deadline_s()).next_page()
 
     def _serves(self, facts: ChunkFacts, nbytes: int, record: ChunkRecord) -> bool:
-        return record.says(facts, nbytes) and self._seals.keep(record, lambda _: True)
+        return record.says(facts, nbytes) and self._settings.seals.keep(record, lambda _: True)
 
-    def _finished(
-        self, first: Arriving, key: str, buffer: memoryview, tenant: str, deadline_s: float
+    def _verified(
+        self,
+        calls: BucketCalls,
+        read: tuple[Found, bytes],
+        key: str,
+        buffer: memoryview,
+        tenant: str,
     ) -> ChunkRecord | None:
-        modified = first.found.modified
-        if self._lifetime.is_over(modified):
-            raise DamagedError
-        record = self._reading.finish(first, key, buffer, tenant, deadline_s)
-        if record is not None and self._lifetime.is_renewed_by_hit(modified):
-            self._is_renewed(key, deadline_s)  # or not: a hit it is all the same
-        return record
-
-    def _is_renewed(self, key: str, deadline_s: float) -> bool:
-        """Renew the entry of ``key``; False where the server can't, or not in time."""
-        with suppress(StoreError):
-            self._loop.run(self._bucket.renew(path_of(key)), deadline_s)
-            return True
-        return False
+        """Copy the payload that was read to ``buffer``, and return its record if both are genuine."""
+        entry = Entry.of(read)
+        if entry is None or not entry.record.names(key):
+            return None
+        nbytes = entry.record.identity.nbytes
+        if nbytes > len(buffer) or self._lifetime.is_over(entry.found.modified):
+            return None
+        opening = self._settings.seals.opening(entry.record, tenant)
+        calls.copy_payload(buffer[:nbytes], opening)
+        return entry.record if opening.is_genuine() else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -46,6 +46,10 @@ class ObjectUrl:
     """Whether the bucket stands in the path of a request, and not in the name of the host."""
     account: str
     """The storage account; Azure only."""
+
+    def settings(self, timeout_s: float) -> dict[str, object]:
+        """Return what the client is told; no request of it may take over ``timeout_s``."""
+        return {**asdict(self), "timeout_s": timeout_s}
 
 
 def read_url(url: str) -> ObjectUrl:

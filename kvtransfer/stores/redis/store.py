@@ -7,6 +7,7 @@ reader needs no MULTI: the record's tag shows whether the payload was put with i
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Self
 
 from kvtransfer.stores.expected_puts import ExpectedPuts
@@ -70,6 +71,7 @@ class RedisStore(Store):
     def __init__(self, url: str, settings: StoreSettings) -> None:
         self._servers = servers_of(read_url(url, settings))
         self._ttl_s = settings.ttl_s
+        self._renewed_ttl_s = settings.ttl_s
         self._hit_ttl_s = settings.hit_ttl_s
         self._seals = settings.seals
         self._only_reads = settings.only_reads
@@ -111,8 +113,15 @@ class RedisStore(Store):
         """See :class:`Store`."""
         if self._expected.take(key):
             return False
-        found = self._servers.probe(key, self._ttl_s, self._servers.begin())
+        found = self._servers.probe(key, self._renewed_ttl_s, self._servers.begin())
         return self._seals.keep(_record(key, found), serves)
+
+    def living_for(self, ttl_s: int) -> Self:
+        """See :class:`Store`; not longer than the ``ttl_s`` of its settings."""
+        living = copy(self)
+        living._ttl_s = ttl_s if self._ttl_s is None else min(ttl_s, self._ttl_s)
+        living._renewed_ttl_s = None
+        return living
 
     def put(self, key: str, payload: memoryview, facts: ChunkFacts, tenant: str = "") -> bool:
         """See :class:`Store`."""

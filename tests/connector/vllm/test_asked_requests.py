@@ -50,6 +50,12 @@ def test_one_that_says_anything_is_told_what_has_come_of_it():
     assert asked.end(said(), SERVED, None) == {"kvtransfer": TOLD}
 
 
+def test_one_that_asks_for_a_life_is_told_which_one_holds():
+    for setting, told_s in ((None, 60), (100, 60), (50, 50)):
+        asked = AskedRequests(setting)
+        assert asked.end(said(ttl_s=60), SERVED, None) == {"kvtransfer": TOLD | {"ttl_s": told_s}}
+
+
 def test_a_failed_load_brought_nothing():
     failed = Served({"remote": 128}, has_failed=True, saved_tokens=0, blended=None)
     told = AskedRequests().end(said(), failed, None)["kvtransfer"]

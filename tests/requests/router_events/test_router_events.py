@@ -177,6 +177,19 @@ def test_a_request_that_has_no_names_is_not_told_of(engine):
     assert engine.side.take_router_events() == []
 
 
+def test_what_has_a_time_of_its_own_in_stores_is_told_of_in_host_memory_alone():
+    events = RouterEvents(TokenNames(), TOLD)
+    request = SimpleNamespace(all_token_ids=TOKENS)
+    state = SimpleNamespace(request=request, keys=keys(TOKENS), is_hashed=lambda: True)
+    first, second = state.keys[:2]
+    events.expect([(Save(1, first, 0, (1, 2), True, 60), state)], [])
+    events.expect([(Save(2, second, 1, (3, 4), False), state)], [])
+    events.settle(Report(), Settled(copied=[1, 2], stored=[1]), [Added(first), Added(second)])
+    events.expect([], [Put(3, second, 1, 60)])
+    events.settle(Report(), Settled(stored=[3]), [])
+    assert {event.place for event in events.take([])} == {CPU}
+
+
 def test_a_chunk_that_is_put_as_it_leaves_host_memory_is_told_of_with_its_blocks():
     events = RouterEvents(TokenNames(), TOLD)
     request = SimpleNamespace(all_token_ids=TOKENS)

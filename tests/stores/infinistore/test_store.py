@@ -5,10 +5,15 @@ import pytest
 from kvtransfer.errors import StoreError
 from kvtransfer.stores import StoreSettings
 from kvtransfer.testing import EntryContract, StoreContract
+from tests.stores.life_contract import LifeContract
 from tests.stores.seals.seal_contract import SealContract
 
 
 class TestInfiniStore(StoreContract):
+    pass
+
+
+class TestLivesInInfiniStore(LifeContract):
     pass
 
 

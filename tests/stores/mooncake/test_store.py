@@ -4,12 +4,17 @@ from contextlib import closing
 
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.testing import CHUNK, KEY, PAYLOAD, EntryContract, StoreContract, get
+from tests.stores.life_contract import LifeContract
 from tests.stores.mooncake.mooncake_backing import PATIENT_S
 from tests.stores.mooncake.servers import Mooncake
 from tests.stores.seals.seal_contract import SealContract
 
 
 class TestMooncakeStore(StoreContract):
+    pass
+
+
+class TestLivesInMooncake(LifeContract):
     pass
 
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 from kvtransfer.stores.disk.file.record_sector import _MAGIC
 from kvtransfer.stores.disk.names import path_of
 from kvtransfer.stores.formatted import FormattedStore
-from kvtransfer.stores.objects.entries import HEADER_BYTES
+from kvtransfer.stores.objects.calls import HEADER_BYTES
 from kvtransfer.stores.objects.store import ObjectStore
 from tests.stores.objects.servers import BUCKET
 

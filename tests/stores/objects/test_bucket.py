@@ -9,13 +9,13 @@ import pytest
 from kvtransfer.chunks.keys import base_key
 from kvtransfer.errors import StoreError
 from kvtransfer.stores import StoreSettings
-from kvtransfer.stores.objects.bucket import PART_BYTES, Bucket
+from kvtransfer.stores.objects.calls import BucketCalls
 from kvtransfer.stores.objects.store import ObjectStore
 from kvtransfer.stores.record import ChunkFacts
 from kvtransfer.testing import ABSENT_KEY, CHUNK, KEY, OTHER_KEY, PAYLOAD, get
 from tests.faults import proxy as line
 
-CALLS = ("head", "read", "write", "create", "renew", "remove")
+CALLS = ("heads", "headers", "read", "write", "create", "renew", "remove")
 KEYS = [base_key("org/model", 1, 0, f"{i:032x}") for i in range(300)]
 
 
@@ -32,7 +32,7 @@ def asked(monkeypatch):
         return noted
 
     for name in CALLS:
-        monkeypatch.setattr(Bucket, name, noting(name, getattr(Bucket, name)))
+        monkeypatch.setattr(BucketCalls, name, noting(name, getattr(BucketCalls, name)))
     return names
 
 
@@ -40,13 +40,13 @@ def test_a_new_chunk_takes_two_requests_and_a_hit_one(backing, asked):
     with closing(backing.open(CHUNK, StoreSettings())) as store:
         store.expect_puts([KEY])
         assert store.put(KEY, memoryview(PAYLOAD))
-        assert asked == ["head", "create"]
+        assert asked == ["heads", "create"]
         asked.clear()
         assert get(store, KEY) == PAYLOAD
         assert asked == ["read"]
         asked.clear()
         assert store.put(KEY, memoryview(PAYLOAD))
-        assert asked == ["read"]
+        assert asked == ["headers"]
 
 
 def test_many_keys_are_looked_for_at_once(backing):
@@ -56,18 +56,21 @@ def test_many_keys_are_looked_for_at_once(backing):
         assert store.contains(KEYS) == [key in held for key in KEYS]
 
 
-def test_one_lookup_that_fails_fails_all(server, backing, monkeypatch):
-    head = Bucket.head
+def test_one_lookup_that_fails_fails_all(server, backing):
+    proxy = line.Proxy(server.port)
 
-    async def failing(bucket, path):
-        if "11" in path:
-            raise StoreError("no answer")
-        return await head(bucket, path)
+    def refusing(carried, way, data):
+        if way == line.REQUEST and f"/{KEYS[11][-32:]}".encode() in data:
+            carried.send(line.REPLY, b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+            raise line.Broken
+        carried.send(way, data)
 
-    monkeypatch.setattr(Bucket, "head", failing)
+    proxy.follow(refusing)
+    url = server.url(backing.prefix, proxy.port)
     with (
-        closing(backing.open(CHUNK, StoreSettings(timeout_s=60))) as store,
-        pytest.raises(StoreError, match="no answer"),
+        closing(proxy),
+        closing(ObjectStore(url, StoreSettings(timeout_s=60))) as store,
+        pytest.raises(StoreError, match="credentials"),
     ):
         store.contains(KEYS)
 
@@ -82,7 +85,7 @@ def test_what_another_has_put_meanwhile_is_kept(backing, asked):
         theirs = backing.whole(KEY)
         asked.clear()
         assert store.put(KEY, memoryview(PAYLOAD[::-1]))
-        assert asked == ["create", "read"]
+        assert asked == ["create", "headers"]
         assert backing.whole(KEY) == theirs
 
 
@@ -113,16 +116,6 @@ def test_a_server_that_writes_on_no_condition_is_written_to_without(server, back
             assert store.stat(key) is not None
 
 
-def test_a_long_object_is_written_in_parts(backing):
-    content = bytes(2 * PART_BYTES + 1)
-    with closing(backing.entries(StoreSettings(timeout_s=60))) as store:
-        store.expect_puts([KEY])
-        assert store.put(KEY, memoryview(content), ChunkFacts.of(CHUNK, "naive"))
-    name = backing.name(KEY)
-    etag = backing.client.head_object(Bucket=backing.bucket, Key=name)["ETag"]
-    assert etag.rstrip('"').endswith("-3")  # as S3 marks an object of three parts
-
-
 def test_renewing_leaves_one_object(backing, asked):
     with closing(backing.open(CHUNK, StoreSettings(ttl_s=100))) as store:
         store.put(KEY, memoryview(PAYLOAD))
@@ -136,14 +129,24 @@ def test_renewing_leaves_one_object(backing, asked):
 
 
 def test_a_hit_that_can_not_be_renewed_is_a_hit(backing, monkeypatch):
-    async def refused(bucket, path):
+    def refused(calls, path):
         raise StoreError("no right")
 
-    monkeypatch.setattr(Bucket, "renew", refused)
+    monkeypatch.setattr(BucketCalls, "renew", refused)
     with closing(backing.open(CHUNK, StoreSettings(ttl_s=100, refresh_ttl=True))) as store:
         store.put(KEY, memoryview(PAYLOAD))
         backing.elapse(60)
         assert get(store, KEY) == PAYLOAD
+
+
+def test_shorter_forms_of_many_chunks_are_found_by_their_records(backing):
+    facts = ChunkFacts.of(CHUNK, "lossless")
+    with closing(backing.entries(StoreSettings(timeout_s=60))) as store:
+        for key in KEYS[:70]:
+            store.put(key, memoryview(PAYLOAD[:100]), facts)
+        backing.set_fields(KEYS[7], None)
+        held = store.contains(KEYS[:75], lambda key: CHUNK.nbytes)
+        assert held == [i != 7 and i < 70 for i in range(75)]
 
 
 def test_who_only_looks_removes_nothing(backing):

@@ -15,7 +15,7 @@ from kvtransfer.errors import StoreError
 from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.formatted import FormattedStore
 from kvtransfer.stores.guarded import GuardedStore
-from kvtransfer.stores.objects.entries import HEADER_BYTES
+from kvtransfer.stores.objects.calls import HEADER_BYTES
 from kvtransfer.stores.objects.store import ObjectStore
 from kvtransfer.testing import ABSENT_KEY, CHUNK, KEY, OTHER_KEY, PAYLOAD, get
 from tests.faults import proxy as line

@@ -8,11 +8,11 @@ from contextlib import closing
 
 import pytest
 
+from kvtransfer.client_programs.objects.client import open_client
 from kvtransfer.config import TransferConfig
 from kvtransfer.errors import ConfigError
 from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.check import check_stores
-from kvtransfer.stores.objects.client import open_client
 from kvtransfer.stores.objects.url import read_url
 from kvtransfer.stores.open import open_entries
 
@@ -33,10 +33,10 @@ def test_path_style_is_the_default_where_a_server_is_named():
 
 def test_a_bucket_in_the_name_of_the_host_is_asked_there():
     url = read_url("s3://b/p?endpoint=https://h:1/x&path_style=false&region=r")
-    config = dict(open_client(url, 1.0).config)
+    config = dict(open_client(url.settings(1.0)).config)
     assert config["endpoint"] == "https://b.h:1/x"
     assert config["virtual_hosted_style_request"] == "true"
-    plain = dict(open_client(read_url("s3://b?endpoint=https://h:1"), 1.0).config)
+    plain = dict(open_client(read_url("s3://b?endpoint=https://h:1").settings(1.0)).config)
     assert plain["endpoint"] == "https://h:1"
 
 
@@ -89,9 +89,6 @@ def test_half_of_the_credentials_are_refused_early(monkeypatch):
 
 
 def test_a_library_that_is_not_installed_is_named(monkeypatch):
-    for name in [*sys.modules]:
-        if name.startswith(("obstore", "kvtransfer.stores.objects")):
-            monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "obstore", None)
     with pytest.raises(ConfigError, match=r"s3:// needs .*obstore.*: pip install '\.\[s3\]'"):
         check_stores(TransferConfig.of(remote_url="s3://b"))

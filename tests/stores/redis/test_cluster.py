@@ -23,6 +23,7 @@ from kvtransfer.stores.redis.nodes.cluster_nodes import ClusterNodes
 from kvtransfer.stores.redis.wire import connection
 from kvtransfer.testing import CHUNK, KEY, PAYLOAD, EntryContract, StoreContract, get
 from tests.stores.backing import RedisBacking
+from tests.stores.life_contract import LifeContract
 from tests.stores.redis import cluster as clusters
 from tests.stores.redis.servers import BINARIES, PASSWORD, Server, redis_binary, until
 from tests.stores.seals.seal_contract import SealContract
@@ -50,6 +51,10 @@ def backing(cluster):
 
 
 class TestRedisClusterStore(StoreContract):
+    pass
+
+
+class TestLivesInACluster(LifeContract):
     pass
 
 

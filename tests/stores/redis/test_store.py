@@ -18,6 +18,7 @@ from kvtransfer.stores.embedded.server import EmbeddedServer
 from kvtransfer.stores.redis.store import RedisStore
 from kvtransfer.testing import CHUNK, KEY, OTHER_KEY, PAYLOAD, EntryContract, StoreContract, get
 from tests.stores.backing import RedisBacking
+from tests.stores.life_contract import LifeContract
 from tests.stores.seals.seal_contract import SealContract
 
 QUICK = StoreSettings(timeout_s=0.2)
@@ -30,6 +31,10 @@ def backing(server):
 
 
 class TestRedisStore(StoreContract):
+    pass
+
+
+class TestLivesInRedis(LifeContract):
     pass
 
 
@@ -245,3 +250,13 @@ def test_a_malformed_url_is_refused_at_once(url):
         RedisStore(url, QUICK)
     text = "".join(traceback.format_exception(e.value))
     assert not {"t0p", "s3cret"} & set(text.replace("/", " ").replace(":", " ").split())
+
+
+def test_where_entries_stay_one_may_still_have_a_life(store, backing):
+    assert store.put(KEY, memoryview(PAYLOAD), "", 40)
+    assert store.put(OTHER_KEY, memoryview(PAYLOAD))
+    for half in (KEY, f"{KEY}_bytes"):
+        assert 30_000 < backing.client.pttl(half) <= 40_000
+    assert store.put(KEY, memoryview(PAYLOAD), "", 4000)
+    assert backing.client.pttl(KEY) <= 40_000
+    assert backing.client.pttl(OTHER_KEY) == -1

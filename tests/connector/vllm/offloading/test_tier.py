@@ -131,7 +131,7 @@ class _FailsToGet(FlakyStore):
     def contains(self, keys):
         return self._store.contains(keys)
 
-    def put(self, key, payload, tenant=""):
+    def put(self, key, payload, tenant="", ttl_s=None):
         return self._store.put(key, payload, tenant)
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from kvtransfer.stores.objects.at_once import each
+from kvtransfer.client_programs.objects.at_once import each
 
 
 def test_answers_come_in_order_and_not_too_many_at_once():

@@ -1,4 +1,4 @@
-"""Explains what obstore raises, in a sentence that holds no secret, as errors of the store."""
+"""Explains what obstore raises, in a sentence that holds no secret."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from obstore.exceptions import BaseError
-
-from kvtransfer.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,13 +40,17 @@ _UNTRUSTED = "its certificate isn't trusted here; name the file of the authority
 _TIMED_OUT = ("TimedOut", "operation timed out")
 
 
+class BucketError(Exception):
+    """A bucket or its server failed; the text says why, and holds no secret."""
+
+
 @contextmanager
-def translated(shown: str) -> Iterator[None]:
-    """Raise what obstore raises in the body as :class:`StoreError` of the store ``shown``."""
+def translated() -> Iterator[None]:
+    """Raise what obstore raises in the body as :class:`BucketError`."""
     try:
         yield
     except (BaseError, OSError, ValueError, NotImplementedError) as error:
-        raise StoreError(f"{shown}: {cause_of(error)}") from None
+        raise BucketError(cause_of(error)) from None
 
 
 def cause_of(error: Exception) -> str:

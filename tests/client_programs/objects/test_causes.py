@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from obstore.exceptions import GenericError
 
-from kvtransfer.errors import StoreError
-from kvtransfer.stores.objects.causes import cause_of, translated
+from kvtransfer.client_programs.objects.causes import BucketError, cause_of, translated
 
 REFUSED = "Server returned non-2xx status code: "
 
@@ -34,7 +33,7 @@ def test_the_cause_is_said_in_a_sentence(text, told):
     assert cause_of(GenericError(text)) == told
 
 
-def test_a_foreign_error_becomes_one_of_the_store():
-    with pytest.raises(StoreError, match=r"^s3://b: there$") as raised, translated("s3://b"):
+def test_a_foreign_error_becomes_one_of_the_bucket():
+    with pytest.raises(BucketError, match=r"^there$") as raised, translated():
         raise FileNotFoundError("there")
     assert raised.value.__suppress_context__
