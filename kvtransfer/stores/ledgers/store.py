@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -104,6 +105,15 @@ class QuotaStore(Store):
             for identity in found:
                 self._note(Member(key, identity.tenant), identity.nbytes)
         return is_renewed
+
+    def living_for(self, ttl_s: int) -> Self | None:
+        """See :class:`Store`; as the store of entries can."""
+        entries = self._store.living_for(ttl_s)
+        if entries is None:
+            return None
+        living = copy(self)
+        living._store = entries
+        return living
 
     def put(self, key: str, payload: memoryview, facts: ChunkFacts, tenant: str = "") -> bool:
         """See :class:`Store`; False also where a quota has no room for it."""

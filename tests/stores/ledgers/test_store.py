@@ -106,6 +106,16 @@ def test_what_is_read_counts_though_nothing_is_put(server, client):
         until(lambda: client.zrevrange(order, 0, 0) == [f"{key_of(1, 0)}.{TENANT}".encode()])
 
 
+def test_what_a_request_lets_live_for_a_while_counts_too(server, client):
+    with opened_for(server.url, each_bytes=2 * NBYTES) as store:
+        put(store, 1, 0)
+        for number in (1, 2):
+            assert put(store.living_for(100), 1, number)
+        assert numbers_of(client) == [1, 2]
+        assert 0 < client.ttl(key_of(1, 1)) <= 100
+        assert counted(client) == 2 * NBYTES
+
+
 def test_more_than_a_quota_is_not_put(server, client, metrics):
     with opened_for(server.url, each_bytes=NBYTES, metrics=metrics) as store:
         assert put(store, 1, 1)
