@@ -41,6 +41,8 @@ COUNTERS = {
     "decode_seconds": "Processor seconds that decompressing fetched chunks took.",
     "put_failed_chunks": "Chunks that a store failed to write.",
     "put_dropped_chunks": "Chunks not written to stores because the write queue was full (max_pending_puts).",
+    "remote_quota_refused_entries": "Entries not put into the remote store because a quota had no room for them.",
+    "remote_quota_evicted_entries": "Entries evicted from the remote store for a quota, the oldest of its scope.",
     "put_lost_chunks": "Chunks evicted from host memory before they could be written back.",
     "save_skipped_chunks": "Chunks not saved because no slot of host memory was free.",
     "quota_refused_chunks": "Chunks not saved because their tenant's quota of host memory was in use.",

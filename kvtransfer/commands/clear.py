@@ -64,6 +64,7 @@ def _refuse_vague(selection: Selection, *, orphans: bool, everything: bool) -> N
     """
     if sum((orphans, everything, not selection.is_everything)) != 1:
         raise ConfigError(
-            "say what to remove, and only that: --model, --codec, --dtype and --older-than pick "
-            "entries, --orphans takes payloads without a record, --all takes everything"
+            "say what to remove, and only that: --model, --codec, --dtype, --tenant and "
+            "--older-than pick entries, --orphans takes payloads without a record, --all takes "
+            "everything"
         )

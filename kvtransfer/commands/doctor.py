@@ -27,12 +27,14 @@ from kvtransfer.operate.doctor.data_rules import (
 from kvtransfer.operate.doctor.finding import Finding, Level
 from kvtransfer.operate.doctor.load_rules import Loads, judge_loads
 from kvtransfer.operate.doctor.machine import look
+from kvtransfer.operate.doctor.quota_rules import judge_quotas
 from kvtransfer.operate.doctor.round_trip import round_trip
 from kvtransfer.operate.doctor.server_rules import judge_server
 from kvtransfer.operate.doctor.vllm_rules import Arguments, judge_vllm
 from kvtransfer.operate.pace import Pace
 from kvtransfer.operate.quantities import bytes_text
 from kvtransfer.operate.verification import Findings, Verifier
+from kvtransfer.quotas.quotas_file import Quotas
 from kvtransfer.simulate.arguments import prefill_rates
 from kvtransfer.stores.open import open_entries, settings_of
 from kvtransfer.stores.schemes import scheme_of
@@ -124,14 +126,17 @@ def _judge_server(config: TransferConfig, url: str) -> Iterator[Finding]:
     """Judge how the server of ``url`` is set up, if it is one that can be asked."""
     if not scheme_of(url).is_redis_server:
         return
-    from kvtransfer.stores.redis.inspection import inspect
+    from kvtransfer.stores.redis.inspection import inspect, refusal_of_scripts
 
     try:
         found = inspect(url, settings_of(config, Metrics()))
+        limits = Quotas.read(config.quotas_file).remote
+        refusal = refusal_of_scripts(url, settings_of(config, Metrics())) if limits else ""
     except (StoreError, ConfigError) as error:
         yield judge_failure(str(error))
         return
     yield from judge_server(found, config, time.time())
+    yield from judge_quotas(found, limits, refusal) if limits else ()
 
 
 def _judge_store(

@@ -13,6 +13,7 @@ from kvtransfer.commands.selection_options import selection_options
 from kvtransfer.commands.store_options import StoreOptions, store_options
 from kvtransfer.operate.quantities import age_text, bytes_text
 from kvtransfer.printable import printable
+from kvtransfer.quotas.limits import tenant_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from kvtransfer.operate.selection import Selection
     from kvtransfer.stores.interface import StoredEntry
 
-_HEADER = "  stored   age  codec     dtype     tokens  key"
+_HEADER = "  stored   age  codec     dtype     tokens  tenant    key"
+# Enough of a digest to tell tenants apart at a glance.
+_TENANT_DIGITS = 8
 
 
 @click.command(short_help="List entries, one a line.")
@@ -29,7 +32,7 @@ _HEADER = "  stored   age  codec     dtype     tokens  key"
 @click.option("--limit", type=click.IntRange(1), help="Stop after this number.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def ls(options: StoreOptions, selection: Selection, limit: int | None, *, as_json: bool) -> None:
-    """List the entries of the store at URL: length, age, codec, dtype, tokens, key.
+    """List the entries of the store at URL: length, age, codec, dtype, tokens, tenant, key.
 
     Nothing is read but records, so an entry that is listed may still be damaged: see verify.
     """
@@ -58,10 +61,12 @@ def as_object(entry: StoredEntry, now_s: float) -> dict[str, object]:
         "created": entry.created_s,
         "age_s": max(0, round(now_s - entry.created_s)),
         "seal": identity.seal,
+        "tenant": identity.tenant,
     }
 
 
 def _shown(entry: Mapping[str, object]) -> str:
     size, age = bytes_text(int(str(entry["bytes"]))), age_text(int(str(entry["age_s"])))
     facts = f"{entry['codec']:<8}  {entry['dtype']:<8}  {entry['tokens']:>6}"
-    return printable(f"{size:>8}  {age:>4}  {facts}  {entry['key']}")
+    tenant = tenant_name(str(entry["tenant"]))[:_TENANT_DIGITS]
+    return printable(f"{size:>8}  {age:>4}  {facts}  {tenant:<{_TENANT_DIGITS}}  {entry['key']}")

@@ -36,6 +36,10 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--codec", help="Only entries that this codec wrote.")
     @click.option("--dtype", help="Only entries of this dtype.")
     @click.option(
+        "--tenant",
+        help="Only this tenant's entries: its digest, as du --by tenant prints it, or none.",
+    )
+    @click.option(
         "--older-than",
         type=Duration(),
         metavar="AGE",
@@ -48,8 +52,10 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
         codec: str | None,
         dtype: str | None,
         older_than: float | None,
+        tenant: str | None,
         **others: Any,
     ) -> Any:
-        return command(*arguments, selection=Selection(model, codec, dtype, older_than), **others)
+        selection = Selection(model, codec, dtype, older_than, tenant)
+        return command(*arguments, selection=selection, **others)
 
     return with_options

@@ -11,7 +11,7 @@ from kvtransfer.chunks.keys import tenant_of_salt
 from kvtransfer.commands.output import Output
 
 
-@click.command()
+@click.command(short_help="Print what a cache_salt is called.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def tenant(*, as_json: bool) -> None:
     """Say what the tenant of a cache_salt is called.

@@ -15,6 +15,7 @@ VERBS = {
     "ls": "ls:ls",
     "du": "du:du",
     "show": "show:show",
+    "quota": "quota:quota",
     "verify": "verify:verify",
     "clear": "clear:clear_command",
     "top": "top:top",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kvtransfer.quotas.limits import tenant_name
+
 if TYPE_CHECKING:
     from kvtransfer.stores.interface import StoredEntry
 
@@ -20,6 +22,8 @@ class Selection:
     dtype: str | None = None
     older_than_s: float | None = None
     """Least age, by the clock of the writer."""
+    tenant: str | None = None
+    """The tenant as people call it."""
 
     @property
     def is_everything(self) -> bool:
@@ -33,6 +37,7 @@ class Selection:
             (self.model, identity.model_name),
             (self.codec, identity.format),
             (self.dtype, identity.dtype),
+            (self.tenant, tenant_name(identity.tenant)),
         ]
         if any(asked not in (None, is_there) for asked, is_there in said):
             return False

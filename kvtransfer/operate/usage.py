@@ -6,6 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kvtransfer.quotas.limits import tenant_name
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -50,6 +52,7 @@ def columns(now_s: float) -> dict[str, Callable[[StoredEntry], str]]:
         "model": lambda entry: entry.identity.model_name,
         "codec": lambda entry: entry.identity.format,
         "dtype": lambda entry: entry.identity.dtype,
+        "tenant": lambda entry: tenant_name(entry.identity.tenant),
         "seal": lambda entry: entry.identity.seal,
         "rank": lambda entry: f"{entry.identity.worker_id} of {entry.identity.world_size}",
         "age": lambda entry: _within(now_s - entry.created_s, _AGES, _OLDEST),

@@ -25,7 +25,7 @@ class Verdict(StrEnum):
     SEALED = "sealed by another key"
     """It can't be judged without the key that its record names."""
     ENCRYPTED = "a tenant's"
-    """It is encrypted, with a key that a tenant's ``cache_salt`` decides."""
+    """It is encrypted, maybe with a tenant's key, and its record is too old to name the tenant."""
     GONE = "gone meanwhile"
     """It was removed or evicted after it was listed."""
     TOO_LONG = "too long to read"
@@ -83,9 +83,10 @@ class Verifier:
         self._pace.spend(entry.nbytes)
         if len(self._buffer) < entry.nbytes:
             self._buffer = bytearray(entry.nbytes)
-        if self._store.get_into(entry.key, memoryview(self._buffer)[: entry.nbytes]) is not None:
+        room, tenant = memoryview(self._buffer)[: entry.nbytes], entry.identity.tenant
+        if self._store.get_into(entry.key, room, tenant) is not None:
             return Verdict.GOOD
-        if entry.identity.nonce:
+        if entry.identity.nonce and not tenant:
             return Verdict.ENCRYPTED
         is_there = self._store.record_of(entry.key) is not None
         return Verdict.DAMAGED if is_there else Verdict.GONE

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from kvtransfer.errors import ConfigError
 from kvtransfer.metrics import Metrics
+from kvtransfer.quotas.quotas_file import Quotas
 from kvtransfer.stores.open import settings_of
 from kvtransfer.stores.read_replica import check_replica
 from kvtransfer.stores.schemes import scheme_of
@@ -19,7 +20,7 @@ def check_stores(config: TransferConfig) -> None:
 
     Raises:
         ConfigError: a URL is malformed or needs a missing library, the folder has no size, the
-            replica can't serve, or a key file can't be used.
+            replica can't serve, a key file can't be used, or the store can't keep the quotas.
     """
     if config.local_storage is not None and not config.max_local_storage_size:
         raise ConfigError(
@@ -29,7 +30,10 @@ def check_stores(config: TransferConfig) -> None:
     settings = settings_of(config, Metrics())
     if config.remote_url is not None:
         url = config.remote_url
-        scheme_of(url).store_class().check(url, settings)
+        store_class = scheme_of(url).store_class()
+        store_class.check(url, settings)
+        if Quotas.read(config.quotas_file).remote is not None and not store_class.keeps_quotas:
+            store_class.open_ledger(url, settings)  # raises
     check_replica(config)
     if config.remote_read_url is not None:
         scheme_of(config.remote_read_url).store_class().check(config.remote_read_url, settings)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, Self, TypeAlias
 
+from kvtransfer.errors import ConfigError
 from kvtransfer.stores.circuit_breaker import BreakerSettings
+from kvtransfer.urls import masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from kvtransfer.stores.feeds.interface import Feed
+    from kvtransfer.stores.ledgers.interface import Ledger
     from kvtransfer.stores.record import ChunkFacts, ChunkRecord, Identity
     from kvtransfer.stores.settings import StoreSettings
 
@@ -118,6 +121,9 @@ class Store(Protocol):
     answer.
     """
 
+    keeps_quotas: ClassVar[bool] = False
+    """Whether ``open_ledger`` returns a ledger."""
+
     @classmethod
     def open(cls, url: str, settings: StoreSettings) -> Self:
         """Return the store at ``url``; it connects when it is first used.
@@ -144,6 +150,19 @@ class Store(Protocol):
         """
         del url, settings
         return None
+
+    @classmethod
+    def open_ledger(cls, url: str, settings: StoreSettings) -> Ledger:
+        """Return the ledgers of the store at ``url``, for quotas, where it ``keeps_quotas``.
+
+        Raises:
+            ConfigError: as for ``open``, or it keeps none.
+        """
+        del settings
+        raise ConfigError(
+            f"{masked(url)!r} keeps no quotas: only Redis and Valkey do; use one of them, or take "
+            "the section remote out of quotas_file"
+        )
 
     @property
     def parallelism(self) -> int:

@@ -7,11 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kvtransfer.metrics import Metrics
+from kvtransfer.quotas.quotas_file import Quotas
 from kvtransfer.stores.circuit_breaker import CircuitBreaker
 from kvtransfer.stores.codecs import open_forms
 from kvtransfer.stores.formatted import FormattedStore
 from kvtransfer.stores.guarded import GuardedStore
 from kvtransfer.stores.interface import FAR_FETCHES
+from kvtransfer.stores.ledgers.scope import ScopeLimits
+from kvtransfer.stores.ledgers.store import QuotaStore
 from kvtransfer.stores.read_replica import ReplicatedStore, check_replica
 from kvtransfer.stores.schemes import scheme_of
 from kvtransfer.stores.seals.in_use import Seals
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from kvtransfer.chunks.layout import Formats
     from kvtransfer.config import TransferConfig
     from kvtransfer.stores.interface import Store
+    from kvtransfer.stores.ledgers.interface import Ledger
 
 
 def open_store(url: str, formats: Formats, settings: StoreSettings) -> FormattedStore:
@@ -44,6 +48,15 @@ def open_entries(url: str, settings: StoreSettings) -> Store:
         ConfigError: as for ``open_store``.
     """
     return scheme_of(url).store_class().open(url, settings)
+
+
+def open_ledger(url: str, settings: StoreSettings) -> Ledger:
+    """Open the ledgers of the store at ``url``, in which quotas are kept.
+
+    Raises:
+        ConfigError: as for ``open_store``, or the store can keep none.
+    """
+    return scheme_of(url).store_class().open_ledger(url, settings)
 
 
 def open_tiers(
@@ -72,7 +85,7 @@ def open_tiers(
     settings = replace(settings_of(config, metrics), shelf=shelf or Shelf())
     tiers = [
         Tier(name, _guarded(store, address, formats, metrics, serde))
-        for name, address, store, serde in _stores(config, settings, lack)
+        for name, address, store, serde in _stores(config, settings, metrics, lack)
     ]
     return TieredStore(tiers, formats, metrics, lack) if tiers else None
 
@@ -97,7 +110,10 @@ def settings_of(config: TransferConfig, metrics: Metrics) -> StoreSettings:
 
 
 def _stores(
-    config: TransferConfig, settings: StoreSettings, lack: Callable[[str, str], None]
+    config: TransferConfig,
+    settings: StoreSettings,
+    metrics: Metrics,
+    lack: Callable[[str, str], None],
 ) -> Iterator[tuple[str, str, Store, str]]:
     """Yield the name, address and store of each tier, fastest first, and its ``remote_serde``."""
     if config.local_storage is not None:
@@ -112,11 +128,21 @@ def _stores(
         )
         yield "disk", disk.address, disk, "naive"
     if config.remote_url is not None:
-        store = _remote(config, config.remote_url, settings)
+        store = _remote(config, config.remote_url, settings, metrics)
         yield "remote", config.remote_url, store, config.remote_serde
 
 
-def _remote(config: TransferConfig, url: str, settings: StoreSettings) -> Store:
+def _remote(config: TransferConfig, url: str, settings: StoreSettings, metrics: Metrics) -> Store:
+    """Open the store at ``url``, with the quotas that ``config`` names, and its replica, if any."""
+    store = _read_nearby(config, url, settings)
+    limits = Quotas.read(config.quotas_file).remote
+    if limits is None:
+        return store
+    ledger = open_ledger(url, settings)
+    return QuotaStore(store, ledger, ScopeLimits(limits, config.namespace), metrics)
+
+
+def _read_nearby(config: TransferConfig, url: str, settings: StoreSettings) -> Store:
     """Open the store at ``url``, with the replica that ``config`` names for reads, if any."""
     primary = open_entries(url, settings)
     if config.remote_read_url is None:

@@ -57,6 +57,8 @@ class Identity:
     """Name of the seal that computed the tag, and of its key where it uses one."""
     nonce: bytes
     """Used once with the key that encrypted the payload; empty where nothing is encrypted."""
+    tenant: str = ""
+    """Whose requests the payload serves; empty, and no field of the record, where it is no tenant's."""
 
     @classmethod
     def of(
@@ -68,6 +70,7 @@ class Identity:
         created: int,
         seal: str,
         nonce: bytes = b"",
+        tenant: str = "",
     ) -> Identity:
         """Identify a payload that is put under the base key ``key``, ``nbytes`` long as stored."""
         return cls(
@@ -77,6 +80,7 @@ class Identity:
             created=created,
             seal=seal,
             nonce=nonce,
+            tenant=tenant,
         )
 
     @property
@@ -101,6 +105,7 @@ class Identity:
             **{name: str(getattr(self, name)) for name in _INTEGERS},
             "shape": ",".join(map(str, self.shape)),
             "nonce": self.nonce.hex(),
+            **({"tenant": self.tenant} if self.tenant else {}),
         }
 
     def to_bytes(self) -> bytes:
@@ -135,6 +140,7 @@ class ChunkRecord:
                 seal=fields["seal"],
                 shape=tuple(map(int, filter(None, fields["shape"].split(",")))),
                 nonce=bytes.fromhex(fields["nonce"]),
+                tenant=fields.get("tenant", ""),
                 **{name: int(fields[name]) for name in _INTEGERS},
             )
             record = cls(identity, bytes.fromhex(fields["tag"]))

@@ -32,6 +32,7 @@ SMALLEST = {
     "bench_policy": "--trace {trace} --scale 0.01",
     "bench_quantised": "--layers 1 --rounds 1",
     "bench_redis": "--servers valkey redis7-tls --mib 1 --rounds 1",
+    "bench_remote_quotas": "--mib 8 --rounds 1",
     "bench_rotation": "--layers 1 --rounds 1",
     "bench_scheduler": "--requests 4 --long 0",
     "bench_serving": "--scale 0.01 --only vllm kvtransfer",

@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from demo.pictures.terminal import screen_of
+from kvtransfer.chunks.keys import tenant_of_salt
 from kvtransfer.cli import main
 from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.embedded.server import EmbeddedServer
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 ROOT = str(Path(__file__).parents[2])
 PAYLOAD = bytes(range(256)) * 40
+TENANT = tenant_of_salt("a customer")
+"""Has each fourth entry."""
 
 
 @dataclass
@@ -92,5 +95,6 @@ def filled(request, tmp_path):
         with closing(open_entries(url, StoreSettings())) as store:
             for number in range(12):
                 key = key_of(number, "org/model" if number % 3 else "other")
-                assert store.put(key, memoryview(PAYLOAD), FACTS)
+                tenant = "" if number % 4 else TENANT
+                assert store.put(key, memoryview(PAYLOAD), FACTS, tenant)
         yield Filled(url, damage)

@@ -1,11 +1,19 @@
 import pytest
 
+from tests.commands.conftest import TENANT
+
 
 def test_one_model(run, filled):
     ran = run("clear", filled.url, "--model", "other", "--json")
     assert ran.status == 0
     assert (ran.objects[0]["entries"], ran.objects[0]["stored_bytes"]) == (4, 4 * 10240)
     assert len(filled.listed()) == 8
+
+
+def test_one_tenant(run, filled):
+    (cleared,) = run("clear", filled.url, "--tenant", TENANT, "--json").objects
+    assert cleared["entries"] == 3
+    assert len(filled.listed()) == 9
 
 
 def test_a_dry_run_removes_nothing(run, filled):

@@ -163,6 +163,22 @@ def without_prefix_caching(deployment):
     deployment.vllm_words.append("--no-enable-prefix-caching")
 
 
+def with_quotas(text):
+    def plant(deployment):
+        path = deployment.folder / "quotas.yaml"
+        path.write_text(text)
+        deployment.set(quotas_file=path)
+
+    return plant
+
+
+def no_scripts(deployment):
+    with_quotas("remote: {each_tenant: 0.5}")(deployment)
+    rights = "~* &* +@all -@scripting"
+    deployment.server.append(f"user plain on >{PASSWORD} {rights}")
+    deployment.url = f"redis://plain:{PASSWORD}@127.0.0.1:PORT/0"
+
+
 def odd_blocks(deployment):
     deployment.vllm_words.append("--block-size=48")
 
@@ -200,6 +216,8 @@ PLANTED = {
     "admit-chance": in_settings(write_policy="write_back", admit_chance=0.9),
     "ttl": in_settings(ttl_s=5),
     "margin": in_settings(load_margin=10),
+    "eval": no_scripts,
+    "quota-room": with_quotas("remote: {models: {a: 1.5, b: 0.6}}"),
     "connector": in_vllm(kv_connector="LMCacheConnectorV1"),
     "failure-policy": missing_policy,
     "role": in_vllm(kv_role="both"),
@@ -245,6 +263,12 @@ def test_what_is_wrong_is_found(name, run, monkeypatch, tmp_path):
     assert name in found
     assert found[name]["what"]
     assert found[name]["change"]
+
+
+def test_quotas_that_a_server_can_keep_are_left_alone(run, monkeypatch, tmp_path):
+    deployment = Deployment(tmp_path)
+    with_quotas("remote: {each_tenant: 0.5, models: {a: 1.5}}")(deployment)
+    assert findings(deployment, run, monkeypatch, tmp_path) == {}
 
 
 def test_settings_are_shown_without_secrets(run, monkeypatch, tmp_path):

@@ -4,6 +4,7 @@ import pytest
 
 from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.open import open_entries
+from tests.commands.conftest import TENANT
 from tests.operate.entries import FACTS, key_of
 
 
@@ -25,6 +26,15 @@ def test_a_column_that_is_not_there(run, filled):
     ran = run("du", filled.url, "--by", "colour")
     assert ran.status == 2
     assert "'colour' is not one of" in ran.err
+
+
+def test_by_tenant(run, filled):
+    rows = run("du", filled.url, "--by", "tenant", "--json").objects
+    assert [(row["tenant"], row["entries"]) for row in rows] == [
+        ("none", 9),
+        (TENANT, 3),
+        ("total", 12),
+    ]
 
 
 def test_an_empty_store(run, tmp_path):

@@ -1,3 +1,6 @@
+from tests.commands.conftest import TENANT
+
+
 def test_entries_are_listed_one_a_line(run, filled):
     ran = run("ls", filled.url)
     assert ran.status == 0
@@ -43,9 +46,16 @@ def test_a_store_that_does_not_answer(run):
     assert "secret" not in ran.err
 
 
+def test_a_tenant(run, filled):
+    lines = run("ls", filled.url, "--tenant", TENANT).out.splitlines()
+    assert len(lines) == 3
+    assert all(line.split()[-2] == TENANT[:8] for line in lines)
+    assert len(run("ls", filled.url, "--tenant", "none").out.splitlines()) == 9
+
+
 def test_a_terminal_shows_a_header_and_each_key_in_one_piece(in_terminal, filled):
     header, *lines = in_terminal(120, "ls", filled.url)
-    assert header.split() == ["stored", "age", "codec", "dtype", "tokens", "key"]
+    assert header.split() == ["stored", "age", "codec", "dtype", "tokens", "tenant", "key"]
     assert sorted(line.split()[-1] for line in lines) == filled.listed()
     assert {line.index("naive") for line in lines} == {header.index("codec")}
     assert header.index("key") == lines[0].index(lines[0].split()[-1])

@@ -1,3 +1,4 @@
+from tests.commands.conftest import TENANT
 from tests.operate.entries import key_of
 
 
@@ -5,6 +6,10 @@ def test_an_entry(run, filled):
     ran = run("show", key_of(1), filled.url, "--json")
     (shown,) = ran.objects
     assert (shown["key"], shown["verdict"], shown["tokens"]) == (key_of(1), "good", 256)
+
+
+def test_whose_it_is(run, filled):
+    assert run("show", key_of(4), filled.url, "--json").objects[0]["tenant"] == TENANT
 
 
 def test_a_damaged_entry_is_shown_and_stays(run, filled):

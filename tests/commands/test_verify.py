@@ -4,9 +4,13 @@ from contextlib import closing
 import pytest
 import redis
 
+from kvtransfer.config import TransferConfig
+from kvtransfer.metrics import Metrics
 from kvtransfer.stores import StoreSettings
 from kvtransfer.stores.embedded.server import EmbeddedServer
 from kvtransfer.stores.open import open_entries
+from kvtransfer.stores.seals.in_use import Seals
+from tests.commands.conftest import TENANT
 from tests.operate.entries import FACTS, key_of
 
 
@@ -63,6 +67,19 @@ def test_entries_of_another_key_are_not_called_damaged(run, filled, tmp_path):
     key_file.chmod(0o600)
     (found,) = run("verify", filled.url, "--integrity-key-file", key_file, "--json").objects
     assert (found["sealed"], found["damaged"]) == (12, 0)
+
+
+def test_entries_of_a_tenant_are_opened_with_the_key_file(run, tmp_path):
+    key_file, url = tmp_path / "key", f"disk://{tmp_path}/chunks"
+    key_file.write_text("0123456789abcdef" * 4)
+    key_file.chmod(0o600)
+    config = TransferConfig.of(encryption_key_file=str(key_file))
+    settings = StoreSettings(seals=Seals.open(config, Metrics()))
+    with closing(open_entries(url, settings)) as store:
+        for number, tenant in enumerate(["", TENANT]):
+            store.put(key_of(number), memoryview(b"payload"), FACTS, tenant)
+    (found,) = run("verify", url, "--encryption-key-file", key_file, "--json").objects
+    assert (found["good"], found["damaged"]) == (2, 0)
 
 
 @pytest.fixture

@@ -167,6 +167,22 @@ def host_memory_that_is_left_too_fast(place):
         return engine.seen()
 
 
+def quotas_of_the_store(place):
+    """The first is less than one chunk; of the second, chunks give way to others."""
+    seen = set()
+    for chunks, metric in ((0.5, "refused"), (1.5, "evicted")):
+        file = place.folder.with_suffix(".yaml")
+        gib = chunks * CHUNK_BYTES / 2**30
+        file.write_text(f"remote: {{tenants: {{none: {gib}}}}}")
+        with place.engines.start(place.setup(quotas_file=str(file))) as engine:
+            deadline_s = time.monotonic() + DEADLINE_S
+            while f"remote_quota_{metric}_entries" not in engine.seen():
+                assert time.monotonic() < deadline_s, f"nothing {metric}"
+                engine.generate(new_request())
+            seen |= engine.seen()
+    return seen
+
+
 def quotas_of_host_memory(place):
     """A tenant fills host memory, then others come, who may hold two chunks of six."""
     file = place.folder.with_suffix(".yaml")
@@ -200,6 +216,7 @@ SCENARIOS = [
     a_silent_store,
     late_answers_and_full_host_memory,
     host_memory_that_is_left_too_fast,
+    quotas_of_the_store,
     quotas_of_host_memory,
 ]
 

@@ -13,8 +13,10 @@ def key_of(number=0, model="org/model"):
     return base_key(model, 1, 0, f"{number:032x}")
 
 
-def entry(number=0, *, model="org/model", nbytes=100, created_s=0, facts=FACTS, seal="xxh3"):
+def entry(
+    number=0, *, model="org/model", nbytes=100, created_s=0, facts=FACTS, seal="xxh3", tenant=""
+):
     identity = Identity.of(
-        key_of(number, model), facts, nbytes=nbytes, created=created_s, seal=seal
+        key_of(number, model), facts, nbytes=nbytes, created=created_s, seal=seal, tenant=tenant
     )
     return StoredEntry.of(ChunkRecord(identity, b"tag"))

@@ -30,11 +30,17 @@ def test_every_column_names_a_group():
         "model": "org/model",
         "codec": "naive",
         "dtype": "bfloat16",
+        "tenant": "none",
         "seal": "xxh3",
         "rank": "0 of 1",
         "age": "1 to 24 h",
         "size": "1 to 8 MiB",
     }
+
+
+def test_tenants_are_told_apart():
+    entries = [entry(1, tenant="ab"), entry(2), entry(3, tenant="ab")]
+    assert [*summed(entries, ["tenant"], NOW_S)] == [("ab",), ("none",)]
 
 
 def test_the_oldest_and_the_largest_have_a_group():

@@ -28,9 +28,10 @@ identities = st.builds(
     created=small,
     seal=st.text(),
     nonce=st.binary(),
+    tenant=st.text(),
 )
 records = st.builds(ChunkRecord, identities, st.binary())
-names = sorted([field.name for field in fields(Identity)] + ["tag"])
+always = sorted([field.name for field in fields(Identity) if field.name != "tenant"] + ["tag"])
 
 CHUNK = ChunkFormat("split", "float16", (2, 3), 3, 12)
 KEY = base_key("a/b@c d", 4, 3, "0" * 32)
@@ -44,11 +45,11 @@ def put_record():
 
 @given(records)
 def test_fields_bring_the_record_back(record):
-    assert sorted(record.to_fields()) == names
+    assert sorted(set(record.to_fields()) - {"tenant"}) == always
     assert ChunkRecord.from_fields(record.to_fields()) == record
 
 
-@given(records, st.sampled_from(names))
+@given(records, st.sampled_from(always))
 def test_a_missing_or_foreign_field_is_no_record(record, name):
     found = record.to_fields()
     assert ChunkRecord.from_fields({**found, "more": "1"}) is None
@@ -103,6 +104,12 @@ def test_a_record_of_the_first_format_is_none():
     assert ChunkRecord.read(old, KEY) is None
 
 
+def test_a_record_of_no_tenant_has_the_fields_that_it_always_had():
+    assert sorted(put_record().to_fields()) == always
+    assert "tenant" not in put_record().identity.to_bytes().decode()
+    assert ChunkRecord.read({**put_record().to_fields(), "tenant": ""}, KEY) is None
+
+
 def test_a_payload_is_flat_bytes_of_one_chunk():
     words = memoryview(bytearray(b"twelve bytes")).cast("H")
     assert as_chunk_bytes(words, CHUNK) == memoryview(b"twelve bytes")
@@ -116,7 +123,7 @@ anything = st.recursive(
 )
 
 
-@given(records, st.dictionaries(st.sampled_from([*names, "more"]), anything, min_size=1))
+@given(records, st.dictionaries(st.sampled_from([*always, "tenant", "more"]), anything, min_size=1))
 def test_a_record_with_anything_else_in_it_is_none(record, other):
     """Or, where that is a text that a record may hold, the record that says so."""
     fields = {**record.to_fields(), **other}

@@ -20,11 +20,13 @@ from kvtransfer.stores.embedded.address import SocketFile, answers
 from kvtransfer.stores.embedded.process_lock import ProcessLock, private_folder
 from kvtransfer.stores.embedded.server import EmbeddedServer, server_binary
 from kvtransfer.stores.redis.feed import RedisFeed
+from kvtransfer.stores.redis.ledger import RedisLedger
 from kvtransfer.stores.redis.store import RedisStore, servers_of
 from kvtransfer.stores.redis.url import read_url
 
 if TYPE_CHECKING:
     from kvtransfer.stores.feeds.interface import Feed
+    from kvtransfer.stores.ledgers.interface import Ledger
     from kvtransfer.stores.settings import StoreSettings
 
 _DEFAULT_GIB = 5.0
@@ -51,6 +53,11 @@ class EmbeddedStore(RedisStore):
         """See :class:`kvtransfer.stores.interface.Store`."""
         return EmbeddedFeed(url, settings)
 
+    @classmethod
+    def open_ledger(cls, url: str, settings: StoreSettings) -> Ledger:
+        """See :class:`kvtransfer.stores.interface.Store`."""
+        return EmbeddedLedger(url, settings)
+
     def __init__(self, url: str, settings: StoreSettings) -> None:
         self._shared = SharedServer(read_embedded_url(url))
         try:
@@ -71,6 +78,19 @@ class EmbeddedFeed(RedisFeed):
     def __init__(self, url: str, settings: StoreSettings) -> None:
         self._shared = SharedServer(read_embedded_url(url))
         super().__init__(servers_of(read_url(self._shared.url, settings)), settings.ttl_s)
+
+    def close(self) -> None:
+        """See :class:`EmbeddedStore`."""
+        super().close()
+        self._shared.close()
+
+
+class EmbeddedLedger(RedisLedger):
+    """Keeps ledgers in the server of ``url``; raises as :class:`EmbeddedStore` does."""
+
+    def __init__(self, url: str, settings: StoreSettings) -> None:
+        self._shared = SharedServer(read_embedded_url(url))
+        super().__init__(servers_of(read_url(self._shared.url, settings)))
 
     def close(self) -> None:
         """See :class:`EmbeddedStore`."""

@@ -29,8 +29,8 @@ class SealedFeed:
 
     def append(self, topic: str, payload: bytes) -> None:
         """See :class:`Feed`."""
-        facts = _facts(len(payload))
-        with self._seals.sealed(_key(topic), facts, memoryview(payload), topic) as sealed:
+        facts, flat = _facts(len(payload)), memoryview(payload)
+        with self._seals.sealed(_key(topic), facts, flat, "", topic=topic) as sealed:
             record = json.dumps(sealed.record().to_fields()).encode()
             self._feed.append(topic, _LENGTH.pack(len(record)) + record + bytes(sealed.payload))
 

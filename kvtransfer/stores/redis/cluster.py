@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from redis.exceptions import RedisError
+from redis.exceptions import AskError, ConnectionError, RedisError
 
 from kvtransfer.errors import PartError, StoreError
 from kvtransfer.stores.circuit_breaker import BreakerSettings
@@ -116,6 +116,21 @@ class Cluster:
             for name in (record_name(key), payload_name(key)):
                 batch = Batch([commands.unlink(name)])
                 commands.refuse_errors(self._nodes.execute(name, batch, deadline_s))
+
+    def remove_all(self, keys: Sequence[str], deadline_s: float) -> None:
+        """See :class:`Servers`; asks each node once for all that it holds."""
+        names = [name for key in keys for name in (record_name(key), payload_name(key))]
+        with self._failing():
+            by_node = self._nodes.by_address(names, deadline_s)
+            if sum(map(len, by_node.values())) < len(names):
+                raise ConnectionError("no node serves the slot of an entry")
+            for address, here in by_node.items():
+                batch = Batch([commands.unlink(name) for name in here])
+                replies = self._nodes.execute_at(address, batch, deadline_s)
+                moved = [n for n, it in zip(here, replies, strict=True) if isinstance(it, AskError)]
+                for name in moved:
+                    self._nodes.execute(name, Batch([commands.unlink(name)]), deadline_s)
+                commands.refuse_errors([it for it in replies if not isinstance(it, AskError)])
 
     def execute(self, name: bytes, batch: Batch, deadline_s: float) -> list[object] | None:
         """See :class:`Servers`."""

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from kvtransfer.errors import StoreError
 from kvtransfer.stores.redis.causes import told
@@ -87,6 +87,25 @@ def inspect(url: str, settings: StoreSettings) -> Inspection:
         raise StoreError(told(error, read)) from None
     finally:
         pool.close()
+
+
+def refusal_of_scripts(url: str, settings: StoreSettings) -> str:
+    """Ask the server at ``url`` to run a script that does nothing; return why it doesn't, if so.
+
+    Raises:
+        ConfigError: the URL is malformed.
+        StoreError: it does not answer, or knows neither user nor password.
+    """
+    read = read_url(url, settings)
+    pool = pool_of(read)
+    try:
+        asked = Batch([command(b"EVAL", b"return 1", b"0")])
+        (reply,) = pool.execute(asked, time.monotonic() + read.timeout_s)
+    except RedisError as error:
+        raise StoreError(told(error, read)) from None
+    finally:
+        pool.close()
+    return told(reply, read) if isinstance(reply, ResponseError) else ""
 
 
 def _timed(call: Callable[[], object]) -> float:

@@ -118,8 +118,12 @@ class OneServer:
 
     def remove(self, key: str, deadline_s: float) -> None:
         """See :class:`Servers`."""
-        both = commands.unlink(record_name(key), payload_name(key))
-        replies = self._execute(Batch([both]), deadline_s)
+        self.remove_all([key], deadline_s)
+
+    def remove_all(self, keys: Sequence[str], deadline_s: float) -> None:
+        """See :class:`Servers`."""
+        removed = [commands.unlink(record_name(key), payload_name(key)) for key in keys]
+        replies = self._execute(Batch(removed), deadline_s)
         with self._failing():
             commands.refuse_errors(replies)
 

@@ -70,6 +70,10 @@ class Servers(Protocol):
         """Remove both halves."""
         ...
 
+    def remove_all(self, keys: Sequence[str], deadline_s: float) -> None:
+        """Remove both halves of the entries of all ``keys``."""
+        ...
+
     def execute(self, name: bytes, batch: Batch, deadline_s: float) -> list[object] | None:
         """Return the replies to ``batch``, whose commands are all about ``name``.
 

@@ -16,6 +16,7 @@ from kvtransfer.stores.record import ChunkRecord
 from kvtransfer.stores.redis.arrival import Arrival
 from kvtransfer.stores.redis.cluster import Cluster
 from kvtransfer.stores.redis.feed import RedisFeed
+from kvtransfer.stores.redis.ledger import RedisLedger
 from kvtransfer.stores.redis.one_server import OneServer
 from kvtransfer.stores.redis.url import read_url
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from kvtransfer.stores.circuit_breaker import BreakerSettings
     from kvtransfer.stores.feeds.interface import Feed
     from kvtransfer.stores.interface import LengthOf, Serves
+    from kvtransfer.stores.ledgers.interface import Ledger
     from kvtransfer.stores.record import ChunkFacts
     from kvtransfer.stores.redis.commands import Found
     from kvtransfer.stores.redis.servers import Servers
@@ -38,6 +40,8 @@ class RedisStore(Store):
     Raises:
         ConfigError: the URL is malformed or has an option that redis-py doesn't know.
     """
+
+    keeps_quotas = True
 
     @classmethod
     def open(cls, url: str, settings: StoreSettings) -> Self:
@@ -58,6 +62,11 @@ class RedisStore(Store):
     def open_feed(cls, url: str, settings: StoreSettings) -> Feed:
         """See :class:`Store`."""
         return RedisFeed(servers_of(read_url(url, settings)), settings.ttl_s)
+
+    @classmethod
+    def open_ledger(cls, url: str, settings: StoreSettings) -> Ledger:
+        """See :class:`Store`."""
+        return RedisLedger(servers_of(read_url(url, settings)))
 
     def __init__(self, url: str, settings: StoreSettings) -> None:
         self._servers = servers_of(read_url(url, settings))

@@ -55,7 +55,7 @@ class CipherSeal:
 
     @contextmanager
     def sealed(
-        self, key: str, facts: ChunkFacts, payload: memoryview, tenant: str
+        self, key: str, facts: ChunkFacts, payload: memoryview, tenant: str, topic: str = ""
     ) -> Iterator[CipherSealed]:
         """See :class:`kvtransfer.stores.seals.seal.Seal`."""
         identity = Identity.of(
@@ -65,10 +65,11 @@ class CipherSeal:
             created=int(time.time()),
             seal=self.name,
             nonce=os.urandom(_NONCE_BYTES),
+            tenant=tenant,
         )
         with self._buffers.taken(len(payload)) as buffer:
             mode = modes.GCM(identity.nonce)
-            encryptor = Cipher(self._cipher_key(tenant), mode).encryptor()
+            encryptor = Cipher(self._cipher_key(topic or tenant), mode).encryptor()
             encryptor.authenticate_additional_data(identity.to_bytes())
             yield CipherSealed(identity, payload, buffer, encryptor)
 

@@ -48,11 +48,17 @@ class DigestSeal:
 
     @contextmanager
     def sealed(
-        self, key: str, facts: ChunkFacts, payload: memoryview, tenant: str
+        self, key: str, facts: ChunkFacts, payload: memoryview, tenant: str, topic: str = ""
     ) -> Iterator[DigestSealed]:
         """See :class:`kvtransfer.stores.seals.seal.Seal`."""
+        del topic  # nothing is encrypted
         identity = Identity.of(
-            key, facts, nbytes=len(payload), created=int(time.time()), seal=self.name
+            key,
+            facts,
+            nbytes=len(payload),
+            created=int(time.time()),
+            seal=self.name,
+            tenant=tenant,
         )
         yield DigestSealed(identity, payload, self._new())
 

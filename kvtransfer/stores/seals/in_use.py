@@ -58,10 +58,10 @@ class Seals:
         return cls(seals or [checksum()], metrics)
 
     def sealed(
-        self, key: str, facts: ChunkFacts, payload: memoryview, tenant: str
+        self, key: str, facts: ChunkFacts, payload: memoryview, tenant: str, topic: str = ""
     ) -> AbstractContextManager[Sealed]:
         """See :class:`kvtransfer.stores.seals.seal.Seal`; uses the first seal."""
-        return self._first.sealed(key, facts, payload, tenant)
+        return self._first.sealed(key, facts, payload, tenant, topic)
 
     def opens(self, name: str) -> bool:
         """Whether ``name`` is one of our seals, whose payloads we can open."""

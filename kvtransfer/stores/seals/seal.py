@@ -74,7 +74,7 @@ class Seal(Protocol):
         ...
 
     def sealed(
-        self, key: str, facts: ChunkFacts, payload: memoryview, tenant: str
+        self, key: str, facts: ChunkFacts, payload: memoryview, tenant: str, topic: str = ""
     ) -> AbstractContextManager[Sealed]:
         """Seal ``payload`` for storing it as ``key``; the result is valid inside the context.
 
@@ -82,10 +82,12 @@ class Seal(Protocol):
             key: the base key.
             facts: what the payload means.
             payload: flat bytes as the codec made them, only read.
-            tenant: whose key encrypts it, see :func:`kvtransfer.chunks.keys.tenant_of_salt`.
+            tenant: whose it is, as :func:`kvtransfer.chunks.keys.tenant_of_salt` names it. The
+                record says so, and a key of this tenant alone encrypts the payload.
+            topic: of a feed, in the tenant's place; records don't name topics.
         """
         ...
 
     def opening(self, record: ChunkRecord, tenant: str) -> Opening:
-        """Begin to verify the payload of ``record``, which this seal has sealed for ``tenant``."""
+        """Begin to verify the payload of ``record``, sealed for ``tenant``, or for a topic."""
         ...

@@ -11,11 +11,16 @@ from kvtransfer.cli import main
 from kvtransfer.config import TransferConfig
 from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.feeds.open import open_feed
+from kvtransfer.stores.ledgers.scope import Scope
 from kvtransfer.stores.open import open_entries
+from kvtransfer.stores.redis.ledger_commands import COUNTED, REGISTRY, names_of
 from kvtransfer.testing import CHUNK, KEY, PAYLOAD, get
 from tests.operate.entries import FACTS, key_of
+from tests.stores.ledgers.quotas import MODEL, NBYTES, TENANT, opened_for
+from tests.stores.ledgers.quotas import get as get_one
+from tests.stores.ledgers.quotas import put as put_one
 from tests.stores.redis.page import block
-from tests.stores.redis.servers import Server, redis_binary
+from tests.stores.redis.servers import Server, redis_binary, until
 
 PATIENT = StoreSettings(timeout_s=30.0, ttl_s=100, refresh_ttl=True)
 OF_CLUSTERS = {"cluster|info"}
@@ -24,7 +29,7 @@ MANY = 3
 
 @pytest.fixture
 def server(tmp_path):
-    lines = [block(f"{who}.acl")[0] for who in ("users", "readers", "operators")]
+    lines = [block(f"{who}.acl")[0] for who in ("users", "quotas", "readers", "operators")]
     running = Server(
         redis_binary(), tmp_path, "maxmemory 2gb", "maxmemory-policy allkeys-lru", *lines
     )
@@ -73,6 +78,24 @@ def test_an_engine_uses_exactly_its_rights(server):
         assert [reader.read(1000), reader.read(1000)] == [[b"tokens"], []]
     assert refused(server) == set()
     assert used(server, granted("users.acl")) == granted("users.acl")
+
+
+def test_an_engine_with_quotas_uses_exactly_its_rights(server, ran):
+    own = granted("quotas.acl") - granted("users.acl")
+    address = url(server, "counting").replace("/1", "/0")
+    with server.client() as client:
+        with opened_for(address, each_bytes=2 * NBYTES) as store:
+            for number in range(4):
+                assert put_one(store, 1, number)
+            assert get_one(store, 1, 3)
+            until(lambda: client.sismember(REGISTRY, COUNTED))  # by a recount
+        with opened_for(address, models_bytes={MODEL: 512 * NBYTES}) as store:
+            assert put_one(store, 1, 5)  # from a lease, which is given back
+        client.delete(*names_of(Scope("tenant", TENANT)))  # then its scope has nothing
+    status, _ = ran(server, "counting", "quota", ["--recount"])
+    on_a_busy_machine = {"ping"}  # asked where it took long to connect; a refusal is an answer, too
+    assert (status, refused(server) - on_a_busy_machine) == (0, set())
+    assert used(server, own) == own
 
 
 LOOKS = {
