@@ -24,6 +24,7 @@ from tests.stores.redis.servers import Server, redis_binary, until
 
 PATIENT = StoreSettings(timeout_s=30.0, ttl_s=100, refresh_ttl=True)
 OF_CLUSTERS = {"cluster|info"}
+ON_A_BUSY_MACHINE = {"ping"}  # asked where it took long to connect; a refusal is an answer, too
 MANY = 3
 
 
@@ -76,7 +77,7 @@ def test_an_engine_uses_exactly_its_rights(server):
         feed.append("00", b"tokens")
         reader = feed.reader("00")
         assert [reader.read(1000), reader.read(1000)] == [[b"tokens"], []]
-    assert refused(server) == set()
+    assert refused(server) <= ON_A_BUSY_MACHINE
     assert used(server, granted("users.acl")) == granted("users.acl")
 
 
@@ -93,8 +94,7 @@ def test_an_engine_with_quotas_uses_exactly_its_rights(server, ran):
             assert put_one(store, 1, 5)  # from a lease, which is given back
         client.delete(*names_of(Scope("tenant", TENANT)))  # then its scope has nothing
     status, _ = ran(server, "counting", "quota", ["--recount"])
-    on_a_busy_machine = {"ping"}  # asked where it took long to connect; a refusal is an answer, too
-    assert (status, refused(server) - on_a_busy_machine) == (0, set())
+    assert (status, refused(server) - ON_A_BUSY_MACHINE) == (0, set())
     assert used(server, own) == own
 
 
