@@ -10,8 +10,10 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from kvtransfer.commands.top import screen
+from kvtransfer.commands.top_instances import screen
 from kvtransfer.operate.traffic import between
+from kvtransfer.stores.embedded.server import EmbeddedServer
+from kvtransfer.urls import masked
 
 PAGE = """# HELP vllm:prompt_tokens_total Number of prefill tokens processed.
 # TYPE vllm:prompt_tokens_total counter
@@ -106,5 +108,43 @@ def test_a_long_name_is_folded_and_the_columns_stay(width):
 @pytest.mark.parametrize("instances", [("ftp://host",), ("a:1", "http://a:1")])
 def test_what_is_no_instance(run, instances):
     ran = run("top", *instances)
+    assert (ran.status, ran.out) == (2, "")
+    assert len(ran.err.splitlines()) == 1
+
+
+@pytest.fixture
+def server():
+    with EmbeddedServer(64 << 20) as running:
+        yield running
+
+
+def test_a_store_shows_what_its_server_does(run, server):
+    ran = run("top", "--store", server.url, "--interval", 0.1, "--count", 2, "--json")
+    assert ran.status == 0
+    assert [row["server"] for row in ran.objects] == [masked(server.url)] * 2
+    assert all(row["used_bytes"] > 0 and row["commands_per_s"] > 0 for row in ran.objects)
+    assert [row["limit_bytes"] for row in ran.objects] == [64 << 20] * 2
+
+
+def test_a_store_stands_below_the_instances(in_terminal, instance, server):
+    asked = ("top", instance, "--store", server.url, "--interval", 0.1, "--count", 1)
+    lines = in_terminal(80, *asked)
+    first = next(i for i, line in enumerate(lines) if line.startswith("server"))
+    assert "of 64 MiB" in lines[first + 1]
+    assert lines[2].startswith(instance)
+    assert [line for line in lines if "…" in line] == []
+
+
+def test_a_store_that_does_not_answer_is_a_line(run, instance):
+    looks = ("--store", "redis://127.0.0.1:1/0", "--interval", 0.1, "--count", 1)
+    ran = run("top", instance, *looks)
+    assert ran.status == 0
+    assert "Connection refused" in ran.out
+    assert "error" in run("top", *looks, "--json").objects[0]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--store", "disk:///tmp/none"), ("--store", "redis:/")])
+def test_nothing_to_look_at(run, arguments):
+    ran = run("top", *arguments, "--count", 1)
     assert (ran.status, ran.out) == (2, "")
     assert len(ran.err.splitlines()) == 1

@@ -152,6 +152,11 @@ class Cluster:
         with self._failing():
             yield from self._nodes.payloads(self.begin)
 
+    def infos(self) -> Mapping[str, Mapping[str, str]]:
+        """See :class:`Servers`; by host and port, and fails where a node fails."""
+        with self._failing():
+            return dict(self._nodes.infos(self.begin))
+
     def close(self) -> None:
         """See :class:`Servers`."""
         self._threads.shutdown()

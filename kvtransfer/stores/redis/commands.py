@@ -202,3 +202,15 @@ def checked(reply: object) -> object:
 def _text(part: object) -> str:
     """Decode ``part``; what isn't UTF-8 becomes a text that no record holds."""
     return part.decode(errors="replace") if isinstance(part, bytes) else repr(part)
+
+
+def info() -> Command:
+    """Ask a server for all that it says of itself."""
+    return command(b"INFO")
+
+
+def fields_of_info(*replies: object) -> dict[str, str]:
+    """Read replies to INFO or CLUSTER INFO; an error has no fields."""
+    texts = [reply.decode(errors="replace") for reply in replies if isinstance(reply, bytes)]
+    pairs = (line.partition(":") for text in texts for line in text.splitlines())
+    return {name: value for name, colon, value in pairs if colon}

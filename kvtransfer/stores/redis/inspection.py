@@ -11,8 +11,9 @@ from redis.exceptions import RedisError, ResponseError
 
 from kvtransfer.errors import StoreError
 from kvtransfer.stores.redis.causes import told
+from kvtransfer.stores.redis.commands import fields_of_info
 from kvtransfer.stores.redis.one_server import pool_of
-from kvtransfer.stores.redis.server_info import fields_of_info, require_answer
+from kvtransfer.stores.redis.server_info import require_answer
 from kvtransfer.stores.redis.url import read_url
 from kvtransfer.stores.redis.wire.batch import Batch, command
 

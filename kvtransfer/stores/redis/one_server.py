@@ -147,6 +147,11 @@ class OneServer:
         with self._failing():
             yield from payload_pages(lambda batch: self._pool.execute(batch, self.begin()))
 
+    def infos(self) -> Mapping[str, Mapping[str, str]]:
+        """See :class:`Servers`; by the URL, without its secrets."""
+        replies = self._execute(Batch([commands.info()]), self.begin())
+        return {self._url.shown: commands.fields_of_info(*replies)}
+
     def close(self) -> None:
         """See :class:`Servers`."""
         self._pool.close()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from redis.exceptions import NoPermissionError, RedisError
 
 from kvtransfer.errors import StoreError
-from kvtransfer.stores.redis.commands import refuse_errors
+from kvtransfer.stores.redis.commands import fields_of_info, refuse_errors
 from kvtransfer.stores.redis.credentials import hidden
 from kvtransfer.stores.redis.one_server import pool_of
 from kvtransfer.stores.redis.url import read_url
@@ -79,13 +79,6 @@ def ask_server(url: str, settings: StoreSettings) -> Server:
     finally:
         pool.close()
     return Server(read.shown, info, min(answers_s), any(read.secrets()))
-
-
-def fields_of_info(*replies: object) -> dict[str, str]:
-    """Read replies to INFO or CLUSTER INFO; an error has no fields."""
-    texts = [reply.decode(errors="replace") for reply in replies if isinstance(reply, bytes)]
-    pairs = (line.partition(":") for text in texts for line in text.splitlines())
-    return {name: value for name, colon, value in pairs if colon}
 
 
 def _answer_s(execute: Execute) -> float:

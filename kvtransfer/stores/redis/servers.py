@@ -89,6 +89,10 @@ class Servers(Protocol):
         """Yield the base keys of payloads, some at a time, whether or not they have a record."""
         ...
 
+    def infos(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the fields of INFO of each server that takes entries; none where we may not ask."""
+        ...
+
     def close(self) -> None:
         """Close every connection."""
         ...

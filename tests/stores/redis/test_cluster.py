@@ -20,6 +20,8 @@ from kvtransfer.stores import StoreSettings, open_store
 from kvtransfer.stores.embedded.address import free_port
 from kvtransfer.stores.open import open_tiers
 from kvtransfer.stores.redis.nodes.cluster_nodes import ClusterNodes
+from kvtransfer.stores.redis.store import servers_of
+from kvtransfer.stores.redis.url import read_url
 from kvtransfer.stores.redis.wire import connection
 from kvtransfer.testing import CHUNK, KEY, PAYLOAD, EntryContract, StoreContract, get
 from tests.stores.backing import RedisBacking
@@ -326,3 +328,11 @@ def test_slots_move_under_readers_and_writers(cluster):
             assert all(worker.result() > 0 for worker in workers)
         assert put_all(store, keys) == [True] * 4
         assert [get(store, key) for key in keys] == [payload_of(key) for key in keys]
+
+
+def test_each_master_says_info_with_its_address(cluster):
+    with closing(servers_of(read_url(cluster.url, StoreSettings()))) as servers:
+        infos = servers.infos()
+    masters = {f"127.0.0.1:{server.port}" for server in cluster.servers[: clusters.MASTERS]}
+    assert set(infos) == masters
+    assert all(int(fields["used_memory"]) > 0 for fields in infos.values())

@@ -19,11 +19,12 @@ from redis.exceptions import (
     TimeoutError,
 )
 
+from kvtransfer.stores.redis.commands import fields_of_info, info
 from kvtransfer.stores.redis.listing import listed, payload_pages
 from kvtransfer.stores.redis.nodes.topology import read_slots
 from kvtransfer.stores.redis.nodes.topology_cache import TopologyCache
 from kvtransfer.stores.redis.wire.asking import asking
-from kvtransfer.stores.redis.wire.batch import AskingBatch
+from kvtransfer.stores.redis.wire.batch import AskingBatch, Batch
 from kvtransfer.stores.redis.wire.guarded_pool import GuardedPool
 from kvtransfer.stores.redis.wire.pool import ConnectionPool
 
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from kvtransfer.stores.redis.url import Host, RedisUrl
-    from kvtransfer.stores.redis.wire.batch import Batch
+
+    _Execute = Callable[[Batch], list[object]]
 
 _REDIRECTIONS = 5
 
@@ -107,20 +109,26 @@ class ClusterNodes:
 
     def records(self, begin: Callable[[], float]) -> Iterator[tuple[bytes, Mapping[str, str]]]:
         """Yield name and fields of the hashes on all masters; ``begin`` returns each call's deadline."""
-        for execute in self._masters(begin):
+        for _, execute in self._masters(begin):
             yield from listed(execute)
 
     def payloads(self, begin: Callable[[], float]) -> Iterator[list[str]]:
         """Yield the base keys of payloads on all masters, some at a time."""
-        for execute in self._masters(begin):
+        for _, execute in self._masters(begin):
             yield from payload_pages(execute)
 
-    def _masters(self, begin: Callable[[], float]) -> Iterator[Callable[[Batch], list[object]]]:
-        """Yield what executes a batch on each master."""
+    def infos(self, begin: Callable[[], float]) -> Iterator[tuple[str, Mapping[str, str]]]:
+        """Yield host and port of each master, and its fields of INFO."""
+        for address, execute in self._masters(begin):
+            replies = execute(Batch([info()]))
+            yield f"{address.host}:{address.port}", fields_of_info(*replies)
+
+    def _masters(self, begin: Callable[[], float]) -> Iterator[tuple[NodeAddress, _Execute]]:
+        """Yield each master, and what executes a batch on it."""
         manager = self._map.get(begin())
         for node in manager.get_nodes_by_server_type("primary"):
             address = NodeAddress(node.host, node.port)
-            yield partial(self._execute_in_time, address, begin)
+            yield address, partial(self._execute_in_time, address, begin)
 
     def _execute_in_time(
         self, address: NodeAddress, begin: Callable[[], float], batch: Batch
