@@ -126,11 +126,16 @@ def _use(found: Inspection) -> Iterator[Finding]:
             "lower maxmemory, or turn the swap of that machine off",
         )
     if used > _LEAST_LIMIT_BYTES and resident > 1.6 * used:
+        allocator = info.get("mem_allocator", "jemalloc")
+        can_defrag = allocator.startswith("jemalloc")
+        change = (
+            "set activedefrag yes" if can_defrag else f"use a build with jemalloc, not {allocator}"
+        )
         yield Finding(
             Level.COSTLY,
             "fragmented",
             f"{bytes_text(used)} are used and {bytes_text(resident)} are taken from the machine",
-            "set activedefrag yes, or restart the server; a cache may be emptied",
+            f"{change}, or restart the server; a cache may be emptied",
         )
     clients, most = int(info.get("connected_clients", "0")), int(info.get("maxclients", "0"))
     if most and clients >= 0.9 * most:
