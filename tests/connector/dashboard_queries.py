@@ -10,6 +10,7 @@ from tests.connector.metric_names import NAME, expressions, filled, rules
 WELL = "no store fails, no entry is damaged and no line overflows"
 ROOM = "host memory and the disk hold all that is asked for"
 SHARED = "one tenant asks, and has no quota"
+UNLIMITED = "the store has no quotas here; test_each_metric counts both"
 CHEAP = "with this margin every load pays"
 IDLE = "nothing is under way when the queries are made"
 MAY_BE_ZERO = {
@@ -27,6 +28,8 @@ MAY_BE_ZERO = {
     "kvtransfer:quota_refused_chunks_total": SHARED,
     "kvtransfer:quota_evicted_chunks_total": SHARED,
     "kvtransfer:share_evicted_chunks_total": SHARED,
+    "kvtransfer:remote_quota_evicted_entries_total": UNLIMITED,
+    "kvtransfer:remote_quota_refused_entries_total": UNLIMITED,
     "kvtransfer:tenant_host_bytes": "the server that is left keeps nothing in host memory",
     "kvtransfer:refused_tokens_total": CHEAP,
     "kvtransfer:probed_chunks_total": CHEAP,
