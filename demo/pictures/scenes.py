@@ -43,7 +43,7 @@ class Scene:
 OF_KNOWN_TEXTS = (
     Scene("top", f"top {_VLLM} 127.0.0.1:8001 --interval 5 --count 1"),
     Scene("du", "du"),
-    Scene("ls", "ls --limit 8", columns=122),
+    Scene("ls", "ls --limit 8", columns=128),
     Scene("doctor", "doctor"),
     Scene("doctor-findings", f"doctor {_OTHER_URL}"),
     Scene("bench", "bench"),
