@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from kvtransfer.stores.client_process.channel import copy
 from kvtransfer.stores.client_process.entry_record import EntryRecord
+from kvtransfer.stores.client_process.payload import copy_sealed, copy_verified
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +20,6 @@ _HEAD_BYTES = 64
 _RECORD_BYTES = 16384
 """For one record and what is before it; a model's name would have to be very long to need it."""
 _PAYLOAD_BEGIN = _RECORD_BYTES + _HEAD_BYTES
-# Copying a part brings it into a cache of the processor, where it is hashed or encrypted.
-_PART_BYTES = 4 << 20
 RECORDS_AT_ONCE = 64
 """Most records that one call reads."""
 
@@ -111,16 +109,11 @@ class EntryCalls:
 
     def copy_payload(self, target: memoryview, opening: Opening) -> None:
         """Copy the payload that was read to ``target``, and let ``opening`` verify each part."""
-        for begin in range(0, len(target), _PART_BYTES):
-            part = target[begin : begin + _PART_BYTES]
-            copy(part, self._channel.memory[_PAYLOAD_BEGIN + begin :][: len(part)])
-            opening.update(part)
+        copy_verified(self._channel.memory[_PAYLOAD_BEGIN:], target, opening)
 
     def take_payload(self, sealed: Sealed) -> None:
         """Copy the payload of ``sealed`` into the channel's memory, and seal each part on the way."""
-        for begin in range(0, len(sealed), _PART_BYTES):
-            part = sealed.part(begin, min(begin + _PART_BYTES, len(sealed)))
-            copy(self._channel.memory[_PAYLOAD_BEGIN + begin :][: len(part)], part)
+        copy_sealed(sealed, self._channel.memory[_PAYLOAD_BEGIN:])
 
     def write(self, key: str, record: EntryRecord, payload_bytes: int | None = None) -> Written:
         """Hold ``record``, and the payload that was taken where its length is given; replace the old."""

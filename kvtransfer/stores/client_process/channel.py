@@ -10,8 +10,6 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from kvtransfer.errors import StoreError
 
 if TYPE_CHECKING:
@@ -107,11 +105,6 @@ class Channel:
         if left_s <= 0:
             raise TimeoutError
         self._line.settimeout(left_s)
-
-
-def copy(target: memoryview, source: memoryview) -> None:
-    """Copy ``source`` to ``target``, which is as long, and let other threads run meanwhile."""
-    np.copyto(np.frombuffer(target, np.uint8), np.frombuffer(source, np.uint8))
 
 
 def _shared_with(process: ClientProcess, nbytes: int) -> tuple[socket.socket, mmap.mmap]:

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from kvtransfer.errors import StoreError
-from kvtransfer.stores.client_process.channel import LateError, copy
+from kvtransfer.stores.client_process.channel import LateError
+from kvtransfer.stores.client_process.payload import copy_sealed, copy_verified
 from kvtransfer.stores.disk.file.direct_io import SECTOR_BYTES
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ _OBJECT_BEGIN = HEADERS_AT_ONCE * HEADER_BYTES
 _PAYLOAD_BEGIN = _OBJECT_BEGIN + HEADER_BYTES
 _FIRST_BYTES = HEADER_BYTES + (8 << 20)
 """What the first request for an object asks for: a short payload needs no other."""
-# Copying a part brings it into a cache of the processor, where it is hashed or encrypted.
-_PART_BYTES = 4 << 20
 
 
 def memory_bytes(payload_bytes: int) -> int:
@@ -97,16 +96,11 @@ class BucketCalls:
 
     def copy_payload(self, target: memoryview, opening: Opening) -> None:
         """Copy the payload that was read to ``target``, and let ``opening`` verify each part."""
-        for begin in range(0, len(target), _PART_BYTES):
-            part = target[begin : begin + _PART_BYTES]
-            copy(part, self._channel.memory[_PAYLOAD_BEGIN + begin :][: len(part)])
-            opening.update(part)
+        copy_verified(self._channel.memory[_PAYLOAD_BEGIN:], target, opening)
 
     def take_payload(self, sealed: Sealed) -> None:
         """Copy the payload of ``sealed`` into the memory, and seal each part on the way."""
-        for begin in range(0, len(sealed), _PART_BYTES):
-            part = sealed.part(begin, min(begin + _PART_BYTES, len(sealed)))
-            copy(self._channel.memory[_PAYLOAD_BEGIN + begin :][: len(part)], part)
+        copy_sealed(sealed, self._channel.memory[_PAYLOAD_BEGIN:])
 
     def write(self, path: str, header: bytes, payload_bytes: int) -> None:
         """Write an object of ``header`` and the payload that was taken over what is there."""
