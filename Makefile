@@ -25,7 +25,7 @@ demo: $(STAMP) ## one context computed once, restored by another vLLM (JSON=FILE
 fleet: $(STAMP) ## two vLLM, a router, Redis with Sentinels; parts are killed under load (JSON=FILE writes the figures)
 	@$(BIN)/python -m demo.fleet.run $(if $(JSON),--json "$(JSON)") $(ARGS)
 
-pictures: $(STAMP) ## take the pictures in docs/pictures from real servers, a terminal and a browser: five minutes
+pictures: $(STAMP) ## take the pictures in docs/pictures from real servers, a terminal and a browser
 	@scripts/install_system_packages
 	@$(BIN)/python -m demo.pictures.run $(ARGS)
 

@@ -18,7 +18,7 @@ _LEAST_CHANGE = 5
 class Holding:
     """The chunks of one tenant.
 
-    A policy that learns takes hundreds of KiB, so a tenant of few chunks is evicted from by LRU.
+    A policy that learns has tables of its own, so a tenant of few chunks is evicted from by LRU.
 
     Args:
         tenant: whose they are.

@@ -27,7 +27,7 @@ SOON = {"OTEL_BSP_SCHEDULE_DELAY": "100"}
 
 @dataclass(frozen=True)
 class Seen:
-    """A span as it came."""
+    """A span that the receiver got."""
 
     name: str
     trace_id: str

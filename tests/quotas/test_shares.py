@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from benchmarks.bench_shares import serve
 from kvtransfer.chunks.keys import piece_key
 from kvtransfer.policies import POLICIES
 from kvtransfer.quotas import HostLimits
@@ -23,17 +24,6 @@ ROUNDING = 0.001
 def opened(policy, named=None, slots=SLOTS):
     limits = SlotLimits(slots, 1, HostLimits(None, named or {}))
     return Index(slots, tenants=FairPolicy(limits, policy, FakeClock()))
-
-
-def serve(index, keys):
-    """A request: held chunks are pinned, the others claimed as far as there is room; its hits."""
-    index.note_request(keys)
-    hits = index.leading(keys)
-    taken = [slot for slot in index.pin_all(keys) if slot is not None]
-    missing = [key for key in keys if key not in index]
-    taken += index.claim_all(missing[: max(0, index.room_in(index.budget(keys)))])
-    index.unpin_all(taken)
-    return hits
 
 
 def chats(tenant, seed, requests, people=10):

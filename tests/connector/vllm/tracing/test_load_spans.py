@@ -7,7 +7,7 @@ from kvtransfer.connector.vllm.tracing.load_spans import LoadSpans
 from kvtransfer.requests.tracing.load_record import LookedUp
 from tests.stores.redis.servers import until
 
-CALLER = {"traceparent": "as it came"}
+CALLER = {"traceparent": f"00-{1:032x}-{2:016x}-01"}
 
 
 class Export:
